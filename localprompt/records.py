@@ -1,0 +1,282 @@
+"""The frozen records that pass between stages.
+
+Files become records, records become measurements, measurements become rows and views; nothing
+flows back. This module is the vocabulary of that one direction: it knows no file format, no
+database and no terminal. Field names carry their unit (``_seconds``, ``_bytes``, ``_tokens``,
+``_per_second``) and ``None`` means unknown, never zero.
+
+Two groups live here. *Prompts*: what a template is and what became of it when it was rendered.
+*Runs*: the run record, one JSON object per execution, which ``--json``, the store, exports,
+benches and evaluations all share.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+# --------------------------------------------------------------------------- prompts
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A stretch of rendered text with its origin."""
+
+    text: str
+    """The characters, as the model will receive them."""
+    source: str | None = None
+    """The variable it came from (``text``, or the expression when there are several);
+    None for the template's own words."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn of a conversation."""
+
+    role: Role
+    segments: tuple[Segment, ...]
+    attributes: dict[str, str] = {}
+    """What stood in brackets on the role line: ``user[name="Ada"]``."""
+
+    @property
+    def text(self) -> str:
+        return "".join(segment.text for segment in self.segments)
+
+
+class InputSpec(msgspec.Struct, frozen=True):
+    """A parameter that a prompt declares."""
+
+    name: str
+    kind: str = "string"
+    """string, integer, float, number, boolean, array, object, thread, …"""
+    description: str | None = None
+    default: Any = None
+    required: bool = False
+    """True: there is neither a default nor permission to leave it out."""
+    enum_values: tuple[Any, ...] = ()
+    strict: bool = False
+    """Reject values that look like a role line instead of quoting them."""
+
+
+class PromptTemplate(msgspec.Struct, frozen=True):
+    """A prompt file, read and validated but not yet rendered."""
+
+    name: str
+    body: str
+    """The Jinja2 text after the front matter."""
+    path: str | None = None
+    sha256: str = ""
+    """Of the file's bytes."""
+    description: str | None = None
+    model_id: str | None = None
+    options: dict[str, Any] = {}
+    """``model.options`` with v2 names: temperature, maxOutputTokens, topP, topK, seed,
+    stopSequences."""
+    inputs: tuple[InputSpec, ...] = ()
+    output_schema: dict[str, Any] | None = None
+    """JSON Schema of the answer, from ``outputs``; None for free text."""
+    choices: tuple[str, ...] = ()
+    """The closed set of answers, from ``metadata.localprompt.choices``."""
+    cases: str | None = None
+    """The dataset beside the file, from ``metadata.localprompt.cases``; absolute."""
+    metadata: dict[str, Any] = {}
+    body_line: int = 1
+    """Line of the file where ``body`` begins, so that errors can point into the file."""
+
+
+# --------------------------------------------------------------------------- runs
+
+
+class ModelRecord(msgspec.Struct, frozen=True):
+    """The weights that answered."""
+
+    name: str
+    path: str
+    sha256: str | None = None
+    """Of the file's bytes; None while it has not been computed."""
+    architecture: str | None = None
+    quantization: str | None = None
+    """The file's type by llama.cpp's name: Q4_1, Q4_K_M, F16, …"""
+    parameters: int | None = None
+    size_bytes: int | None = None
+
+
+class PromptRecord(msgspec.Struct, frozen=True):
+    """The prompt that was asked."""
+
+    name: str | None
+    """None for a prompt typed in place."""
+    path: str | None
+    sha256: str | None
+    """Of the template file."""
+    params: dict[str, Any]
+    messages: tuple[Message, ...]
+    rendered_sha256: str
+    """Of the UTF-8 text that the model received."""
+    token_ids_sha256: str
+    """Of the token ids as little-endian int32."""
+    chat_template_sha256: str | None
+    """None for a base model: plain completion."""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """How llama.cpp was set up; the effective values, not the requested ones."""
+
+    n_ctx: int
+    """KV cache cells, in tokens."""
+    n_batch: int
+    """Logical batch: tokens handed over in one call."""
+    n_ubatch: int
+    """Physical batch: tokens computed in one graph."""
+    n_threads: int
+    """Threads that decode."""
+    n_threads_batch: int
+    """Threads that prefill."""
+    type_k: str
+    """Type of the keys in the KV cache: f32, f16, bf16, q8_0, q4_0, …"""
+    type_v: str
+    """Type of the values in the KV cache."""
+    flash_attn: bool | None
+    use_mmap: bool
+    repack: bool
+    """Whether weights may be copied into a layout made for this CPU."""
+
+
+class Sampling(msgspec.Struct, frozen=True):
+    """How the next token was chosen."""
+
+    temperature: float = 0.0
+    """0 is greedy."""
+    top_k: int = 40
+    """0 or below: off."""
+    top_p: float = 0.95
+    """1: off."""
+    min_p: float = 0.05
+    """0: off."""
+    seed: int = 0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    grammar_sha256: str | None = None
+
+
+class TokenCounts(msgspec.Struct, frozen=True):
+    prompt: int
+    """Tokens that the model received, reused ones included."""
+    reused: int
+    """Of those, how many came out of a kept state instead of prefill."""
+    completion: int
+    """Tokens generated, the end-of-generation token not counted."""
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Where the time went. Every figure is measured, none derived from a rate."""
+
+    load_seconds: float | None
+    """Opening the weights and making the context."""
+    render_seconds: float | None
+    """Template and parameters → messages."""
+    tokenize_seconds: float | None
+    """Messages → chat template → token ids."""
+    prefill_seconds: float | None
+    """Evaluating the prompt's tokens, up to the logits of the last."""
+    ttft_seconds: float | None
+    """Request submitted → first non-empty text; tokenization included, load excluded."""
+    decode_seconds: float | None
+    """First token → last token."""
+    total_seconds: float | None
+    """Render, tokenize, prefill and decode; load excluded."""
+    prefill_tokens_per_second: float | None
+    """(prompt − reused) / prefill_seconds."""
+    decode_tokens_per_second: float | None
+    """(completion − 1) / decode_seconds."""
+    itl_p50_seconds: float | None
+    """Median gap between two tokens."""
+    itl_p95_seconds: float | None
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """What the process took. Mapped weights are file-backed and count once."""
+
+    baseline_rss_bytes: int | None
+    """Resident before the model was opened."""
+    peak_rss_bytes: int | None
+    """The most that was ever resident (VmHWM on Linux, ru_maxrss elsewhere)."""
+    anonymous_bytes: int | None
+    """Resident and private to the process, when the run ended (RssAnon)."""
+    file_backed_bytes: int | None
+    """Resident and backed by files, when the run ended (RssFile)."""
+    weights_bytes: int | None
+    """Model buffers as llama.cpp reports them, mapped and repacked together."""
+    kv_cache_bytes: int | None
+    compute_bytes: int | None
+    predicted_peak_bytes: int | None = None
+    """What was predicted before loading: an estimate, beside what was measured."""
+
+
+class Output(msgspec.Struct, frozen=True):
+    text: str
+    parsed: Any
+    """The answer as JSON where a schema was asked for and met; otherwise None."""
+    finish_reason: Literal["stop", "length", "interrupted", "error"]
+    """stop: end of generation, a stop string or a complete grammar; length: cut at max_tokens
+    or n_ctx; interrupted: by the user; error: the engine failed half-way."""
+
+
+class Machine(msgspec.Struct, frozen=True):
+    id: str
+    """A digest of what makes machines comparable: CPU, cores, memory, OS. No serial numbers."""
+    cpu: str | None
+    physical_cores: int | None
+    logical_cores: int | None
+    memory_bytes: int | None
+    os: str
+    kernel: str
+    python: str
+    llama_cpp_build: str | None
+    """Version of llama-cpp-python and how it was built."""
+    cpu_features: tuple[str, ...]
+    """As llama.cpp's build sees them: AVX2, AVX512, …"""
+    governor: str | None
+    on_battery: bool | None
+    throttled: bool | None
+    """Whether the kernel counted thermal throttling during the run."""
+
+
+class RunWarning(msgspec.Struct, frozen=True):
+    """Something that a reader of the figures should know, and what to do about it."""
+
+    code: str
+    message: str
+    advice: str
+
+
+Kind = Literal["ask", "run", "bench", "eval", "tune", "finetune"]
+
+
+class RunRecord(msgspec.Struct, frozen=True):
+    """One execution of one prompt on one model: what ``--json`` prints and the store keeps."""
+
+    id: str
+    """Sorts by time: 26 characters, ULID layout."""
+    kind: Kind
+    created_at: str
+    """UTC, ISO 8601."""
+    localprompt_version: str
+    model: ModelRecord
+    prompt: PromptRecord
+    settings: Settings
+    sampling: Sampling
+    tokens: TokenCounts
+    timing: Timing
+    memory: Memory
+    output: Output
+    machine: Machine
+    warnings: tuple[RunWarning, ...] = ()
+
+
+class Samples(msgspec.Struct, frozen=True):
+    """The raw times of one run, kept so that statistics can be derived again when read."""
+
+    token_seconds: tuple[float, ...]
+    """When each token was there, in seconds since the request was submitted."""
