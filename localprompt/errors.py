@@ -5,7 +5,7 @@
     LocalPromptError                 everything below; has an exit code and never shows a traceback
     ├── InputError              (2)  the user's words or files are wrong
     │   ├── UnknownNameError         a model, prompt, run or setting of that name is not known
-    │   ├── ParameterError           a parameter of a prompt is missing, unknown or of the wrong type
+    │   ├── ParameterError           a prompt's parameter is missing, unknown or of the wrong type
     │   ├── PromptFileError          a prompt file cannot be read as one (YAML, Jinja, front matter)
     │   │   └── TemplateLimitError   a template runs or grows without end
     │   ├── DatasetError             a row or a suite does not follow its format

@@ -79,7 +79,7 @@ def parse_bytes(text: str) -> int:
         raise ValueError(f"not a size: {text!r} (expected e.g. 2GiB, 512MiB or 1.5GB)")
     number, prefix, binary, byte = match.groups()
     base = 1000 if byte and not binary and prefix else 1024
-    return round(float(number) * base ** _POWERS[prefix.lower()])
+    return round(float(number) * float(base ** _POWERS[prefix.lower()]))
 
 
 def _significant(value: float) -> str:
