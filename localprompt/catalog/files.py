@@ -1,0 +1,73 @@
+"""Writing in one step, and what it means when the disk refuses.
+
+Whatever appears under its final name is complete: it was written under another name on the same
+filesystem and then renamed. Every refusal of the operating system that a user can do something
+about (no space, no permission, a read-only disk) leaves here as an error that says so.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from localprompt.errors import MachineError, NotEnoughDiskError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Give ``path`` this content; a reader sees the old file or the new one, never a part.
+
+    Creates the folder. Raises:
+        OSError: it could not be written; ``path`` is as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Hand a file's bytes to the disk before it gets its final name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def disk_errors_explained(folder: Path) -> Iterator[None]:
+    """Turn refusals of the disk under ``folder`` into errors for the user.
+
+    Raises:
+        NotEnoughDiskError: the disk or the quota is full, or files may not grow that large.
+        MachineError: the folder cannot be created or written.
+    """
+    try:
+        yield
+    except OSError as cause:
+        if cause.errno in _FULL:
+            raise NotEnoughDiskError(
+                "the disk is full",
+                where=str(folder),
+                found=cause.strerror,
+                next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",
+            ) from cause
+        if cause.errno in _FORBIDDEN:
+            raise MachineError(
+                "localprompt cannot write to its folder",
+                where=str(cause.filename or folder),
+                expected="a folder that you may write to",
+                found=cause.strerror,
+                next_step="set LOCALPROMPT_HOME to a folder that you may write to",
+            ) from cause
+        raise
