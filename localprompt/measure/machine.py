@@ -1,0 +1,164 @@
+"""Which machine this is: the facts that make two results comparable, or not.
+
+Only what explains speed and memory is read, and nothing that identifies a person or a device:
+no host name, no serial number, no address. On Linux everything comes from small files, in a few
+milliseconds and without starting a process; macOS is asked through ``sysctl`` and psutil.
+
+What depends on llama.cpp's build (its version, the instruction sets that it uses) is known to the
+engine and passed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import platform
+import sys
+
+import msgspec
+
+from localprompt.measure import cgroup
+from localprompt.measure.conditions import Conditions, governor, on_battery, throttled
+from localprompt.measure.kernel import HOST, ON_LINUX, KernelFiles
+from localprompt.records import Machine
+from localprompt.units import GIB
+
+_CPUS = "sys/devices/system/cpu"
+
+
+def describe(
+    *,
+    llama_cpp_build: str | None = None,
+    cpu_features: tuple[str, ...] = (),
+    kernel: KernelFiles = HOST,
+) -> Machine:
+    """The machine as it is now; ``throttled`` is unknown until a run is over (:func:`after`)."""
+    cpu = _cpu_name(kernel)
+    physical, logical = _cores(kernel)
+    usable = usable_cores(kernel)
+    memory = _memory_bytes(kernel)
+    limit = cgroup.limits(kernel).memory_limit_bytes
+    return Machine(
+        id=_digest(cpu, physical, logical, usable, memory),
+        cpu=cpu,
+        physical_cores=physical,
+        logical_cores=logical,
+        memory_bytes=memory,
+        os=_os_name(kernel),
+        kernel=f"{os.uname().sysname} {os.uname().release}",
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        llama_cpp_build=llama_cpp_build,
+        cpu_features=cpu_features,
+        governor=governor(kernel),
+        on_battery=on_battery(kernel),
+        throttled=None,
+        usable_cores=usable if logical is None or usable < logical else None,
+        memory_limit_bytes=limit if limit and memory and limit < memory else None,
+    )
+
+
+def after(machine: Machine, before: Conditions, end: Conditions) -> Machine:
+    """The same machine with what the run between two readings has shown."""
+    return msgspec.structs.replace(
+        machine,
+        throttled=throttled(before, end),
+        governor=end.governor,
+        on_battery=end.on_battery,
+    )
+
+
+def usable_cores(kernel: KernelFiles = HOST) -> float:
+    """How many logical cores this process may keep busy: affinity and CPU quota, the smaller."""
+    allowed = float(len(os.sched_getaffinity(0)) if ON_LINUX else os.cpu_count() or 1)
+    quota = cgroup.limits(kernel).cpu_cores
+    return allowed if quota is None else min(allowed, quota)
+
+
+def last_level_cache_bytes(kernel: KernelFiles = HOST) -> int | None:
+    """The largest cache of the first core, as far as the machine tells."""
+    sizes = [
+        int(text[:-1]) * 1024
+        for index in kernel.names(f"{_CPUS}/cpu0/cache")
+        if (text := kernel.text(f"{_CPUS}/cpu0/cache/{index}/size")) and text[:-1].isdigit()
+    ]
+    return max(sizes, default=None)
+
+
+def _digest(
+    cpu: str | None, physical: int | None, logical: int | None, usable: float, memory: int | None
+) -> str:
+    """Twelve hex digits of what speed depends on.
+
+    Left out is what may change without making results incomparable: versions of the kernel, of
+    Python and of this package. Memory counts in steps of 2 GiB, because what the firmware and
+    the kernel keep for themselves varies.
+    """
+    steps = None if memory is None else math.ceil(memory / (2 * GIB))
+    facts = [platform.system(), os.uname().machine, cpu, physical, logical, usable, steps]
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:12]
+
+
+def _cpu_name(kernel: KernelFiles) -> str | None:
+    if not ON_LINUX:
+        return _sysctl("machdep.cpu.brand_string")
+    facts: dict[str, str] = {}
+    for line in (kernel.text("proc/cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    # ARM kernels give part numbers instead of a name; boards say in the device tree what they are.
+    board = kernel.text("proc/device-tree/model")
+    model = facts.get("model name") or facts.get("cpu model") or facts.get("cpu")
+    if model:
+        return " ".join(model.split())
+    part = [facts[key] for key in ("CPU implementer", "CPU part") if key in facts]
+    return board or (f"{os.uname().machine} {'/'.join(part)}" if part else None)
+
+
+def _cores(kernel: KernelFiles) -> tuple[int | None, int | None]:
+    """(physical, logical) cores that are online."""
+    if not ON_LINUX:
+        import psutil
+
+        return psutil.cpu_count(logical=False), psutil.cpu_count()
+    # Logical cores of one physical core list the same siblings.
+    siblings = [
+        text
+        for cpu in kernel.names(_CPUS)
+        if cpu.removeprefix("cpu").isdigit()
+        if (text := kernel.text(f"{_CPUS}/{cpu}/topology/thread_siblings_list"))
+    ]
+    if siblings:
+        return len(set(siblings)), len(siblings)
+    return None, os.cpu_count()
+
+
+def _memory_bytes(kernel: KernelFiles) -> int | None:
+    if ON_LINUX:
+        return kernel.amounts("proc/meminfo").get("MemTotal")
+    import psutil
+
+    return int(psutil.virtual_memory().total)
+
+
+def _os_name(kernel: KernelFiles) -> str:
+    if sys.platform == "darwin":
+        return f"macOS {platform.mac_ver()[0]}"
+    for path in ("etc/os-release", "usr/lib/os-release"):
+        for line in (kernel.text(path) or "").splitlines():
+            if line.startswith("PRETTY_NAME="):
+                return line.partition("=")[2].strip("\"'")
+    return platform.system()
+
+
+def _sysctl(name: str) -> str | None:
+    """A value of the kernel where it has no files for it."""
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
