@@ -1,0 +1,186 @@
+"""Opening the history database, and saying in the user's words why it cannot be used.
+
+The database is private (its folder 0700, the file 0600, and SQLite gives its companions ``-wal``
+and ``-shm`` the file's mode) and in WAL mode, so that readers never wait for a writer nor a writer
+for readers; writers wait for each other. ``synchronous`` is NORMAL: what is committed survives the
+death of every process; a power cut may take the last commits but cannot damage the file.
+
+sqlite3 is imported when a database is opened, not when this module is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from localprompt.errors import HistoryError
+from localprompt.store import schema
+
+if TYPE_CHECKING:
+    import sqlite3
+
+BUSY_SECONDS = 5.0
+"""How long to wait for another process that is writing before giving up."""
+
+_ELSEWHERE = "set LOCALPROMPT_HOME to a folder that can be written, or use --no-log"
+_RETRY_SECONDS = 0.01
+
+
+@contextmanager
+def open_history(path: Path, busy_seconds: float = BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
+    """The database at ``path``, made or migrated where necessary, in autocommit mode.
+
+    Whatever goes wrong in the body is explained as well; the connection is closed at the end.
+
+    Raises:
+        HistoryError: it cannot be opened, read or written, or is of a newer version.
+    """
+    import sqlite3
+
+    with explained(path):
+        _make_private_file(path)
+        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+        try:
+            _enter_wal_mode(connection, busy_seconds)
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            schema.migrate(connection)
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def empty_history() -> Iterator[sqlite3.Connection]:
+    """A history without runs that leaves no file behind: what a reader sees where none exists."""
+    import sqlite3
+
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        schema.migrate(connection)
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of the body's changes or none. The write lock is taken at once, so that the busy
+    timeout covers the wait for it and nothing that was read can change before it is written."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite may have rolled back by itself already (a full disk does that).
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Failures of SQLite and of the file system become a HistoryError about ``path``."""
+    import sqlite3
+
+    try:
+        yield
+    except schema.SchemaMismatchError as error:
+        raise _mismatch(error, path) from error
+    except (sqlite3.ProgrammingError, sqlite3.NotSupportedError):
+        raise  # wrong use of the library: a bug, which keeps its traceback
+    except sqlite3.Error as error:
+        raise _explain(error, path) from error
+    except OSError as error:
+        raise HistoryError(
+            f"the history of runs cannot be kept here: {error.strerror or error}",
+            where=str(path),
+            expected="a folder that can be written",
+            next_step=_ELSEWHERE,
+        ) from error
+
+
+def _make_private_file(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Only a file that is not there yet is opened: closing a second handle of a database that this
+    # process has open would silently release SQLite's locks on it (POSIX fcntl locks).
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _enter_wal_mode(connection: sqlite3.Connection, busy_seconds: float) -> None:
+    """Persistent, so only the first opening changes anything. While two processes open a new
+    database at once SQLite may answer "locked" here without waiting: that is waited for."""
+    import sqlite3
+
+    deadline = time.monotonic() + busy_seconds
+    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if primary_code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_SECONDS)
+
+
+def primary_code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code (the low byte of the extended one); 1 where it gave none."""
+    return int(getattr(error, "sqlite_errorcode", 1)) & 0xFF
+
+
+def _explain(error: sqlite3.Error, path: Path) -> HistoryError:
+    import sqlite3
+
+    moved = f"mv '{path}' '{path}.broken'   (the next run begins a new history)"
+    by_code = {
+        sqlite3.SQLITE_BUSY: (
+            "the history is locked by another process",
+            f"end the process that holds it (fuser '{path}' names it), or use --no-log",
+        ),
+        sqlite3.SQLITE_CORRUPT: ("the history is damaged", moved),
+        sqlite3.SQLITE_NOTADB: ("the history is no SQLite database", moved),
+        sqlite3.SQLITE_READONLY: ("the history cannot be written", _ELSEWHERE),
+        sqlite3.SQLITE_CANTOPEN: ("the history cannot be opened", _ELSEWHERE),
+        sqlite3.SQLITE_PERM: ("the history may not be opened", _ELSEWHERE),
+        sqlite3.SQLITE_FULL: (
+            "the disk is full",
+            "free some space, or use --no-log",
+        ),
+        sqlite3.SQLITE_IOERR: ("the disk failed to read or write the history", _ELSEWHERE),
+        sqlite3.SQLITE_CONSTRAINT: (
+            "the run contradicts what the history holds",
+            "use --no-log, and report this with the line above",
+        ),
+        sqlite3.SQLITE_PROTOCOL: (
+            "the history cannot be locked (network file systems cannot do it)",
+            _ELSEWHERE,
+        ),
+    }
+    message, next_step = by_code.get(
+        primary_code(error), ("the history cannot be used", f"look at '{path}', or use --no-log")
+    )
+    return HistoryError(
+        message, where=str(path), found=f"SQLite says: {error}", next_step=next_step
+    )
+
+
+def _mismatch(error: schema.SchemaMismatchError, path: Path) -> HistoryError:
+    newest = schema.MIGRATIONS[-1].number
+    if error.version is None:
+        return HistoryError(
+            "this SQLite database is not a history of localprompt",
+            where=str(path),
+            expected="a history, or no file",
+            next_step="move it away, or set LOCALPROMPT_HOME to another folder",
+        )
+    return HistoryError(
+        "the history was written by a newer localprompt",
+        where=str(path),
+        expected=f"schema version {newest} or older",
+        found=f"schema version {error.version}",
+        next_step="update localprompt, or set LOCALPROMPT_HOME to another folder",
+    )

@@ -1,0 +1,97 @@
+"""Forgetting runs.
+
+Deleting rows leaves their text in the file, in pages that SQLite will reuse some day. People who
+prune want the room back and what they typed gone, so the file is rewritten afterwards.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from localprompt import home
+from localprompt.errors import InputError
+from localprompt.store.connection import BUSY_SECONDS, open_history, transaction
+from localprompt.store.encoding import comparable
+from localprompt.store.reader import file_bytes
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_CHOSEN = """
+FROM runs WHERE (:before IS NULL OR created_at < :before)
+AND (:keep IS NULL OR id NOT IN (SELECT id FROM runs ORDER BY id DESC LIMIT :keep))"""
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """What pruning did, or would do."""
+
+    runs: int
+    """Deleted, with their samples."""
+    runs_left: int
+    freed_bytes: int
+    """On disk; 0 for a dry run."""
+    compacted: bool
+    """The file was rewritten. False: nothing was deleted, or the rewriting had no room or was
+    kept from it by another process; the deleted text is then still in the file's free pages."""
+
+
+def prune(
+    path: Path | None = None,
+    *,
+    older_than: datetime | None = None,
+    keep_last: int | None = None,
+    dry_run: bool = False,
+    busy_seconds: float = BUSY_SECONDS,
+) -> Pruned:
+    """Delete the runs that were made before ``older_than`` and are not among the last.
+
+    Args:
+        path: the database; by default ``history.db`` in ``$LOCALPROMPT_HOME``.
+        older_than: None: runs of any age.
+        keep_last: runs to keep whatever their age; 0 or None: none. Alone, 0 deletes everything.
+        dry_run: count only.
+
+    Raises:
+        InputError: neither ``older_than`` nor ``keep_last`` says what to delete.
+        HistoryError: the history cannot be read or written; nothing was deleted.
+    """
+    if (older_than is None and keep_last is None) or (keep_last is not None and keep_last < 0):
+        raise InputError(
+            "it is not said which runs to forget",
+            expected="an age, or how many of the last runs to keep (0 or more)",
+            next_step="localprompt runs prune --help",
+        )
+    database = home.history_path() if path is None else path
+    if not database.exists():
+        return Pruned(runs=0, runs_left=0, freed_bytes=0, compacted=False)
+    chosen = {"before": None if older_than is None else comparable(older_than), "keep": keep_last}
+    before = file_bytes(database)
+    with open_history(database, busy_seconds) as connection:
+        if dry_run:
+            (runs,) = connection.execute(f"SELECT count(*) {_CHOSEN}", chosen).fetchone()
+            return Pruned(runs, _count(connection) - runs, freed_bytes=0, compacted=False)
+        with transaction(connection):
+            runs = connection.execute(f"DELETE {_CHOSEN}", chosen).rowcount
+            connection.execute("DELETE FROM machines WHERE id NOT IN (SELECT machine_id FROM runs)")
+        compacted = runs > 0 and _compact(connection)
+        left = _count(connection)
+    return Pruned(runs, left, max(0, before - file_bytes(database)), compacted)
+
+
+def _count(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
+
+
+def _compact(connection: sqlite3.Connection) -> bool:
+    import sqlite3
+
+    try:
+        connection.execute("VACUUM")
+        (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError:  # another process, or no room for the copy it makes
+        return False
+    return not busy

@@ -1,0 +1,208 @@
+"""What the history database holds, as numbered migrations.
+
+A run is stored once: as the JSON object that ``--json`` prints, in ``runs.record``. The figures
+that people sort and filter by are *generated columns* over that JSON. They look and behave like
+ordinary columns, cannot disagree with the record, and a column added by a later migration has its
+value for every old run at once.
+
+A migration, once released, is never edited: a new one is appended. Each is applied in one
+transaction of its own and leaves a row in ``migrations``. ``docs/guide/history.md`` describes the
+result for people who bring their own tools; a test holds it to what is here.
+
+The names for benches and evaluations are free: a migration of theirs can create the table of
+their plans and give ``runs`` the columns that refer to it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from localprompt import __version__
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+class Migration(NamedTuple):
+    number: int
+    """1, 2, 3, … without gaps."""
+    name: str
+    statements: tuple[str, ...]
+
+
+class SchemaMismatchError(Exception):
+    """The file is a database, but not one that this version may write to.
+
+    ``version`` is the number of its last migration; None: it is no history of localprompt.
+    """
+
+    def __init__(self, version: int | None) -> None:
+        super().__init__(f"schema version {version}")
+        self.version = version
+
+
+_MIGRATIONS_TABLE = """
+CREATE TABLE IF NOT EXISTS migrations (
+  number INTEGER NOT NULL PRIMARY KEY,
+  name TEXT NOT NULL,
+  applied_at TEXT NOT NULL,
+  localprompt_version TEXT NOT NULL
+)"""
+
+# As the first run on it described the machine. The id is a digest of what matters to speed, so a
+# later run under the same id may see a little less memory, or the next release of the system.
+_MACHINES = """
+CREATE TABLE machines (
+  id TEXT NOT NULL PRIMARY KEY,
+  cpu TEXT,
+  physical_cores INTEGER,
+  logical_cores INTEGER,
+  usable_cores REAL,
+  memory_bytes INTEGER,
+  os TEXT NOT NULL
+)"""
+
+# Column, type, where its value stands in the record.
+_RUN_COLUMNS = (
+    ("kind", "TEXT NOT NULL", "$.kind"),
+    ("created_at", "TEXT NOT NULL", "$.created_at"),
+    ("localprompt_version", "TEXT NOT NULL", "$.localprompt_version"),
+    ("model_name", "TEXT NOT NULL", "$.model.name"),
+    ("model_sha256", "TEXT", "$.model.sha256"),
+    ("model_quantization", "TEXT", "$.model.quantization"),
+    ("prompt_name", "TEXT", "$.prompt.name"),
+    ("prompt_sha256", "TEXT", "$.prompt.sha256"),
+    ("rendered_sha256", "TEXT", "$.prompt.rendered_sha256"),
+    ("n_ctx", "INTEGER", "$.settings.n_ctx"),
+    ("n_batch", "INTEGER", "$.settings.n_batch"),
+    ("n_ubatch", "INTEGER", "$.settings.n_ubatch"),
+    ("n_threads", "INTEGER", "$.settings.n_threads"),
+    ("n_threads_batch", "INTEGER", "$.settings.n_threads_batch"),
+    ("type_k", "TEXT", "$.settings.type_k"),
+    ("type_v", "TEXT", "$.settings.type_v"),
+    ("temperature", "REAL", "$.sampling.temperature"),
+    ("seed", "INTEGER", "$.sampling.seed"),
+    ("prompt_tokens", "INTEGER", "$.tokens.prompt"),
+    ("reused_tokens", "INTEGER", "$.tokens.reused"),
+    ("completion_tokens", "INTEGER", "$.tokens.completion"),
+    ("load_seconds", "REAL", "$.timing.load_seconds"),
+    ("prefill_seconds", "REAL", "$.timing.prefill_seconds"),
+    ("ttft_seconds", "REAL", "$.timing.ttft_seconds"),
+    ("decode_seconds", "REAL", "$.timing.decode_seconds"),
+    ("total_seconds", "REAL", "$.timing.total_seconds"),
+    ("prefill_tokens_per_second", "REAL", "$.timing.prefill_tokens_per_second"),
+    ("decode_tokens_per_second", "REAL", "$.timing.decode_tokens_per_second"),
+    ("itl_p50_seconds", "REAL", "$.timing.itl_p50_seconds"),
+    ("itl_p95_seconds", "REAL", "$.timing.itl_p95_seconds"),
+    ("peak_rss_bytes", "INTEGER", "$.memory.peak_rss_bytes"),
+    ("anonymous_bytes", "INTEGER", "$.memory.anonymous_bytes"),
+    ("file_backed_bytes", "INTEGER", "$.memory.file_backed_bytes"),
+    ("weights_bytes", "INTEGER", "$.memory.weights_bytes"),
+    ("kv_cache_bytes", "INTEGER", "$.memory.kv_cache_bytes"),
+    ("compute_bytes", "INTEGER", "$.memory.compute_bytes"),
+    ("finish_reason", "TEXT NOT NULL", "$.output.finish_reason"),
+    ("output_text", "TEXT NOT NULL", "$.output.text"),
+    ("machine_id", "TEXT NOT NULL", "$.machine.id"),
+    ("llama_cpp_build", "TEXT", "$.machine.llama_cpp_build"),
+)
+
+_RUNS = """
+CREATE TABLE runs (
+  id TEXT NOT NULL PRIMARY KEY,
+  record TEXT NOT NULL CHECK (json_valid(record)),
+  {columns},
+  CHECK (id = json_extract(record, '$.id')),
+  FOREIGN KEY (machine_id) REFERENCES machines (id)
+)""".format(
+    columns=",\n  ".join(
+        f"{name} {declared} AS (json_extract(record, '{path}')) VIRTUAL"
+        for name, declared, path in _RUN_COLUMNS
+    )
+)
+
+# One row per series of raw times, named as its field in records.Samples; little-endian float64.
+_SAMPLES = """
+CREATE TABLE samples (
+  run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  series TEXT NOT NULL,
+  seconds BLOB NOT NULL,
+  PRIMARY KEY (run_id, series)
+) WITHOUT ROWID"""
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        1,
+        "runs, their machines and their raw samples",
+        (
+            _MACHINES,
+            _RUNS,
+            _SAMPLES,
+            # With id, so that "the last twenty of this kind" are read off the index.
+            "CREATE INDEX runs_by_kind ON runs (kind, id)",
+            "CREATE INDEX runs_by_model ON runs (model_name, id)",
+            "CREATE INDEX runs_by_prompt ON runs (prompt_name, id)",
+            "CREATE INDEX runs_by_time ON runs (created_at)",
+            "CREATE INDEX runs_by_machine ON runs (machine_id)",
+        ),
+    ),
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the database up to this version; a current one costs a single small query.
+
+    Safe when several processes do it at once: whoever comes second finds the work done.
+
+    Args:
+        connection: in autocommit mode (``isolation_level=None``), outside a transaction.
+
+    Raises:
+        SchemaMismatchError: a newer version wrote it, or it belongs to another program.
+        sqlite3.Error: as the database has it; what was applied before stays, nothing by halves.
+    """
+    newest = MIGRATIONS[-1].number
+    version = schema_version(connection)
+    if version is None or version > newest:
+        raise SchemaMismatchError(version)
+    for migration in MIGRATIONS[version:]:
+        _apply(connection, migration)
+
+
+def schema_version(connection: sqlite3.Connection) -> int | None:
+    """Number of the last migration: 0 for an empty database, None for another program's."""
+    tables, ours = connection.execute(
+        "SELECT count(*), count(*) FILTER (WHERE name = 'migrations') FROM sqlite_master"
+    ).fetchone()
+    if not ours:
+        return None if tables else 0
+    (version,) = connection.execute("SELECT max(number) FROM migrations").fetchone()
+    return int(version or 0)
+
+
+def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
+    # The write lock comes first: only under it is what the next query says still true afterwards.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(_MIGRATIONS_TABLE)
+        done = connection.execute(
+            "SELECT 1 FROM migrations WHERE number = ?", (migration.number,)
+        ).fetchone()
+        if not done:
+            for statement in migration.statements:
+                connection.execute(statement)
+            connection.execute(
+                "INSERT INTO migrations VALUES (?, ?, ?, ?)",
+                (
+                    migration.number,
+                    migration.name,
+                    datetime.now(UTC).isoformat(timespec="seconds"),
+                    __version__,
+                ),
+            )
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite may have rolled back by itself already (a full disk does that).
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

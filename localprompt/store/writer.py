@@ -1,0 +1,88 @@
+"""Adding runs to the history: one transaction each.
+
+A run is there with all its parts or not at all. Whatever ends the process (``kill -9`` included),
+what was recorded before stays; two processes that write at once wait for each other and lose
+nothing.
+
+    with HistoryWriter() as history:
+        history.record(run, samples)
+
+Opening takes a few milliseconds at most, more only when the database is new.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from localprompt import home, record_json
+from localprompt.records import Machine, RunRecord, Samples
+from localprompt.store.connection import BUSY_SECONDS, explained, open_history, transaction
+from localprompt.store.encoding import pack
+
+_ADD_MACHINE = """
+INSERT INTO machines (id, cpu, physical_cores, logical_cores, usable_cores, memory_bytes, os)
+VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
+
+
+class HistoryWriter:
+    """An open history that runs can be added to; close it, or use it as a context manager.
+
+    Args:
+        path: the database; by default ``history.db`` in ``$LOCALPROMPT_HOME``.
+        busy_seconds: how long to wait for other processes that are writing.
+
+    Raises:
+        HistoryError: it cannot be opened or made (locked, damaged, not writable, disk full, …).
+    """
+
+    def __init__(self, path: Path | None = None, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.path = home.history_path() if path is None else path
+        self._open = ExitStack()
+        self._connection = self._open.enter_context(open_history(self.path, busy_seconds))
+
+    def record(self, run: RunRecord, samples: Samples | None = None) -> None:
+        """Add a run with its raw samples. When this returns, the run is stored.
+
+        Raises:
+            HistoryError: it was not stored, nothing of it; also when a run of that id is there.
+        """
+        with explained(self.path), transaction(self._connection):
+            self._connection.execute(_ADD_MACHINE, _identity(run.machine))
+            self._connection.execute(
+                "INSERT INTO runs (id, record) VALUES (?, ?)",
+                (run.id, record_json.encode(run).decode()),
+            )
+            if samples is not None:
+                self._connection.executemany(
+                    "INSERT INTO samples (run_id, series, seconds) VALUES (?, ?, ?)",
+                    [
+                        (run.id, series, pack(seconds))
+                        for series, seconds in msgspec.structs.asdict(samples).items()
+                    ],
+                )
+
+    def close(self) -> None:
+        self._open.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _identity(machine: Machine) -> tuple[str | float | None, ...]:
+    """What tells machines apart, in the order of the table; the rest differs from run to run."""
+    return (
+        machine.id,
+        machine.cpu,
+        machine.physical_cores,
+        machine.logical_cores,
+        machine.usable_cores,
+        machine.memory_bytes,
+        machine.os,
+    )
