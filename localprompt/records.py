@@ -143,6 +143,28 @@ class Settings(msgspec.Struct, frozen=True):
     """Whether weights may be copied into a layout made for this CPU."""
 
 
+class RequestedSettings(msgspec.Struct, frozen=True):
+    """What is asked of llama.cpp; None leaves the choice to the program.
+
+    What became of it comes back as :class:`Settings`.
+    """
+
+    n_ctx: int | None = None
+    """None: as much as the prompt and its answer need."""
+    n_batch: int | None = None
+    n_ubatch: int | None = None
+    n_threads: int | None = None
+    """None: one per physical core that may be used."""
+    n_threads_batch: int | None = None
+    """None: as many as ``n_threads``."""
+    type_k: str = "f16"
+    type_v: str = "f16"
+    flash_attn: bool | None = None
+    """None: where it is supported."""
+    use_mmap: bool = True
+    repack: bool = True
+
+
 class Sampling(msgspec.Struct, frozen=True):
     """How the next token was chosen."""
 
@@ -158,6 +180,7 @@ class Sampling(msgspec.Struct, frozen=True):
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
     grammar_sha256: str | None = None
+    """Of the grammar that an ``outputs`` schema became; None: free text."""
 
 
 class TokenCounts(msgspec.Struct, frozen=True):
@@ -214,11 +237,14 @@ class Memory(msgspec.Struct, frozen=True):
     """What was predicted before loading: an estimate, beside what was measured."""
 
 
+FinishReason = Literal["stop", "length", "interrupted", "error"]
+
+
 class Output(msgspec.Struct, frozen=True):
     text: str
     parsed: Any
     """The answer as JSON where a schema was asked for and met; otherwise None."""
-    finish_reason: Literal["stop", "length", "interrupted", "error"]
+    finish_reason: FinishReason
     """stop: end of generation, a stop string or a complete grammar; length: cut at max_tokens
     or n_ctx; interrupted: by the user; error: the engine failed half-way."""
 
@@ -241,6 +267,10 @@ class Machine(msgspec.Struct, frozen=True):
     on_battery: bool | None
     throttled: bool | None
     """Whether the kernel counted thermal throttling during the run."""
+    usable_cores: float | None = None
+    """Cores that affinity or a container's CPU quota leave; None where nothing restricts."""
+    memory_limit_bytes: int | None = None
+    """What a container may use at most, where that is less than the machine has."""
 
 
 class RunWarning(msgspec.Struct, frozen=True):
@@ -249,6 +279,18 @@ class RunWarning(msgspec.Struct, frozen=True):
     code: str
     message: str
     advice: str
+
+
+class BenchPlace(msgspec.Struct, frozen=True):
+    """Where a run belongs in a bench."""
+
+    experiment_id: str
+    cell: str
+    """The planned cell's key."""
+    repetition: int
+    """From 0, in the order of execution."""
+    phase: Literal["memory", "timing"]
+    """Which pass: the memory pass's times and the timing pass's memory are not for comparison."""
 
 
 Kind = Literal["ask", "run", "bench", "eval", "tune", "finetune"]
@@ -273,6 +315,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     output: Output
     machine: Machine
     warnings: tuple[RunWarning, ...] = ()
+    bench: BenchPlace | None = None
+    """Set for runs of kind ``bench``."""
 
 
 class Samples(msgspec.Struct, frozen=True):
