@@ -1,0 +1,96 @@
+"""The child process behind :mod:`localprompt.scoring.bounded`.
+
+Runs as a script, without this package: one request per line on standard input, one reply per
+line on what was standard output. Requests and replies are JSON objects; a reply holds ``value``,
+or ``error`` with the exception in words. What the executed code prints goes to standard error,
+so that it cannot be taken for a reply. The process ends when its standard input does, and an alarm
+ends it if whoever should have stopped it was killed first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+import signal
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+GRACE_SECONDS = 5
+
+
+def search(request: dict[str, Any]) -> bool:
+    """Whether ``pattern`` is found anywhere in ``text``."""
+    # ASCII: \\d, \\w and \\b mean in promptfoo's JavaScript what they mean here under this flag.
+    return re.search(request["pattern"], request["text"], re.ASCII) is not None
+
+
+def conforms(request: dict[str, Any]) -> str | None:
+    """None where ``instance`` follows ``schema``; otherwise the most relevant objection."""
+    import jsonschema
+    from referencing import Registry
+
+    validator = jsonschema.validators.validator_for(
+        request["schema"], default=jsonschema.Draft202012Validator
+    )
+    validator.check_schema(request["schema"])
+    # An empty registry: a reference to a schema elsewhere must not be fetched.
+    checker = validator(request["schema"], registry=Registry())
+    error = jsonschema.exceptions.best_match(checker.iter_errors(request["instance"]))
+    return None if error is None else f"{error.json_path}: {error.message}"
+
+
+def call(request: dict[str, Any]) -> Any:
+    """What the user's Python makes of ``output`` and ``context``."""
+    if "path" in request:
+        path = Path(request["path"])
+        sys.path.insert(0, str(path.parent))
+        names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
+        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # noqa: S102
+        function = names[request["function"]]
+    else:
+        code = request["code"]
+        body = code if "\n" in code else f"return {code}"
+        names = {"__name__": "assertion"}
+        source = "import json\ndef check(output, context):\n" + textwrap.indent(
+            textwrap.dedent(body), "    "
+        )
+        exec(compile(source, "<assertion>", "exec"), names)  # noqa: S102
+        function = names["check"]
+    return plain(function(request["output"], request["context"]))
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: dataclasses and numpy numbers become plain."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: getattr(value, name) for name in value.__dataclass_fields__}
+    if hasattr(value, "item") and not isinstance(value, (str, bytes, dict, list)):
+        return value.item()
+    return value
+
+
+OPERATIONS = {"search": search, "conforms": conforms, "call": call}
+
+
+def main() -> None:
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        signal.alarm(math.ceil(request["seconds"]) + GRACE_SECONDS)
+        try:
+            reply = json.dumps({"value": OPERATIONS[request["operation"]](request)})
+        except (Exception, SystemExit) as error:  # noqa: BLE001 — it is the user's code
+            reply = json.dumps({"error": f"{type(error).__name__}: {error}"})
+        signal.alarm(0)
+        with contextlib.suppress(BrokenPipeError):
+            replies.write(reply + "\n")
+            replies.flush()
+
+
+if __name__ == "__main__":
+    main()

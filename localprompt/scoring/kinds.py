@@ -1,0 +1,120 @@
+"""Which assertion types there are, what each needs, and why others are refused.
+
+A suite is checked against these tables before anything runs, so that an evaluation never stops
+half-way at an assertion that could not have worked.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+ValueShape = Literal["text", "texts", "any", "schema", "count", "code", "criterion", "none"]
+Need = Literal["judge", "code", "logprobs"]
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What an assertion type takes."""
+
+    value: ValueShape
+    value_required: bool = True
+    threshold: Literal["no", "optional", "required"] = "no"
+    needs: Need | None = None
+
+
+KINDS: dict[str, Kind] = {
+    "equals": Kind("any"),
+    "contains": Kind("text"),
+    "icontains": Kind("text"),
+    "contains-all": Kind("texts"),
+    "contains-any": Kind("texts"),
+    "icontains-all": Kind("texts"),
+    "icontains-any": Kind("texts"),
+    "starts-with": Kind("text"),
+    "regex": Kind("text"),
+    "is-json": Kind("schema", value_required=False),
+    "contains-json": Kind("schema", value_required=False),
+    "levenshtein": Kind("text", threshold="optional"),
+    "rouge-n": Kind("text", threshold="optional"),
+    "word-count": Kind("count"),
+    "finish-reason": Kind("text"),
+    "perplexity": Kind("none", False, threshold="optional", needs="logprobs"),
+    "perplexity-score": Kind("none", False, threshold="optional", needs="logprobs"),
+    "latency": Kind("none", False, threshold="required"),
+    "python": Kind("code", threshold="optional", needs="code"),
+    "llm-rubric": Kind("criterion", threshold="optional", needs="judge"),
+    "select-best": Kind("criterion", needs="judge"),
+}
+
+ASSERT_SET = "assert-set"
+
+_EMBEDDING = "needs an embedding model; rouge-n or levenshtein compare texts without one"
+_GRADED = "is graded by a prompt made for large hosted models; llm-rubric takes a local judge"
+_SERVICE = "asks a service over the network"
+_FOREIGN = "runs code in a language other than Python; python takes an expression or a file"
+_CALLS = "checks calls of a hosted model's tools"
+_TRACE = "reads traces of an agent, which a prompt does not leave"
+_OTHER = "is not one of the types that localprompt computes"
+
+REFUSED: dict[str, str] = {
+    "javascript": _FOREIGN,
+    "ruby": _FOREIGN,
+    "webhook": _SERVICE,
+    "moderation": _SERVICE,
+    "classifier": _SERVICE,
+    "pi": _SERVICE,
+    "guardrails": _SERVICE,
+    "search-rubric": _SERVICE,
+    "human": "waits for a person",
+    "cost": "has no meaning for a local model: there is no price per token",
+    "similar": _EMBEDDING,
+    "similar:cosine": _EMBEDDING,
+    "similar:dot": _EMBEDDING,
+    "similar:euclidean": _EMBEDDING,
+    "answer-relevance": _EMBEDDING,
+    "factuality": _GRADED,
+    "model-graded-factuality": _GRADED,
+    "model-graded-closedqa": _GRADED,
+    "g-eval": _GRADED,
+    "context-faithfulness": _GRADED,
+    "context-recall": _GRADED,
+    "context-relevance": _GRADED,
+    "conversation-relevance": _GRADED,
+    "agent-rubric": _GRADED,
+    "is-valid-function-call": _CALLS,
+    "is-valid-openai-function-call": _CALLS,
+    "is-valid-openai-tools-call": _CALLS,
+    "tool-call-f1": _CALLS,
+    "skill-used": _CALLS,
+    "trace-span-count": _TRACE,
+    "trace-span-duration": _TRACE,
+    "trace-error-spans": _TRACE,
+    "max-score": _OTHER,
+    "bleu": _OTHER,
+    "gleu": _OTHER,
+    "meteor": _OTHER,
+    "is-refusal": _OTHER,
+    "is-html": _OTHER,
+    "contains-html": _OTHER,
+    "is-xml": _OTHER,
+    "contains-xml": _OTHER,
+    "is-sql": _OTHER,
+    "contains-sql": _OTHER,
+}
+
+_REFUSED_FAMILIES = (("promptfoo:", _SERVICE), ("trajectory:", _TRACE))
+
+
+def split_negation(name: str) -> tuple[str, bool]:
+    """``not-contains`` → (``contains``, True)."""
+    return (name[4:], True) if name.startswith("not-") else (name, False)
+
+
+def refusal(name: str) -> str | None:
+    """Why the type ``name`` (with or without ``not-``) cannot be had; None for others."""
+    base, _ = split_negation(name)
+    for prefix, reason in _REFUSED_FAMILIES:
+        if base.startswith(prefix):
+            return reason
+    return REFUSED.get(base)

@@ -1,0 +1,160 @@
+"""The way in: one answer against its expectations.
+
+``score_case`` is what an evaluation calls once per answer. ``select-best`` compares the answers
+of all prompts and models to one case, so it is left out there; ``score_comparison`` makes those
+scores when the answers are all there, and ``aggregate.with_comparison`` adds them to the cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from localprompt.scoring import code_checks, json_checks, judging, run_checks, text_checks
+from localprompt.scoring.aggregate import aggregate, combine_set
+from localprompt.scoring.expectations import (
+    Answer,
+    AnyExpectation,
+    CannotScoreError,
+    CaseScore,
+    Expectation,
+    ExpectationSet,
+    Judge,
+    Score,
+)
+from localprompt.scoring.verdict import Verdict
+
+COMPARISON = "select-best"
+
+Check = Callable[[Answer, Expectation], Verdict]
+
+CHECKS: dict[str, Check] = {
+    "equals": json_checks.equals,
+    "contains": text_checks.contains,
+    "icontains": text_checks.contains,
+    "contains-all": text_checks.contains_all,
+    "icontains-all": text_checks.contains_all,
+    "contains-any": text_checks.contains_any,
+    "icontains-any": text_checks.contains_any,
+    "starts-with": text_checks.starts_with,
+    "regex": text_checks.regex,
+    "is-json": json_checks.is_json,
+    "contains-json": json_checks.contains_json,
+    "levenshtein": text_checks.levenshtein_distance,
+    "rouge-n": text_checks.rouge,
+    "word-count": text_checks.word_count,
+    "finish-reason": run_checks.finish_reason,
+    "perplexity": run_checks.perplexity,
+    "perplexity-score": run_checks.perplexity_score,
+    "latency": run_checks.latency,
+}
+
+
+def score_case(
+    answer: Answer,
+    expectations: Sequence[AnyExpectation],
+    threshold: float | None = None,
+    *,
+    judge: Judge | None = None,
+    allow_code: bool = False,
+) -> CaseScore:
+    """All scores of one answer and the case's result; ``select-best`` is left out."""
+    scores = [
+        score(answer, expected, judge=judge, allow_code=allow_code)
+        for expected in expectations
+        if expected_type(expected) != COMPARISON
+    ]
+    return aggregate(scores, threshold)
+
+
+def score(
+    answer: Answer,
+    expected: AnyExpectation,
+    *,
+    judge: Judge | None = None,
+    allow_code: bool = False,
+) -> Score:
+    """What ``expected`` makes of ``answer``; unscored, with the reason, where it cannot tell.
+
+    Args:
+        judge: who answers ``llm-rubric``; None leaves it unscored.
+        allow_code: whether ``python`` may run; otherwise it is unscored.
+    """
+    if isinstance(expected, ExpectationSet):
+        members = [
+            score(answer, member, judge=judge, allow_code=allow_code) for member in expected.members
+        ]
+        return combine_set(expected, members)
+    try:
+        verdict = _verdict(answer, expected, judge, allow_code)
+    except CannotScoreError as error:
+        return unscored(expected, str(error))
+    return _scored(expected, verdict)
+
+
+def score_comparison(
+    answers: Sequence[Answer | None], expected: Expectation, judge: Judge | None
+) -> tuple[Score, ...]:
+    """``select-best`` over the answers to one case, one score each, in their order.
+
+    An answer that is not there (None: its run failed) is unscored, and the others compete.
+    """
+    present = [answer for answer in answers if answer is not None]
+    try:
+        if judge is None:
+            raise CannotScoreError("there is no model to judge")
+        verdicts = iter(judging.select_best(present, expected, judge))
+    except CannotScoreError as error:
+        return tuple(unscored(expected, str(error)) for _ in answers)
+    return tuple(
+        unscored(expected, "there is no answer to compare")
+        if answer is None
+        else _scored(expected, next(verdicts))
+        for answer in answers
+    )
+
+
+def unscored(expected: Expectation, reason: str) -> Score:
+    return Score(
+        type=expected.name,
+        score=None,
+        passed=None,
+        reason=reason,
+        metric=expected.metric,
+        weight=expected.weight,
+        where=expected.where,
+    )
+
+
+def expected_type(expected: AnyExpectation) -> str:
+    return expected.type if isinstance(expected, Expectation) else "assert-set"
+
+
+def _verdict(
+    answer: Answer, expected: Expectation, judge: Judge | None, allow_code: bool
+) -> Verdict:
+    if expected.type == "python":
+        if not allow_code:
+            raise CannotScoreError("Python code is not allowed; --allow-code runs it")
+        return code_checks.python(answer, expected)
+    if expected.type == "llm-rubric":
+        if judge is None:
+            raise CannotScoreError("there is no model to judge")
+        return judging.llm_rubric(answer, expected, judge)
+    check = CHECKS.get(expected.type)
+    if check is None:
+        raise CannotScoreError(f"{expected.type} cannot be applied to a single answer")
+    return check(answer, expected)
+
+
+def _scored(expected: Expectation, verdict: Verdict) -> Score:
+    graded = verdict.graded()
+    passed = verdict.met != expected.negated
+    return Score(
+        type=expected.name,
+        score=1 - graded if expected.negated else graded,
+        passed=passed or expected.weight == 0,
+        reason=verdict.finding,
+        metric=expected.metric,
+        weight=expected.weight,
+        where=expected.where,
+    )
