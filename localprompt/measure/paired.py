@@ -138,7 +138,10 @@ def compare_scores(a: Sequence[float], b: Sequence[float]) -> ScoreComparison:
 def mcnemar(only_a: int, only_b: int) -> float:
     """Exact two-sided p-value: cases that flipped went either way with probability one half."""
     flipped = only_a + only_b
-    tail = sum(math.comb(flipped, k) for k in range(min(only_a, only_b) + 1))
+    tail = ways = 1  # whole numbers: exact for any number of flips
+    for k in range(min(only_a, only_b)):
+        ways = ways * (flipped - k) // (k + 1)
+        tail += ways
     return min(1.0, 2 * tail / (1 << flipped))
 
 

@@ -180,8 +180,9 @@ def trend(samples: Sequence[float]) -> Trend | None:
     n = len(samples)
     if n < 3:
         return None
-    slopes = sorted((samples[j] - samples[i]) / (j - i) for i, j in combinations(range(n), 2))
-    score = abs(sum(slope > 0 for slope in slopes) - sum(slope < 0 for slope in slopes))
+    pairs = list(combinations(enumerate(samples), 2))
+    score = abs(sum((later > earlier) - (later < earlier) for (_, earlier), (_, later) in pairs))
+    slopes = sorted((later - earlier) / (j - i) for (i, earlier), (j, later) in pairs)
     change = quantile(slopes, 0.5) * (n - 1)
     return Trend(p_value=_kendall_p_value(n, score), change=change)
 

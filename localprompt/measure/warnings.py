@@ -22,7 +22,7 @@ from localprompt.units import format_bytes, format_seconds
 FEWEST_SAMPLES = 5
 """Below, spread and outliers cannot be told apart."""
 NOISY_SPREAD = 0.05
-"""Robust standard deviation over median. An idle laptop stays below 0.02."""
+"""Robust standard deviation over median: beyond, a difference of 5 % drowns."""
 NOTABLE_SHARE = 0.05
 """What deviates less from the median than this is no news, however unlikely it is."""
 OUTLIER_DEVIATIONS = 10.0
@@ -33,7 +33,7 @@ FIRST_RUN_DEVIATIONS = 3.5
 DRIFT_P_VALUE = 0.01
 """A bench tests many cells: at 0.05 each twentieth would drift by chance."""
 OTHER_LOAD_CORES = 0.2
-"""CPU time of others, in cores. A desktop at rest takes about 0.05."""
+"""CPU time of others, in cores: a fifth of one thread, and the others wait for that thread."""
 STOLEN_SHARE = 0.02
 """Of one core's time."""
 FREQUENCY_SHARE = 0.10

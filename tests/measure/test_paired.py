@@ -64,7 +64,7 @@ def test_the_sign_flip_test_counts_what_fisher_counted_for_darwin() -> None:
 
 
 def test_random_flips_come_near_the_exact_p_value() -> None:
-    differences = [*MAIZE, 1.0, -1.0, 2.0, -2.0]
+    differences = [*MAIZE, 1.0, -2.0]
     expected = stats.permutation_test(
         (np.array(differences),),
         np.mean,
