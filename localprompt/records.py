@@ -18,7 +18,8 @@ import msgspec
 
 # --------------------------------------------------------------------------- prompts
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "developer"]
+AttributeValue = str | int | float | bool
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -36,8 +37,8 @@ class Message(msgspec.Struct, frozen=True):
 
     role: Role
     segments: tuple[Segment, ...]
-    attributes: dict[str, str] = {}
-    """What stood in brackets on the role line: ``user[name="Ada"]``."""
+    attributes: dict[str, AttributeValue] = {}
+    """What stood in brackets on the role line: ``user[name="Ada", id=7]``."""
 
     @property
     def text(self) -> str:
@@ -54,6 +55,8 @@ class InputSpec(msgspec.Struct, frozen=True):
     default: Any = None
     required: bool = False
     """True: there is neither a default nor permission to leave it out."""
+    insisted: bool = False
+    """The file itself says ``required: true``; then ``--lenient`` does not help either."""
     enum_values: tuple[Any, ...] = ()
     strict: bool = False
     """Reject values that look like a role line instead of quoting them."""
@@ -83,6 +86,9 @@ class PromptTemplate(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] = {}
     body_line: int = 1
     """Line of the file where ``body`` begins, so that errors can point into the file."""
+    unsupported: tuple[str, ...] = ()
+    """What the file asks for and localprompt does not do (tools, images, another template
+    language); it can be read and shown, not rendered."""
 
 
 # --------------------------------------------------------------------------- runs
