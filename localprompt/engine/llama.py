@@ -1,0 +1,171 @@
+"""The engine that runs GGUF models on the CPU, inside this process, through llama.cpp."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from localprompt.engine import batching
+from localprompt.engine.base import (
+    BufferSizes,
+    EncodedPrompt,
+    Event,
+    GenerationRequest,
+    ModelFacts,
+)
+from localprompt.engine.llama_context import CELL_STEP, Context, buffer_sizes
+from localprompt.engine.llama_library import build, cpu_features, library, log
+from localprompt.engine.llama_vocab import Vocabulary
+from localprompt.errors import EngineError, InputError, ModelFileError
+from localprompt.records import Message, RequestedSettings, Settings
+from localprompt.rendering.chat import ChatPrompt, apply_chat_template, plain_completion
+
+_DEFAULTS = RequestedSettings()
+
+
+class LlamaEngine:
+    """Opens a GGUF file; implements :class:`localprompt.engine.base.Engine`.
+
+    Args:
+        path: the GGUF file.
+        requested: ``use_mmap`` and ``repack`` say how the weights are opened.
+        chat_template: Jinja2 text to use instead of the model's own; "" for plain completion.
+        vocab_only: open only the vocabulary, enough to encode, not to generate.
+
+    Raises:
+        ModelFileError: llama.cpp cannot read the file; carries the reason from its log.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        requested: RequestedSettings = _DEFAULTS,
+        *,
+        chat_template: str | None = None,
+        vocab_only: bool = False,
+    ) -> None:
+        lib = library()
+        log.clear()
+        params = lib.llama_model_default_params()
+        params.load_mode = (
+            lib.LLAMA_LOAD_MODE_MMAP if requested.use_mmap else lib.LLAMA_LOAD_MODE_NONE
+        )
+        params.use_extra_bufts = requested.repack
+        params.vocab_only = vocab_only
+        self._path = path
+        self._context: Context | None = None
+        self._model: Any = lib.llama_model_load_from_file(str(path).encode(), params)
+        if not self._model:
+            raise ModelFileError(
+                "llama.cpp cannot load this model",
+                where=str(path),
+                found=log.complaints(),
+                next_step=f"localprompt models verify {path}",
+            )
+        self._lib = lib
+        self._model_buffers = log.buffers()
+        self._vocab_pointer = lib.llama_model_get_vocab(self._model)
+        own = lib.llama_model_chat_template(self._model, None)
+        template = chat_template if chat_template is not None else (own or b"").decode()
+        self.facts = ModelFacts(
+            architecture=self._metadata("general.architecture"),
+            n_ctx_train=int(lib.llama_model_n_ctx_train(self._model)),
+            chat_template=template or None,
+        )
+        self.vocabulary = Vocabulary(self._vocab_pointer)
+
+    @property
+    def build(self) -> str:
+        return build()
+
+    @property
+    def cpu_features(self) -> tuple[str, ...]:
+        return cpu_features()
+
+    @property
+    def settings(self) -> Settings:
+        names = self._model_buffers
+        return self.context.settings(
+            use_mmap=any("Mapped" in name for name in names),
+            repack=any("REPACK" in name for name in names),
+        )
+
+    @property
+    def buffers(self) -> BufferSizes:
+        return buffer_sizes(self._model_buffers, self._context)
+
+    @property
+    def context(self) -> Context:
+        """The open context.
+
+        Raises:
+            EngineError: :meth:`prepare` was not called.
+        """
+        if self._context is None:
+            raise EngineError("no context is open", expected="prepare() before this call")
+        return self._context
+
+    def encode(self, messages: Sequence[Message]) -> EncodedPrompt:
+        template = self.facts.chat_template
+        if template is None:
+            prompt = ChatPrompt(plain_completion(messages))
+        else:
+            prompt = apply_chat_template(
+                template,
+                messages,
+                bos_token=self.vocabulary.text_of(self.vocabulary.bos),
+                eos_token=self.vocabulary.text_of(self.vocabulary.eos),
+            )
+        tokens = tuple(self.vocabulary.encode(prompt.spans))
+        if not tokens:
+            raise InputError("the prompt is empty", expected="at least one token")
+        return EncodedPrompt(
+            text=prompt.text,
+            token_ids=tuple(token.id for token in tokens),
+            tokens=tokens,
+            chat_template_sha256=(
+                None if template is None else hashlib.sha256(template.encode()).hexdigest()
+            ),
+            rewritten=prompt.rewritten,
+            system_folded=prompt.system_folded,
+        )
+
+    def prepare(self, requested: RequestedSettings, *, n_ctx: int, parallel: int = 1) -> None:
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        cells = -(-n_ctx // CELL_STEP) * CELL_STEP
+        self._context = Context(
+            self._model,
+            self._vocab_pointer,
+            self.vocabulary,
+            requested,
+            n_ctx=cells,
+            parallel=parallel,
+        )
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Event]:
+        return batching.run(self.context, requests)
+
+    def close(self) -> None:
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        if self._model:
+            self._lib.llama_model_free(self._model)
+            self._model = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _metadata(self, key: str) -> str | None:
+        import ctypes
+
+        buffer = ctypes.create_string_buffer(256)
+        size = self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode(errors="replace") if size >= 0 else None
