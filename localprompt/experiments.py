@@ -12,19 +12,24 @@ from typing import Any, Literal
 
 import msgspec
 
-from localprompt.measure.statistics import Summary
-from localprompt.records import BenchPlace, Machine, Memory, RunWarning
+from localprompt.measure.statistics import Comparison, Interval, Summary
+from localprompt.records import BenchPlace, Machine, Memory, ModelRecord, RunWarning, Settings
 
 __all__ = [
+    "BenchComparison",
     "BenchPlace",
     "BenchResult",
     "CellFailure",
     "CellResult",
+    "Comparison",
+    "ComparisonRow",
     "Experiment",
+    "Interval",
     "LimitShare",
     "PlannedCell",
     "RefusedCell",
     "Repetitions",
+    "Summary",
 ]
 
 METRICS = (
@@ -129,6 +134,10 @@ class CellResult(msgspec.Struct, frozen=True):
     """The answer of the last repetition; empty for synthetic cells."""
     warnings: tuple[RunWarning, ...]
     failure: CellFailure | None
+    model: ModelRecord | None = None
+    """As the runs recorded it; None where none has finished."""
+    settings: Settings | None = None
+    """The effective ones, as the runs recorded them; None where none has finished."""
 
 
 class BenchResult(msgspec.Struct, frozen=True):
@@ -141,3 +150,24 @@ class BenchResult(msgspec.Struct, frozen=True):
     """About the bench as a whole: other load, sleep, another bench at the same time."""
     complete: bool
     """False: some repetitions are still missing; ``--resume`` runs them."""
+
+
+class ComparisonRow(msgspec.Struct, frozen=True):
+    """One quantity of one cell that both benches measured."""
+
+    labels: dict[str, str]
+    metric: str
+    """From METRICS, or a field of records.Memory."""
+    comparison: Comparison
+
+
+class BenchComparison(msgspec.Struct, frozen=True):
+    """Two benches on one machine, cell by cell."""
+
+    a: Experiment
+    """The earlier one, or what the user named first: the base of every ratio."""
+    b: Experiment
+    rows: tuple[ComparisonRow, ...]
+    only_in_a: tuple[dict[str, str], ...]
+    """Labels of the cells without a counterpart."""
+    only_in_b: tuple[dict[str, str], ...]

@@ -7,7 +7,9 @@ turns such numbers into text, so that one figure looks the same in every view.
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Literal
 
 KIB = 1024
 MIB = 1024**2
@@ -15,7 +17,10 @@ GIB = 1024**3
 
 UNKNOWN = "–"
 
+Quantity = Literal["seconds", "bytes", "per_second"]
+
 _BINARY = (("TiB", 1024**4), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB))
+_DECIMAL_SECONDS = (("s", 1.0), ("ms", 1e-3))
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)(b?)\s*", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
@@ -63,6 +68,33 @@ def format_count(n: float | None) -> str:
         if n >= factor:
             return f"{_significant(n / factor)} {unit}"
     return f"{n:g}"
+
+
+def unit_for(largest: float, quantity: Quantity) -> tuple[str, float]:
+    """The unit in which a whole axis or column is written, and its size.
+
+    ``0.09`` seconds → ``("ms", 0.001)``; rates are in tok/s throughout.
+    """
+    if quantity == "per_second":
+        return "tok/s", 1.0
+    sizes = _BINARY if quantity == "bytes" else _DECIMAL_SECONDS
+    smallest = ("B", 1.0) if quantity == "bytes" else ("µs", 1e-6)
+    return next(((unit, size) for unit, size in sizes if abs(largest) >= size), smallest)
+
+
+def format_with_margin(value: float, margin: float | None, quantity: Quantity) -> str:
+    """``92.4 ± 0.4 ms``: both in the value's unit; without a margin, ``92.4 ms``.
+
+    The margin has as many decimals as the value, or as many as its first digit needs.
+    """
+    unit, size = unit_for(value, quantity)
+    number = _significant(value / size)
+    if margin is None:
+        return f"{number} {unit}"
+    decimals = len(number.partition(".")[2])
+    if margin > 0:
+        decimals = max(decimals, -math.floor(math.log10(margin / size)))
+    return f"{number} ± {margin / size:.{min(decimals, 6)}f} {unit}"
 
 
 def parse_bytes(text: str) -> int:
