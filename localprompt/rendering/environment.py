@@ -137,15 +137,24 @@ class TracingEnvironment(ImmutableSandboxedEnvironment):
         return trace_values(value, self.origin)
 
     def output(self, value: Any, variables: str | None) -> str:
-        """The text of an expression; called by compiled templates."""
+        """The text of an expression; called by compiled templates.
+
+        The names in a prompt's expressions are its parameters'; those in a chat template's are
+        its own affair.
+        """
         current().spend(printed_size(value))
         text = str(value)
-        counted = variables == "loop" and not isinstance(value, str)
+        names = variables if self.origin == "template" else None
         if isinstance(text, TracedText):
-            return TracedText(_named(spans_of(text), variables))
-        if variables is None or counted:
+            return TracedText(_named(spans_of(text), names))
+        if variables is None or self._is_count(value, variables):
             return TracedText((Span(text, self.origin),))
-        return TracedText((Span(str.__str__(text), "variable", variables),))
+        return TracedText((Span(str.__str__(text), "variable", names),))
+
+    def _is_count(self, value: Any, variables: str) -> bool:
+        """A number that the template made, as ``loop.index``; never text."""
+        number = value is None or isinstance(value, int | float)
+        return number and (variables == "loop" or self.origin == "chat_template")
 
     def made(self, container: Any) -> Any:
         """A list, tuple or mapping that a template wrote; called by compiled templates."""

@@ -1,0 +1,115 @@
+"""A template that runs or grows without end is stopped, soon and with its line."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import pytest
+
+from localprompt.errors import PromptFileError, TemplateLimitError
+from localprompt.rendering.budget import Limits
+from localprompt.rendering.failures import Place
+from localprompt.rendering.segments import render_segments
+
+_SMALL = Limits(units=300_000)
+_DOUBLE = "{% set ns = namespace(x='x', l=[1]) %}{% for i in range(60) %}"
+
+_BOMBS = {
+    "nested loops": "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}",
+    "filtered loop": "{% for i in range(99999) if false %}{% endfor %}"
+    "{% for i in range(99999) if false %}{% endfor %}",
+    "recursive loop": "{% for i in [1] recursive %}{{ loop([1, 2]) }}{% endfor %}",
+    "macro without end": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "macro that doubles": "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}"
+    "{% endmacro %}{{ f(60) }}",
+    "repetition": "{{ 'x' * 10**9 }}",
+    "list repetition": "{{ [0] * 10**9 }}",
+    "constant repetition": "{{ ('x' * 99999 * 99999)|length }}",
+    "doubling": _DOUBLE + "{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+    "doubling with plus": _DOUBLE + "{% set ns.x = ns.x + ns.x %}{% endfor %}",
+    "doubling a list": _DOUBLE + "{% set ns.l = ns.l + ns.l %}{% endfor %}",
+    "a list of itself": _DOUBLE + "{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}",
+    "a mapping of itself": _DOUBLE + "{% set ns.l = {1: ns.l, 2: ns.l} %}{% endfor %}{{ ns.l }}",
+    "a dict of itself": _DOUBLE + "{% set ns.l = dict(a=ns.l, b=ns.l) %}{% endfor %}{{ ns.l }}",
+    "a default that grows": "{% set a = range(9999)|map(attribute='z', default='y' * 99)|list %}"
+    "{% set b = range(9999)|map(attribute='z', default=a)|list %}",
+    "namespaces": "{% set n = namespace(v=namespace(x=1)) %}{% for i in range(60) %}"
+    "{% set n.v = namespace(a=n.v, b=n.v) %}{% endfor %}{{ n.v }}",
+    "power": "{{ 9 ** (9 ** 9) }}",
+    "integers": "{% set ns = namespace(n=9) %}{% for i in range(60) %}"
+    "{% set ns.n = ns.n * ns.n %}{% endfor %}",
+    "center": "{{ 'x'|center(10**9) }}",
+    "center method": "{{ 'x'.center(10**9) }}",
+    "ljust": "{{ q.ljust(10**9) }}",
+    "zfill": "{{ q.zfill(10**9) }}",
+    "expandtabs": "{{ '\t'.expandtabs(10**9) }}",
+    "indent": "{{ 'a\nb'|indent(10**9) }}",
+    "join": "{{ range(9999)|join('x' * 9999) }}",
+    "join method": "{{ ('x' * 9999).join(range(9999)|map('string')) }}",
+    "replace": "{{ ('a' * 9999)|replace('a', 'x' * 9999) }}",
+    "replace method": "{{ ('a' * 9999).replace('a', 'x' * 9999) }}",
+    "replace of nothing": "{{ ('a' * 9999).replace('', 'x' * 9999) }}",
+    "translate": "{{ ('a' * 9999).translate({97: 'x' * 9999}) }}",
+    "printf": "{{ '%1000000000d' % 1 }}",
+    "printf star": "{{ '%*d' % (10**9, 1) }}",
+    "printf filter": "{{ '%.1000000000f'|format(1) }}",
+    "format": "{{ '{:1000000000}'.format(1) }}",
+    "format with a width": "{{ '{:{w}}'.format(1, w=10**9) }}",
+    "format of many": "{{ ('{0}' * 999).format('x' * 9999) }}",
+    "to_bytes": "{{ (5).to_bytes(10**9, 'big') }}",
+    "round": "{{ 5|round(10**9, 'ceil') }}",
+    "round down": "{{ 5|round(-10**9) }}",
+    "json": "{{ [[1]]|tojson(indent=10**9) }}",
+    "wordwrap": "{{ ('a' * 99999)|wordwrap(1, true, 'x' * 999) }}",
+    "batch": "{{ [1]|batch(10**9, 'x')|list }}",
+    "slice": "{{ [1]|slice(10**9, 'x')|list }}",
+    "map": "{{ range(99999)|map('center', 99999)|list }}",
+    "sum": "{{ ([[0] * 999] * 999)|sum(start=[]) }}",
+    "output": "{% for i in range(999) %}{{ big }}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("name", _BOMBS)
+def test_a_template_without_end_is_stopped(name: str) -> None:
+    with pytest.raises(TemplateLimitError) as error:
+        render_segments(
+            _BOMBS[name], {"q": "x", "big": "y" * 999}, place=Place("b.prompty", 4), limits=_SMALL
+        )
+    assert error.value.where is not None
+    assert error.value.where.startswith("b.prompty")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
+def test_the_bombs_took_no_memory_to_speak_of() -> None:
+    """The peak of this process would show a gigabyte, were one of them ever built."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for bomb in _BOMBS.values():
+        with pytest.raises(TemplateLimitError):
+            render_segments(bomb, {"q": "x", "big": "y" * 999}, limits=_SMALL)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert after - before < 64 * 1024
+
+
+def test_a_template_that_takes_too_long_is_stopped_by_the_clock() -> None:
+    with pytest.raises(TemplateLimitError, match="more than 0 s"):
+        render_segments("{% for i in range(9) %}{% endfor %}", {}, limits=Limits(seconds=0.0))
+
+
+def test_a_long_document_is_no_reason_to_stop() -> None:
+    document = "word " * 800_000
+    segments = render_segments("user:\n{{ text|trim }}\n", {"text": document})
+    assert sum(len(segment.text) for segment in segments) == len(document.strip()) + 7
+
+
+def test_many_examples_are_no_reason_to_stop() -> None:
+    rows = [{"text": f"review {n}", "label": "good"} for n in range(5_000)]
+    body = "{% for r in rows %}{{ loop.index }}. {{ r.text|trim }}: {{ r['label'] }}\n{% endfor %}"
+    text = "".join(s.text for s in render_segments(body, {"rows": rows}))
+    assert text.count("\n") == 5_000
+
+
+@pytest.mark.parametrize("body", ["{{ 'x'|urlize }}", "{{ 'x'|striptags }}", "{{ lipsum(9) }}"])
+def test_filters_that_take_quadratic_time_are_not_there(body: str) -> None:
+    with pytest.raises(PromptFileError, match=r"urlize|striptags|lipsum"):
+        render_segments(body, {})
