@@ -1,5 +1,7 @@
 """Text is shown when it is certain, and never a stop string."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,7 +57,7 @@ def test_however_the_bytes_are_cut_the_same_text_is_shown(
     raw = text.encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=8)))
     edges = [0, *cuts, len(raw)]
-    pieces = [raw[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    pieces = [raw[a:b] for a, b in itertools.pairwise(edges)]
     stream = TextStream(tuple(stop))
     shown = "".join(stream.feed(piece) for piece in pieces) + stream.finish()
     assert not any(word in shown for word in stop)

@@ -1,5 +1,7 @@
 """Only the chat template writes control tokens, and every token has an origin."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,7 +90,7 @@ def test_every_token_has_an_owner_however_the_text_is_cut(
     raw = "".join(texts).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=6)))
     edges = [0, *cuts, len(raw)]
-    pieces = [raw[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    pieces = [raw[a:b] for a, b in itertools.pairwise(edges)]
     owners = attribute(pieces, spans)
     assert len(owners) == len(pieces)
     assert all(owner in spans for owner in owners)
