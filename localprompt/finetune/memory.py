@@ -7,7 +7,7 @@ one activation (2; 4 in full fp32).
 *States.* Mixed precision: 2 (weights) + 2 (gradients) + 12 (32-bit master copy and two moments)
 bytes per parameter: ZeRO, arXiv 1910.02054. Everything in fp32: 4 + 4 + 8. Everything in 16 bit:
 2 + 2 + 4, because torch makes moments of the weights' type. 8-bit moments: 2 + 2 + 2, and block
-scales (arXiv 2110.02861). Stepping needs room of its own: torch's fused-over-tensors AdamW makes
+scales (arXiv 2110.02861). Stepping needs room of its own: torch's multi-tensor AdamW makes
 temporaries as large as the weights; DeepSpeed copies gradients to fp32 in groups of 1e9.
 
 *Activations.* The per-layer count of Korthikanti et al., arXiv 2205.05198, taken apart so that
