@@ -25,8 +25,11 @@ from localprompt.errors import InputError
 DEFAULT_MODEL = "smollm2-135m"
 """The model that is used where none is named."""
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}\Z")]
-FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\.gguf\Z")]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}\Z"
+FILE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\.gguf\Z"
+
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+FileName = Annotated[str, msgspec.Meta(pattern=FILE_PATTERN)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Size = Annotated[int, msgspec.Meta(gt=0)]
 

@@ -98,7 +98,7 @@ def _open(url: str, receiver: Receiver) -> http.client.HTTPResponse:
             headers["If-Range"] = validator
     request = urllib.request.Request(url, headers=headers)  # noqa: S310  # the card allows http(s)
     try:
-        response: http.client.HTTPResponse = urllib.request.urlopen(  # noqa: S310
+        response: http.client.HTTPResponse = urllib.request.build_opener().open(
             request, timeout=TIMEOUT_SECONDS
         )
     except urllib.error.HTTPError as refusal:

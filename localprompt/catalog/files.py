@@ -22,12 +22,13 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIS
 def replace_file(path: Path, content: bytes) -> None:
     """Give ``path`` this content; a reader sees the old file or the new one, never a part.
 
-    Creates the folder. Raises:
+    Creates the folder; only the user may read the file. Raises:
         OSError: it could not be written; ``path`` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        draft.touch(mode=0o600)
         draft.write_bytes(content)
         draft.replace(path)
     except BaseException:
