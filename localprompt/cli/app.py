@@ -1,0 +1,87 @@
+"""The table of commands, and an app that imports only the one that was asked for.
+
+Start-up time is part of what this program measures, so ``localprompt --help`` must not import
+what only ``localprompt bench`` needs. The app is therefore built from :data:`COMMANDS`: the
+command that the arguments name is imported, all others are stand-ins with a name and a line of
+help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, NamedTuple
+
+import typer
+
+import localprompt
+
+
+class Entry(NamedTuple):
+    """A command or a group of commands."""
+
+    module: str
+    help: str
+    group: bool = False
+    """A group's module has an ``app``; a command's module has a ``command``."""
+
+
+COMMANDS: dict[str, Entry] = {
+    "ask": Entry("ask", "Ask a prompt typed in place, or given on stdin."),
+    "run": Entry("run", "Run a prompt file with its parameters."),
+    "prompts": Entry("prompts", "List, show, make and check prompt files.", group=True),
+    "models": Entry("models", "List, show, fetch, add and check models.", group=True),
+    "runs": Entry("runs", "Look at what was run and measured.", group=True),
+    "doctor": Entry("doctor", "Say what this machine and this build can do."),
+}
+
+_EPILOG = "Start with:  localprompt models pull smollm2-135m && localprompt ask 'Name a colour.'"
+
+
+def build_app(argv: Sequence[str] | None = None) -> typer.Typer:
+    """The app for these arguments; with None, every command is imported (for the reference)."""
+    app = typer.Typer(
+        name="localprompt",
+        help="The prompt laboratory for machines without a GPU: run, measure and compare "
+        "prompts on quantized models, offline.",
+        epilog=_EPILOG,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    wanted = None if argv is None else next((a for a in argv if not a.startswith("-")), "")
+    for name, entry in COMMANDS.items():
+        if wanted is None or name == wanted:
+            _register(app, name, entry)
+        else:
+            app.command(name, help=entry.help)(_stand_in)
+    return app
+
+
+def _register(app: typer.Typer, name: str, entry: Entry) -> None:
+    module = import_module(f"localprompt.cli.{entry.module}")
+    if entry.group:
+        app.add_typer(module.app, name=name, help=entry.help, no_args_is_help=True)
+    else:
+        app.command(name, help=f"{entry.help}\n\n{module.DETAILS}")(module.command)
+
+
+def _stand_in() -> None:
+    """Never runs: a command that was not named on the command line."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"localprompt {localprompt.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,166 @@
+"""``localprompt runs``: what was run and measured."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import typer
+
+from localprompt.cli.options import JsonOption
+from localprompt.cli.output import checked, console
+from localprompt.errors import InputError
+
+app = typer.Typer(rich_markup_mode=None)
+
+FormatChoice = Annotated[
+    str, typer.Option("--format", "-f", metavar="FORMAT", help="csv, json, jsonl or md.")
+]
+KindFilter = Annotated[str | None, typer.Option("--kind", help="Only ask, run, bench, eval, …")]
+ModelFilter = Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")]
+PromptFilter = Annotated[str | None, typer.Option("--prompt", help="Only this prompt.")]
+SinceFilter = Annotated[
+    str | None,
+    typer.Option("--since", metavar="WHEN", help="A date (2026-11-22) or an age (90m, 12h, 7d)."),
+]
+
+
+@app.command("list")
+def list_runs(
+    kind: KindFilter = None,
+    model: ModelFilter = None,
+    prompt: PromptFilter = None,
+    since: SinceFilter = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+) -> None:
+    """List stored runs, newest first."""
+    from localprompt.store.reader import HistoryReader
+    from localprompt.views.messages import print_note
+    from localprompt.views.runs import print_run_list
+
+    with HistoryReader() as history:
+        found = history.runs(**_filters(kind, model, prompt, since), limit=limit)
+        if not print_run_list(found, console()):
+            print_note("no runs; make one with:  localprompt ask 'Name a colour.'")
+
+
+@app.command("show")
+def show(
+    run: Annotated[str, typer.Argument(help="An id, the beginning of one, last or last~N.")],
+    json: JsonOption = False,
+) -> None:
+    """Show everything that was recorded about one run."""
+    from localprompt import record_json
+    from localprompt.store.reader import HistoryReader
+    from localprompt.views.runs import print_run
+
+    with HistoryReader() as history:
+        record = history.get(run)
+    if json:
+        sys.stdout.write(record_json.encode(record).decode() + "\n")
+    else:
+        print_run(record, console())
+
+
+@app.command("export")
+def export(
+    format: FormatChoice = "jsonl",  # noqa: A002
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")
+    ] = None,
+    kind: KindFilter = None,
+    model: ModelFilter = None,
+    prompt: PromptFilter = None,
+    since: SinceFilter = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1)] = None,
+) -> None:
+    """Write stored runs as csv, json, jsonl or Markdown, oldest first."""
+    from localprompt.store.reader import HistoryReader
+    from localprompt.views.export import ExportFormat, write_runs
+
+    chosen = checked("--format", format, get_args(ExportFormat))
+    target: Any = (
+        nullcontext(sys.stdout)
+        if output is None
+        else output.open("w", newline="", encoding="utf-8")
+    )
+    with HistoryReader() as history, target as stream:
+        found = history.runs(**_filters(kind, model, prompt, since), limit=limit, oldest_first=True)
+        write_runs(found, cast("ExportFormat", chosen), stream)
+
+
+@app.command("stats")
+def stats() -> None:
+    """Say how many runs are stored and how much room they take."""
+    from localprompt.store.reader import HistoryReader
+    from localprompt.units import format_bytes
+
+    with HistoryReader() as history:
+        found = history.stats()
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found.runs_by_kind.items())
+    lines = {
+        "history": found.path,
+        "runs": f"{found.runs}" + (f" ({kinds})" if kinds else ""),
+        "machines": f"{found.machines}",
+        "first": found.first_created_at or "–",
+        "last": found.last_created_at or "–",
+        "on disk": f"{format_bytes(found.file_bytes)} (records "
+        f"{format_bytes(found.record_bytes)}, samples {format_bytes(found.sample_bytes)})",
+    }
+    for name, value in lines.items():
+        typer.echo(f"{name:<10}{value}")
+
+
+@app.command("prune")
+def prune(
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="AGE", help="As 30d or 12h.")
+    ] = None,
+    keep_last: Annotated[
+        int | None, typer.Option("--keep-last", min=0, help="Keep so many, the newest.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Delete stored runs. Their text is gone from disk afterwards."""
+    from localprompt.store.pruning import prune as prune_history
+    from localprompt.units import format_bytes
+
+    age = None if older_than is None else _moment("--older-than", older_than)
+    done = prune_history(older_than=age, keep_last=keep_last, dry_run=dry_run)
+    verb = "would delete" if dry_run else "deleted"
+    typer.echo(f"{verb} {done.runs} runs, {done.runs_left} left")
+    if not dry_run and done.runs:
+        typer.echo(f"freed {format_bytes(done.freed_bytes)}")
+
+
+def _filters(
+    kind: str | None, model: str | None, prompt: str | None, since: str | None
+) -> dict[str, Any]:
+    from localprompt.records import Kind
+
+    return {
+        "kind": None if kind is None else checked("--kind", kind, get_args(Kind)),
+        "model": model,
+        "prompt": prompt,
+        "since": None if since is None else _moment("--since", since),
+    }
+
+
+def _moment(option: str, text: str) -> datetime:
+    """``7d``, ``12h`` or ``90m`` ago, or a date; UTC."""
+    units = {"m": "minutes", "h": "hours", "d": "days"}
+    if text[-1:] in units and text[:-1].isdigit():
+        return datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            "not a date and not an age",
+            where=option,
+            expected="2026-11-22, 2026-11-22T14:00, 90m, 12h or 7d",
+            found=text,
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,290 @@
+"""One cell, executed and measured: what everything else in the package repeats.
+
+``ask`` and ``run`` execute a cell in their own process; benches and evaluations do it in workers.
+Nothing here prints or stores: text is handed on as it becomes certain, the record comes back.
+
+The order follows the clock::
+
+    render │ open the weights │ tokenize │ open the context │ prefill, decode │ read memory
+           └───── load ───────┘          └───── load ───────┘
+
+The context is opened when the prompt's length is known, so that the KV cache is as large as it
+has to be and no larger. Opening it is part of load, so a request counts as submitted one
+tokenization before its prefill begins: TTFT contains tokenization and no part of loading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+import localprompt
+from localprompt.engine.base import EncodedPrompt, Engine, Finished, GenerationRequest, Prefilled
+from localprompt.engine.grammar import grammar_from_schema, parse_output
+from localprompt.fit import check_memory, context_size, predicted_peak
+from localprompt.ids import new_run_id
+from localprompt.measure import conditions, machine, memory, timeline
+from localprompt.measure.memory import MemoryReading
+from localprompt.measure.warnings import condition_warnings
+from localprompt.plan import Cell
+from localprompt.records import (
+    FinishReason,
+    Memory,
+    Message,
+    Output,
+    PromptRecord,
+    RunRecord,
+    RunWarning,
+    Samples,
+    Sampling,
+    TokenCounts,
+)
+from localprompt.rendering.prompt import render_messages
+
+OpenEngine = Callable[[Cell], Engine]
+OnText = Callable[[str], None]
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """A cell's messages, and how long they took."""
+
+    messages: tuple[Message, ...]
+    render_seconds: float
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """What came out of a cell."""
+
+    record: RunRecord
+    samples: Samples
+
+
+def render(cell: Cell) -> Rendered:
+    """Template and parameters → messages.
+
+    Raises:
+        PromptFileError, ParameterError: the template does not render.
+    """
+    started = time.perf_counter()
+    messages = render_messages(cell.template, cell.params, lenient=cell.lenient)
+    return Rendered(messages, time.perf_counter() - started)
+
+
+def execute(cell: Cell, open_engine: OpenEngine, on_text: OnText | None = None) -> Execution:
+    """Run one cell once, in this process; see :meth:`Session.run` for what may be raised."""
+    rendered = render(cell)
+    with open_session(cell, rendered, open_engine) as session:
+        return session.run(cell, rendered, on_text)
+
+
+@contextmanager
+def open_session(cell: Cell, rendered: Rendered, open_engine: OpenEngine) -> Iterator[Session]:
+    """Open the cell's model for one run or several.
+
+    Raises:
+        NotEnoughMemoryError: predicted not to fit; refused before the weights are touched.
+        ModelFileError, EngineError: llama.cpp refuses the model.
+    """
+    baseline = memory.read()
+    check_memory(cell, rendered.messages, baseline.rss_bytes)
+    started = time.perf_counter()
+    with open_engine(cell) as engine:
+        yield Session(engine, baseline, time.perf_counter() - started)
+
+
+class Session:
+    """An open model. The context stays open from run to run while its size fits."""
+
+    def __init__(self, engine: Engine, baseline: MemoryReading, open_seconds: float) -> None:
+        self._engine = engine
+        self._baseline = baseline
+        self._open_seconds = open_seconds
+        self._context_seconds = 0.0
+        self._n_ctx = 0
+
+    def run(self, cell: Cell, rendered: Rendered, on_text: OnText | None = None) -> Execution:
+        """Run a cell on this model and measure it.
+
+        A KeyboardInterrupt while text is generated, or a BrokenPipeError from ``on_text``, ends
+        the generation; what there is until then is recorded as ``interrupted``.
+
+        Raises:
+            ContextOverflowError: the prompt does not fit into n_ctx.
+            EngineError, NotEnoughMemoryError: llama.cpp fails, or cannot allocate the context.
+        """
+        created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        before = conditions.read()
+        engine, schema = self._engine, cell.template.output_schema
+
+        started = time.perf_counter()
+        prompt = engine.encode(rendered.messages)
+        tokenize_seconds = time.perf_counter() - started
+        n_ctx = context_size(cell, len(prompt.token_ids), engine.facts.n_ctx_train)
+        self._prepare(cell, n_ctx)
+
+        grammar = grammar_from_schema(schema) if schema else None
+        answer = _Answer(time.perf_counter(), tokenize_seconds)
+        answer.collect(engine, GenerationRequest(prompt.token_ids, cell.sampling, grammar), on_text)
+        reading, after = memory.read(), conditions.read()
+
+        output, warnings = _output(cell, prompt, answer)
+        counts = TokenCounts(len(prompt.token_ids), answer.reused, len(answer.tokens))
+        described = machine.describe(llama_cpp_build=engine.build, cpu_features=engine.cpu_features)
+        record = RunRecord(
+            id=new_run_id(),
+            kind=cell.kind,
+            created_at=created_at,
+            localprompt_version=localprompt.__version__,
+            model=cell.model,
+            prompt=_prompt_record(cell, rendered.messages, prompt),
+            settings=engine.settings,
+            sampling=_with_grammar(cell, grammar),
+            tokens=counts,
+            timing=timeline.timing(
+                answer.marks(),
+                answer.tokens,
+                counts,
+                load_seconds=self._open_seconds + self._context_seconds,
+                render_seconds=rendered.render_seconds,
+            ),
+            memory=self._memory(cell, reading, n_ctx),
+            output=output,
+            machine=machine.after(described, before, after),
+            warnings=(*warnings, *condition_warnings(before, after, reading)),
+        )
+        return Execution(record, timeline.samples(answer.marks(), answer.tokens))
+
+    def _prepare(self, cell: Cell, n_ctx: int) -> None:
+        if n_ctx <= self._n_ctx and cell.settings.n_ctx is None:
+            return
+        if n_ctx == self._n_ctx:
+            return
+        started = time.perf_counter()
+        self._engine.prepare(cell.settings, n_ctx=n_ctx)
+        self._context_seconds = time.perf_counter() - started
+        self._n_ctx = n_ctx
+
+    def _memory(self, cell: Cell, reading: MemoryReading, n_ctx: int) -> Memory:
+        buffers = self._engine.buffers
+        return Memory(
+            baseline_rss_bytes=self._baseline.rss_bytes,
+            peak_rss_bytes=reading.peak_rss_bytes,
+            anonymous_bytes=reading.anonymous_bytes,
+            file_backed_bytes=reading.file_backed_bytes,
+            weights_bytes=buffers.weights_bytes,
+            kv_cache_bytes=buffers.kv_cache_bytes,
+            compute_bytes=buffers.compute_bytes,
+            predicted_peak_bytes=predicted_peak(cell, n_ctx, self._baseline.rss_bytes),
+        )
+
+
+class _Answer:
+    """Collects the events of one request."""
+
+    def __init__(self, ready: float, tokenize_seconds: float) -> None:
+        self._submitted = ready - tokenize_seconds
+        self._ready = ready
+        self._prefilled: float | None = None
+        self._released: float | None = None
+        self._finished: float | None = None
+        self.reused = 0
+        self.tokens: list[timeline.TokenEvent] = []
+        self.text = ""
+        self.finish_reason: FinishReason = "interrupted"
+
+    def collect(self, engine: Engine, request: GenerationRequest, on_text: OnText | None) -> None:
+        try:
+            for event in engine.generate([request]):
+                if isinstance(event, Prefilled):
+                    self._prefilled = event.seconds
+                    self.reused = event.reused_tokens
+                    continue
+                if isinstance(event, Finished):
+                    self._finished = event.seconds
+                    self.finish_reason = event.reason
+                    self._released = event.seconds if event.text else None
+                else:
+                    self.tokens.append(timeline.TokenEvent(event.seconds, bool(event.text)))
+                self.text += event.text
+                if event.text and on_text is not None:
+                    on_text(event.text)
+        except (KeyboardInterrupt, BrokenPipeError):
+            self.finish_reason = "interrupted"
+
+    def marks(self) -> timeline.Marks:
+        return timeline.Marks(
+            submitted=self._submitted,
+            tokenized=self._ready,
+            prefill_start=self._ready,
+            prefill_end=self._prefilled,
+            released=self._released,
+            finished=self._finished,
+        )
+
+
+def _output(cell: Cell, prompt: EncodedPrompt, answer: _Answer) -> tuple[Output, list[RunWarning]]:
+    warnings = []
+    parsed: Any = None
+    if cell.template.output_schema:
+        parsed, problem = parse_output(
+            answer.text, cell.template.output_schema, answer.finish_reason
+        )
+        if problem:
+            advice = "raise --max-tokens" if answer.finish_reason == "length" else ""
+            warnings.append(RunWarning("output_not_parsed", problem, advice))
+    if prompt.chat_template_sha256 is None:
+        warnings.append(
+            RunWarning(
+                "no_chat_template",
+                f"{cell.model.name} has no chat template: the prompt is a plain completion",
+                "write the prompt so that its continuation is the answer, "
+                "or use a model tuned for chat",
+            )
+        )
+    if prompt.system_folded:
+        warnings.append(
+            RunWarning(
+                "system_folded",
+                f"{cell.model.name} knows no system role: its text was put before the user's",
+                "",
+            )
+        )
+    if prompt.rewritten:
+        warnings.append(
+            RunWarning(
+                "chat_template_rewrites",
+                "the chat template changes the text of messages: token origins are approximate",
+                "",
+            )
+        )
+    return Output(text=answer.text, parsed=parsed, finish_reason=answer.finish_reason), warnings
+
+
+def _prompt_record(
+    cell: Cell, messages: tuple[Message, ...], prompt: EncodedPrompt
+) -> PromptRecord:
+    ids = struct.pack(f"<{len(prompt.token_ids)}i", *prompt.token_ids)
+    return PromptRecord(
+        name=cell.template.name or None,
+        path=cell.template.path,
+        sha256=cell.template.sha256 or None,
+        params=cell.params,
+        messages=messages,
+        rendered_sha256=hashlib.sha256(prompt.text.encode()).hexdigest(),
+        token_ids_sha256=hashlib.sha256(ids).hexdigest(),
+        chat_template_sha256=prompt.chat_template_sha256,
+    )
+
+
+def _with_grammar(cell: Cell, grammar: str | None) -> Sampling:
+    if grammar is None:
+        return cell.sampling
+    digest = hashlib.sha256(grammar.encode()).hexdigest()
+    return msgspec.structs.replace(cell.sampling, grammar_sha256=digest)
