@@ -57,7 +57,7 @@ def format_seconds(seconds: float | None) -> str:
 
 def format_rate(per_second: float | None, unit: str = "tok/s") -> str:
     """``156.83`` → ``157 tok/s``."""
-    return UNKNOWN if per_second is None else f"{_significant(per_second)} {unit}"
+    return UNKNOWN if per_second is None else f"{_signed(per_second)} {unit}"
 
 
 def format_count(n: float | None) -> str:
@@ -97,6 +97,12 @@ def format_with_margin(value: float, margin: float | None, quantity: Quantity) -
     return f"{number} ± {margin / size:.{min(decimals, 6)}f} {unit}"
 
 
+def format_range(low: float, high: float, quantity: Quantity) -> str:
+    """``-12.3 to 4.10 ms``: both in the unit of the larger."""
+    unit, size = unit_for(max(abs(low), abs(high)), quantity)
+    return f"{_signed(low / size)} to {_signed(high / size)} {unit}"
+
+
 def parse_bytes(text: str) -> int:
     """``2GiB``, ``512m``, ``1.5 GB`` or ``1073741824`` → bytes.
 
@@ -112,6 +118,10 @@ def parse_bytes(text: str) -> int:
     number, prefix, binary, byte = match.groups()
     base = 1000 if byte and not binary and prefix else 1024
     return round(float(number) * float(base ** _POWERS[prefix.lower()]))
+
+
+def _signed(value: float) -> str:
+    return f"-{_significant(-value)}" if value < 0 else _significant(value)
 
 
 def _significant(value: float) -> str:
