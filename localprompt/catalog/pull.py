@@ -148,8 +148,7 @@ def _incoming(store: Path) -> Iterator[Path]:
     store.mkdir(parents=True, exist_ok=True)
     cache = home.cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    same_disk = cache.stat().st_dev == store.stat().st_dev
-    folder = cache / "incoming" if same_disk else store / ".incoming"
+    folder = cache / "incoming" if _same_disk(cache, store) else store / ".incoming"
     folder.mkdir(exist_ok=True)
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -165,6 +164,10 @@ def _incoming(store: Path) -> Iterator[Path]:
                 folder.rmdir()  # stays where it holds a partial download
     finally:
         os.close(lock)
+
+
+def _same_disk(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
 
 
 def _take(lock: int, folder: Path) -> None:

@@ -140,6 +140,6 @@ def test_a_kv_type_that_does_not_exist_and_a_context_of_nothing_are_refused() ->
 def test_what_is_repacked_depends_on_the_cpu(
     machine: str, flags: set[str] | None, expected: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict.platform, "machine", lambda: machine)
+    monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr(predict, "_cpu_flags", lambda: flags)
     assert predict.types_repacked_here() == expected
