@@ -191,6 +191,12 @@ def _free_name(name: str, path: Path, catalog: Catalog) -> str:
             found=name,
             next_step=f"localprompt models add {path} --name {_name_from(Path(name))}",
         )
+    if not str(path).isprintable():
+        raise InputError(
+            "the path of the file cannot be written into a card",
+            where=repr(str(path)),
+            expected="a path without control characters and undecodable bytes",
+        )
     taken = catalog.find(name)
     if taken is not None and (taken.weights != path or taken.sources):
         raise InputError(

@@ -56,6 +56,24 @@ def test_a_name_that_is_taken_or_cannot_be_one_is_refused(store: Path, tiny_file
     assert not store.exists()
 
 
+def test_a_path_that_no_card_can_hold_is_refused(store: Path, tiny_file: Path) -> None:
+    odd = tiny_file.rename(tiny_file.with_name("line\nbreak.gguf"))
+    with pytest.raises(InputError, match="cannot be written into a card"):
+        add_model(odd)
+    assert not store.exists()
+
+
+def test_the_form_of_a_card_in_the_documentation_is_valid(store: Path) -> None:
+    from localprompt.home import shipped
+
+    text = (shipped("models") / "README.md").read_text()
+    card = text.split("```toml")[1].split("```")[0].replace("64 hexadecimal digits", "0" * 64)
+    store.mkdir(parents=True)
+    (store / "my-model.toml").write_text(card)
+    assert read_catalog().problems == {}
+    assert len(read_catalog().cards["my-model"].sources) == 3
+
+
 def test_adding_the_same_file_again_renews_its_card(store: Path, tiny_file: Path) -> None:
     first = add_model(tiny_file)
     tiny_file.write_bytes(tiny_gguf(METADATA | {"general.name": "Changed"}))
