@@ -22,7 +22,6 @@ from localprompt.experiments import (
     LimitShare,
     PlannedCell,
     RefusedCell,
-    Repetitions,
 )
 from localprompt.records import RunWarning
 from localprompt.units import UNKNOWN, format_bytes, format_seconds
@@ -31,11 +30,13 @@ from localprompt.views.figures import (
     cell_status,
     label_names,
     label_text,
+    repetition_bounds,
+    repetitions_text,
     sample_count,
+    short_share_text,
     summary_text,
 )
 
-_SHORT_LIMITS = {"memory bandwidth": "mem", "arithmetic": "arith"}
 _RATES = ("prefill_tokens_per_second", "decode_tokens_per_second")
 
 
@@ -63,18 +64,10 @@ def estimate_line(experiment: Experiment) -> str:
     line = f"{count} × {repetitions_text(repetitions)}"
     if not known:
         return f"{line}; how long they take is unknown until the first ones have run"
-    least, most = _bounds(repetitions)
+    least, most = repetition_bounds(repetitions)
     times = [format_seconds(sum(known) * n) for n in dict.fromkeys((least, most))]
     at_least = "at least " if len(known) < len(cells) else ""
     return f"{line}: estimated {at_least}{' to '.join(times)}, loads and warm-ups not counted"
-
-
-def repetitions_text(repetitions: Repetitions) -> str:
-    """``10 repetitions``, or the rule by which their number is found."""
-    least, most = _bounds(repetitions)
-    if least == most:
-        return f"{least} repetition{'' if least == 1 else 's'}"
-    return f"{least} to {most} repetitions, until the median is known to ±{repetitions.target:.0%}"
 
 
 def print_bench(result: BenchResult, console: Console) -> None:
@@ -115,9 +108,9 @@ def _wide_table(cells: Sequence[CellResult]) -> Table:
             str(sample_count(cell)),
             _figure(cell, "ttft_seconds"),
             _figure(cell, _RATES[0]),
-            _share(cell.prefill_limit),
+            short_share_text(cell.prefill_limit),
             _figure(cell, _RATES[1]),
-            _share(cell.decode_limit),
+            short_share_text(cell.decode_limit),
             _peak(cell),
             _load(cell),
             cell_status(cell),
@@ -165,19 +158,13 @@ def _load(cell: CellResult) -> str:
     return format_seconds(load.median if load else None)
 
 
-def _share(limit: LimitShare | None) -> str:
-    if limit is None:
-        return UNKNOWN
-    return f"{limit.share * 100:.0f} % {_SHORT_LIMITS.get(limit.binds, limit.binds)}"
-
-
 def _stacked(figure: str) -> str:
     """``92.4 ± 0.4 ms`` over two lines, so that its column is half as wide."""
     return figure.replace(" ± ", "\n± ").replace(" (n<6)", "\n(n<6)")
 
 
 def _below(figure: str, limit: LimitShare | None) -> str:
-    return figure if limit is None else f"{figure}\n{_share(limit)}"
+    return figure if limit is None else f"{figure}\n{short_share_text(limit)}"
 
 
 def _label_lines(cell: PlannedCell) -> Iterable[str]:
@@ -231,9 +218,3 @@ def _print_reasons(heading: str, reasons: list[tuple[str, str]], console: Consol
 
 def _item(text: str, indent: int = 2) -> Padding:
     return Padding(Text(text), (0, 0, 0, indent), expand=False)
-
-
-def _bounds(repetitions: Repetitions) -> tuple[int, int]:
-    if repetitions.fixed is not None:
-        return repetitions.fixed, repetitions.fixed
-    return repetitions.least, repetitions.most

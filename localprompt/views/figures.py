@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from localprompt.experiments import CellResult, Interval, LimitShare, Summary
+from localprompt.experiments import CellResult, Interval, LimitShare, Repetitions, Summary
 from localprompt.records import Memory
 from localprompt.units import (
     UNKNOWN,
@@ -39,6 +39,7 @@ _ENDINGS: dict[str, Quantity] = {
     "_seconds": "seconds",
     "_bytes": "bytes",
 }
+_SHORT_LIMITS = {"memory bandwidth": "mem", "arithmetic": "arith"}
 MEMORY_PARTS = ("weights_bytes", "kv_cache_bytes", "compute_bytes")
 """What llama.cpp accounts for; the rest of a peak is Python, libraries and tables."""
 
@@ -100,7 +101,14 @@ def half_width(interval: Interval) -> float:
 
 def share_text(limit: LimitShare | None) -> str:
     """``81 % of memory bandwidth``: how much of what binds was used."""
-    return UNKNOWN if limit is None else f"{limit.share:.0%} of {limit.binds}".replace("%", " %")
+    return UNKNOWN if limit is None else f"{limit.share * 100:.0f} % of {limit.binds}"
+
+
+def short_share_text(limit: LimitShare | None) -> str:
+    """``81 % mem``, where a column is narrow."""
+    if limit is None:
+        return UNKNOWN
+    return f"{limit.share * 100:.0f} % {_SHORT_LIMITS.get(limit.binds, limit.binds)}"
 
 
 def rest_bytes(memory: Memory) -> int | None:
@@ -118,6 +126,11 @@ def rest_bytes(memory: Memory) -> int | None:
 def memory_parts(memory: Memory) -> dict[str, int | None]:
     """The fields of MEMORY_PARTS with their values."""
     return {part: getattr(memory, part) for part in MEMORY_PARTS}
+
+
+def moment_text(created_at: str) -> str:
+    """``2026-11-22 17:00 UTC`` from a record's time."""
+    return f"{created_at[:16].replace('T', ' ')} UTC"
 
 
 def label_names(cells: Iterable[dict[str, str]]) -> tuple[str, ...]:
@@ -148,3 +161,18 @@ def cell_status(cell: CellResult) -> str:
 def sample_count(cell: CellResult) -> int:
     """Repetitions that gave a figure."""
     return max((summary.n for summary in cell.metrics.values()), default=0)
+
+
+def repetitions_text(repetitions: Repetitions) -> str:
+    """``10 repetitions``, or the rule by which their number is found."""
+    least, most = repetition_bounds(repetitions)
+    if least == most:
+        return f"{least} repetition{'' if least == 1 else 's'}"
+    return f"{least} to {most} repetitions, until the median is known to ±{repetitions.target:.0%}"
+
+
+def repetition_bounds(repetitions: Repetitions) -> tuple[int, int]:
+    """The fewest and the most."""
+    if repetitions.fixed is not None:
+        return repetitions.fixed, repetitions.fixed
+    return repetitions.least, repetitions.most
