@@ -31,6 +31,7 @@ _NO_CONNECTION = re.compile(
     r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|SSLError"
     r"|Connection refused|Network is unreachable|Connection aborted",
 )
+_AROUND_THE_CAUSE = re.compile(r"^.*connection broken by '|<[^>]*>: |': /\S*$")
 _NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded|File too large")
 
 
@@ -142,7 +143,7 @@ def _pip_failed(part: WheelPart, output: str) -> FetchError | NotEnoughDiskError
         return FetchError(
             "pip cannot reach its package index",
             where=where,
-            found=cut,
+            found=_AROUND_THE_CAUSE.sub("", cut),
             next_step="check the network and pip's settings: python -m pip config list",
         )
     errors = [line for line in lines if line.startswith("ERROR:")] or lines

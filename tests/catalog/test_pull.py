@@ -279,12 +279,14 @@ def _fake_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str) -> 
         ("/usr/bin/python: No module named pip", FetchError, "has no pip", None),
         (
             "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError("
-            "': Temporary failure in name resolution')': /simple/tiny/\n"
+            "'<pip.HTTPSConnection object at 0x7f>: Failed to establish a new connection: "
+            "[Errno -3] Temporary failure in name resolution')': /simple/tiny/\n"
             "ERROR: Could not find a version that satisfies the requirement\n"
             "ERROR: No matching distribution found for tiny-part1==1.0",
             FetchError,
             "cannot reach",
-            "name resolution",
+            "NewConnectionError('Failed to establish a new connection: "
+            "[Errno -3] Temporary failure in name resolution')",
         ),
         (
             "ERROR: Could not install packages due to an OSError: [Errno 28] "
