@@ -27,7 +27,7 @@ import msgspec
 
 import localprompt
 from localprompt.engine.base import EncodedPrompt, Engine, Finished, GenerationRequest, Prefilled
-from localprompt.engine.grammar import grammar_from_schema, parse_output
+from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema, parse_output
 from localprompt.fit import check_memory, context_size, predicted_peak
 from localprompt.ids import new_run_id
 from localprompt.measure import conditions, machine, memory, timeline
@@ -121,7 +121,7 @@ class Session:
         """
         created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         before = conditions.read()
-        engine, schema = self._engine, cell.template.output_schema
+        engine = self._engine
 
         started = time.perf_counter()
         prompt = engine.encode(rendered.messages)
@@ -129,7 +129,7 @@ class Session:
         n_ctx = context_size(cell, len(prompt.token_ids), engine.facts.n_ctx_train)
         self._prepare(cell, n_ctx)
 
-        grammar = grammar_from_schema(schema) if schema else None
+        grammar = _grammar(cell)
         answer = _Answer(time.perf_counter(), tokenize_seconds)
         answer.collect(engine, GenerationRequest(prompt.token_ids, cell.sampling, grammar), on_text)
         reading, after = memory.read(), conditions.read()
@@ -160,6 +160,23 @@ class Session:
             warnings=(*warnings, *condition_warnings(before, after, reading)),
         )
         return Execution(record, timeline.samples(answer.marks(), answer.tokens))
+
+    def warm_up(self, cell: Cell, rendered: Rendered) -> None:
+        """Evaluate the beginning of the prompt, one physical batch, and one token.
+
+        The first evaluation finds pages untouched and threads not yet started; repetitions that
+        are compared with each other should not have that in one of them.
+
+        Raises:
+            as :meth:`run`.
+        """
+        prompt = self._engine.encode(rendered.messages)
+        n_prompt = len(prompt.token_ids)
+        self._prepare(cell, context_size(cell, n_prompt, self._engine.facts.n_ctx_train))
+        beginning = prompt.token_ids[: self._engine.settings.n_ubatch]
+        one_token = msgspec.structs.replace(cell.sampling, max_tokens=1)
+        for _ in self._engine.generate([GenerationRequest(beginning, one_token)]):
+            pass
 
     def _prepare(self, cell: Cell, n_ctx: int) -> None:
         if n_ctx <= self._n_ctx and cell.settings.n_ctx is None:
@@ -227,6 +244,14 @@ class _Answer:
             released=self._released,
             finished=self._finished,
         )
+
+
+def _grammar(cell: Cell) -> str | None:
+    """What the answer is held to: a schema, a closed set of answers, or nothing."""
+    template = cell.template
+    if template.output_schema:
+        return grammar_from_schema(template.output_schema)
+    return grammar_from_choices(template.choices) if template.choices else None
 
 
 def _output(cell: Cell, prompt: EncodedPrompt, answer: _Answer) -> tuple[Output, list[RunWarning]]:

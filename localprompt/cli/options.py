@@ -1,20 +1,30 @@
 """The options that several commands share, declared once.
 
-Each is an ``Annotated`` type to be used as a parameter's annotation; the default stands at the
-parameter. :func:`requested_settings` and :func:`sampling_choices` turn them into the frozen
-records that the rest of the package knows.
+:class:`RunFlags` is a dataclass whose fields are options; :func:`takes` spreads such a dataclass
+over a command's parameters, so that ``ask`` and ``run`` offer the same options from one list and
+receive them as one object.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
-ModelOption = Annotated[
-    str, typer.Option("--model", "-m", metavar="NAME|PATH", help="A model's name, or a GGUF file.")
+from localprompt.records import RequestedSettings
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the run record as one JSON object.")
 ]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Only the answer: no measurement, no warnings.")
+]
+NoLogOption = Annotated[bool, typer.Option("--no-log", help="Do not record the run.")]
 ParamOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -24,69 +34,143 @@ ParamOption = Annotated[
         help="A parameter of the prompt; @FILE reads its value from a file.",
     ),
 ]
-MaxTokensOption = Annotated[
-    int | None, typer.Option("--max-tokens", min=1, help="Most tokens to generate.")
-]
-TemperatureOption = Annotated[
-    float | None, typer.Option("--temperature", min=0.0, help="0 is greedy.")
-]
-TopKOption = Annotated[int | None, typer.Option("--top-k", help="0 turns it off.")]
-TopPOption = Annotated[
-    float | None, typer.Option("--top-p", min=0.0, max=1.0, help="1 turns it off.")
-]
-MinPOption = Annotated[
-    float | None, typer.Option("--min-p", min=0.0, max=1.0, help="0 turns it off.")
-]
-SeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Same seed, same text (temperature > 0).")
-]
-StopOption = Annotated[
-    list[str] | None,
-    typer.Option("--stop", metavar="TEXT", help="End the answer before this text; repeatable."),
-]
-NCtxOption = Annotated[
-    int | None,
-    typer.Option("--n-ctx", min=1, help="KV cache cells; by default what prompt and answer need."),
-]
-ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Decode threads; default: physical cores.")
-]
-ThreadsBatchOption = Annotated[
-    int | None, typer.Option("--threads-batch", min=1, help="Prefill threads.")
-]
-NBatchOption = Annotated[int | None, typer.Option("--n-batch", min=1, help="Logical batch.")]
-NUbatchOption = Annotated[int | None, typer.Option("--n-ubatch", min=1, help="Physical batch.")]
-TypeKOption = Annotated[str, typer.Option("--type-k", help="Type of the keys in the KV cache.")]
-TypeVOption = Annotated[str, typer.Option("--type-v", help="Type of the values in the KV cache.")]
-FlashAttnOption = Annotated[
-    bool | None,
-    typer.Option("--flash-attn/--no-flash-attn", help="By default where it is supported."),
-]
-MmapOption = Annotated[
-    bool, typer.Option("--mmap/--no-mmap", help="Map the weights instead of reading them.")
-]
-RepackOption = Annotated[
-    bool, typer.Option("--repack/--no-repack", help="Let weights be laid out for this CPU.")
-]
+LenientOption = Annotated[bool, typer.Option("--lenient", help="Undefined variables render empty.")]
 ChatTemplateOption = Annotated[
     Path | None,
     typer.Option(
         "--chat-template",
         metavar="FILE",
-        help="A Jinja2 chat template to use instead of the model's; empty: plain completion.",
+        help="A Jinja2 chat template instead of the model's own; empty: plain completion.",
     ),
 ]
-LenientOption = Annotated[bool, typer.Option("--lenient", help="Undefined variables render empty.")]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Load even if it is predicted not to fit into memory.")
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="NAME|PATH", help="A model's name, or a GGUF file."),
 ]
-NoLogOption = Annotated[bool, typer.Option("--no-log", help="Do not record the run.")]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print the run record as one JSON object.")
-]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Only the answer: no measurement, no warnings.")
-]
-FormatOption = Annotated[
-    str, typer.Option("--format", "-f", metavar="FORMAT", help="table, md, csv, json or jsonl.")
-]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SamplingFlags:
+    """How the next token is chosen; None leaves it to the prompt file."""
+
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Most tokens to generate.")
+    ] = None
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", min=0.0, help="0 is greedy.")
+    ] = None
+    top_k: Annotated[int | None, typer.Option("--top-k", min=0, help="0 turns it off.")] = None
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", min=0.0, max=1.0, help="1 turns it off.")
+    ] = None
+    min_p: Annotated[
+        float | None, typer.Option("--min-p", min=0.0, max=1.0, help="0 turns it off.")
+    ] = None
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Same seed, same text (temperature > 0).")
+    ] = None
+    stop: Annotated[
+        list[str] | None,
+        typer.Option("--stop", metavar="TEXT", help="End the answer before this; repeatable."),
+    ] = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineFlags:
+    """How llama.cpp is set up."""
+
+    n_ctx: Annotated[
+        int | None,
+        typer.Option("--n-ctx", min=1, help="KV cache cells; by default as many as needed."),
+    ] = None
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="Decode threads; by default the physical cores."),
+    ] = None
+    threads_batch: Annotated[
+        int | None,
+        typer.Option("--threads-batch", min=1, help="Prefill threads; by default the same."),
+    ] = None
+    n_batch: Annotated[
+        int | None, typer.Option("--n-batch", min=1, help="Tokens handed over in one call.")
+    ] = None
+    n_ubatch: Annotated[
+        int | None, typer.Option("--n-ubatch", min=1, help="Tokens computed in one graph.")
+    ] = None
+    type_k: Annotated[
+        str, typer.Option("--type-k", help="KV cache type of keys: f16, q8_0, q4_0, …")
+    ] = "f16"
+    type_v: Annotated[str, typer.Option("--type-v", help="KV cache type of values.")] = "f16"
+    flash_attn: Annotated[
+        bool | None,
+        typer.Option("--flash-attn/--no-flash-attn", help="By default where it is supported."),
+    ] = None
+    mmap: Annotated[
+        bool, typer.Option("--mmap/--no-mmap", help="Map the weights, or read them.")
+    ] = True
+    repack: Annotated[
+        bool, typer.Option("--repack/--no-repack", help="Lay weights out for this CPU.")
+    ] = True
+    force: Annotated[
+        bool, typer.Option("--force", help="Load even if predicted not to fit into memory.")
+    ] = False
+
+    def settings(self) -> RequestedSettings:
+        return RequestedSettings(
+            n_ctx=self.n_ctx,
+            n_batch=self.n_batch,
+            n_ubatch=self.n_ubatch,
+            n_threads=self.threads,
+            n_threads_batch=self.threads_batch,
+            type_k=self.type_k,
+            type_v=self.type_v,
+            flash_attn=self.flash_attn,
+            use_mmap=self.mmap,
+            repack=self.repack,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunFlags(EngineFlags, SamplingFlags):
+    """Everything that ``ask`` and ``run`` have in common."""
+
+    model: ModelOption = None
+    chat_template: ChatTemplateOption = None
+    json: JsonOption = False
+    no_log: NoLogOption = False
+    quiet: QuietOption = False
+
+
+def takes(flags: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Offer a dataclass's fields as options of a command, which gets them as ``flags``."""
+    hints = get_type_hints(flags, include_extras=True)
+    offered = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in dataclasses.fields(flags)
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own_hints = get_type_hints(command, include_extras=True)
+        own = [
+            parameter.replace(annotation=own_hints[name])
+            for name, parameter in inspect.signature(command).parameters.items()
+            if name != "flags"
+        ]
+
+        @functools.wraps(command)
+        def spread(**values: Any) -> None:
+            given = {p.name: values.pop(p.name) for p in offered}
+            command(**values, flags=flags(**given))
+
+        del spread.__wrapped__
+        parameters = [*own, *offered]
+        spread.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        spread.__annotations__ = {p.name: p.annotation for p in parameters}
+        return spread
+
+    return decorate

@@ -15,6 +15,9 @@ from localprompt.engine.llama_library import grammar_converter
 from localprompt.errors import PromptFileError
 from localprompt.records import FinishReason
 
+_ANY_CHARACTER = r'char ::= [^"\\]'
+_JSON_CHARACTER = r'char ::= [^"\\\x00-\x1F\x7F]'
+
 
 def grammar_from_schema(schema: dict[str, Any]) -> str:
     """JSON Schema → GBNF with a ``root`` rule.
@@ -30,7 +33,9 @@ def grammar_from_schema(schema: dict[str, Any]) -> str:
             where="outputs",
             found=f"{type(error).__name__}: {error}",
         ) from error
-    return text
+    # The converter lets raw control characters into strings, which JSON does not (RFC 8259, 7);
+    # small models then run on over line ends instead of closing the string.
+    return text.replace(_ANY_CHARACTER, _JSON_CHARACTER)
 
 
 def grammar_from_choices(choices: tuple[str, ...]) -> str:

@@ -75,6 +75,13 @@ def usable_cores(kernel: KernelFiles = HOST) -> float:
     return allowed if quota is None else min(allowed, quota)
 
 
+def default_threads(kernel: KernelFiles = HOST) -> int:
+    """One thread per physical core that this process may use: llama.cpp's own default, which
+    leaves out hyper-threads because they share what decoding waits for."""
+    physical, logical = _cores(kernel)
+    return max(1, min(physical or logical or 1, int(usable_cores(kernel))))
+
+
 def last_level_cache_bytes(kernel: KernelFiles = HOST) -> int | None:
     """The largest cache of the first core, as far as the machine tells."""
     sizes = [

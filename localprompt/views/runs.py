@@ -21,28 +21,33 @@ from localprompt.units import (
 SHORT_ID = 10
 """The part of an id that holds its time; enough to name a run."""
 
+_ENDS = {"stop": "stop", "length": "cut", "interrupted": "^C", "error": "err"}
+
 
 def print_run_list(runs: Iterable[RunRecord], console: Console) -> int:
     """One row per run; returns how many there were."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("id", "when", "kind", "model", "prompt"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for name in ("TTFT", "decode", "peak RSS"):
+    for name in ("id", "when", "kind"):
+        table.add_column(name, no_wrap=True)
+    for name in ("model", "prompt"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=8)
+    for name in ("TTFT", "tok/s", "peak RSS"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("end", no_wrap=True)
     count = 0
     for run in runs:
         count += 1
+        rate = run.timing.decode_tokens_per_second
         table.add_row(
             run.id[:SHORT_ID],
-            _when(run),
+            _when(run)[5:],
             run.kind,
             run.model.name,
             run.prompt.name or UNKNOWN,
             format_seconds(run.timing.ttft_seconds),
-            format_rate(run.timing.decode_tokens_per_second),
+            UNKNOWN if rate is None else f"{rate:.1f}",
             format_bytes(run.memory.peak_rss_bytes),
-            run.output.finish_reason,
+            _ENDS[run.output.finish_reason],
         )
     if count:
         console.print(table)

@@ -1,0 +1,38 @@
+# Two commands are all there is to it: `make demo` and `make test`.
+# README.md shows the same lines for people without make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint docs clean
+
+demo: .venv/.installed
+	$(BIN)/localprompt models pull smollm2-135m
+	$(BIN)/localprompt run summarize -p text=@README.md
+	$(BIN)/localprompt runs show last
+
+test: .venv/.dev
+	$(BIN)/localprompt models pull smollm2-135m
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: .venv/.dev
+	$(BIN)/python docs/generate.py
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	@echo "Installing. The first time, llama.cpp is compiled: 3 to 4 minutes on 2 cores."
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.dev: .venv/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist

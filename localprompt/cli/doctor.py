@@ -1,0 +1,20 @@
+"""``localprompt doctor``: what this machine and this build can do, and what stands in the way."""
+
+from __future__ import annotations
+
+import typer
+
+from localprompt.errors import EXIT_MACHINE
+
+DETAILS = "Nothing is changed. Exits with 3 if something has to be mended first."
+
+
+def command() -> None:
+    """Look at the build, the machine, the store and the history."""
+    from localprompt.diagnosis import diagnose
+    from localprompt.views.doctor import print_findings
+
+    findings = diagnose()
+    print_findings(findings)
+    if any(finding.level == "broken" for finding in findings):
+        raise typer.Exit(EXIT_MACHINE)

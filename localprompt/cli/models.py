@@ -1,0 +1,123 @@
+"""``localprompt models``: what there is, what is here, and how it gets here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from localprompt.cli.output import console
+
+app = typer.Typer(rich_markup_mode=None)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
+
+
+@app.command("list")
+def list_all() -> None:
+    """List the models that are known, and whether their weights are here."""
+    from localprompt.catalog.store import list_models
+    from localprompt.views.messages import print_error
+    from localprompt.views.models import print_model_list
+
+    entries, problems = list_models()
+    print_model_list(entries, console())
+    for problem in problems:
+        print_error(problem)
+
+
+@app.command("show")
+def show(
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name or a GGUF file.")],
+    n_ctx: Annotated[
+        list[int] | None,
+        typer.Option("--n-ctx", min=1, help="Predict the memory at this n_ctx; repeatable."),
+    ] = None,
+    type_k: Annotated[str, typer.Option("--type-k", help="KV cache type of the keys.")] = "f16",
+    type_v: Annotated[str, typer.Option("--type-v", help="KV cache type of the values.")] = "f16",
+    mmap: Annotated[bool, typer.Option("--mmap/--no-mmap")] = True,
+    repack: Annotated[bool, typer.Option("--repack/--no-repack")] = True,
+) -> None:
+    """Show a model's shape, licence and predicted memory, without loading its weights."""
+    from localprompt.catalog.inspect import inspect_model
+    from localprompt.catalog.predict import predict_memory
+    from localprompt.catalog.resolve import resolve
+    from localprompt.views.models import print_model
+
+    found = resolve(model)
+    info = inspect_model(found.path)
+    sizes = n_ctx or sorted({min(size, info.n_ctx_train) for size in (512, 2048, 8192)})
+    predictions = {
+        size: predict_memory(
+            info, n_ctx=size, type_k=type_k, type_v=type_v, use_mmap=mmap, repack=repack
+        )
+        for size in sizes
+    }
+    print_model(info, found.card, found.sha256, predictions, console())
+
+
+@app.command("pull")
+def pull(
+    name: NameArgument,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept the model's licence.")
+    ] = False,
+) -> None:
+    """Fetch a model's weights, check them, and put them into the store in one step."""
+    from localprompt.catalog.pull import present
+    from localprompt.catalog.pull import pull as pull_weights
+    from localprompt.catalog.resolve import find_card
+    from localprompt.units import format_bytes
+    from localprompt.views.messages import print_note
+    from localprompt.views.progress import bytes_progress
+
+    card = find_card(name)
+    if present(card):
+        print_note(f"{card.name} is here: {card.weights}")
+        return
+    if card.licence.notice:
+        print_note(f"{card.licence.name}\n{card.licence.notice}\n")
+    print_note(f"fetching {card.name}, {format_bytes(card.size_bytes)}, {card.licence.name}")
+    with bytes_progress() as progress:
+        path = pull_weights(card, accept_license=accept_license, progress=progress)
+    print_note(f"{card.name} is here: {path}")
+
+
+@app.command("add")
+def add(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A GGUF file; it stays there.")],
+    name: Annotated[str | None, typer.Option("--name", help="The name to use for it.")] = None,
+) -> None:
+    """Register a GGUF file where it lies."""
+    from localprompt.catalog.store import add_model
+    from localprompt.views.messages import print_note
+    from localprompt.views.progress import bytes_progress
+
+    with bytes_progress() as progress:
+        card = add_model(path, name=name, progress=progress)
+    print_note(f"{path} is called {card.name}; try:  localprompt ask -m {card.name} 'Hello.'")
+
+
+@app.command("verify")
+def verify(name: NameArgument) -> None:
+    """Hash a model's weights anew and compare them with its card."""
+    from localprompt.catalog.store import verify_model
+    from localprompt.views.messages import print_note
+    from localprompt.views.progress import bytes_progress
+
+    with bytes_progress() as progress:
+        card = verify_model(name, progress=progress)
+    print_note(f"{card.name} is intact: sha256 {card.sha256}")
+
+
+@app.command("remove")
+def remove(name: NameArgument) -> None:
+    """Delete a model's weights from the store, or forget a file that was added."""
+    from localprompt.catalog.store import remove_model
+    from localprompt.units import format_bytes
+    from localprompt.views.messages import print_note
+
+    removed = remove_model(name)
+    freed = f"; freed {format_bytes(removed.freed_bytes)}" if removed.freed_bytes else ""
+    print_note(f"removed {removed.card.name}{freed}")
