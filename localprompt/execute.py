@@ -154,7 +154,7 @@ class Session:
                 load_seconds=self._open_seconds + self._context_seconds,
                 render_seconds=rendered.render_seconds,
             ),
-            memory=self._memory(cell, reading, n_ctx),
+            memory=self._memory(cell, reading, n_ctx, counts.prompt),
             output=output,
             machine=machine.after(described, before, after),
             warnings=(*warnings, *condition_warnings(before, after, reading)),
@@ -188,7 +188,7 @@ class Session:
         self._context_seconds = time.perf_counter() - started
         self._n_ctx = n_ctx
 
-    def _memory(self, cell: Cell, reading: MemoryReading, n_ctx: int) -> Memory:
+    def _memory(self, cell: Cell, reading: MemoryReading, n_ctx: int, prompt_tokens: int) -> Memory:
         buffers = self._engine.buffers
         return Memory(
             baseline_rss_bytes=self._baseline.rss_bytes,
@@ -198,7 +198,9 @@ class Session:
             weights_bytes=buffers.weights_bytes,
             kv_cache_bytes=buffers.kv_cache_bytes,
             compute_bytes=buffers.compute_bytes,
-            predicted_peak_bytes=predicted_peak(cell, n_ctx, self._baseline.rss_bytes),
+            predicted_peak_bytes=predicted_peak(
+                cell, n_ctx, self._baseline.rss_bytes, prompt_tokens
+            ),
         )
 
 

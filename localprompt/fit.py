@@ -55,11 +55,17 @@ def context_size(cell: Cell, prompt_tokens: int, n_ctx_train: int) -> int:
     )
 
 
-def predicted_peak(cell: Cell, n_ctx: int, baseline_bytes: int | None = None) -> int | None:
+def predicted_peak(
+    cell: Cell,
+    n_ctx: int,
+    baseline_bytes: int | None = None,
+    prompt_tokens: int | None = None,
+) -> int | None:
     """Estimated peak RSS of running the cell in n_ctx cells; None where the model is unknown.
 
     Args:
         baseline_bytes: resident before loading; None assumes a typical process of ours.
+        prompt_tokens: None assumes a prompt that fills a physical batch.
     """
     info = _info(cell.model.path)
     if info is None:
@@ -75,6 +81,7 @@ def predicted_peak(cell: Cell, n_ctx: int, baseline_bytes: int | None = None) ->
         flash_attn=settings.flash_attn is not False,
         use_mmap=settings.use_mmap,
         repack=settings.repack,
+        prompt_tokens=prompt_tokens,
     )
     if baseline_bytes is None:
         return prediction.peak_bytes

@@ -26,7 +26,7 @@ _ENDS = {"stop": "stop", "length": "cut", "interrupted": "^C", "error": "err"}
 
 def print_run_list(runs: Iterable[RunRecord], console: Console) -> int:
     """One row per run; returns how many there were."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     for name in ("id", "when", "kind"):
         table.add_column(name, no_wrap=True)
     for name in ("model", "prompt"):
