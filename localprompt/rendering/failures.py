@@ -68,7 +68,7 @@ def mapped_errors(place: Place, known: tuple[str, ...]) -> Iterator[None]:
         ) from error
     except RecursionError as error:
         raise TemplateLimitError(
-            "the template calls itself too deeply", where=place.line(_line(error))
+            "the template calls itself, or is nested, too deeply", where=place.line(_line(error))
         ) from None
     except jinja2.UndefinedError as error:
         _raise_undefined(error, place, known)

@@ -69,7 +69,7 @@ def render_segments(
     limits = limits or Limits()
     for name in strict:
         _refuse_role_lines(name, values.get(name))
-    traced = {name: trace_values(value, "variable", name) for name, value in values.items()}
+    traced = {name: _traced(name, value) for name, value in values.items()}
     for name in optional:
         traced.setdefault(name, jinja2.Undefined(name=name))
     segments = to_segments(run(_compiled(body, lenient, place, limits), traced, place, limits))
@@ -116,6 +116,13 @@ def _compiled(body: str, lenient: bool, place: Place, limits: Limits) -> jinja2.
     from localprompt.rendering.environment import compile_template
 
     return compile_template(_environment(lenient), body, place, limits)
+
+
+def _traced(name: str, value: Any) -> Any:
+    try:
+        return trace_values(value, "variable", name)
+    except RecursionError:
+        raise ParameterError(f"the value of {name!r} is nested too deeply") from None
 
 
 def _refuse_role_lines(name: str | None, value: Any) -> None:

@@ -194,3 +194,33 @@ def test_an_honest_strict_value_renders() -> None:
 def test_undeclared_variables_are_found_with_their_lines() -> None:
     body = "{% set a = 1 %}{{ a }}\n{{ b }}{% for i in c %}{{ i }}{{ b }}{% endfor %}"
     assert undeclared_variables(body, Place("f", 10)) == {"b": 11, "c": 11}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{{ " + "a + " * 5000 + "a }}",
+        "{% if a %}" * 200 + "{% endif %}" * 200,
+        "{% for x in a %}" * 50 + "{% endfor %}" * 50,
+        "{{ " + "9" * 5000 + " }}",
+        "{{ " + "[" * 300 + "]" * 300 + " }}",
+        "{{ a|" + "upper|" * 3000 + "upper }}",
+        "{% raw %}",
+        "{{ 'x' if }}\0",
+    ],
+)
+def test_a_template_of_any_shape_is_rendered_or_refused(body: str) -> None:
+    try:
+        segments = render_segments(body, {"a": "x"})
+    except PromptFileError:
+        return
+    assert _text(segments) == _plain(body, {"a": "x"})
+
+
+def test_a_value_that_is_nested_too_deeply_is_refused() -> None:
+    value: list[Any] = []
+    for _ in range(3000):
+        value = [value]
+    with pytest.raises(ParameterError, match="'a' is nested too deeply"):
+        render_segments("{{ a|length }}", {"a": value})
