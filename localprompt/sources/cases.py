@@ -24,7 +24,7 @@ MOST_WHOLE_BYTES = 64 << 20
 _MOST_CELL = 1 << 26
 
 Found = tuple[int, Any]
-"""A row's line and what stood there: a mapping, or the DatasetError that it is."""
+"""A row's line and what stood there: mostly a mapping, or the DatasetError that it is."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class Cases:
         """
         self.skipped = 0
         seen: dict[str, int] = {}
-        for number, (line, row) in enumerate(_rows(self.path), start=1):
+        for number, (line, row) in enumerate(read_rows(self.path), start=1):
             try:
                 case = self._case(number, line, row)
                 self._claim(case, seen)
@@ -110,7 +110,12 @@ class Cases:
             )
 
 
-def _rows(path: Path) -> Iterator[Found]:
+def read_rows(path: Path) -> Iterator[Found]:
+    """Each row of a dataset with its line; reading goes on behind a malformed one.
+
+    Raises:
+        DatasetError: the file cannot be read, has no header, or is not of a known kind.
+    """
     readers = {
         ".csv": _csv_rows,
         ".jsonl": _jsonl_rows,

@@ -22,13 +22,13 @@ import msgspec
 
 from localprompt.errors import LocalPromptError, PromptFileError, UnknownNameError
 from localprompt.records import InputSpec, PromptTemplate
+from localprompt.sources.cases import read_rows
 from localprompt.sources.nunjucks import translate_nunjucks
 from localprompt.sources.suite_models import options_from
 from localprompt.sources.suite_problems import Keys, Problems
 from localprompt.sources.suite_records import SuitePrompt
 from localprompt.sources.suite_values import FILE, matching
 from localprompt.sources.suite_yaml import At, read_document, read_text
-from localprompt.sources.tests_table import read_csv
 
 LoadPrompt = Callable[[str], PromptTemplate]
 """A name or the path of a ``.prompty`` file → the prompt; raises UnknownNameError."""
@@ -148,13 +148,12 @@ class PromptReader:
     def _file(self, path: Path, label: str | None, at: At) -> Iterator[_Source]:
         shown = label or _relative(path, self.folder)
         if path.suffix == ".csv":
-            for row in read_csv(path):
-                if row.error is not None or not str(row.values.get("prompt", "")).strip():
-                    where = f"{path}:{row.line}"
-                    self.problems.add(where, "not a prompt", "columns prompt and label")
+            for line, row in read_rows(path):
+                text = row.get("prompt", "").strip() if isinstance(row, dict) else ""
+                if not text:
+                    self.problems.add(f"{path}:{line}", "not a prompt", "columns prompt and label")
                     continue
-                own = str(row.values.get("label") or f"{shown}:{row.line}")
-                yield _Source(str(row.values["prompt"]), own, at, path, row.line)
+                yield _Source(text, row.get("label") or f"{shown}:{line}", at, path, line)
             return
         if path.suffix in {".json", ".yaml", ".yml"}:
             chat = read_document(path).data

@@ -21,17 +21,18 @@ from typing import Any
 
 import msgspec
 
-from localprompt.errors import DatasetError
+from localprompt.errors import DatasetError, InputError
 from localprompt.records import PromptTemplate
 from localprompt.scoring.expectations import Expectation
+from localprompt.sources.cases import read_rows
 from localprompt.sources.nunjucks import variables_of
+from localprompt.sources.params import typed_values
 from localprompt.sources.suite import missing_variables, no_objections
 from localprompt.sources.suite_problems import Problems, nearest
 from localprompt.sources.suite_records import EvalSuite, SuitePrompt
 from localprompt.sources.suite_stream import CaseStream
-from localprompt.sources.suite_tests import Outcome, TestReader
-from localprompt.sources.suite_yaml import At, read_document
-from localprompt.sources.tests_table import Row, read_csv, read_jsonl
+from localprompt.sources.suite_tests import Outcome, TestReader, not_a_row
+from localprompt.sources.suite_yaml import At
 
 _FIELDS = frozenset({"expected", "assert", "id", "description", "threshold", "metadata"})
 
@@ -99,37 +100,24 @@ class _PromptRows:
 
     def __init__(self, path: Path, template: PromptTemplate) -> None:
         self.path = path
+        self.template = template
         self.choices = template.choices
         declared = {spec.name for spec in template.inputs}
         self.inputs = declared or set(variables_of(template.body))
         self.fields = _FIELDS - self.inputs
 
     def tests(self, reader: TestReader) -> Iterator[Outcome]:
-        for at, row in self._rows(reader):
-            if row.error is not None:
-                yield row.error
-            elif isinstance(row.values.get("vars"), dict) and "vars" not in self.inputs:
-                yield reader.read(row.values, at)
-            else:
-                yield self._test(row.values, at, reader)
-
-    def _rows(self, reader: TestReader) -> Iterator[tuple[At, Row]]:
         shown = str(self.path)
         try:
-            if self.path.suffix in {".csv", ".jsonl"}:
-                read = read_csv if self.path.suffix == ".csv" else read_jsonl
-                for row in read(self.path):
-                    yield At(shown, first_line=row.line), row
-                return
-            document = read_document(self.path)
-            items = document.data if isinstance(document.data, list) else [document.data]
-            for index, item in enumerate(items):
-                at = document.at / index
-                if isinstance(item, dict):
-                    yield at, Row(at.line or 0, {str(key): value for key, value in item.items()})
+            for line, row in read_rows(self.path):
+                at = At(shown, first_line=line)
+                if not isinstance(row, dict):
+                    yield not_a_row(row, at)
+                elif isinstance(row.get("vars"), dict) and "vars" not in self.inputs:
+                    yield reader.read(row, at)
                 else:
-                    error = DatasetError("not a case", where=str(at), expected="a mapping")
-                    yield at, Row(at.line or 0, {}, error)
+                    named = {str(name): value for name, value in row.items()}
+                    yield self._test(named, at, reader)
         except DatasetError as error:
             reader.problems.add_error(error, shown)
 
@@ -144,9 +132,9 @@ class _PromptRows:
                 f"{unknown[0]!r} is no input of the prompt", where=str(at), expected=expected
             )
         try:
-            row = reader.read_row(columns, at)
+            row = reader.read_row(typed_values(columns, self.template), at)
             own = self._expected(special.pop("expected", None), at)
-        except DatasetError as error:
+        except InputError as error:
             return DatasetError(
                 error.message, where=str(at), expected=error.expected, found=error.found
             )

@@ -16,11 +16,12 @@ import msgspec
 
 from localprompt.errors import DatasetError
 from localprompt.scoring.expectations import AnyExpectation
+from localprompt.sources.cases import read_rows
 from localprompt.sources.suite_assertions import AssertionReader, is_number, judge_name
 from localprompt.sources.suite_problems import Keys, Problems
 from localprompt.sources.suite_values import FILE, matching
 from localprompt.sources.suite_yaml import At, read_document
-from localprompt.sources.tests_table import read_csv, read_jsonl, split_columns
+from localprompt.sources.tests_table import split_columns
 
 _FORMATS = "csv, jsonl, json or yaml"
 _CODE = "answers and variables are taken as they are"
@@ -180,12 +181,11 @@ class TestReader:
         """The tests of one file, row files streamed."""
         shown = str(path)
         try:
-            if path.suffix == ".csv":
-                for row in read_csv(path):
-                    yield row.error or self._row(row.values, At(shown, first_line=row.line))
-            elif path.suffix == ".jsonl":
-                for row in read_jsonl(path):
-                    yield row.error or self.read(row.values, At(shown, first_line=row.line))
+            if path.suffix in {".csv", ".jsonl"}:
+                read = self._row if path.suffix == ".csv" else self.read
+                for line, row in read_rows(path):
+                    at = At(shown, first_line=line)
+                    yield read(row, at) if isinstance(row, dict) else not_a_row(row, at)
             elif path.suffix in {".json", ".yaml", ".yml"}:
                 document = read_document(path)
                 yield from self.read_all(document.data or [], document.at)
@@ -275,3 +275,11 @@ class TestReader:
 
 
 _FORMATS = "csv, jsonl, json or yaml"
+
+
+def not_a_row(row: Any, at: At) -> DatasetError:
+    """What is wrong with a row that is no mapping."""
+    if isinstance(row, DatasetError):
+        return row
+    found = type(row).__name__
+    return DatasetError("the row is no object", where=str(at), expected="{…}", found=found)

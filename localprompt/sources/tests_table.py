@@ -1,23 +1,17 @@
-"""Rows of a table of tests, as promptfoo's csv files have them, streamed.
+"""The columns of a table of tests, as promptfoo's csv files have them.
 
 Every column is a variable, but for those with two underscores: ``__expected`` (and
 ``__expected1``, ``__expected2`` …), ``__description``, ``__prefix``, ``__suffix``, ``__metric``,
 ``__threshold``, ``__metadata:key`` (``__metadata:tags[]`` for a list between commas),
 ``__config:__expected1:threshold``, and ``__id``, a case's own id.
-
-A row is read, turned into a test and forgotten: memory does not grow with the file.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from localprompt.errors import DatasetError
 
@@ -30,121 +24,6 @@ _PLAIN = {
     "__metric": "metric",
     "__id": "id",
 }
-_LIMIT = 100_000_000
-"""Characters in one cell; the csv module's own limit of 131,072 is less than a long document."""
-
-
-class Row(NamedTuple):
-    """One row, or what is wrong with it."""
-
-    line: int
-    """Where it begins in the file."""
-    values: dict[str, Any]
-    error: DatasetError | None = None
-
-
-def read_csv(path: Path, shown: str | None = None) -> Iterator[Row]:
-    """The rows of a csv file in UTF-8, with or without a byte order mark.
-
-    A malformed row comes with its error, and reading goes on behind it.
-
-    Raises:
-        DatasetError: there is no header, or the file cannot be read or is not UTF-8.
-    """
-    shown = shown or str(path)
-    csv.field_size_limit(_LIMIT)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _rows(csv.reader(file, strict=True), shown)
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            "the file is not UTF-8 text",
-            where=shown,
-            expected="UTF-8",
-            found=f"byte {error.object[error.start]:#04x}",
-            next_step=f"iconv -t UTF-8 {shown}",
-        ) from error
-    except OSError as error:
-        raise DatasetError(f"cannot read the file: {error.strerror}", where=shown) from error
-
-
-def read_jsonl(path: Path, shown: str | None = None) -> Iterator[Row]:
-    """The objects of a jsonl file, one a line; empty lines are passed over.
-
-    A malformed line comes with its error, and reading goes on behind it.
-
-    Raises:
-        DatasetError: the file cannot be read.
-    """
-    shown = shown or str(path)
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-                if text.strip():
-                    yield _json_row(text, number, f"{shown}:{number}")
-    except OSError as error:
-        raise DatasetError(f"cannot read the file: {error.strerror}", where=shown) from error
-
-
-def _json_row(line: bytes, number: int, where: str) -> Row:
-    try:
-        value = json.loads(line.decode())
-    except UnicodeDecodeError:
-        problem = DatasetError("the line is not UTF-8 text", where=where, expected="UTF-8")
-    except (ValueError, RecursionError) as error:
-        problem = DatasetError(f"the line is not JSON: {error}", where=where, expected="an object")
-    else:
-        if isinstance(value, dict):
-            return Row(number, value)
-        kind = type(value).__name__
-        problem = DatasetError("the line is no object", where=where, expected="{…}", found=kind)
-    return Row(number, {}, problem)
-
-
-def _rows(reader: Any, shown: str) -> Iterator[Row]:
-    columns: list[str] | None = None
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            problem = DatasetError(f"not csv: {error}", where=f"{shown}:{line}")
-            if columns is None:
-                raise problem from error
-            yield Row(line, {}, problem)
-            continue
-        if cells is None:
-            break
-        if not cells:  # an empty line
-            continue
-        if columns is None:
-            columns = _header(cells, f"{shown}:{line}")
-        elif len(cells) != len(columns):
-            yield Row(line, {}, _wrong_width(cells, columns, f"{shown}:{line}"))
-        else:
-            yield Row(line, dict(zip(columns, cells, strict=True)))
-    if columns is None:
-        raise DatasetError("the file is empty", where=shown, expected="a header and rows")
-
-
-def _header(cells: list[str], where: str) -> list[str]:
-    columns = [cell.strip() for cell in cells]
-    for column in columns:
-        if not column:
-            raise DatasetError("a column has no name", where=where, found=", ".join(columns))
-        if columns.count(column) > 1:
-            raise DatasetError(f"the column {column!r} stands there twice", where=where)
-    return columns
-
-
-def _wrong_width(cells: list[str], columns: list[str], where: str) -> DatasetError:
-    return DatasetError(
-        "the row has another number of cells than the header",
-        where=where,
-        expected=f"{len(columns)} ({', '.join(columns)})",
-        found=str(len(cells)),
-    )
 
 
 def split_columns(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,6 +11,7 @@ from localprompt.errors import DatasetError
 from localprompt.records import InputSpec, PromptTemplate
 from localprompt.scoring.expectations import Answer, Expectation
 from localprompt.scoring.score import score_case
+from localprompt.sources.prompt_search import load_named_prompt
 from localprompt.sources.suite import load_suite
 from localprompt.sources.suite_assertions import AssertionReader, split_list
 from localprompt.sources.suite_problems import Problems
@@ -104,9 +105,10 @@ def test_quoted_lists_come_back_as_they_were(items: list[str]) -> None:
     assert split_list(text) == items
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
-    (case,) = suite_of(tmp_path, b"\xef\xbb\xbftext,__expected\r\nhi,contains:h\r\n").cases()
-    assert case.vars == {"text": "hi"}
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, encoding: str) -> None:
+    (case,) = suite_of(tmp_path, "text,__expected\r\nhí,contains:h\r\n".encode(encoding)).cases()
+    assert case.vars == {"text": "hí"}
 
 
 @pytest.mark.parametrize(
@@ -137,9 +139,8 @@ def test_a_malformed_row_is_told_or_skipped_and_counted(
     [
         ("", "is empty"),
         ("text,text\na,b\n", "twice"),
-        ("text,\na,b\n", "no name"),
+        ("text,\na,b\n", "without a name"),
         ("txt\na\n", "there is no 'text'"),
-        ("text\na\n".encode("utf-16"), "not UTF-8"),
         (b"text\ncaf\xe9\n", "not UTF-8"),
         ("text,__id\na,1\nb,1\n", "twice"),
         ("text,__expected\na,similar(0.8):b\nc,moderation:x\n", "2 problems"),
@@ -162,7 +163,7 @@ def test_a_missing_column_is_told_once_for_its_file(tmp_path: Path) -> None:
 def test_a_bad_line_of_jsonl_is_told_or_skipped(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"vars": {"text": "a"}}\n{"vars": \n[1]\n')
     (tmp_path / "suite.yaml").write_text("prompts: ['{{ text }}']\ntests: rows.jsonl\n")
-    with pytest.raises(DatasetError, match=r"(?s)rows.jsonl:2.*not JSON.*rows.jsonl:3.*no object"):
+    with pytest.raises(DatasetError, match=r"(?s)rows.jsonl:2.*no JSON.*rows.jsonl:3.*no object"):
         load_suite(tmp_path / "suite.yaml")
     suite = load_suite(tmp_path / "suite.yaml", skip_bad_rows=True)
     assert (suite.counts.cases, suite.counts.skipped_rows) == (1, 2)
@@ -215,6 +216,23 @@ def test_a_prompt_with_cases_is_a_suite_of_its_own(tmp_path: Path) -> None:
     assert third.description == "as a test"
 
 
+def test_a_prompty_file_is_a_suite_and_a_part_of_one(tmp_path: Path) -> None:
+    (tmp_path / "mood.prompty").write_text(
+        "---\nname: mood\ninputs:\n  - name: text\n    kind: string\n"
+        "metadata:\n  localprompt:\n    cases: mood.jsonl\n    choices: [good, bad]\n---\n"
+        "system:\nOne word.\nuser:\n{{ text }}\n"
+    )
+    (tmp_path / "mood.jsonl").write_text('{"text": "sun", "expected": "good", "1": 2}\n')
+    template = load_named_prompt(str(tmp_path / "mood.prompty"))
+    with pytest.raises(DatasetError, match="'1' is no input of the prompt"):
+        suite_from_prompt(template)
+    (tmp_path / "mood.jsonl").write_text('{"text": "sun", "expected": "good"}\n')
+    assert suite_from_prompt(template).counts.cases == 1
+    (tmp_path / "s.yaml").write_text("prompts: [mood.prompty]\ntests: [{vars: {text: rain}}]\n")
+    suite = load_suite(tmp_path / "s.yaml", load_prompt=load_named_prompt)
+    assert suite.prompts[0].template == template
+
+
 def test_cases_in_csv_have_expected_columns_of_both_kinds(tmp_path: Path) -> None:
     cases = tmp_path / "reviews.csv"
     cases.write_text("text,expected,__expected,threshold\nnice,{{ yes }},starts-with:{,0.5\n")
@@ -228,6 +246,17 @@ def test_objects_are_expected_as_json(tmp_path: Path) -> None:
     cases.write_text("- text: Ada, 36\n  expected: {name: Ada, age: 36}\n")
     (case,) = suite_from_prompt(a_prompt(), cases=cases).cases()
     assert score_case(Answer('{"age": 36, "name": "Ada"}'), case.expectations).passed is True
+
+
+def test_inputs_get_the_kind_that_the_prompt_declares(tmp_path: Path) -> None:
+    cases = tmp_path / "cases.csv"
+    cases.write_text("text,count\na,3\nb,many\n")
+    inputs = (InputSpec("text"), InputSpec("count", kind="integer"))
+    with pytest.raises(DatasetError) as caught:
+        suite_from_prompt(a_prompt(inputs=inputs), cases=cases)
+    assert "cases.csv:3" in str(caught.value)
+    (case,) = suite_from_prompt(a_prompt(inputs=inputs), cases=cases, skip_bad_rows=True).cases()
+    assert case.vars == {"text": "a", "count": 3}
 
 
 def test_an_input_called_expected_is_an_input(tmp_path: Path) -> None:
