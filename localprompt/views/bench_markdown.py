@@ -94,7 +94,9 @@ def _llama_bench_columns(cells: Sequence[CellResult]) -> list[Column]:
 def _own_columns(cells: Sequence[CellResult], shown: set[str]) -> list[Column]:
     repeated = shown | _WORKLOAD_LABELS | {"n_threads"}
     names = label_names(cell.cell.labels for cell in cells)
-    columns: list[Column] = [(name, _label_reader(name)) for name in names if name not in repeated]
+    columns: list[Column] = [
+        (_markdown_cell(name), _label_reader(name)) for name in names if name not in repeated
+    ]
     columns += [
         (title(metric), _metric_reader(metric))
         for metric in _METRICS

@@ -23,6 +23,9 @@ from localprompt.views.figures import quantity, summary_text
 TICKS = 4
 """About how many a scale gets: a phone shows as many without overlap."""
 
+_GUTTER = 13.0
+"""Per cent of a panel's width that its axis labels need on a phone."""
+
 
 class Tick(msgspec.Struct, frozen=True):
     position: float
@@ -146,18 +149,20 @@ def panel(
 ) -> Panel:
     """``values`` from left to right, numbered from ``first``, on a common vertical axis."""
     numbers = Scale(float(first), float(first + max(1, len(values) - 1)), (), "")
-    inset = [
-        (2 + 0.96 * numbers.position(i), 100 - axis.position(v))
-        for i, v in enumerate(values, start=first)
-    ]
+
+    def across(number: float) -> float:
+        """Right of the vertical axis' labels, which stand inside the plot."""
+        return round(_GUTTER + (98 - _GUTTER) * numbers.position(number) / 100, 2)
+
+    def down(value: float) -> float:
+        return round(100 - axis.position(value), 2)
+
     whole = [n for n in nice_ticks(numbers.low, numbers.high) if n == int(n)]
     return Panel(
         name=name,
         text=text,
-        points=tuple((round(x, 2), round(y, 2)) for x, y in inset),
-        x_ticks=tuple(Tick(round(2 + 0.96 * numbers.position(n), 2), f"{n:g}") for n in whole),
+        points=tuple((across(i), down(value)) for i, value in enumerate(values, start=first)),
+        x_ticks=tuple(Tick(across(n), f"{n:g}") for n in whole),
         y_ticks=tuple(Tick(round(100 - tick.position, 2), tick.label) for tick in axis.ticks),
-        band=None
-        if band is None
-        else (round(100 - axis.position(band[1]), 2), round(100 - axis.position(band[0]), 2)),
+        band=None if band is None else (down(band[1]), down(band[0])),
     )

@@ -8,11 +8,13 @@ a profile of its own.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,13 +35,22 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 
+_LAUNCH = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3]]
+os.dup2(high[0], 3)
+os.dup2(high[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""The browser expects its pipes as descriptors 3 and 4."""
+
 
 class Page:
     """One page. What it logs and what it asks the network for is kept in the two lists."""
 
-    def __init__(self, send: int, receive: int) -> None:
+    def __init__(self, send: int, answers: io.FileIO) -> None:
         self._send = send
-        self._receive = os.fdopen(receive, "rb", buffering=0)
+        self._answers = answers
         self._buffer = b""
         self._number = 0
         self._session: str | None = None
@@ -113,7 +124,7 @@ class Page:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            chunk = self._receive.read(65536)
+            chunk = self._answers.read(65536)
             if not chunk:
                 raise RuntimeError("the browser has ended")
             self._buffer += chunk
@@ -138,11 +149,9 @@ def chromium() -> Iterator[Page]:
     to_browser, send = os.pipe()
     receive, from_browser = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # The browser expects the pipes as descriptors 3 and 4, which only a shell can arrange.
-        arguments = " ".join((*FLAGS, f"--user-data-dir={profile}"))
-        command = f"exec {CHROMIUM} {arguments} 3<&{to_browser} 4>&{from_browser}"
+        launcher = [sys.executable, "-c", _LAUNCH, str(to_browser), str(from_browser)]
         process = subprocess.Popen(
-            ["/bin/sh", "-c", command],
+            [*launcher, str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}"],
             pass_fds=(to_browser, from_browser),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -151,9 +160,8 @@ def chromium() -> Iterator[Page]:
         os.close(to_browser)
         os.close(from_browser)
         try:
-            page = Page(send, receive)
-            yield page
-            page._receive.close()
+            with os.fdopen(receive, "rb", buffering=0) as answers:
+                yield Page(send, answers)
         finally:
             os.close(send)
             os.killpg(process.pid, signal.SIGKILL)
