@@ -1,0 +1,1 @@
+"""What training the same model would take, estimated with its assumptions beside it."""

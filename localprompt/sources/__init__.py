@@ -1,0 +1,1 @@
+"""Files that people write (prompts, parameters, datasets, suites) → records."""

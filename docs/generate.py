@@ -1,0 +1,123 @@
+"""Write the parts of the documentation that the code knows best.
+
+    python docs/generate.py          write them
+    python docs/generate.py --check  exit with 1 if one is not what the code says now
+
+Generated: the command-line reference (docs/cli.md), the tree in README.md between its markers, and
+the table of estimated against published training memory. A test runs the check.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from localprompt.cli.app import build_app
+from localprompt.finetune.published import accuracy_table
+
+ROOT = Path(__file__).resolve().parent.parent
+CLI_REFERENCE = ROOT / "docs" / "cli.md"
+README = ROOT / "README.md"
+ESTIMATES = ROOT / "docs" / "guide" / "finetune-estimate.md"
+
+_TREE = re.compile(r"(<!-- tree -->\n```\n).*?(```\n<!-- /tree -->)", re.DOTALL)
+_ACCURACY = re.compile(r"(<!-- generated: begin -->\n).*?(<!-- generated: end -->\n)", re.DOTALL)
+
+_CLI_HEAD = """\
+# Command line
+
+Generated from the program itself by `python docs/generate.py`; do not edit.
+
+Answers and tables go to stdout, everything else (progress, warnings, measurements) to stderr.
+Exit codes: 0 done; 1 the work ran and failed its thresholds; 2 wrong usage or input; 3 the machine
+or a file prevents it; 130 interrupted.
+"""
+
+
+def cli_reference() -> str:
+    """Every command with its options, in the order of ``localprompt --help``."""
+    root = typer.main.get_command(build_app())
+    return _CLI_HEAD + "".join(_sections(root, "localprompt"))
+
+
+def readme_text() -> str:
+    """README.md with the tree as the checkout has it now."""
+    text = README.read_text(encoding="utf-8")
+    return _TREE.sub(lambda match: match[1] + tree() + match[2], text)
+
+
+def estimates_text() -> str:
+    """The guide to the estimator with its figures against published ones as they come out now."""
+    text = ESTIMATES.read_text(encoding="utf-8")
+    return _ACCURACY.sub(lambda match: match[1] + accuracy_table() + match[2], text)
+
+
+def tree() -> str:
+    """The top-level folders and the package's parts, with the first line of what they say."""
+    lines = [f"{name + '/':<18}{what}" for name, what in _FOLDERS.items()]
+    lines.append("localprompt/")
+    package = ROOT / "localprompt"
+    for path in sorted(package.iterdir(), key=lambda path: (path.is_dir(), path.name)):
+        module = path / "__init__.py" if path.is_dir() else path
+        if path.name.startswith("_") or module.suffix != ".py" or not module.is_file():
+            continue
+        name = path.name + ("/" if path.is_dir() else "")
+        lines.append(f"  {name:<16}{_first_line(module)}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+_FOLDERS = {
+    "models": "model cards; no weights in git",
+    "prompts": "prompts that work on the starter model, with their cases",
+    "benchmarks": "suites, datasets, the peer harness, results that were really measured",
+    "docs": "guide, command-line reference, decisions",
+    "tests": "as the package is laid out",
+}
+
+
+def _first_line(module: Path) -> str:
+    match = re.match(r'"""(.+?)(?:"""|\n)', module.read_text(encoding="utf-8"))
+    return match[1] if match else ""
+
+
+def _sections(command: Any, path: str) -> Iterator[str]:
+    context = command.make_context(
+        path.rsplit(maxsplit=1)[-1], [], resilient_parsing=True, terminal_width=80
+    )
+    context.info_name = path
+    help_text = command.get_help(context)
+    yield f"\n## {path}\n\n```\n{help_text.rstrip()}\n```\n"
+    for name, child in getattr(command, "commands", {}).items():
+        yield from _sections(child, f"{path} {name}")
+
+
+def generated() -> dict[Path, Callable[[], str]]:
+    """Each generated file and what it should hold."""
+    return {CLI_REFERENCE: cli_reference, README: readme_text, ESTIMATES: estimates_text}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write or check the generated documentation.")
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = []
+    for path, make in generated().items():
+        text = make()
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(path)
+        if not check:
+            path.write_text(text, encoding="utf-8")
+    for path in stale:
+        print(f"{'stale' if check else 'wrote'}: {path.relative_to(ROOT)}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

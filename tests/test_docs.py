@@ -1,0 +1,59 @@
+"""What the documentation says is what the program does."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+
+
+def _generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", list(_generator().generated()), ids=lambda path: path.name)
+def test_a_generated_page_is_what_the_code_says_now(path: Path) -> None:
+    made = _generator().generated()[path]()
+    assert path.read_text(encoding="utf-8") == made, "run: python docs/generate.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    names = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    for name in names:
+        heading = (ROOT / "docs" / "decisions" / name).read_text(encoding="utf-8").splitlines()[0]
+        assert heading.startswith(f"# {int(name[:4])}. ")
+
+
+def test_every_command_of_the_makefile_stands_in_the_readme() -> None:
+    """README shows the lines of ``demo`` and ``test`` for people without make."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"^(?:demo|test):.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert len(recipes) == 2
+    for line in "".join(recipes).splitlines():
+        assert line.strip().replace("$(BIN)", ".venv/bin") in readme
+
+
+def test_no_page_names_an_index_or_a_path_of_a_machine() -> None:
+    for page in [*PAGES, ROOT / "constraints.txt", ROOT / "pyproject.toml", ROOT / "Makefile"]:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"index-url|/root/|/work/|/tmp/build", text), page
