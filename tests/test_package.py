@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+_PIP_INSTALL = (sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index")
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +46,7 @@ def test_the_installed_wheel_finds_its_prompts_and_models_from_another_folder(
 ) -> None:
     site = tmp_path / "site"
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index"]
-        + ["--target", str(site), str(wheel)],
+        [*_PIP_INSTALL, "--target", str(site), str(wheel)],
         check=True,
         capture_output=True,
     )
