@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 demo: .venv/.installed
 	$(BIN)/localprompt models pull smollm2-135m
-	$(BIN)/localprompt run summarize -p text=@README.md
+	$(BIN)/localprompt run summarize -p text=@benchmarks/demo.txt
 	$(BIN)/localprompt runs show last
 
 test: .venv/.dev
