@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from localprompt.measure.roofline import Ceilings, TokenWork
 from localprompt.measure.statistics import Comparison, Interval, Summary
 from localprompt.records import BenchPlace, Machine, Memory, ModelRecord, RunWarning, Settings
 
@@ -29,6 +30,7 @@ __all__ = [
     "PlannedCell",
     "RefusedCell",
     "Repetitions",
+    "Step",
     "Summary",
 ]
 
@@ -58,6 +60,10 @@ class PlannedCell(msgspec.Struct, frozen=True):
     """The cell itself as plain data, enough to execute it again."""
     estimated_seconds: float | None
     """One repetition, estimated before anything ran; None where there is no basis."""
+    work: TokenWork | None = None
+    """What the model's shape makes a token cost; None where the shape is not understood."""
+    ceilings: Ceilings | None = None
+    """What the probe had seen of the machine; with ``work`` it gives the limits."""
 
 
 class RefusedCell(msgspec.Struct, frozen=True):
@@ -91,6 +97,19 @@ class Experiment(msgspec.Struct, frozen=True):
     cells: tuple[PlannedCell, ...]
     refused: tuple[RefusedCell, ...]
     repetitions: Repetitions
+    machine: Machine | None = None
+    """Where it was planned; it can only be resumed there."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What the bench is doing, for whoever shows it."""
+
+    what: Literal["memory", "load", "timing", "failed"]
+    cell: PlannedCell
+    done: int
+    """Repetitions of both passes that are stored."""
+    expected: int
+    """How many it will be, as far as can be told."""
 
 
 class CellFailure(msgspec.Struct, frozen=True):

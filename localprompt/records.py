@@ -297,6 +297,9 @@ class BenchPlace(msgspec.Struct, frozen=True):
     """From 0, in the order of execution."""
     phase: Literal["memory", "timing"]
     """Which pass: the memory pass's times and the timing pass's memory are not for comparison."""
+    cold_load: bool | None = None
+    """Memory pass: whether the weights were out of the page cache when they were opened; None
+    where that could not be told."""
 
 
 Kind = Literal["ask", "run", "bench", "eval", "tune", "finetune"]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
+import msgspec
+
+from localprompt.experiments import Experiment, PlannedCell, Repetitions
 from localprompt.ids import IdSource
 from localprompt.records import (
+    BenchPlace,
     Kind,
     Machine,
     Memory,
@@ -98,3 +103,35 @@ def make_run(
         ),
         warnings=(RunWarning("noisy", "the machine is busy", "close other programs"),),
     )
+
+
+def make_experiment(number: int = 0, *cells: str, fixed: int | None = 3) -> Experiment:
+    """The ``number``-th of a series of benches; its cells have these keys."""
+    moment = FIRST_MOMENT + timedelta(minutes=number)
+    return Experiment(
+        id=IdSource(moment.timestamp, lambda length: bytes([number % 256] * length)).new(),
+        kind="bench",
+        created_at=moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        localprompt_version="0.1.0",
+        title=f"bench {number}",
+        cells=tuple(
+            PlannedCell(key, {"n_ctx": key}, "summarize", {}, None) for key in cells or ("cell",)
+        ),
+        refused=(),
+        repetitions=Repetitions(fixed=fixed),
+        machine=make_run().machine,
+    )
+
+
+def in_bench(
+    run: RunRecord,
+    *,
+    experiment: int = 0,
+    cell: str = "cell",
+    repetition: int = 0,
+    phase: Literal["memory", "timing"] = "timing",
+    cold: bool | None = None,
+) -> RunRecord:
+    """The run in its place in the ``experiment``-th bench."""
+    place = BenchPlace(make_experiment(experiment).id, cell, repetition, phase, cold)
+    return msgspec.structs.replace(run, kind="bench", bench=place)

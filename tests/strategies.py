@@ -70,12 +70,13 @@ def _struct(kind: type[msgspec.Struct], **given: st.SearchStrategy[Any]) -> st.S
     return st.builds(kind, **{**fields, **given})
 
 
-def run_records() -> st.SearchStrategy[RunRecord]:
-    """Any run record that measurements can produce."""
+def run_records(**given: st.SearchStrategy[Any]) -> st.SearchStrategy[RunRecord]:
+    """Any run record that measurements can produce; ``given`` replaces strategies of fields."""
     return _struct(
         RunRecord,
         id=RUN_IDS,
         created_at=MOMENTS.map(lambda moment: moment.isoformat().replace("+00:00", "Z")),
+        **given,
     )
 
 

@@ -31,6 +31,8 @@ COMMANDS: dict[str, Entry] = {
     "run": Entry("run", "Run a prompt file with its parameters."),
     "prompts": Entry("prompts", "List, show, make and check prompt files.", group=True),
     "models": Entry("models", "List, show, fetch, add and check models.", group=True),
+    "bench": Entry("bench", "Measure latency and memory of prompts, models and settings."),
+    "compare": Entry("compare", "Compare two stored benches."),
     "runs": Entry("runs", "Look at what was run and measured.", group=True),
     "doctor": Entry("doctor", "Say what this machine and this build can do."),
 }

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from localprompt.catalog.tensor_types import KV_TYPES
 from localprompt.engine.base import BufferSizes, GenerationRequest
 from localprompt.engine.batching import Slot
+from localprompt.engine.interrupt import interrupt
 from localprompt.engine.llama_library import library, log
 from localprompt.engine.llama_sampler import Sampler
 from localprompt.engine.llama_vocab import Vocabulary
 from localprompt.errors import EngineError, InputError, NotEnoughMemoryError
 from localprompt.records import RequestedSettings, Settings
 
-KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
-
 DEFAULT_N_BATCH = 512
 DEFAULT_N_UBATCH = 512
 CELL_STEP = 256
 """llama.cpp rounds the KV cache up to a multiple of this."""
+
+_ABORTED = 2
+"""What llama_decode returns when the abort callback ended it."""
 
 
 class Context:
@@ -52,7 +55,17 @@ class Context:
         self._flash_attn = _flash_attention(requested.flash_attn)
         self._requested = requested
         self._batch = lib.llama_batch_init(self.batch_tokens, 0, 1)
+        self._interrupt = interrupt()
+        if self._interrupt is not None:
+            lib.llama_set_abort_callback(
+                context, *self._interrupt.callback(lib.ggml_abort_callback)
+            )
         self._memory = lib.llama_get_memory(context)
+
+    @property
+    def pointer(self) -> Any:
+        """``llama_context *``, for calls that have no need of batches and samplers."""
+        return self._context
 
     def settings(self, *, use_mmap: bool, repack: bool) -> Settings:
         lib, context = self._lib, self._context
@@ -78,7 +91,11 @@ class Context:
             batch.seq_id[at][0] = slot.sequence
             batch.logits[at] = slot.wants_logits
         batch.n_tokens = len(slots)
+        if self._interrupt is not None:
+            self._interrupt.clear()
         status = self._lib.llama_decode(self._context, batch)
+        if status == _ABORTED:
+            raise KeyboardInterrupt
         if status != 0:
             raise EngineError(
                 "llama.cpp could not evaluate a batch",

@@ -25,6 +25,11 @@ _CHOSEN = """
 FROM runs WHERE (:before IS NULL OR created_at < :before)
 AND (:keep IS NULL OR id NOT IN (SELECT id FROM runs ORDER BY id DESC LIMIT :keep))"""
 
+# A plan holds the parameters of its prompts: it goes with the last of its runs.
+_FORGET_EXPERIMENTS = """
+DELETE FROM experiments WHERE (:before IS NULL OR created_at < :before)
+AND id NOT IN (SELECT experiment_id FROM results WHERE run_id IS NOT NULL)"""
+
 
 class Pruned(msgspec.Struct, frozen=True):
     """What pruning did, or would do."""
@@ -76,6 +81,7 @@ def prune(
             return Pruned(runs, _count(connection) - runs, freed_bytes=0, compacted=False)
         with transaction(connection):
             runs = connection.execute(f"DELETE {_CHOSEN}", chosen).rowcount
+            connection.execute(_FORGET_EXPERIMENTS, chosen)
             connection.execute("DELETE FROM machines WHERE id NOT IN (SELECT machine_id FROM runs)")
         compacted = runs > 0 and _compact(connection)
         left = _count(connection)

@@ -9,8 +9,8 @@ A migration, once released, is never edited: a new one is appended. Each is appl
 transaction of its own and leaves a row in ``migrations``. ``docs/guide/history.md`` describes the
 result for people who bring their own tools; a test holds it to what is here.
 
-The names for benches and evaluations are free: a migration of theirs can create the table of
-their plans and give ``runs`` the columns that refer to it.
+Benches are *experiments*: a plan, stored before anything runs, and a row in ``results`` for each
+repetition of each of its cells, or for what kept the cell from running.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from localprompt import __version__
+from localprompt.store import schema_evaluations
 
 if TYPE_CHECKING:
     import sqlite3
@@ -130,6 +131,30 @@ CREATE TABLE samples (
   PRIMARY KEY (run_id, series)
 ) WITHOUT ROWID"""
 
+_EXPERIMENTS = """
+CREATE TABLE experiments (
+  id TEXT NOT NULL PRIMARY KEY,
+  record TEXT NOT NULL CHECK (json_valid(record)),
+  kind TEXT NOT NULL AS (json_extract(record, '$.kind')) VIRTUAL,
+  created_at TEXT NOT NULL AS (json_extract(record, '$.created_at')) VIRTUAL,
+  title TEXT NOT NULL AS (json_extract(record, '$.title')) VIRTUAL,
+  CHECK (id = json_extract(record, '$.id'))
+)"""
+
+# A repetition that ran, or a cell that could not: one of run_id and failure.
+_RESULTS = """
+CREATE TABLE results (
+  experiment_id TEXT NOT NULL REFERENCES experiments (id) ON DELETE CASCADE,
+  cell_key TEXT NOT NULL,
+  phase TEXT,
+  repetition INTEGER,
+  run_id TEXT REFERENCES runs (id) ON DELETE CASCADE,
+  failure TEXT,
+  created_at TEXT NOT NULL,
+  CHECK ((run_id IS NULL) <> (failure IS NULL)),
+  UNIQUE (experiment_id, cell_key, phase, repetition)
+)"""
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -146,6 +171,17 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX runs_by_machine ON runs (machine_id)",
         ),
     ),
+    Migration(
+        2,
+        "experiments and their results",
+        (
+            _EXPERIMENTS,
+            _RESULTS,
+            "CREATE INDEX experiments_by_kind ON experiments (kind, id)",
+            "CREATE INDEX results_by_run ON results (run_id)",
+        ),
+    ),
+    Migration(3, "results of evaluations", schema_evaluations.STATEMENTS),
 )
 
 

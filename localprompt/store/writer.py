@@ -19,6 +19,7 @@ from typing import Self
 import msgspec
 
 from localprompt import home, record_json
+from localprompt.experiments import CellFailure, Experiment
 from localprompt.records import Machine, RunRecord, Samples
 from localprompt.store.connection import BUSY_SECONDS, explained, open_history, transaction
 from localprompt.store.encoding import pack
@@ -26,6 +27,11 @@ from localprompt.store.encoding import pack
 _ADD_MACHINE = """
 INSERT INTO machines (id, cpu, physical_cores, logical_cores, usable_cores, memory_bytes, os)
 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"""
+_ADD_RESULT = """
+INSERT INTO results (experiment_id, cell_key, phase, repetition, run_id, created_at)
+VALUES (?, ?, ?, ?, ?, ?)"""
+_ADD_FAILURE = """
+INSERT INTO results (experiment_id, cell_key, failure, created_at) VALUES (?, ?, ?, ?)"""
 
 
 class HistoryWriter:
@@ -45,10 +51,12 @@ class HistoryWriter:
         self._connection = self._open.enter_context(open_history(self.path, busy_seconds))
 
     def record(self, run: RunRecord, samples: Samples | None = None) -> None:
-        """Add a run with its raw samples. When this returns, the run is stored.
+        """Add a run with its raw samples; a bench's run is put in its place there as well. When
+        this returns, all of it is stored.
 
         Raises:
-            HistoryError: it was not stored, nothing of it; also when a run of that id is there.
+            HistoryError: it was not stored, nothing of it; also when a run of that id is there,
+                or one in the same place of its bench.
         """
         with explained(self.path), transaction(self._connection):
             self._connection.execute(_ADD_MACHINE, _identity(run.machine))
@@ -64,6 +72,40 @@ class HistoryWriter:
                         for series, seconds in msgspec.structs.asdict(samples).items()
                     ],
                 )
+            if (place := run.bench) is not None:
+                self._connection.execute(
+                    _ADD_RESULT,
+                    (
+                        place.experiment_id,
+                        place.cell,
+                        place.phase,
+                        place.repetition,
+                        run.id,
+                        run.created_at,
+                    ),
+                )
+
+    def begin(self, experiment: Experiment) -> None:
+        """Add an experiment, before the first of its runs.
+
+        Raises:
+            HistoryError: it was not stored.
+        """
+        with explained(self.path), transaction(self._connection):
+            self._connection.execute(
+                "INSERT INTO experiments (id, record) VALUES (?, ?)",
+                (experiment.id, record_json.encode(experiment).decode()),
+            )
+
+    def fail(self, failure: CellFailure) -> None:
+        """Add what kept a cell of an experiment from running.
+
+        Raises:
+            HistoryError: it was not stored.
+        """
+        row = (failure.experiment_id, failure.cell, failure.cause, failure.created_at)
+        with explained(self.path), transaction(self._connection):
+            self._connection.execute(_ADD_FAILURE, row)
 
     def close(self) -> None:
         self._open.close()

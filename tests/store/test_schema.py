@@ -14,7 +14,7 @@ from localprompt.store import schema
 from localprompt.store.reader import HistoryReader
 from localprompt.store.schema import MIGRATIONS, Migration
 from localprompt.store.writer import HistoryWriter
-from tests.sample_runs import make_run
+from tests.sample_runs import in_bench, make_experiment, make_run
 
 COLUMNS = {
     "machines": "id cpu physical_cores logical_cores usable_cores memory_bytes os",
@@ -29,6 +29,8 @@ COLUMNS = {
         "compute_bytes finish_reason output_text machine_id llama_cpp_build"
     ),
     "samples": "run_id series seconds",
+    "experiments": "id record kind created_at title",
+    "results": "experiment_id cell_key phase repetition run_id failure created_at",
 }
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "history.md").read_text()
 NEXT = MIGRATIONS[-1].number + 1
@@ -135,6 +137,8 @@ def test_the_queries_of_the_guide_run_on_a_real_history(database: Path) -> None:
     with HistoryWriter(database) as history:
         for number in range(3):
             history.record(make_run(number), Samples((0.1, 0.2)))
+        history.begin(make_experiment())
+        history.record(in_bench(make_run(3, kind="bench")), Samples((0.1, 0.2)))
     queries = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
     assert len(queries) >= 4
     with closing(sqlite3.connect(database)) as connection:

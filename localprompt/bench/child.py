@@ -1,0 +1,152 @@
+"""A worker process, as the bench sees it: started, asked, and explained when it dies.
+
+See :mod:`localprompt.worker` for what happens at the other end and for the lines in between.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from typing import IO, Self
+
+import msgspec
+
+from localprompt import record_json, worker
+from localprompt.errors import WorkerError
+from localprompt.execute import Execution
+from localprompt.measure.kernel import HOST, KernelFiles
+from localprompt.plan_bench import BenchRequest
+from localprompt.records import Samples
+
+# -P: a folder called localprompt in the working directory must not take this one's place.
+WORKER_COMMAND = (sys.executable, "-P", "-m", "localprompt.worker")
+
+_LAST_WORDS_BYTES = 4096
+_LAST_WORDS_LINES = 3
+_SECONDS_TO_LEAVE = 10.0
+
+
+class Child:
+    """One worker. Everything that it cannot do, dying included, is a WorkerError with the cause.
+
+    Args:
+        command: what to start.
+    """
+
+    def __init__(self, command: Sequence[str] = WORKER_COMMAND) -> None:
+        self._oom_kills = _oom_kills()
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            # Ctrl-C is the bench's to handle: it decides what becomes of its workers.
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def open(self, request: BenchRequest, phase: worker.Phase) -> worker.Opened:
+        """Open the cell's model.
+
+        Raises:
+            WorkerError: it cannot be opened, or the worker died of it.
+        """
+        reply = self._ask(worker.Open(request, phase))
+        if isinstance(reply, worker.Opened):
+            return reply
+        raise _nonsense(reply)
+
+    def run(self) -> Execution:
+        """One repetition.
+
+        Raises:
+            WorkerError: it failed, or the worker died of it.
+        """
+        reply = self._ask(worker.Run())
+        if isinstance(reply, worker.Ran):
+            return Execution(record_json.decode(reply.record), Samples(reply.token_seconds))
+        raise _nonsense(reply)
+
+    def close(self) -> None:
+        """Let it end by itself; one that does not within ten seconds is killed."""
+        try:
+            self._process.communicate(timeout=_SECONDS_TO_LEAVE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        except (BrokenPipeError, ValueError):  # it is gone already
+            self._process.wait()
+        self._stderr.close()
+
+    def kill(self) -> None:
+        """End it now, whatever it is doing."""
+        self._process.kill()
+        self._process.communicate()
+        self._stderr.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        # Whoever leaves in a hurry (Ctrl-C in the middle of a repetition) does not wait for it.
+        if kind is None:
+            self.close()
+        else:
+            self.kill()
+
+    def _ask(self, command: worker.Command) -> worker.Reply:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:  # never: both are pipes
+            raise WorkerError("the worker has no pipes")
+        try:
+            stdin.write(msgspec.json.encode(command) + b"\n")
+            stdin.flush()
+        except BrokenPipeError:
+            line = b""
+        else:
+            line = stdout.readline()
+        if not line.endswith(b"\n"):
+            raise WorkerError(self._cause_of_death())
+        try:
+            reply = msgspec.json.decode(line, type=worker.Reply)
+        except msgspec.DecodeError as error:
+            raise WorkerError(f"the worker answered nonsense: {line[:100]!r}") from error
+        if isinstance(reply, worker.Failed):
+            raise WorkerError(reply.cause)
+        return reply  # type: ignore[no-any-return]
+
+    def _cause_of_death(self) -> str:
+        code = self._process.wait()
+        if code < 0:
+            number = -code
+            name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
+            cause = f"the worker was killed by signal {number} ({name})"
+        else:
+            cause = f"the worker ended with exit code {code}"
+        if code == -signal.SIGKILL and _oom_kills() != self._oom_kills:
+            cause += ": the system had run out of memory"
+        words = self._last_words()
+        return f"{cause}: {words}" if words else cause
+
+    def _last_words(self) -> str:
+        """The end of its stderr: what llama.cpp or Python said before the end."""
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - _LAST_WORDS_BYTES))
+        lines = self._stderr.read().decode(errors="replace").splitlines()
+        return " | ".join([line.strip() for line in lines if line.strip()][-_LAST_WORDS_LINES:])
+
+
+def _nonsense(reply: worker.Reply) -> WorkerError:
+    return WorkerError(f"the worker answered out of turn: {type(reply).__name__}")
+
+
+def _oom_kills(kernel: KernelFiles = HOST) -> int | None:
+    """How many processes the kernel has ended for want of memory since boot."""
+    return kernel.amounts("proc/vmstat").get("oom_kill")

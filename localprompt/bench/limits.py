@@ -1,0 +1,114 @@
+"""What the model needs and what the machine can do: the two sides of the roofline.
+
+The work of a token follows from the tensors in the model's file. The ceilings come from the
+probe: bandwidth measured here, arithmetic measured through llama.cpp's own build with the type
+that most of the model's matrices have. Both are facts of the plan, so they are stored with it and
+a result can be read again where neither the model nor the machine is at hand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from localprompt.catalog.gguf import TensorInfo, read_gguf
+from localprompt.catalog.inspect import ModelInfo, describe
+from localprompt.catalog.predict import predict_memory
+from localprompt.errors import EngineError, LocalPromptError, NotEnoughMemoryError
+from localprompt.experiments import LimitShare
+from localprompt.measure import probe
+from localprompt.measure.roofline import Ceilings, Limit, TokenWork
+from localprompt.records import Machine, RequestedSettings
+
+_EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"
+_KV_CELLS = 4096
+"""Over so many positions the KV cache's bytes are averaged; only windowed attention cares."""
+
+
+def token_work(path: Path, settings: RequestedSettings) -> tuple[TokenWork, str]:
+    """What a token costs, and the type of most of the matrices.
+
+    Raises:
+        ModelFileError: the file does not describe a language model.
+    """
+    head = read_gguf(path)
+    info = describe(head)
+    matrices = [t for t in head.tensors if t.name.startswith("blk.") and len(t.shape) > 1]
+    output = next((t for t in head.tensors if t.name == _OUTPUT), None)
+    embedding = next((t for t in head.tensors if t.name == _EMBEDDING), None)
+    last = output or embedding
+    read = [t for t in head.tensors if t is not embedding or output is None]
+    kv = predict_memory(
+        info, n_ctx=_KV_CELLS, type_k=settings.type_k, type_v=settings.type_v
+    ).kv_cache_bytes
+    work = TokenWork(
+        weight_bytes=round(sum(tensor.n_bytes * _used(tensor, info) for tensor in read)),
+        matrix_parameters=round(sum(t.n_elements * _used(t, info) for t in matrices)),
+        output_parameters=last.n_elements if last else 0,
+        layers=info.n_layer,
+        attention_width=info.n_head * info.key_length,
+        kv_bytes_per_position=kv / _KV_CELLS,
+    )
+    return work, _commonest_type(matrices)
+
+
+def ceilings(machine: Machine, weight_type: str, *, build: str) -> Ceilings | None:
+    """What this machine can do with such weights: from the kept probe, or probed now.
+
+    Takes about two seconds for a machine and one more for each type of weights, once. None where
+    the probe has no room, or where this build cannot multiply that type by itself.
+    """
+    try:
+        found = probe.probe(machine)
+        best = found.best_arithmetic(weight_type, build)
+        if best is None:
+            best = _measure(machine, weight_type, build)
+            probe.save(found.with_arithmetic(best))
+    except (NotEnoughMemoryError, EngineError):
+        return None
+    return Ceilings(found.best_bandwidth.bytes_per_second, best.operations_per_second)
+
+
+def share_of(limit: Limit, tokens_per_second: float) -> LimitShare:
+    """A measured rate beside its limit."""
+    return LimitShare(
+        limit_tokens_per_second=limit.tokens_per_second,
+        share=tokens_per_second / limit.tokens_per_second,
+        binds=limit.binds,
+    )
+
+
+def work_and_ceilings(
+    path: Path, settings: RequestedSettings, machine: Machine, build: str
+) -> tuple[TokenWork | None, Ceilings | None]:
+    """Both sides, or None for what cannot be known; a bench runs without them as well."""
+    try:
+        work, weight_type = token_work(path, settings)
+    except LocalPromptError:
+        return None, None
+    return work, ceilings(machine, weight_type, build=build)
+
+
+def _measure(machine: Machine, weight_type: str, build: str) -> probe.ArithmeticSample:
+    from localprompt.engine.llama_arithmetic import LlamaProduct
+
+    threads = probe.thread_counts(machine.physical_cores)[-1]
+    with LlamaProduct(weight_type) as multiply:
+        return probe.measure_arithmetic(
+            multiply, weight_type=weight_type, llama_cpp_build=build, threads=threads
+        )
+
+
+def _used(tensor: TensorInfo, info: ModelInfo) -> float:
+    """The share of a tensor that one token needs: of the experts, those it is sent to."""
+    if "_exps." in tensor.name and info.n_expert:
+        return info.n_expert_used / info.n_expert
+    return 1.0
+
+
+def _commonest_type(matrices: Sequence[TensorInfo]) -> str:
+    counts: Counter[str] = Counter()
+    for tensor in matrices:
+        counts[tensor.type.name] += tensor.n_elements
+    return counts.most_common(1)[0][0] if counts else "F32"

@@ -1,0 +1,279 @@
+"""``localprompt bench``: latency and memory, many times."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import msgspec
+import typer
+
+from localprompt.cli.options import takes
+from localprompt.cli.output import checked, console
+from localprompt.errors import EXIT_INTERRUPTED, EXIT_MACHINE, InputError
+
+if TYPE_CHECKING:
+    from localprompt.experiments import BenchResult, Experiment
+    from localprompt.plan_bench import BenchSpec
+
+DETAILS = (
+    "Settings take lists and ranges: 1,2 or 1-8 or 128-1024*2 or f16,q8_0 or on,off. Every "
+    "combination is a cell; the plan is printed before it runs. A suite (a .yaml file) says the "
+    "same as flags do; flags beside it replace what it says. Every repetition is stored as it ends."
+)
+FORMATS = ("table", "md", "csv", "json", "jsonl")
+
+_AXIS_FLAGS = {
+    "n_ctx": "--n-ctx",
+    "n_batch": "--n-batch",
+    "n_ubatch": "--n-ubatch",
+    "n_threads": "--threads",
+    "n_threads_batch": "--threads-batch",
+    "type_k": "--type-k",
+    "type_v": "--type-v",
+    "flash_attn": "--flash-attn",
+    "use_mmap": "--mmap",
+    "repack": "--repack",
+}
+
+Values = str | None
+
+
+def _axis(flag: str, help_text: str) -> Any:
+    return typer.Option(flag, metavar="VALUES", help=help_text, rich_help_panel="Settings")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchFlags:
+    """What ``bench`` takes beside prompts and suites."""
+
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", metavar="NAME|PATH", help="A model; repeatable."),
+    ] = None
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param", "-p", metavar="NAME=VALUE|NAME=@FILE", help="A parameter of the prompts."
+        ),
+    ] = None
+    prefill: Annotated[
+        Values, typer.Option(metavar="VALUES", help="Synthetic: tokens to prefill, as 128,512.")
+    ] = None
+    decode: Annotated[
+        Values, typer.Option(metavar="VALUES", help="Synthetic: tokens to decode, as 64.")
+    ] = None
+    n_threads: Annotated[Values, _axis("--threads", "Threads that decode.")] = None
+    n_threads_batch: Annotated[Values, _axis("--threads-batch", "Threads that prefill.")] = None
+    n_ctx: Annotated[Values, _axis("--n-ctx", "KV cache cells.")] = None
+    n_batch: Annotated[Values, _axis("--n-batch", "Logical batch.")] = None
+    n_ubatch: Annotated[Values, _axis("--n-ubatch", "Physical batch.")] = None
+    type_k: Annotated[Values, _axis("--type-k", "Type of the keys in the KV cache.")] = None
+    type_v: Annotated[Values, _axis("--type-v", "Type of the values.")] = None
+    flash_attn: Annotated[Values, _axis("--flash-attn", "on, off or both.")] = None
+    use_mmap: Annotated[Values, _axis("--mmap", "Map the weights: on, off or both.")] = None
+    repack: Annotated[Values, _axis("--repack", "Lay weights out for this CPU.")] = None
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Most tokens to generate.")
+    ] = None
+    temperature: Annotated[float | None, typer.Option(min=0.0, help="0 is greedy.")] = None
+    seed: Annotated[int | None, typer.Option(min=0)] = None
+    repetitions: Annotated[
+        int | None,
+        typer.Option(
+            "--repetitions", "-r", min=1, help="So many; by default until the median is known."
+        ),
+    ] = None
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Run what is missing of a bench that was cut off; last is one, too."
+        ),
+    ] = None
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Print the plan and end.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Begin without asking.")] = False
+    format: Annotated[
+        str, typer.Option("--format", "-f", metavar="FORMAT", help="table, md, csv, json or jsonl.")
+    ] = "table"
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file, not stdout.")
+    ] = None
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No plan and no progress.")] = False
+
+
+@takes(BenchFlags)
+def command(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PROMPT|SUITE...", help="Prompts, or one suite (a .yaml file)."),
+    ] = None,
+    *,
+    flags: BenchFlags,
+) -> None:
+    """Measure latency and memory of prompts, models and settings."""
+    from localprompt.bench.loading import load_bench
+    from localprompt.store.experiments import ExperimentReader
+    from localprompt.views.messages import print_note
+
+    checked("--format", flags.format, FORMATS)
+    experiment = _resumed(flags.resume) if flags.resume else _planned(what or [], flags)
+    if not flags.quiet or flags.plan_only:
+        from localprompt.views.bench_table import print_plan
+
+        print_plan(experiment, console(stderr=not flags.plan_only))
+    if flags.plan_only:
+        return
+    if not experiment.cells:
+        raise InputError("no cell of this plan can run", next_step="see the reasons above")
+    if not flags.resume and not flags.yes and not flags.quiet:
+        _ask_whether_to_begin(experiment)
+    interrupted = _execute(experiment, flags)
+    with ExperimentReader() as history:
+        result = load_bench(experiment.id, history)
+    write_bench(result, flags.format, flags.output)
+    if interrupted:
+        print_note(f"interrupted; go on with:  localprompt bench --resume {experiment.id}")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if result.cells and all(cell.failure for cell in result.cells):
+        raise typer.Exit(EXIT_MACHINE)
+
+
+def write_bench(result: BenchResult, wanted: str, output: Path | None) -> None:
+    """The figures, in one of FORMATS, to stdout or a file."""
+    from rich.console import Console
+
+    from localprompt.views.bench_export import write_bench as export
+    from localprompt.views.bench_table import print_bench
+    from localprompt.views.export import ExportFormat
+
+    target: Any = (
+        nullcontext(sys.stdout)
+        if output is None
+        else output.open("w", newline="", encoding="utf-8")
+    )
+    with target as stream:
+        if wanted == "table":
+            print_bench(result, console() if output is None else Console(file=stream, width=120))
+        else:
+            export(result, cast("ExportFormat", wanted), stream)
+
+
+def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
+    """What the arguments ask for; a suite among them comes first, and flags replace parts of it.
+
+    Raises:
+        InputError: a value is not what its flag takes, or a suite stands beside prompts.
+    """
+    from localprompt.plan_bench import BenchSpec, PromptAsk, axis_values
+    from localprompt.sources.bench_suite import SUFFIXES, read_bench_suite
+    from localprompt.value_lists import whole_numbers
+
+    suites = [name for name in what if name.lower().endswith(SUFFIXES)]
+    if suites and len(what) > 1:
+        raise InputError(
+            "a suite stands alone", expected="one suite, or prompts", found=", ".join(what)
+        )
+    spec = read_bench_suite(Path(suites[0])) if suites else BenchSpec(models=())
+    given: dict[str, Any] = {}
+    if not suites:
+        params = tuple(flags.param or ())
+        given["prompts"] = tuple(PromptAsk(name, params) for name in dict.fromkeys(what))
+    elif flags.param:
+        raise InputError("a suite has its parameters inside", where="--param")
+    if flags.model:
+        given["models"] = tuple(dict.fromkeys(flags.model))
+    for field in ("prefill", "decode"):
+        if (text := getattr(flags, field)) is not None:
+            given[field] = whole_numbers(text, f"--{field}")
+    axes = {
+        field: axis_values(field, text, flag)
+        for field, flag in _AXIS_FLAGS.items()
+        if (text := getattr(flags, field)) is not None
+    }
+    if axes:
+        given["axes"] = {**spec.axes, **axes}
+    if flags.repetitions is not None:
+        given["repetitions"] = msgspec.structs.replace(spec.repetitions, fixed=flags.repetitions)
+    sampling = {
+        name: value
+        for name in ("max_tokens", "temperature", "seed")
+        if (value := getattr(flags, name)) is not None
+    }
+    if sampling:
+        given["sampling"] = msgspec.structs.replace(spec.sampling, **sampling)
+    return msgspec.structs.replace(spec, **given)
+
+
+def _planned(what: list[str], flags: BenchFlags) -> Experiment:
+    from localprompt.bench.planning import count_with_llama, plan_bench
+    from localprompt.engine.llama_library import build, cpu_features
+    from localprompt.store.experiments import ExperimentReader
+
+    spec = spec_from_flags(what, flags)
+    with ExperimentReader() as history:
+        return plan_bench(
+            spec,
+            title=_title(what),
+            build=build(),
+            cpu_features=cpu_features(),
+            count_tokens=count_with_llama,
+            earlier_runs=history.earlier_runs,
+        )
+
+
+def _title(what: list[str]) -> str:
+    """The command as it was typed, or the suite's name."""
+    if len(what) == 1 and what[0].lower().endswith((".yaml", ".yml")):
+        return Path(what[0]).stem
+    return "bench " + shlex.join(argument for argument in sys.argv[2:])
+
+
+def _resumed(reference: str) -> Experiment:
+    from localprompt.bench.planning import check_resumable
+    from localprompt.store.experiments import ExperimentReader
+
+    with ExperimentReader() as history:
+        experiment = history.experiment(reference)
+    check_resumable(experiment)
+    return experiment
+
+
+def _ask_whether_to_begin(experiment: Experiment) -> None:
+    """Only where somebody sits at the terminal, and only for what takes more than a minute."""
+    from localprompt.views.bench_table import estimate_line
+
+    seconds = sum(cell.estimated_seconds or 0 for cell in experiment.cells)
+    times = experiment.repetitions.fixed or experiment.repetitions.least
+    if sys.stdin.isatty() and sys.stderr.isatty() and seconds * times > 60:
+        typer.confirm(f"{estimate_line(experiment)}. Begin?", default=True, abort=True, err=True)
+
+
+def _execute(experiment: Experiment, flags: BenchFlags) -> bool:
+    """Run what is missing; True where the user interrupted it.
+
+    Raises:
+        HistoryError: the history cannot be written; nothing measured before is lost.
+    """
+    from localprompt.bench.neighbours import running_now
+    from localprompt.bench.runner import run_bench
+    from localprompt.store.experiments import ExperimentReader
+    from localprompt.store.writer import HistoryWriter
+    from localprompt.views.bench_progress import bench_progress
+    from localprompt.views.messages import print_warnings
+
+    print_warnings(running_now())
+    with ExperimentReader() as reader:
+        runs = [run for run, _ in reader.runs_of(experiment.id)]
+    with HistoryWriter() as history:
+        if not flags.resume:
+            history.begin(experiment)
+        try:
+            with bench_progress(quiet=flags.quiet) as on_step:
+                run_bench(experiment, history, runs=runs, on_step=on_step)
+        except KeyboardInterrupt:
+            return True
+    return False

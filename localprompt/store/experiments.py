@@ -1,0 +1,123 @@
+"""Finding experiments again, with their runs and failures.
+
+    with ExperimentReader() as history:
+        experiment = history.experiment("last")
+        runs = history.runs_of(experiment.id)
+
+An experiment is named as a run is: by its id, the beginning of it, ``last`` or ``last~2``; here
+``last`` counts experiments.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from localprompt.errors import HistoryError, UnknownNameError
+from localprompt.experiments import CellFailure, Experiment
+from localprompt.records import RunRecord, Samples
+from localprompt.store.connection import explained
+from localprompt.store.encoding import unpack
+from localprompt.store.reader import HistoryReader
+
+_LAST = re.compile(r"last(?:~(\d{1,9}))?", re.ASCII)
+_ID_PREFIX = re.compile(r"[0-9A-Z]{1,26}", re.ASCII)
+_SHOWN = 5
+_TOKENS = "token_seconds"
+
+
+class ExperimentReader(HistoryReader):
+    """An open history, for reading its experiments as well."""
+
+    def experiment(self, reference: str) -> Experiment:
+        """The experiment that ``reference`` names.
+
+        Raises:
+            UnknownNameError: none, or more than one, is called so.
+            HistoryError: it cannot be read.
+        """
+        name = reference.strip()
+        match = _LAST.fullmatch(name)
+        with explained(self.path):
+            found = self._nth_last_experiment(int(match[1] or 0)) if match else self._by_id(name)
+        if len(found) > 1:
+            raise UnknownNameError(
+                f"more than one bench begins with {reference!r}",
+                nearest=tuple(experiment_id for experiment_id, _ in found),
+                next_step="type more of the id",
+            )
+        if not found:
+            raise UnknownNameError(
+                f"there is no bench {reference!r}",
+                where=str(self.path),
+                nearest=tuple(experiment.id for experiment in self.experiments(limit=_SHOWN)),
+                next_step="localprompt bench summarize -p text=@notes.txt",
+            )
+        return self._decoded(*found[0])
+
+    def experiments(self, *, limit: int | None = None) -> list[Experiment]:
+        """Newest first."""
+        with explained(self.path):
+            rows = self._connection.execute(
+                "SELECT id, record FROM experiments ORDER BY id DESC LIMIT ?",
+                (-1 if limit is None else limit,),
+            ).fetchall()
+        return [self._decoded(*row) for row in rows]
+
+    def runs_of(self, experiment_id: str) -> list[tuple[RunRecord, Samples]]:
+        """Its runs with their raw times, in the order in which they were made."""
+        query = """
+            SELECT runs.id, runs.record, samples.seconds FROM results
+            JOIN runs ON runs.id = results.run_id
+            LEFT JOIN samples ON samples.run_id = runs.id AND samples.series = ?
+            WHERE results.experiment_id = ? ORDER BY runs.id"""
+        with explained(self.path):
+            rows = self._connection.execute(query, (_TOKENS, experiment_id)).fetchall()
+        return [
+            (self._decode(run_id, record), Samples(unpack(seconds) if seconds else ()))
+            for run_id, record, seconds in rows
+        ]
+
+    def failures_of(self, experiment_id: str) -> list[CellFailure]:
+        """What kept cells from running, in the order in which it happened."""
+        query = """
+            SELECT cell_key, created_at, failure FROM results
+            WHERE experiment_id = ? AND failure IS NOT NULL ORDER BY rowid"""
+        with explained(self.path):
+            rows = self._connection.execute(query, (experiment_id,)).fetchall()
+        return [CellFailure(experiment_id, *row) for row in rows]
+
+    def earlier_runs(self, model_sha256: str, machine_id: str, limit: int = 20) -> list[RunRecord]:
+        """The latest runs of these weights on this machine: what an estimate can rest on."""
+        query = """
+            SELECT id, record FROM runs WHERE model_sha256 = ? AND machine_id = ?
+            ORDER BY id DESC LIMIT ?"""
+        with explained(self.path):
+            rows = self._connection.execute(query, (model_sha256, machine_id, limit)).fetchall()
+        return [self._decode(*row) for row in rows]
+
+    def _nth_last_experiment(self, n: int) -> list[tuple[str, str]]:
+        return self._connection.execute(
+            "SELECT id, record FROM experiments ORDER BY id DESC LIMIT 1 OFFSET ?", (n,)
+        ).fetchall()
+
+    def _by_id(self, name: str) -> list[tuple[str, str]]:
+        prefix = name.upper()
+        if not _ID_PREFIX.fullmatch(prefix):
+            return []
+        return self._connection.execute(
+            "SELECT id, record FROM experiments WHERE id >= ? AND id < ? LIMIT ?",
+            (prefix, prefix + "~", _SHOWN),
+        ).fetchall()
+
+    def _decoded(self, experiment_id: str, record: str) -> Experiment:
+        try:
+            return msgspec.json.decode(record, type=Experiment)
+        except msgspec.DecodeError as error:
+            raise HistoryError(
+                "the record of a bench cannot be read",
+                where=f"{self.path}, experiment {experiment_id}",
+                found=str(error),
+                next_step="if a newer localprompt wrote it, update",
+            ) from error
