@@ -37,7 +37,7 @@ from pathlib import Path
 import msgspec
 
 from localprompt.catalog.inspect import ModelInfo
-from localprompt.catalog.tensor_types import BY_NAME
+from localprompt.catalog.tensor_types import BY_NAME, KV_TYPES
 from localprompt.errors import InputError
 
 CELLS_PADDING = 256
@@ -163,8 +163,13 @@ def _kv_cache(info: ModelInfo, graph: _Graph, type_k: str, type_v: str) -> int:
 
 def _cell_bytes(setting: str, name: str, elements: int) -> int:
     tensor_type = BY_NAME.get(name.upper())
-    if tensor_type is None:
-        raise InputError("unknown type for the KV cache", where=setting, found=name)
+    if tensor_type is None or tensor_type.name.lower() not in KV_TYPES:
+        raise InputError(
+            "unknown type for the KV cache",
+            where=setting,
+            expected=", ".join(KV_TYPES),
+            found=name,
+        )
     return tensor_type.bytes_for(elements)
 
 

@@ -62,6 +62,9 @@ TENSOR_TYPES: dict[int, TensorType] = {
 
 BY_NAME = {tensor_type.name: tensor_type for tensor_type in TENSOR_TYPES.values()}
 
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+"""The types that the KV cache can have."""
+
 FILE_TYPES: dict[int, str] = {
     0: "F32",
     1: "F16",

@@ -15,6 +15,7 @@ from localprompt.engine.base import (
     GenerationRequest,
     ModelFacts,
 )
+from localprompt.engine.interrupt import interruptible
 from localprompt.engine.llama_context import CELL_STEP, Context, buffer_sizes
 from localprompt.engine.llama_library import build, cpu_features, library, log
 from localprompt.engine.llama_vocab import Vocabulary
@@ -56,7 +57,9 @@ class LlamaEngine:
         params.vocab_only = vocab_only
         self._path = path
         self._context: Context | None = None
-        self._model: Any = lib.llama_model_load_from_file(str(path).encode(), params)
+        params.progress_callback = interruptible().go_on(lib.llama_progress_callback)
+        with interruptible().call():
+            self._model: Any = lib.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
             raise ModelFileError(
                 "llama.cpp cannot load this model",

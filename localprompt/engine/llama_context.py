@@ -8,7 +8,7 @@ from typing import Any
 from localprompt.catalog.tensor_types import KV_TYPES
 from localprompt.engine.base import BufferSizes, GenerationRequest
 from localprompt.engine.batching import Slot
-from localprompt.engine.interrupt import interrupt
+from localprompt.engine.interrupt import interruptible
 from localprompt.engine.llama_library import library, log
 from localprompt.engine.llama_sampler import Sampler
 from localprompt.engine.llama_vocab import Vocabulary
@@ -19,9 +19,6 @@ DEFAULT_N_BATCH = 512
 DEFAULT_N_UBATCH = 512
 CELL_STEP = 256
 """llama.cpp rounds the KV cache up to a multiple of this."""
-
-_ABORTED = 2
-"""What llama_decode returns when the abort callback ended it."""
 
 
 class Context:
@@ -42,7 +39,8 @@ class Context:
         self._vocabulary = vocabulary
         params = _params(requested, n_ctx, parallel)
         log.clear()
-        self._context = self._lib.llama_init_from_model(model, params)
+        with interruptible().call():
+            self._context = self._lib.llama_init_from_model(model, params)
         if not self._context:
             raise _refused(requested, n_ctx)
         lib, context = self._lib, self._context
@@ -55,11 +53,8 @@ class Context:
         self._flash_attn = _flash_attention(requested.flash_attn)
         self._requested = requested
         self._batch = lib.llama_batch_init(self.batch_tokens, 0, 1)
-        self._interrupt = interrupt()
-        if self._interrupt is not None:
-            lib.llama_set_abort_callback(
-                context, *self._interrupt.callback(lib.ggml_abort_callback)
-            )
+        self._interruptible = interruptible()
+        lib.llama_set_abort_callback(context, *self._interruptible.abort(lib.ggml_abort_callback))
         self._memory = lib.llama_get_memory(context)
 
     @property
@@ -91,11 +86,8 @@ class Context:
             batch.seq_id[at][0] = slot.sequence
             batch.logits[at] = slot.wants_logits
         batch.n_tokens = len(slots)
-        if self._interrupt is not None:
-            self._interrupt.clear()
-        status = self._lib.llama_decode(self._context, batch)
-        if status == _ABORTED:
-            raise KeyboardInterrupt
+        with self._interruptible.call():
+            status = self._lib.llama_decode(self._context, batch)
         if status != 0:
             raise EngineError(
                 "llama.cpp could not evaluate a batch",
