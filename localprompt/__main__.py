@@ -12,6 +12,9 @@ from collections.abc import Sequence
 
 EXIT_CLOSED_PIPE = 141
 
+_COMPLETION = "_LOCALPROMPT_COMPLETE"
+"""Set by the shell when it asks what could come next on a command line."""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
@@ -20,13 +23,25 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        from localprompt.errors import EXIT_INTERRUPTED
+
+        print("interrupted", file=sys.stderr)  # noqa: T201
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _abandon_stdout()
+        return EXIT_CLOSED_PIPE
+
+
+def _run(argv: Sequence[str]) -> int:
     import typer
 
-    from localprompt.cli.app import build_app
-    from localprompt.errors import EXIT_INTERRUPTED, LocalPromptError
+    from localprompt.errors import LocalPromptError
 
     try:
-        result = build_app(argv)(list(argv), standalone_mode=False, prog_name="localprompt")
+        _invoke(argv)
         sys.stdout.flush()
     except typer.Exit as leave:
         return leave.exit_code
@@ -35,18 +50,45 @@ def run(argv: Sequence[str]) -> int:
 
         print_error(error)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)  # noqa: T201
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Python would complain once more when it closes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_CLOSED_PIPE
+    except typer.Abort:  # the input ended where a question was asked
+        raise KeyboardInterrupt from None
     except typer.TyperException as error:
         from localprompt.views.messages import print_usage_error
 
         return print_usage_error(error)
-    return result if isinstance(result, int) else 0
+    except OSError as error:
+        from localprompt.cli.output import disk_is_full, unwritable
+        from localprompt.views.messages import print_error
+
+        if not disk_is_full(error):
+            raise
+        _abandon_stdout()
+        explained = unwritable(error, error.filename or "stdout")
+        print_error(explained)
+        return explained.exit_code
+    return 0
+
+
+def _abandon_stdout() -> None:
+    """Python would complain once more when it writes what is left in its buffer at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _invoke(argv: Sequence[str]) -> None:
+    """Parse and call the command.
+
+    The library's own ``main`` would do so as well, but it turns Ctrl-C and a closed pipe into
+    exits that look like others, and says nothing.
+    """
+    from typer.main import get_command
+
+    from localprompt.cli.app import build_app
+
+    if _COMPLETION in os.environ:
+        build_app()(prog_name="localprompt")
+    command = get_command(build_app(argv))
+    with command.make_context("localprompt", list(argv)) as context:
+        command.invoke(context)
 
 
 if __name__ == "__main__":

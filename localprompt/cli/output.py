@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
-from localprompt.errors import InputError
+from localprompt.errors import InputError, MachineError, NotEnoughDiskError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +19,49 @@ def console(*, stderr: bool = False) -> Console:
     """A rich console; rich itself honours NO_COLOR and drops styles when not on a terminal."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich itself leaves with 1, which means something else
+
+    return Piped(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+@contextmanager
+def output_file(path: Path | None) -> Iterator[TextIO]:
+    """A new text file to write into, or stdout for None.
+
+    Raises:
+        NotEnoughDiskError, MachineError: it cannot be opened, or not be written to the end.
+    """
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise unwritable(error, str(path)) from error
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Whether the machine is out of room, or a quota or limit is used up: never a bug."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def unwritable(error: OSError, where: str) -> MachineError:
+    """Why an output could not be written."""
+    if disk_is_full(error):
+        return NotEnoughDiskError(
+            "the disk is full", where=where, next_step="make room, or write to another disk"
+        )
+    return MachineError(
+        "the output cannot be written",
+        where=where,
+        expected="a file in a folder that exists and may be written",
+        found=error.strerror or str(error),
+    )
 
 
 def checked(option: str, value: str, allowed: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
@@ -11,7 +10,7 @@ from typing import Annotated, Any, cast, get_args
 import typer
 
 from localprompt.cli.options import JsonOption
-from localprompt.cli.output import checked, console
+from localprompt.cli.output import checked, console, output_file
 from localprompt.errors import InputError
 
 app = typer.Typer(rich_markup_mode=None)
@@ -82,12 +81,7 @@ def export(
     from localprompt.views.export import ExportFormat, write_runs
 
     chosen = checked("--format", format, get_args(ExportFormat))
-    target: Any = (
-        nullcontext(sys.stdout)
-        if output is None
-        else output.open("w", newline="", encoding="utf-8")
-    )
-    with HistoryReader() as history, target as stream:
+    with HistoryReader() as history, output_file(output) as stream:
         found = history.runs(**_filters(kind, model, prompt, since), limit=limit, oldest_first=True)
         write_runs(found, cast("ExportFormat", chosen), stream)
 

@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TextIO
 
 
 class AnswerStream:
     """Writes pieces of text at once and ends with exactly one line end.
 
-    Control characters that a terminal would obey (a model can say anything) are shown as
-    pictures on a terminal; a file or pipe gets the text as it is.
+    A terminal gets the text as :func:`harmless` has it; a file or pipe gets it as it is.
     """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._shown = _Pictures() if out.isatty() else None
+        self._on_terminal = out.isatty()
         self._ends_line = True
-        self.closed = False
-        """The reader went away."""
+        self.failure: OSError | None = None
+        """Why nothing more can be written: a BrokenPipeError where the reader went away."""
 
     def write(self, text: str) -> None:
         """Show a piece.
 
         Raises:
-            BrokenPipeError: the reader went away.
+            BrokenPipeError: nobody will read it; ``failure`` says why.
         """
         try:
-            self._out.write(text.translate(self._shown) if self._shown else text)
+            self._out.write(harmless(text) if self._on_terminal else text)
             self._out.flush()
-        except BrokenPipeError:
-            self.closed = True
-            raise
+        except OSError as error:
+            self.failure = error
+            raise BrokenPipeError from error
         self._ends_line = text.endswith("\n")
 
     def finish(self) -> None:
-        if not self._ends_line and not self.closed:
-            self.write("\n")
+        """End the line; what cannot be written any more is left to ``failure``."""
+        if not self._ends_line and self.failure is None:
+            with suppress(BrokenPipeError):
+                self.write("\n")
+
+
+def harmless(text: str) -> str:
+    """The text with control characters as pictures: a terminal would obey them, and a model can
+    say anything."""
+    return text.translate(_PICTURES)
 
 
 class _Pictures(dict[int, str | int]):
     """For str.translate: control characters, but for tab and line end, as Unicode pictures."""
 
     def __missing__(self, code: int) -> str | int:
-        harmless = code in {0x09, 0x0A} or (code >= 0x20 and not 0x7F <= code <= 0x9F)
+        is_text = code in {0x09, 0x0A} or (code >= 0x20 and not 0x7F <= code <= 0x9F)
         return (
-            code if harmless else chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"
+            code if is_text else chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"
         )
+
+
+_PICTURES = _Pictures()
