@@ -21,13 +21,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
 import localprompt
 from localprompt.engine.base import EncodedPrompt, Engine, Finished, GenerationRequest, Prefilled
-from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema, parse_output
+from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
+from localprompt.errors import LocalPromptError
 from localprompt.fit import check_memory, context_size, predicted_peak
 from localprompt.ids import new_run_id
 from localprompt.measure import conditions, machine, memory, timeline
@@ -38,15 +38,16 @@ from localprompt.records import (
     FinishReason,
     Memory,
     Message,
-    Output,
     PromptRecord,
     RunRecord,
-    RunWarning,
     Samples,
     Sampling,
     TokenCounts,
 )
+from localprompt.remarks import judge
 from localprompt.rendering.prompt import render_messages
+
+_WARM_UP_TOKENS = 128
 
 OpenEngine = Callable[[Cell], Engine]
 OnText = Callable[[str], None]
@@ -64,6 +65,8 @@ class Execution(msgspec.Struct, frozen=True):
 
     record: RunRecord
     samples: Samples
+    failure: LocalPromptError | None = None
+    """What ended it half-way; the record then holds what there was until that moment."""
 
 
 def render(cell: Cell) -> Rendered:
@@ -78,10 +81,10 @@ def render(cell: Cell) -> Rendered:
 
 
 def execute(cell: Cell, open_engine: OpenEngine, on_text: OnText | None = None) -> Execution:
-    """Run one cell once, in this process; see :meth:`Session.run` for what may be raised."""
+    """Run one cell once, in this process; see :meth:`Session.attempt` for what may be raised."""
     rendered = render(cell)
     with open_session(cell, rendered, open_engine) as session:
-        return session.run(cell, rendered, on_text)
+        return session.attempt(cell, rendered, on_text)
 
 
 @contextmanager
@@ -110,14 +113,28 @@ class Session:
         self._n_ctx = 0
 
     def run(self, cell: Cell, rendered: Rendered, on_text: OnText | None = None) -> Execution:
+        """:meth:`attempt` for those who have no use for half an answer.
+
+        Raises:
+            as :meth:`attempt`; and what ended the answer half-way.
+        """
+        execution = self.attempt(cell, rendered, on_text)
+        if execution.failure is not None:
+            raise execution.failure
+        return execution
+
+    def attempt(self, cell: Cell, rendered: Rendered, on_text: OnText | None = None) -> Execution:
         """Run a cell on this model and measure it.
 
-        A KeyboardInterrupt while text is generated, or a BrokenPipeError from ``on_text``, ends
-        the generation; what there is until then is recorded as ``interrupted``.
+        What ends the generation early does not take away what there is until then. After a
+        KeyboardInterrupt, or a BrokenPipeError from ``on_text``, it is recorded as
+        ``interrupted``; after a failure of llama.cpp behind the prefill as ``error``, and the
+        execution carries the ``failure``.
 
         Raises:
             ContextOverflowError: the prompt does not fit into n_ctx.
-            EngineError, NotEnoughMemoryError: llama.cpp fails, or cannot allocate the context.
+            EngineError, NotEnoughMemoryError: llama.cpp cannot allocate the context, or fails
+                before there is anything to keep.
         """
         created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         before = conditions.read()
@@ -134,8 +151,10 @@ class Session:
         answer.collect(engine, GenerationRequest(prompt.token_ids, cell.sampling, grammar), on_text)
         reading, after = memory.read(), conditions.read()
 
-        output, warnings = _output(cell, prompt, answer)
         counts = TokenCounts(len(prompt.token_ids), answer.reused, len(answer.tokens))
+        output, remarks = judge(
+            cell, prompt, counts, answer.text, answer.finish_reason, engine.facts.n_ctx_train
+        )
         described = machine.describe(llama_cpp_build=engine.build, cpu_features=engine.cpu_features)
         record = RunRecord(
             id=new_run_id(),
@@ -157,15 +176,17 @@ class Session:
             memory=self._memory(cell, reading, n_ctx, counts.prompt),
             output=output,
             machine=machine.after(described, before, after),
-            warnings=(*warnings, *condition_warnings(before, after, reading)),
+            warnings=(*remarks, *condition_warnings(before, after, reading)),
         )
-        return Execution(record, timeline.samples(answer.marks(), answer.tokens))
+        samples = timeline.samples(answer.marks(), answer.tokens)
+        return Execution(record, samples, answer.failure)
 
     def warm_up(self, cell: Cell, rendered: Rendered) -> None:
-        """Evaluate the beginning of the prompt, one physical batch, and one token.
+        """Evaluate the beginning of the prompt and one token.
 
-        The first evaluation finds pages untouched and threads not yet started; repetitions that
-        are compared with each other should not have that in one of them.
+        The first evaluation finds the weights' pages unmapped and threads not yet started;
+        repetitions that are compared with each other should not have that in one of them. A part
+        of the prompt is enough for it, and a long one would cost as much as a repetition.
 
         Raises:
             as :meth:`run`.
@@ -173,7 +194,7 @@ class Session:
         prompt = self._engine.encode(rendered.messages)
         n_prompt = len(prompt.token_ids)
         self._prepare(cell, context_size(cell, n_prompt, self._engine.facts.n_ctx_train))
-        beginning = prompt.token_ids[: self._engine.settings.n_ubatch]
+        beginning = prompt.token_ids[:_WARM_UP_TOKENS]
         one_token = msgspec.structs.replace(cell.sampling, max_tokens=1)
         for _ in self._engine.generate([GenerationRequest(beginning, one_token)]):
             pass
@@ -217,6 +238,7 @@ class _Answer:
         self.tokens: list[timeline.TokenEvent] = []
         self.text = ""
         self.finish_reason: FinishReason = "interrupted"
+        self.failure: LocalPromptError | None = None
 
     def collect(self, engine: Engine, request: GenerationRequest, on_text: OnText | None) -> None:
         try:
@@ -236,6 +258,10 @@ class _Answer:
                     on_text(event.text)
         except (KeyboardInterrupt, BrokenPipeError):
             self.finish_reason = "interrupted"
+        except LocalPromptError as error:
+            if self._prefilled is None:
+                raise
+            self.finish_reason, self.failure = "error", error
 
     def marks(self) -> timeline.Marks:
         return timeline.Marks(
@@ -254,44 +280,6 @@ def _grammar(cell: Cell) -> str | None:
     if template.output_schema:
         return grammar_from_schema(template.output_schema)
     return grammar_from_choices(template.choices) if template.choices else None
-
-
-def _output(cell: Cell, prompt: EncodedPrompt, answer: _Answer) -> tuple[Output, list[RunWarning]]:
-    warnings = []
-    parsed: Any = None
-    if cell.template.output_schema:
-        parsed, problem = parse_output(
-            answer.text, cell.template.output_schema, answer.finish_reason
-        )
-        if problem:
-            advice = "raise --max-tokens" if answer.finish_reason == "length" else ""
-            warnings.append(RunWarning("output_not_parsed", problem, advice))
-    if prompt.chat_template_sha256 is None:
-        warnings.append(
-            RunWarning(
-                "no_chat_template",
-                f"{cell.model.name} has no chat template: the prompt is a plain completion",
-                "write the prompt so that its continuation is the answer, "
-                "or use a model tuned for chat",
-            )
-        )
-    if prompt.system_folded:
-        warnings.append(
-            RunWarning(
-                "system_folded",
-                f"{cell.model.name} knows no system role: its text was put before the user's",
-                "",
-            )
-        )
-    if prompt.rewritten:
-        warnings.append(
-            RunWarning(
-                "chat_template_rewrites",
-                "the chat template changes the text of messages: token origins are approximate",
-                "",
-            )
-        )
-    return Output(text=answer.text, parsed=parsed, finish_reason=answer.finish_reason), warnings
 
 
 def _prompt_record(

@@ -38,14 +38,15 @@ def context_size(cell: Cell, prompt_tokens: int, n_ctx_train: int) -> int:
     needed = prompt_tokens + cell.sampling.max_tokens
     if prompt_tokens < limit:
         return requested or min(needed, n_ctx_train)
-    if needed <= n_ctx_train:
-        fitting = -(-needed // CELL_STEP) * CELL_STEP
-        peak = predicted_peak(cell, fitting)
-        next_step = f"use --n-ctx {fitting}"
-        if peak is not None:
-            next_step += f" (about {format_bytes(peak)} of memory, estimated)"
-    else:
-        next_step = f"shorten the prompt: {cell.model.name} was trained on {n_ctx_train} tokens"
+    fitting = -(-needed // CELL_STEP) * CELL_STEP
+    next_step = f"--n-ctx {fitting}"
+    if (peak := predicted_peak(cell, fitting)) is not None:
+        next_step += f" (about {format_bytes(peak)} of memory, estimated)"
+    if needed > n_ctx_train:
+        next_step = (
+            f"shorten the prompt: {cell.model.name} was trained on {n_ctx_train} tokens; "
+            f"beyond that its answers make little sense, but {next_step} would hold it"
+        )
     raise ContextOverflowError(
         "the prompt does not fit into the context",
         where=cell.template.path or cell.template.name or None,

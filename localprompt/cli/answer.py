@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 
 from localprompt.cli.options import RunFlags
-from localprompt.errors import EXIT_INTERRUPTED
+from localprompt.cli.output import unwritable
+from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD
 from localprompt.plan import Cell, SamplingChoices
 
 if TYPE_CHECKING:
     from localprompt.assemble import RunChoices
+    from localprompt.runner import Outcome
 
 
 def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
@@ -40,11 +43,16 @@ def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
 def answer(cell: Cell, flags: RunFlags) -> None:
     """Run the cell; the answer goes to stdout, everything else to stderr.
 
+    Whatever ends it, the record is stored before anything is raised.
+
     Raises:
-        typer.Exit: with 130 when the user interrupted, after the record was kept.
-        BrokenPipeError: the reader of stdout went away; the record was kept.
+        typer.Exit: with 130 when the user interrupted; with 1 when the answer is not of the form
+            that the prompt asks for.
+        BrokenPipeError: the reader of stdout went away.
+        LocalPromptError: llama.cpp failed half-way, or stdout cannot be written.
     """
     from localprompt import record_json
+    from localprompt.remarks import NOT_PARSED
     from localprompt.runner import run_one
     from localprompt.views.messages import print_error, print_note, print_warnings
     from localprompt.views.stream import AnswerStream
@@ -54,7 +62,8 @@ def answer(cell: Cell, flags: RunFlags) -> None:
     outcome = run_one(cell, log=not flags.no_log, on_text=None if flags.json else stream.write)
     record = outcome.execution.record
     if flags.json:
-        stream.write(record_json.encode(record).decode())
+        with suppress(BrokenPipeError):
+            stream.write(record_json.encode(record).decode())
     stream.finish()
     if not flags.quiet:
         print_note("\n".join(summary_lines(record)))
@@ -62,8 +71,25 @@ def answer(cell: Cell, flags: RunFlags) -> None:
     if outcome.not_recorded is not None:
         print_note("the run was not recorded:")
         print_error(outcome.not_recorded)
-    if stream.closed:
-        raise BrokenPipeError
+    if outcome.execution.failure is not None:
+        raise outcome.execution.failure
+    if stream.failure is not None:
+        if isinstance(stream.failure, BrokenPipeError):
+            raise BrokenPipeError
+        raise unwritable(stream.failure, "stdout")
     if record.output.finish_reason == "interrupted":
-        print_note("interrupted" if flags.no_log else "interrupted; the answer so far was kept")
+        print_note(_interrupted(outcome, recorded=not flags.no_log))
         raise typer.Exit(EXIT_INTERRUPTED)
+    if any(warning.code == NOT_PARSED for warning in record.warnings):
+        raise typer.Exit(EXIT_THRESHOLD)
+
+
+def _interrupted(outcome: Outcome, *, recorded: bool) -> str:
+    began = bool(outcome.execution.record.output.text)
+    if not recorded or outcome.not_recorded is not None:
+        return "interrupted"
+    return (
+        "interrupted; the answer so far is in the history"
+        if began
+        else ("interrupted before the first token; the history says so")
+    )

@@ -1,23 +1,26 @@
-"""The measurement of one run in two lines, for stderr after the answer."""
+"""The measurement of one run, for stderr after the answer."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 
 from localprompt.records import RunRecord
 from localprompt.units import MIB, UNKNOWN, format_bytes, format_rate, format_seconds
 
+_WIDTH = 80
 
-def summary_lines(record: RunRecord) -> tuple[str, str]:
-    """Load, prefill, TTFT and decode; then peak memory with its parts. Each fits 80 columns."""
+
+def summary_lines(record: RunRecord) -> tuple[str, ...]:
+    """Load, prefill, TTFT and decode; peak memory with its parts; and where the answer was cut.
+    Each line fits 80 columns."""
     timing, tokens, memory = record.timing, record.tokens, record.memory
-    evaluated = tokens.prompt - tokens.reused
     reused = f" (+{tokens.reused} reused)" if tokens.reused else ""
-    speed = " · ".join(
-        (
-            f"load {format_seconds(timing.load_seconds)}",
-            f"prefill {evaluated}{reused} tok {_rate(timing.prefill_tokens_per_second)}",
-            f"TTFT {format_seconds(timing.ttft_seconds)}",
-            f"decode {tokens.completion} tok {_rate(timing.decode_tokens_per_second)}",
-        )
+    prefill = _rate(tokens.prompt - tokens.reused, timing.prefill_tokens_per_second)
+    speed = (
+        f"load {format_seconds(timing.load_seconds)}",
+        f"prefill {prefill}{reused}",
+        f"TTFT {format_seconds(timing.ttft_seconds)}",
+        f"decode {_rate(tokens.completion, timing.decode_tokens_per_second)}",
     )
     parts = ", ".join(
         f"{name} {_mib(value)}"
@@ -30,11 +33,32 @@ def summary_lines(record: RunRecord) -> tuple[str, str]:
     peak = (
         f"peak RSS {format_bytes(memory.peak_rss_bytes)}: {parts}, rest {_mib(_rest(record))} MiB"
     )
-    return f"[{speed}]", f"[{peak}]"
+    return (*_lines(speed), *_lines([peak, *_cut(record)]))
 
 
-def _rate(per_second: float | None) -> str:
-    return "" if per_second is None else f"at {format_rate(per_second)}"
+def _lines(parts: Iterable[str]) -> Iterator[str]:
+    """The parts in brackets, as many on a line as fit."""
+    line = ""
+    for part in parts:
+        longer = f"{line} · {part}" if line else part
+        if len(longer) > _WIDTH - len("[]") and line:
+            yield f"[{line}]"
+            longer = part
+        line = longer
+    yield f"[{line}]"
+
+
+def _cut(record: RunRecord) -> Iterator[str]:
+    if record.output.finish_reason != "length":
+        return
+    if record.tokens.completion >= record.sampling.max_tokens:
+        yield f"cut by --max-tokens {record.sampling.max_tokens}"
+    else:
+        yield f"cut by --n-ctx {record.settings.n_ctx}"
+
+
+def _rate(tokens: int, per_second: float | None) -> str:
+    return f"{tokens} tok" if per_second is None else f"{tokens} at {format_rate(per_second)}"
 
 
 def _mib(n: int | None) -> str:
