@@ -125,4 +125,5 @@ def _history() -> Iterator[Finding]:
     except HistoryError as error:
         yield Finding("history", str(error), "broken", error.next_step or "")
         return
-    yield Finding("history", f"{stats.runs} runs, {format_bytes(stats.file_bytes)}")
+    count = "1 run" if stats.runs == 1 else f"{stats.runs} runs"
+    yield Finding("history", f"{count}, {format_bytes(stats.file_bytes)}")

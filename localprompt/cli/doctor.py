@@ -10,7 +10,7 @@ DETAILS = "Nothing is changed. Exits with 3 if something has to be mended first.
 
 
 def command() -> None:
-    """Look at the build, the machine, the store and the history."""
+    """Say what this machine and this build can do."""
     from localprompt.diagnosis import diagnose
     from localprompt.views.doctor import print_findings
 

@@ -91,7 +91,7 @@ def _raise_undefined(
         f"the variable {name!r} is not defined",
         where=where,
         expected=f"one of: {', '.join(known)}" if known else None,
-        next_step=f"declare it under inputs, give it with -p {name}=…, or use --lenient",
+        next_step=f"-p {name}=… (where the file declares inputs, add it there), or --lenient",
     ) from error
 
 

@@ -97,9 +97,10 @@ def explained(path: Path) -> Iterator[None]:
         raise _explain(error, path) from error
     except OSError as error:
         raise HistoryError(
-            f"the history of runs cannot be kept here: {error.strerror or error}",
+            "the history of runs cannot be kept here",
             where=str(path),
             expected="a folder that can be written",
+            found=_instead(path) or error.strerror or str(error),
             next_step=_ELSEWHERE,
         ) from error
 
@@ -166,6 +167,14 @@ def _explain(error: sqlite3.Error, path: Path) -> HistoryError:
     return HistoryError(
         message, where=str(path), found=f"SQLite says: {error}", next_step=next_step
     )
+
+
+def _instead(path: Path) -> str | None:
+    """What stands where a folder should be."""
+    for folder in path.parents:
+        if folder.is_file():
+            return f"a file, {folder}"
+    return None
 
 
 def _mismatch(error: schema.SchemaMismatchError, path: Path) -> HistoryError:

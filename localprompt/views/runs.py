@@ -17,6 +17,7 @@ from localprompt.units import (
     format_rate,
     format_seconds,
 )
+from localprompt.views.stream import harmless
 
 SHORT_ID = 10
 """The part of an id that holds its time; enough to name a run."""
@@ -27,11 +28,11 @@ _ENDS = {"stop": "stop", "length": "cut", "interrupted": "^C", "error": "err"}
 def print_run_list(runs: Iterable[RunRecord], console: Console) -> int:
     """One row per run; returns how many there were."""
     table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
-    for name in ("id", "when", "kind"):
+    for name in ("id", "when (UTC)", "kind"):
         table.add_column(name, no_wrap=True)
     for name in ("model", "prompt"):
         table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=8)
-    for name in ("TTFT", "tok/s", "peak RSS"):
+    for name in ("TTFT", "decode\ntok/s", "peak RSS"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("end", no_wrap=True)
     count = 0
@@ -65,9 +66,9 @@ def print_run(run: RunRecord, console: Console) -> None:
     console.print(grid)
     for message in run.prompt.messages:
         console.print(Text(f"\n{message.role}", style="bold"))
-        console.print(Padding(Text(message.text), (0, 0, 0, 2)))
+        console.print(Padding(Text(harmless(message.text)), (0, 0, 0, 2)))
     console.print(Text(f"\nanswer ({run.output.finish_reason})", style="bold"))
-    console.print(Padding(Text(run.output.text or UNKNOWN), (0, 0, 0, 2)))
+    console.print(Padding(Text(harmless(run.output.text) or UNKNOWN), (0, 0, 0, 2)))
     for warning in run.warnings:
         advice = f" ({warning.advice})" if warning.advice else ""
         console.print(Text(f"warning: {warning.message}{advice}", style="yellow"))
@@ -88,7 +89,7 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
             f"{format_count(model.parameters)} parameters, {format_bytes(model.size_bytes)}"
         ),
     )
-    yield "", f"sha256 {model.sha256 or 'not computed'}"
+    yield "sha256", model.sha256 or "not computed"
     yield "prompt", run.prompt.name or "typed in place"
     yield (
         "settings",
