@@ -78,13 +78,11 @@ def plan_bench(
         spec = msgspec.structs.replace(spec, models=(DEFAULT_MODEL,))
     for ask in cell_asks(spec):
         request = _assembled(ask)
-        labels = dict(ask.labels)
-        if "model" in labels:
-            labels["model"] = request.cell.model.name
+        workload, labels = _named(ask, request.cell)
         try:
-            cell = planner.planned(request, ask.workload, labels)
+            cell = planner.planned(request, workload, labels)
         except _REFUSALS as error:
-            refused.append(RefusedCell({**labels} or {"workload": ask.workload}, str(error)))
+            refused.append(RefusedCell(labels or {"workload": workload}, str(error)))
         else:
             cells.setdefault(cell.key, cell)
     return Experiment(
@@ -128,6 +126,19 @@ def _assembled(ask: CellAsk) -> BenchRequest:
         )
     status = Path(cell.model.path).stat()
     return BenchRequest(cell, ask.prefill, ask.decode, status.st_size, status.st_mtime_ns)
+
+
+def _named(ask: CellAsk, cell: Cell) -> tuple[str, dict[str, str]]:
+    """Workload and labels with the names that files have for themselves, instead of their paths."""
+    names = {"model": (ask.model, cell.model.name)}
+    if ask.prompt is not None:
+        names["workload"] = (ask.prompt.name, cell.template.name)
+    labels = {
+        label: value.replace(*names[label], 1) if label in names else value
+        for label, value in ask.labels.items()
+    }
+    workload = ask.workload.replace(*names["workload"], 1) if ask.prompt else ask.workload
+    return workload, labels
 
 
 class _Planner:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from localprompt.bench.limits import share_of
-from localprompt.bench.runner import missing
+from localprompt.bench.remaining import missing
 from localprompt.experiments import (
     METRICS,
     BenchResult,

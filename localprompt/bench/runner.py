@@ -26,22 +26,15 @@ import msgspec
 
 from localprompt.bench.child import WORKER_COMMAND, Child
 from localprompt.bench.neighbours import Neighbours, announced
+from localprompt.bench.remaining import CellState, cell_states
 from localprompt.errors import HistoryError, WorkerError
 from localprompt.execute import Execution
-from localprompt.experiments import CellFailure, Experiment, PlannedCell, Repetitions, Step
+from localprompt.experiments import CellFailure, Experiment, Step
 from localprompt.measure import memory
 from localprompt.measure.conditions import read as read_conditions
-from localprompt.measure.statistics import summarize
 from localprompt.measure.warnings import condition_warnings
 from localprompt.plan_bench import BenchRequest
 from localprompt.records import BenchPlace, RunRecord, RunWarning, Samples
-
-DECIDING_METRICS = (
-    "ttft_seconds",
-    "prefill_tokens_per_second",
-    "decode_tokens_per_second",
-)
-"""What has to be known well enough before an automatic number of repetitions ends."""
 
 SHARE_OF_FREE_MEMORY = 0.6
 """What the workers of a group may take together, by the peaks of the memory pass."""
@@ -58,12 +51,6 @@ class History(Protocol):
 
 
 OnStep = Callable[[Step], None]
-
-
-def missing(experiment: Experiment, runs: Iterable[RunRecord]) -> bool:
-    """Whether there is anything left to run."""
-    states = _states(experiment, runs)
-    return any(not state.measured or state.wants_more for state in states)
 
 
 def run_bench(
@@ -89,7 +76,9 @@ def run_bench(
         KeyboardInterrupt: workers are ended; what was stored stays.
     """
     with announced() as neighbours:
-        bench = _Run(experiment, history, _states(experiment, runs), command, on_step, neighbours)
+        bench = _Run(
+            experiment, history, cell_states(experiment, runs), command, on_step, neighbours
+        )
         try:
             bench.memory_pass()
             bench.timing_pass()
@@ -97,67 +86,12 @@ def run_bench(
             raise _stopped(error, experiment, bench.done) from error
 
 
-class _State:
-    """How far a cell is."""
-
-    def __init__(self, cell: PlannedCell, rule: Repetitions, runs: Iterable[RunRecord]) -> None:
-        self.cell = cell
-        self.request = msgspec.convert(cell.request, BenchRequest)
-        self._rule = rule
-        self.samples: dict[str, list[float]] = {metric: [] for metric in DECIDING_METRICS}
-        self.repetitions = 0
-        self.measured = False
-        """By the memory pass."""
-        self.private_bytes: int | None = None
-        self.mapped_bytes: int | None = None
-        self.failed = False
-        for run in runs:
-            self.add(run)
-
-    def add(self, run: RunRecord) -> None:
-        if run.bench is not None and run.bench.phase == "memory":
-            self.measured = True
-            self.private_bytes = run.memory.anonymous_bytes or run.memory.peak_rss_bytes
-            self.mapped_bytes = run.memory.file_backed_bytes or 0
-            return
-        self.repetitions += 1
-        for metric, samples in self.samples.items():
-            value = getattr(run.timing, metric)
-            if value is not None:
-                samples.append(value)
-
-    @property
-    def wants_more(self) -> bool:
-        """Whether another repetition belongs to the plan."""
-        rule = self._rule
-        if self.failed:
-            return False
-        if rule.fixed is not None:
-            return self.repetitions < rule.fixed
-        if self.repetitions < rule.least:
-            return True
-        return self.repetitions < rule.most and not self._known_well(rule.target)
-
-    @property
-    def expected(self) -> int:
-        rule = self._rule
-        if self.failed or not self.wants_more:
-            return self.repetitions
-        return rule.fixed or max(rule.least, self.repetitions + 1)
-
-    def _known_well(self, target: float) -> bool:
-        widths = [
-            summarize(samples).relative_half_width for samples in self.samples.values() if samples
-        ]
-        return all(width is not None and width <= target for width in widths)
-
-
 class _Run:
     def __init__(
         self,
         experiment: Experiment,
         history: History,
-        states: Sequence[_State],
+        states: Sequence[CellState],
         command: Sequence[str],
         on_step: OnStep,
         neighbours: Neighbours,
@@ -184,7 +118,7 @@ class _Run:
             self._tell("memory", state)
             try:
                 with Child(self._command) as child:
-                    opened = child.open(state.request, "memory")
+                    opened = child.open(_request(state), "memory")
                     ran = child.run()
             except WorkerError as error:
                 self._fail(state, error)
@@ -199,13 +133,13 @@ class _Run:
             with ExitStack() as workers:
                 self._rounds(group, workers)
 
-    def _rounds(self, group: Sequence[_State], workers: ExitStack) -> None:
+    def _rounds(self, group: Sequence[CellState], workers: ExitStack) -> None:
         children: dict[str, Child] = {}
         for state in group:
             self._tell("load", state)
             try:
                 child = workers.enter_context(Child(self._command))
-                child.open(state.request, "timing")
+                child.open(_request(state), "timing")
             except WorkerError as error:
                 self._fail(state, error)
             else:
@@ -222,7 +156,7 @@ class _Run:
                 place = BenchPlace(self._experiment.id, state.cell.key, state.repetitions, "timing")
                 self._keep(state, ran, place)
 
-    def _keep(self, state: _State, ran: Execution, place: BenchPlace) -> None:
+    def _keep(self, state: CellState, ran: Execution, place: BenchPlace) -> None:
         warnings = (*ran.record.warnings, *self._around(ran.record.warnings))
         record = msgspec.structs.replace(ran.record, kind="bench", bench=place, warnings=warnings)
         self._history.record(record, ran.samples)
@@ -238,28 +172,28 @@ class _Run:
         self._last = now
         yield from self._neighbours.warnings()
 
-    def _fail(self, state: _State, error: WorkerError) -> None:
+    def _fail(self, state: CellState, error: WorkerError) -> None:
         state.failed = True
         self._tell("failed", state)
         moment = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._history.fail(CellFailure(self._experiment.id, state.cell.key, moment, error.message))
 
-    def _tell(self, what: Literal["memory", "load", "timing", "failed"], state: _State) -> None:
+    def _tell(self, what: Literal["memory", "load", "timing", "failed"], state: CellState) -> None:
         expected = sum(one.expected + (one.measured or not one.failed) for one in self._states)
         self._on_step(Step(what, state.cell, self.done, expected))
 
 
-def groups(states: Sequence[_State]) -> Iterator[list[_State]]:
+def groups(states: Sequence[CellState]) -> Iterator[list[CellState]]:
     """Cells whose workers fit side by side into a share of the free memory; each at least alone.
 
     Mapped weights are shared by all workers of a model and count once.
     """
     free = memory.available().available_bytes
     room = _UNKNOWN_PEAK_BYTES if free is None else int(free * SHARE_OF_FREE_MEMORY)
-    group: list[_State] = []
+    group: list[CellState] = []
     taken, mapped = 0, dict[str, int]()
     for state in states:
-        path = state.request.cell.model.path
+        path = _request(state).cell.model.path
         private = _UNKNOWN_PEAK_BYTES if state.private_bytes is None else state.private_bytes
         more = max(0, (state.mapped_bytes or 0) - mapped.get(path, 0))
         if group and taken + private + more > room:
@@ -273,14 +207,8 @@ def groups(states: Sequence[_State]) -> Iterator[list[_State]]:
         yield group
 
 
-def _states(experiment: Experiment, runs: Iterable[RunRecord]) -> list[_State]:
-    by_cell: dict[str, list[RunRecord]] = {}
-    for run in runs:
-        if run.bench is not None:
-            by_cell.setdefault(run.bench.cell, []).append(run)
-    return [
-        _State(cell, experiment.repetitions, by_cell.get(cell.key, ())) for cell in experiment.cells
-    ]
+def _request(state: CellState) -> BenchRequest:
+    return msgspec.convert(state.cell.request, BenchRequest)
 
 
 def _stopped(error: HistoryError, experiment: Experiment, done: int) -> HistoryError:

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from localprompt.bench import neighbours
-from localprompt.bench.runner import missing, run_bench
+from localprompt.bench.remaining import missing
+from localprompt.bench.runner import run_bench
 from localprompt.errors import HistoryError
 from localprompt.experiments import CellFailure, Experiment, Repetitions, Step
 from localprompt.records import RunRecord, Samples
