@@ -103,6 +103,11 @@ def format_range(low: float, high: float, quantity: Quantity) -> str:
     return f"{_signed(low / size)} to {_signed(high / size)} {unit}"
 
 
+def format_figure(value: float) -> str:
+    """``12.345`` → ``12.3``; three significant digits, where the column's head has the unit."""
+    return _signed(value)
+
+
 def parse_bytes(text: str) -> int:
     """``2GiB``, ``512m``, ``1.5 GB`` or ``1073741824`` → bytes.
 

@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "models": Entry("models", "List, show, fetch, add and check models.", group=True),
     "bench": Entry("bench", "Measure latency and memory of prompts, models and settings."),
     "compare": Entry("compare", "Compare two stored benches."),
+    "finetune": Entry("finetune", "Say what training the same model takes.", group=True),
     "runs": Entry("runs", "Look at what was run and measured.", group=True),
     "doctor": Entry("doctor", "Say what this machine and this build can do."),
 }

@@ -28,6 +28,9 @@ from localprompt.home import search_path
 
 _ACHIEVED = Range(0.20, 0.40, 0.55)
 _FULL_TOKENS = 1024
+# 32-bit products run as TF32, at half the 16-bit rate (A100: 156 and 312 TFLOPS). A T4 has no TF32
+# and is slower than this says.
+_TF32 = 0.5
 _COLUMNS = ("gpu", "provider", "usd_per_gpu_hour", "read_on", "source")
 
 
@@ -66,9 +69,11 @@ def training_flops(shape: ModelShape, recipe: Recipe, tokens: int) -> float:
 
 
 def achieved_fraction(recipe: Recipe) -> Range:
-    """The share of the peak that training reaches."""
+    """The share of the 16-bit peak that training reaches."""
     filled = min(1.0, recipe.micro_batch_tokens / _FULL_TOKENS)
-    return Range(_ACHIEVED.low * filled, max(_ACHIEVED.typical * filled**0.5, 0.01), _ACHIEVED.high)
+    typical = max(_ACHIEVED.typical * filled**0.5, 0.01)
+    achieved = Range(_ACHIEVED.low * filled, typical, _ACHIEVED.high)
+    return achieved * _TF32 if recipe.method == "full-fp32" else achieved
 
 
 def estimate_cost(
@@ -115,7 +120,7 @@ def read_prices(path: Path | None = None) -> tuple[Price, ...]:
     the working directory, ``$LOCALPROMPT_HOME`` and what the package ships.
 
     Raises:
-        InputError: no file, a missing column, or a price that is not a positive number.
+        InputError: no such file, no rows, a missing column, or a price that is not positive.
         UnknownNameError: a GPU whose peak is not known; the error lists those that are.
     """
     if path is None:
@@ -124,9 +129,20 @@ def read_prices(path: Path | None = None) -> tuple[Price, ...]:
     try:
         with path.open(encoding="utf-8", newline="") as lines:
             rows = list(csv.DictReader(lines))
-    except OSError as error:
-        raise InputError(f"the price table cannot be read: {error}", where=str(path)) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise _no_table(path, str(error)) from error
+    if not rows:
+        raise _no_table(path, "no rows")
     return tuple(_price(row, f"{path}:{number}") for number, row in enumerate(rows, start=2))
+
+
+def _no_table(path: Path, found: str) -> InputError:
+    return InputError(
+        "the price table cannot be read",
+        where=str(path),
+        expected=f"a csv file (UTF-8) with the columns {', '.join(_COLUMNS)}",
+        found=found,
+    )
 
 
 def _price(row: dict[str, str], where: str) -> Price:

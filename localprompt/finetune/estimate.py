@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from localprompt.finetune.cost import CostEstimate, Price, estimate_cost
-from localprompt.finetune.hardware import Fit, Gpu, fits
+from localprompt.finetune.hardware import DEVICES, Fit, Gpu, fits
 from localprompt.finetune.memory import MemoryEstimate, estimate_memory, trainable_parameters
 from localprompt.finetune.recipe import BITS_PER_WEIGHT, METHODS, Recipe
 from localprompt.finetune.shapes import ModelShape
@@ -34,6 +34,7 @@ class Estimate(msgspec.Struct, frozen=True):
     trainable_parameters: int
     memory: MemoryEstimate
     fits: tuple[Fit, ...]
+    """Memory sizes that people have, then each GPU that was asked for."""
     costs: tuple[CostEstimate, ...]
     """One for each GPU that was asked for."""
     assumptions: tuple[Assumption, ...]
@@ -51,7 +52,7 @@ def estimate(
 
     Args:
         tokens: tokens to train on, epochs included; without it there is no time and no money.
-        gpus: kinds of GPU to give time for.
+        gpus: kinds of GPU to say whether they hold it, and to give time for.
         prices: from ``read_prices``; None leaves money out.
 
     Raises:
@@ -70,7 +71,7 @@ def estimate(
         parameters=shape.parameters,
         trainable_parameters=trainable_parameters(shape, recipe),
         memory=memory,
-        fits=fits(memory),
+        fits=fits(memory.total_bytes, DEVICES + tuple(gpu.device for gpu in gpus)),
         costs=costs,
         assumptions=_assumptions(recipe, memory, costs),
     )
@@ -98,22 +99,28 @@ def _assumptions(
     if recipe.method == "qlora":
         bits = BITS_PER_WEIGHT[recipe.quantization]
         said.append(Assumption("base", f"{recipe.quantization}, {bits:.2f} bits per weight"))
-    for cost in costs:
-        low, high = cost.achieved.low, cost.achieved.high
-        said.append(Assumption(f"speed on {cost.gpu}", f"{low:.0%} to {high:.0%} of peak achieved"))
-        if not cost.prices:
-            said.append(Assumption(f"price of {cost.gpu}", "not asked for, or not in the table"))
-        else:
-            days = sorted(price.read_on for price in cost.prices)
-            cheap = min(price.usd_per_gpu_hour for price in cost.prices)
-            dear = max(price.usd_per_gpu_hour for price in cost.prices)
-            said.append(
-                Assumption(
-                    f"price of {cost.gpu}",
-                    f"{cheap:.2f} to {dear:.2f} USD per GPU and hour, read on {days[-1]}",
-                )
-            )
+    if costs:
+        said += _of_costs(costs)
     return tuple(said)
+
+
+def _of_costs(costs: tuple[CostEstimate, ...]) -> list[Assumption]:
+    low, high = costs[0].achieved.low, costs[0].achieved.high  # the recipe's, the same on all GPUs
+    said = [
+        Assumption("training on", f"{costs[0].tokens:,} tokens, all epochs together"),
+        Assumption("speed", f"{low:.0%} to {high:.0%} of the GPU's dense 16-bit peak achieved"),
+    ]
+    for cost in costs:
+        if cost.prices:
+            hourly = [price.usd_per_gpu_hour for price in cost.prices]
+            days = sorted(price.read_on for price in cost.prices)
+            read_on = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+            prices = f"{min(hourly):.2f} to {max(hourly):.2f} USD per GPU and hour"
+            said.append(Assumption(f"price of {cost.gpu}", f"{prices}, read {read_on}"))
+    unpriced = [cost.gpu for cost in costs if not cost.prices]
+    if unpriced:
+        said.append(Assumption("no price known", ", ".join(unpriced)))
+    return said
 
 
 def _of_gpu(recipe: Recipe) -> list[Assumption]:

@@ -14,11 +14,14 @@ from typing import Literal
 import msgspec
 
 from localprompt.errors import UnknownNameError
-from localprompt.finetune.memory import MemoryEstimate
+from localprompt.finetune.ranges import Range
 from localprompt.home import shipped
 from localprompt.units import GIB
 
 Verdict = Literal["fits", "may fit", "does not fit"]
+
+GPU_RESERVED_BYTES = GIB // 2
+LAPTOP_RESERVED_BYTES = 2 * GIB
 
 
 class Gpu(msgspec.Struct, frozen=True):
@@ -29,6 +32,11 @@ class Gpu(msgspec.Struct, frozen=True):
     peak_flops_per_second: float
     """Dense matrix products in 16 bit with 32-bit sums."""
     source: str
+
+    @property
+    def device(self) -> Device:
+        """The GPU as something that an estimate fits or does not fit."""
+        return Device(self.name, self.memory_bytes, GPU_RESERVED_BYTES)
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -57,9 +65,13 @@ class Fit(msgspec.Struct, frozen=True):
     verdict: Verdict
 
 
-DEVICES = tuple(Device(f"laptop {size} GiB", size * GIB, 2 * GIB) for size in (8, 16, 32)) + tuple(
-    Device(f"GPU {size} GB", size * GIB, GIB // 2) for size in (8, 12, 16, 24, 48, 80)
+LAPTOPS = tuple(
+    Device(f"laptop {size} GiB", size * GIB, LAPTOP_RESERVED_BYTES) for size in (8, 16, 32)
 )
+GPU_SIZES = tuple(
+    Device(f"GPU {size} GB", size * GIB, GPU_RESERVED_BYTES) for size in (8, 12, 16, 24, 48, 80)
+)
+DEVICES = LAPTOPS + GPU_SIZES
 
 
 @cache
@@ -80,20 +92,24 @@ def find_gpu(name: str) -> Gpu:
             return gpu
     names = tuple(known_gpus())
     near = difflib.get_close_matches(name, names, n=len(names), cutoff=0.0)
-    raise UnknownNameError(f"no GPU is called {name!r}", nearest=tuple(near), where="gpu")
+    raise UnknownNameError(
+        f"no GPU is called {name!r}",
+        nearest=tuple(near),
+        where="gpu",
+        next_step="name one of these; short forms like a100 or rtx-4090 do as well",
+    )
 
 
-def fits(memory: MemoryEstimate, devices: tuple[Device, ...] = DEVICES) -> tuple[Fit, ...]:
+def fits(peak_bytes: Range, devices: tuple[Device, ...] = DEVICES) -> tuple[Fit, ...]:
     """The verdict for each device; with several GPUs each of them has to hold its share."""
-    peak = memory.total_bytes
     return tuple(
         Fit(
             device=device.name,
             usable_bytes=device.usable_bytes,
             verdict="fits"
-            if peak.high <= device.usable_bytes
+            if peak_bytes.high <= device.usable_bytes
             else "may fit"
-            if peak.low <= device.usable_bytes
+            if peak_bytes.low <= device.usable_bytes
             else "does not fit",
         )
         for device in devices

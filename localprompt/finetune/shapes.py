@@ -33,6 +33,10 @@ _ONE_NORM = {"phi2", "falcon", "gptj", "command-r"}
 _TIED = {"gemma", "gemma2", "gemma3", "gpt2", "bloom", "falcon", "mpt", "opt", "command-r"}
 
 
+# Query and key norms, position embeddings and the like, which no shape lists.
+_MOST_UNEXPLAINED = 0.03
+
+
 class ModelShape(msgspec.Struct, frozen=True):
     """What a dense decoder looks like."""
 
@@ -133,7 +137,8 @@ def find_shape(name: str) -> ModelShape:
     raise UnknownNameError(
         f"no model shape is called {name!r}",
         nearest=tuple(near) or tuple(named_shapes()),
-        next_step="name one of the shipped shapes, or give a GGUF whose metadata has the shape",
+        where="shape",
+        next_step="localprompt finetune estimate --shape list, or the path of a .gguf file",
     )
 
 
@@ -186,6 +191,25 @@ def shape_from_gguf_metadata(
         bias=arch in _BIASED,
         head_bias=arch == "phi2",
     )
+
+
+def check_parameters(shape: ModelShape, counted: int) -> None:
+    """Whether the shape explains a model, by the parameters that its file really has.
+
+    The metadata of an architecture that is no plain decoder (a state space model, say) can be read
+    as one. Then the count is far off, and so would be every estimate.
+
+    Raises:
+        InputError: they differ by more than 3 %.
+    """
+    if abs(shape.parameters / counted - 1) > _MOST_UNEXPLAINED:
+        raise InputError(
+            "the model is built in a way whose training is not estimated",
+            where="parameters",
+            expected=f"{shape.parameters:,}, as a dense decoder of its shape has",
+            found=f"{counted:,}",
+            next_step="localprompt finetune estimate --shape list",
+        )
 
 
 def _vocabulary(metadata: Mapping[str, Any], arch: str) -> int:

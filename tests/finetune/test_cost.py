@@ -57,6 +57,15 @@ def test_small_micro_batches_leave_the_gpu_waiting() -> None:
     assert small.low < small.typical < large.typical < large.high == 0.55
 
 
+def test_32_bit_products_run_at_half_the_rate() -> None:
+    a100 = find_gpu("a100")
+    mixed, single = (
+        estimate_cost(LLAMA, make_recipe(method), a100, tokens=10**6).seconds
+        for method in ("full-mixed", "full-fp32")
+    )
+    assert single.typical == pytest.approx(2 * mixed.typical)
+
+
 def test_two_gpus_take_half_the_time_and_the_same_money() -> None:
     prices = read_prices()
     gpu = find_gpu("H100 SXM 80GB")
@@ -126,6 +135,16 @@ def test_a_missing_price_table_is_an_input_error(tmp_path: Path) -> None:
         read_prices(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize("content", [b"", b"gpu,provider\n", b"\xff\xfe\x00"])
+def test_a_file_that_is_no_price_table_is_told_the_columns(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        read_prices(path)
+    assert "usd_per_gpu_hour" in str(caught.value.expected)
+    assert caught.value.where == str(path)
+
+
 def test_an_unknown_gpu_lists_all_known_ones() -> None:
     with pytest.raises(UnknownNameError) as caught:
         find_gpu("b9000")
@@ -143,7 +162,10 @@ def test_no_tokens_and_training_on_a_cpu_have_no_gpu_cost() -> None:
 
 def test_verdicts_go_from_too_small_to_large_enough() -> None:
     verdicts = [
-        {fit.device: fit.verdict for fit in fits(estimate_memory(LLAMA, make_recipe(method)))}
+        {
+            fit.device: fit.verdict
+            for fit in fits(estimate_memory(LLAMA, make_recipe(method)).total_bytes)
+        }
         for method in ("full", "lora", "qlora")
     ]
     assert set(verdicts[0].values()) == {"does not fit"}
@@ -154,6 +176,6 @@ def test_verdicts_go_from_too_small_to_large_enough() -> None:
 
 
 def test_a_peak_at_the_edge_may_fit() -> None:
-    peak = estimate_memory(LLAMA, make_recipe("lora"))
-    edge = DEVICES[-1].__class__("edge", round(peak.total_bytes.typical), 0)
+    peak = estimate_memory(LLAMA, make_recipe("lora")).total_bytes
+    edge = DEVICES[-1].__class__("edge", round(peak.typical), 0)
     assert fits(peak, (edge,))[0].verdict == "may fit"

@@ -21,9 +21,11 @@ def test_an_estimate_says_that_it_is_one_and_on_what_it_rests() -> None:
     assert said["adapter"] == "rank 64 on q, k, v, o, mlp"
     assert said["base"] == "nf4-dq, 4.13 bits per weight"
     assert said["batch"].startswith("1 × 512 tokens")
-    assert said["speed on A100 SXM 80GB"] == "10% to 55% of peak achieved"
-    assert "read on 2026-" in said["price of A100 SXM 80GB"]
-    assert said["price of T4 16GB"] == "not asked for, or not in the table"
+    assert said["speed"] == "10% to 55% of the GPU's dense 16-bit peak achieved"
+    assert said["training on"] == "1,000,000 tokens, all epochs together"
+    assert "per GPU and hour, read 2026-" in said["price of A100 SXM 80GB"]
+    assert said["no price known"] == "T4 16GB"
+    assert [fit.verdict for fit in made.fits[-2:]] == ["fits", "fits"]
     assert [cost.gpu for cost in made.costs] == [gpu.name for gpu in gpus]
 
 

@@ -7,6 +7,7 @@ import pytest
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.finetune.shapes import (
     NamedShape,
+    check_parameters,
     find_shape,
     named_shapes,
     shape_from_gguf_metadata,
@@ -99,3 +100,12 @@ def test_metadata_without_an_architecture_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         shape_from_gguf_metadata({})
     assert caught.value.where == "general.architecture"
+
+
+def test_a_model_that_its_shape_does_not_explain_is_refused() -> None:
+    shape = find_shape("smollm2-135m")
+    check_parameters(shape, shape.parameters + 1_000_000)
+    with pytest.raises(InputError, match="is not estimated") as caught:
+        check_parameters(shape, 2 * shape.parameters)
+    assert caught.value.where == "parameters"
+    assert caught.value.found == "269,030,016"

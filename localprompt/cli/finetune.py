@@ -1,0 +1,140 @@
+"""``localprompt finetune``: what training the same model takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from localprompt.cli.options import takes
+from localprompt.cli.output import checked, console
+
+app = typer.Typer(rich_markup_mode=None)
+
+FORMATS = ("table", "md", "csv", "json", "jsonl")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EstimateFlags:
+    """What ``finetune estimate`` takes beside the model."""
+
+    shape: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A known shape instead of a model here; list shows all."),
+    ] = None
+    method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="full (as the stack does it), full-fp32, full-mixed, full-16bit, full-8bit, "
+            "lora, qlora, cpu-llama.cpp.  [default: full,lora,qlora; with a model here also "
+            "cpu-llama.cpp]",
+        ),
+    ] = None
+    stack: Annotated[
+        str, typer.Option(metavar="NAME", help="The software: trainer, qwenlm or litgpt.")
+    ] = "trainer"
+    seq: Annotated[
+        int, typer.Option(min=1, max=10**7, metavar="TOKENS", help="Of one training example.")
+    ] = 512
+    batch: Annotated[
+        int, typer.Option(min=1, max=10**4, metavar="N", help="Examples in one pass on one GPU.")
+    ] = 1
+    accumulation: Annotated[
+        int, typer.Option(min=1, max=10**6, metavar="N", help="Passes before the weights change.")
+    ] = 8
+    gpus: Annotated[int, typer.Option(min=1, max=10**6, metavar="N", help="How many GPUs.")] = 1
+    sharded: Annotated[
+        bool | None,
+        typer.Option(
+            "--sharded/--replicated",
+            help="Spread the weights over the GPUs, or copy them.  [default: sharded for full]",
+        ),
+    ] = None
+    recompute: Annotated[
+        bool | None,
+        typer.Option(
+            "--recompute/--no-recompute",
+            help="Compute activations again instead of keeping them.  [default: as the stack does]",
+        ),
+    ] = None
+    rank: Annotated[
+        int | None, typer.Option(min=1, max=10**5, metavar="N", help="Of the adapters.")
+    ] = None
+    targets: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="What adapters change: q,k,v,o,mlp,head,embeddings."),
+    ] = None
+    quantization: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of qlora's base: nf4, nf4-dq, gptq-int4.")
+    ] = None
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|all", help="Time and money on these GPUs, as a100,rtx-4090; or on all."
+        ),
+    ] = None
+    tokens: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COUNT",
+            help="Tokens to train on, epochs included, as 250k or 1.5M.  [default with --gpu: 1M]",
+        ),
+    ] = None
+    prices: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A table of prices instead of ours (csv).")
+    ] = None
+    format: Annotated[
+        str, typer.Option("--format", "-f", metavar="FORMAT", help="table, md, csv, json or jsonl.")
+    ] = "table"
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False
+
+
+@app.command("estimate")
+@takes(EstimateFlags)
+def estimate(
+    model: Annotated[
+        str | None, typer.Argument(metavar="NAME|PATH", help="A model here, or a GGUF file.")
+    ] = None,
+    *,
+    flags: EstimateFlags,
+) -> None:
+    """Estimate the memory, time and money of training a model. Nothing is trained.
+
+    Every figure is a range with its assumptions beside it. Prompting the same model, quantized, is
+    predicted for contrast.
+    """
+    from localprompt.cli.finetune_request import side_by_side
+
+    chosen = "json" if flags.json else checked("--format", flags.format, FORMATS)
+    if model is None and flags.shape == "list":
+        from localprompt.finetune.shapes import named_shapes
+        from localprompt.views.finetune import print_shapes
+
+        print_shapes(named_shapes().values(), console())
+        return
+    report = side_by_side(model, flags)
+    if chosen == "table":
+        from localprompt.views.finetune import print_estimate
+
+        print_estimate(report, console())
+        _say_what_else(flags)
+    else:
+        from localprompt.views.export import ExportFormat
+        from localprompt.views.finetune_export import write_estimate
+
+        write_estimate(report, cast("ExportFormat", chosen), sys.stdout)
+
+
+def _say_what_else(flags: EstimateFlags) -> None:
+    from localprompt.views.messages import print_note
+
+    if flags.tokens is not None:
+        return
+    if flags.gpu is None and flags.prices is None:
+        print_note("\ntime and money: add  --tokens 1M  (what you would train on) or  --gpu a100")
+    else:
+        print_note("\ntime and money are for 1M tokens; say how many with  --tokens")
