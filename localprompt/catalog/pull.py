@@ -9,11 +9,7 @@ next pull of the same card goes on after it.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from localprompt import home
@@ -23,11 +19,11 @@ from localprompt.catalog.fetch_https import discard_partial, fetch_https
 from localprompt.catalog.fetch_pypi import fetch_pypi
 from localprompt.catalog.files import disk_errors_explained
 from localprompt.catalog.receiver import CHUNK_BYTES, Progress, Receiver, no_progress
+from localprompt.catalog.staging import staging
 from localprompt.errors import (
     ChecksumError,
     FetchError,
     InputError,
-    MachineError,
     ModelMissingError,
     NotEnoughDiskError,
 )
@@ -69,7 +65,7 @@ def pull(
             next_step=f"localprompt models pull {card.name} --accept-license",
         )
     store = home.weights_folder()
-    with disk_errors_explained(store), _incoming(store) as incoming:
+    with disk_errors_explained(store), staging(store, "incoming", "pull") as incoming:
         staged = _from_first_source(card, incoming, progress)
         staged.replace(card.weights)
         remember_sha256(card.weights, card.sha256)
@@ -136,49 +132,6 @@ def _copy(source: FileSource, receiver: Receiver) -> None:
     with file:
         while chunk := file.read(CHUNK_BYTES):
             receiver.write(chunk)
-
-
-@contextmanager
-def _incoming(store: Path) -> Iterator[Path]:
-    """A folder for what is not complete yet, on the store's filesystem, for one pull at a time.
-
-    It is in the cache, unless the store is a link to another disk: a rename is one step only
-    within a filesystem. Its ``work`` folder is empty at the start and gone at the end.
-    """
-    store.mkdir(parents=True, exist_ok=True)
-    cache = home.cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
-    folder = cache / "incoming" if _same_disk(cache, store) else store / ".incoming"
-    folder.mkdir(exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        _take(lock, folder)
-        work = folder / "work"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-            with suppress(OSError):
-                folder.rmdir()  # stays where it holds a partial download
-    finally:
-        os.close(lock)
-
-
-def _same_disk(one: Path, other: Path) -> bool:
-    return one.stat().st_dev == other.stat().st_dev
-
-
-def _take(lock: int, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as cause:
-        raise MachineError(
-            "another pull is running",
-            where=str(folder),
-            next_step="wait until it is done, then pull again",
-        ) from cause
 
 
 def _check_space(folder: Path, needed_bytes: int) -> None:

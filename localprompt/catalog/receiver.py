@@ -17,13 +17,16 @@ from localprompt.catalog.cards import ModelCard
 from localprompt.catalog.files import sync
 from localprompt.errors import ChecksumError
 
-Stage = Literal["download", "unpack", "copy", "verify"]
+Stage = Literal["download", "unpack", "copy", "verify", "quantize"]
 
 CHUNK_BYTES = 256 * 1024
 
 
 class Progress(Protocol):
-    """How far a pull has come. Calls are frequent; a view decides how often to draw."""
+    """How far a pull, or a quantization, has come.
+
+    Calls are frequent; a view decides how often to draw.
+    """
 
     def __call__(self, stage: Stage, done_bytes: int, total_bytes: int | None, /) -> None:
         """``total_bytes`` is None where it is not known. ``done_bytes`` begins above 0 where a

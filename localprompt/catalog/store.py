@@ -87,7 +87,7 @@ def add_model(
     """
     path = path.expanduser().absolute()
     info = inspect_model(path)
-    name = _free_name(name or _name_from(path), path, read_catalog())
+    name = _free_name(name or name_from(path), path, read_catalog())
     sha256 = sha256_of(path, progress=lambda done, total: progress("verify", done, total))
     in_store = path.parent == home.weights_folder() and re.match(FILE_PATTERN, path.name)
     card = ModelCard(
@@ -176,7 +176,8 @@ def _state(card: ModelCard) -> State:
     return "present"
 
 
-def _name_from(path: Path) -> str:
+def name_from(path: Path) -> str:
+    """What a model is called whose file nobody named: ``Some Model.GGUF`` → ``some-model``."""
     stem = path.stem if path.suffix.lower() == ".gguf" else path.name
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:100] or "model"
 
@@ -189,7 +190,7 @@ def _free_name(name: str, path: Path, catalog: Catalog) -> str:
             where="--name",
             expected="lower-case letters, digits, dots, dashes and underscores",
             found=name,
-            next_step=f"localprompt models add {path} --name {_name_from(Path(name))}",
+            next_step=f"localprompt models add {path} --name {name_from(Path(name))}",
         )
     if not str(path).isprintable():
         raise InputError(

@@ -111,6 +111,41 @@ def verify(name: NameArgument) -> None:
     print_note(f"{card.name} is intact: sha256 {card.sha256}")
 
 
+@app.command("quantize")
+def quantize(
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name or a GGUF file.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="TYPE", help="llama.cpp's name: q4_0, q4_k_m, q8_0, …")
+    ],
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="By default the physical cores.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make it again.")] = False,
+) -> None:
+    """Make NAME-TYPE: the same model with its weights in another type."""
+    import shlex
+
+    from localprompt.quantizing.job import prepare
+    from localprompt.quantizing.make import make
+    from localprompt.units import format_bytes, format_seconds
+    from localprompt.views.messages import print_note, print_warnings
+    from localprompt.views.progress import bytes_progress
+
+    with bytes_progress() as progress:
+        job = prepare(model, to, force=force, progress=progress)
+    print_warnings(job.warnings)
+    with bytes_progress() as progress:
+        made = make(job, n_threads=threads, progress=progress)
+    print_warnings(made.warnings)
+    before = f"{format_bytes(made.size_bytes_before)} ({job.source_type})"
+    after = f"{format_bytes(made.size_bytes_after)} ({job.file_type})"
+    print_note(f"{job.name} is here: {before} → {after}, in {format_seconds(made.seconds)}; try:")
+    print_note(f"  localprompt ask -m {job.name} 'Hello.'")
+    print_note(
+        f"  localprompt bench --prefill 256 --decode 64 -m {shlex.quote(model)} -m {job.name}"
+    )
+
+
 @app.command("remove")
 def remove(name: NameArgument) -> None:
     """Delete a model's weights from the store, or forget a file that was added."""

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -109,6 +109,7 @@ class LogTail:
         self._lines: deque[tuple[int, str]] = deque(maxlen=size)
         self._partial = ""
         self._callback: Any = None
+        self._observer: Callable[[str], None] | None = None
 
     def connect(self, lib: Any) -> None:
         """Receive llama.cpp's log instead of letting it go to stderr."""
@@ -116,6 +117,8 @@ class LogTail:
         def receive(level: int, text: bytes, _: object) -> None:
             if level == 1:  # debug: thousands of lines that nobody will ask for
                 return
+            if self._observer is not None:
+                self._observer(text.decode(errors="replace"))
             if level == _CONTINUED and self._lines:
                 level, before = self._lines.pop()
                 self._lines.append((level, before + text.decode(errors="replace").rstrip("\n")))
@@ -125,6 +128,18 @@ class LogTail:
         # The library keeps the pointer for as long as it lives, and so must we.
         self._callback = lib.llama_log_callback(receive)
         lib.llama_log_set(self._callback, None)
+
+    @contextmanager
+    def observed(self, observer: Callable[[str], None]) -> Iterator[None]:
+        """Within the block, hand on each piece of a line at the moment that it is logged.
+
+        The observer is called from inside llama.cpp: what it raises is printed and forgotten.
+        """
+        self._observer = observer
+        try:
+            yield
+        finally:
+            self._observer = None
 
     def clear(self) -> None:
         self._lines.clear()

@@ -15,6 +15,7 @@ import pytest
 
 from localprompt import home
 from localprompt.catalog import pull as module
+from localprompt.catalog import staging
 from localprompt.catalog.cards import FileSource, Licence, ModelCard, PypiSource, WheelPart
 from localprompt.catalog.checksum import known_sha256
 from localprompt.catalog.pull import pull
@@ -224,7 +225,7 @@ def test_a_store_on_another_disk_stages_on_that_disk(
         return real(card, incoming, progress)
 
     monkeypatch.setattr(module, "_from_first_source", watch)
-    monkeypatch.setattr(module, "_same_disk", lambda *_: False)
+    monkeypatch.setattr(staging, "_same_disk", lambda *_: False)
     assert pull(card).read_bytes() == CONTENT
     assert staged == [store / ".incoming"]
     assert [path.name for path in store.iterdir()] == ["tiny.gguf"]
