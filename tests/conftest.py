@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from localprompt import home
+from localprompt.catalog.checksum import remember_sha256
 
 # How long an example takes depends on the machine and on what else it does; no test judges that.
 settings.register_profile("localprompt", deadline=None)
@@ -32,3 +34,28 @@ def starter_model() -> Path:
 def base_model() -> Path:
     """The weights of gemma3-270m, a model without a chat template."""
     return _pulled("gemma-3-270m-q4_k_m.gguf", "gemma3-270m", " --accept-license")
+
+
+@pytest.fixture(scope="session")
+def starter_sha256(starter_model: Path) -> str:
+    """Of the file as it lies there, hashed once for all tests."""
+    with starter_model.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@pytest.fixture
+def lab_home(
+    starter_model: Path, starter_sha256: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A home of the test's own, with a link to the starter model's weights in its store; and an
+    empty working directory, ``tmp_path / "work"``."""
+    lab = tmp_path / "lab"
+    (lab / "models").mkdir(parents=True)
+    weights = lab / "models" / starter_model.name
+    weights.symlink_to(starter_model)
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("LOCALPROMPT_HOME", str(lab))
+    remember_sha256(weights, starter_sha256)
+    return lab

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from localprompt.errors import InputError, MachineError, NotEnoughDiskError
 
@@ -16,14 +17,16 @@ if TYPE_CHECKING:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console; rich itself honours NO_COLOR and drops styles when not on a terminal."""
+    """A rich console. It drops styles when not on a terminal; with NO_COLOR all of them, where
+    rich would keep bold and dim."""
     from rich.console import Console
 
     class Piped(Console):
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # rich itself leaves with 1, which means something else
 
-    return Piped(stderr=stderr, highlight=False, soft_wrap=False)
+    styles: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return Piped(stderr=stderr, highlight=False, soft_wrap=False, color_system=styles)
 
 
 @contextmanager

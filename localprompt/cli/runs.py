@@ -125,7 +125,7 @@ def prune(
     age = None if older_than is None else _moment("--older-than", older_than)
     done = prune_history(older_than=age, keep_last=keep_last, dry_run=dry_run)
     verb = "would delete" if dry_run else "deleted"
-    typer.echo(f"{verb} {done.runs} runs, {done.runs_left} left")
+    typer.echo(f"{verb} {done.runs} run{'' if done.runs == 1 else 's'}, {done.runs_left} left")
     if not dry_run and done.runs:
         typer.echo(f"freed {format_bytes(done.freed_bytes)}")
 

@@ -28,6 +28,7 @@ BUSY_SECONDS = 5.0
 
 _ELSEWHERE = "set LOCALPROMPT_HOME to a folder that can be written, or use --no-log"
 _RETRY_SECONDS = 0.01
+_WAL_INDEX_BYTES = 32 * 1024
 
 
 @contextmanager
@@ -161,12 +162,26 @@ def _explain(error: sqlite3.Error, path: Path) -> HistoryError:
             _ELSEWHERE,
         ),
     }
+    code = primary_code(error)
+    if code == sqlite3.SQLITE_IOERR and _is_full(path):
+        code = sqlite3.SQLITE_FULL
     message, next_step = by_code.get(
-        primary_code(error), ("the history cannot be used", f"look at '{path}', or use --no-log")
+        code, ("the history cannot be used", f"look at '{path}', or use --no-log")
     )
     return HistoryError(
         message, where=str(path), found=f"SQLite says: {error}", next_step=next_step
     )
+
+
+def _is_full(path: Path) -> bool:
+    """SQLite reports a full disk as such only where it writes: when it cannot make room for the
+    index of the write-ahead log, that is an I/O error to it."""
+    import shutil
+
+    try:
+        return shutil.disk_usage(path.parent).free < _WAL_INDEX_BYTES
+    except OSError:
+        return False
 
 
 def _instead(path: Path) -> str | None:

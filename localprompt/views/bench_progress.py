@@ -29,7 +29,7 @@ def bench_progress(*, quiet: bool = False) -> Iterator[Callable[[Step], None]]:
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=quiet or not console.is_terminal,
+        disable=quiet or not console.is_terminal or console.no_color,
     ) as progress:
         task = progress.add_task("", total=None)
 

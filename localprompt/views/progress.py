@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a bar on a terminal, nothing elsewhere."""
+"""Progress of long work on stderr: a bar on a terminal, nothing elsewhere or with NO_COLOR."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def bytes_progress() -> Iterator[BytesProgress]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not console.is_terminal or console.no_color,
     ) as progress:
         yield BytesProgress(progress)

@@ -1,0 +1,162 @@
+"""A history that cannot be written never takes an answer away; and what is in it can be read."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from localprompt.store.reader import HistoryReader
+from localprompt.store.writer import HistoryWriter
+from tests.cli.conftest import Localprompt
+from tests.cli.program import SHORT, Ran, command_line, completed
+from tests.sample_runs import make_run
+
+pytestmark = pytest.mark.model
+
+ASK = ("ask", "Name three colours.", *SHORT)
+
+
+def _answered_but_not_recorded(ran: Ran, error: str) -> dict[str, str]:
+    assert ran.code == 0
+    assert ran.out.strip()
+    assert "the run was not recorded:" in ran.err
+    assert ran.fields()["error"] == error
+    return ran.fields()
+
+
+def test_a_home_that_is_a_file_leaves_the_answer(
+    localprompt: Localprompt,
+    work: Path,
+    starter_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (work / "home").write_text("a file")
+    monkeypatch.setenv("LOCALPROMPT_HOME", str(work / "home"))
+    ran = localprompt(*ASK, "-m", str(starter_model))
+    told = _answered_but_not_recorded(ran, "the history of runs cannot be kept here")
+    assert told["where"] == str(work / "home" / "history.db")
+    assert told["expected"] == "a folder that can be written"
+    assert told["found"] == f"a file, {work / 'home'}"
+    assert "LOCALPROMPT_HOME" in told["try"]
+    assert "--no-log" in told["try"]
+
+
+def test_a_damaged_history_leaves_the_answer_and_says_how_to_begin_anew(
+    localprompt: Localprompt, lab_home: Path
+) -> None:
+    database = lab_home / "history.db"
+    database.write_bytes(b"garbage " * 1000)
+    told = _answered_but_not_recorded(localprompt(*ASK), "the history is no SQLite database")
+    assert told["where"] == str(database)
+    assert told["try"].startswith(f"mv '{database}'")
+    assert database.read_bytes() == b"garbage " * 1000
+    for reading in (("runs", "list"), ("runs", "show", "last"), ("runs", "export"), ("doctor",)):
+        ran = localprompt(*reading)
+        assert ran.code == 3, reading
+        assert "no SQLite database" in " ".join((ran.out + ran.err).split())
+
+
+def test_a_locked_history_leaves_the_answer_and_says_who_to_look_for(
+    localprompt: Localprompt, lab_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HistoryWriter.__init__, "__kwdefaults__", {"busy_seconds": 0.05})
+    with HistoryWriter():
+        pass
+    other = sqlite3.connect(lab_home / "history.db", isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        ran = localprompt(*ASK)
+    finally:
+        other.close()
+    told = _answered_but_not_recorded(ran, "the history is locked by another process")
+    assert "fuser" in told["try"]
+    assert localprompt(*ASK).code == 0
+    with HistoryReader() as history:
+        assert history.stats().runs == 1
+
+
+def test_a_full_disk_leaves_the_answer(lab_home: Path, tmp_path: Path, starter_model: Path) -> None:
+    """A home on a file system of 32 KiB: a new history needs more."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = f'mount -t tmpfs -o size=32k none {small} && LOCALPROMPT_HOME={small} exec "$@"'
+    prefix = ("unshare", "-rm", "sh", "-c", mounted, "sh")
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a file system of their own")
+    ran = completed(*ASK, "-m", str(starter_model), prefix=prefix)
+    told = _answered_but_not_recorded(ran, "the disk is full")
+    assert told["where"] == str(small / "history.db")
+    assert "--no-log" in told["try"]
+
+
+def test_an_answer_that_cannot_be_written_is_recorded_all_the_same(lab_home: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command_line(*ASK), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 3
+    ran = Ran(done.returncode, "", done.stderr)
+    assert ran.fields()["error"] == "the disk is full"
+    assert ran.fields()["where"] == "stdout"
+    with HistoryReader() as history:
+        record = history.get("last")
+    assert record.output.finish_reason == "interrupted"
+    assert record.output.text
+
+
+def test_two_processes_that_write_at_once_lose_nothing(lab_home: Path) -> None:
+    writing = [
+        subprocess.Popen(command_line(*ASK), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in writing:
+        process.communicate()
+    assert [process.returncode for process in writing] == [0, 0]
+    with HistoryReader() as history:
+        assert history.stats().runs == 2
+
+
+def test_what_was_run_is_listed_shown_exported_and_pruned(
+    localprompt: Localprompt, work: Path
+) -> None:
+    assert "no runs; make one with" in localprompt("runs", "list").err
+    localprompt(*ASK)
+    localprompt("ask", "Say \x1b[31mred\x1b[0m.", *SHORT)
+    listed = localprompt("runs", "list")
+    assert listed.err == ""
+    assert listed.out.count("smollm2-135m") == 2
+    assert max(map(len, listed.out.splitlines())) <= 80
+    shown = localprompt("runs", "show", "last").out
+    assert "Say ␛[31mred" in shown
+    assert "\x1b" not in shown
+    exported = localprompt("runs", "export", "--format", "csv", "-o", "runs.csv")
+    assert (exported.code, exported.out) == (0, "")
+    assert len((work / "runs.csv").read_text().splitlines()) == 3
+    assert localprompt("runs", "export").out.count("\n") == 2
+    pruned = localprompt("runs", "prune", "--keep-last", "1")
+    assert "deleted 1 run, 1 left" in pruned.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (["show", "last~3"], 2, "there is no 'last~3'"),
+        (["show", "nonsense!"], 2, "no run is called 'nonsense!'"),
+        (["list", "--since", "yesterday"], 2, "not a date and not an age"),
+        (["list", "--kind", "walk"], 2, "unknown value"),
+        (["export", "--format", "xml"], 2, "unknown value"),
+        (["export", "-o", "nowhere/runs.jsonl"], 3, "the output cannot be written"),
+        (["export", "-o", "/dev/full"], 3, "the disk is full"),
+    ],
+)
+def test_a_wrong_question_to_the_history_is_told(
+    arguments: list[str], code: int, error: str, localprompt: Localprompt, lab_home: Path
+) -> None:
+    with HistoryWriter() as history:
+        history.record(make_run())
+    ran = localprompt("runs", *arguments)
+    assert ran.code == code
+    assert ran.fields()["error"].startswith(error)
