@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs bench-peers clean
 
 demo: .venv/.installed
 	$(BIN)/localprompt models pull smollm2-135m
@@ -23,6 +23,11 @@ lint: .venv/.dev
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py
+
+# On a quiet machine; benchmarks/README.md says how to read the result.
+bench-peers: .venv/.installed
+	$(BIN)/localprompt models pull smollm2-135m
+	$(BIN)/python -m benchmarks.peers --install-llm
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

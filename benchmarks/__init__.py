@@ -1,0 +1,1 @@
+"""Benchmarks of localprompt itself; not part of the installed package's code."""
