@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from localprompt.errors import LocalPromptError
-from localprompt.records import RunWarning
+
+if TYPE_CHECKING:
+    from localprompt.records import RunWarning
 
 
 def format_error(error: LocalPromptError) -> str:

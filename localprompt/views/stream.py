@@ -25,13 +25,13 @@ class AnswerStream:
         Raises:
             BrokenPipeError: nobody will read it; ``failure`` says why.
         """
+        self._ends_line = text.endswith("\n")  # first: Ctrl-C may come before the last line here
         try:
             self._out.write(harmless(text) if self._on_terminal else text)
             self._out.flush()
         except OSError as error:
             self.failure = error
             raise BrokenPipeError from error
-        self._ends_line = text.endswith("\n")
 
     def finish(self) -> None:
         """End the line; what cannot be written any more is left to ``failure``."""

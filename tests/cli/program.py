@@ -44,20 +44,19 @@ def command_line(*arguments: str) -> list[str]:
 @contextmanager
 def started(arguments: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
     """The program in a process group of its own, as a shell starts it; gone when the block ends."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         arguments,
-        stdin=subprocess.DEVNULL,
+        stdin=options.pop("stdin", subprocess.DEVNULL),
         stdout=options.pop("stdout", subprocess.PIPE),
         stderr=subprocess.PIPE,
         text=True,
         process_group=0,
         **options,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def completed(
