@@ -124,6 +124,25 @@ def with_threads(settings: RequestedSettings) -> RequestedSettings:
     )
 
 
+def chat_template_text(path: Path | None) -> str | None:
+    """The chat template that the user wants instead of the model's own.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "the chat template cannot be read",
+            where=str(path),
+            expected="a UTF-8 text file",
+            found=str(error),
+        ) from error
+
+
 def _cell(
     kind: Kind, template: PromptTemplate, params: dict[str, Any], choices: RunChoices
 ) -> Cell:
@@ -134,7 +153,7 @@ def _cell(
         params=params,
         sampling=sampling_for(choices.sampling, template.options),
         settings=with_threads(choices.settings),
-        chat_template=_chat_template(choices.chat_template),
+        chat_template=chat_template_text(choices.chat_template),
         lenient=choices.lenient,
         force=choices.force,
     )
@@ -157,17 +176,3 @@ def _checked_sha256(found: ResolvedModel) -> str:
     if found.card is not None and digest != found.card.sha256:
         raise mismatch(found.card, f"sha256 {found.card.sha256}", f"sha256 {digest}")
     return digest
-
-
-def _chat_template(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            "the chat template cannot be read",
-            where=str(path),
-            expected="a UTF-8 text file",
-            found=str(error),
-        ) from error

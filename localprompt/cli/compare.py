@@ -1,4 +1,5 @@
-"""``localprompt compare``: what changed between two benches, and whether that can be told."""
+"""``localprompt compare``: what changed between two benches or evaluations, and whether that can
+be told."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from localprompt.experiments import BenchComparison
 
 DETAILS = (
-    "A and B are benches: last, last~1, or an id; the id of a single run works too. A verdict is "
+    "A and B are benches or evaluations: last, last~1, or an id; the id of a single run works too. "
+    "last is of the kind that was made last. Evaluations are paired case by case. A verdict is "
     "given only where the 95 % interval of the difference leaves out zero. --fail-if ends with "
     "exit code 1 where the interval confirms it: 'ttft_seconds > 5%', "
     "'decode_tokens_per_second < -5%', 'peak_rss_bytes > 20MiB'."
@@ -38,13 +40,17 @@ def command(
         str, typer.Option("--format", "-f", metavar="FORMAT", help="table, md or json.")
     ] = "table",
 ) -> None:
-    """Compare two stored benches, B against A."""
+    """Compare two stored benches or evaluations, B against A."""
     from localprompt.bench.comparing import compare_benches
     from localprompt.bench.loading import load_bench_or_run
     from localprompt.bench.thresholds import judge, parse_threshold
+    from localprompt.cli.eval_output import are_evaluations, write_comparison
     from localprompt.store.experiments import ExperimentReader
 
     checked("--format", format, FORMATS)
+    if are_evaluations(a, b):
+        write_comparison(a, b, format, fail_if or ())
+        return
     thresholds = [parse_threshold(text) for text in fail_if or ()]
     with ExperimentReader() as history:
         comparison = compare_benches(load_bench_or_run(a, history), load_bench_or_run(b, history))

@@ -50,12 +50,20 @@ def list_runs(
 def show(
     run: Annotated[str, typer.Argument(help="An id, the beginning of one, last or last~N.")],
     json: JsonOption = False,
+    failures: Annotated[
+        bool,
+        typer.Option("--failures", help="What did not pass in an evaluation; last counts those."),
+    ] = False,
 ) -> None:
-    """Show everything that was recorded about one run."""
+    """Show everything that was recorded about one run, or an evaluation."""
     from localprompt import record_json
+    from localprompt.cli.eval_output import is_evaluation, show_evaluation
     from localprompt.store.reader import HistoryReader
     from localprompt.views.runs import print_run
 
+    if failures or is_evaluation(run):
+        show_evaluation(run, failures=failures, json=json)
+        return
     with HistoryReader() as history:
         record = history.get(run)
     if json:
@@ -126,7 +134,9 @@ def prune(
     done = prune_history(older_than=age, keep_last=keep_last, dry_run=dry_run)
     verb = "would delete" if dry_run else "deleted"
     typer.echo(f"{verb} {done.runs} run{'' if done.runs == 1 else 's'}, {done.runs_left} left")
-    if not dry_run and done.runs:
+    if done.evaluations:
+        typer.echo(f"{verb} {done.evaluations} evaluation{'' if done.evaluations == 1 else 's'}")
+    if not dry_run and (done.runs or done.evaluations):
         typer.echo(f"freed {format_bytes(done.freed_bytes)}")
 
 

@@ -1,11 +1,11 @@
-"""Finding experiments again, with their runs and failures.
+"""Finding benches again, with their runs and failures.
 
     with ExperimentReader() as history:
         experiment = history.experiment("last")
         runs = history.runs_of(experiment.id)
 
 An experiment is named as a run is: by its id, the beginning of it, ``last`` or ``last~2``; here
-``last`` counts experiments.
+``last`` counts benches. Evaluations are found by :mod:`localprompt.store.evaluations`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ExperimentReader(HistoryReader):
         """Newest first."""
         with explained(self.path):
             rows = self._connection.execute(
-                "SELECT id, record FROM experiments ORDER BY id DESC LIMIT ?",
+                "SELECT id, record FROM experiments WHERE kind = 'bench' ORDER BY id DESC LIMIT ?",
                 (-1 if limit is None else limit,),
             ).fetchall()
         return [self._decoded(*row) for row in rows]
@@ -99,7 +99,9 @@ class ExperimentReader(HistoryReader):
 
     def _nth_last_experiment(self, n: int) -> list[tuple[str, str]]:
         return self._connection.execute(
-            "SELECT id, record FROM experiments ORDER BY id DESC LIMIT 1 OFFSET ?", (n,)
+            "SELECT id, record FROM experiments WHERE kind = 'bench'"
+            " ORDER BY id DESC LIMIT 1 OFFSET ?",
+            (n,),
         ).fetchall()
 
     def _by_id(self, name: str) -> list[tuple[str, str]]:
@@ -107,7 +109,8 @@ class ExperimentReader(HistoryReader):
         if not _ID_PREFIX.fullmatch(prefix):
             return []
         return self._connection.execute(
-            "SELECT id, record FROM experiments WHERE id >= ? AND id < ? LIMIT ?",
+            "SELECT id, record FROM experiments"
+            " WHERE kind = 'bench' AND id >= ? AND id < ? LIMIT ?",
             (prefix, prefix + "~", _SHOWN),
         ).fetchall()
 

@@ -25,10 +25,15 @@ _CHOSEN = """
 FROM runs WHERE (:before IS NULL OR created_at < :before)
 AND (:keep IS NULL OR id NOT IN (SELECT id FROM runs ORDER BY id DESC LIMIT :keep))"""
 
-# A plan holds the parameters of its prompts: it goes with the last of its runs.
-_FORGET_EXPERIMENTS = """
-DELETE FROM experiments WHERE (:before IS NULL OR created_at < :before)
+# A bench's plan holds the parameters of its prompts: it goes with the last of its runs. An
+# evaluation has no runs and is chosen as they are, among its like.
+_FORGET_BENCHES = """
+DELETE FROM experiments WHERE kind <> 'eval' AND (:before IS NULL OR created_at < :before)
 AND id NOT IN (SELECT experiment_id FROM results WHERE run_id IS NOT NULL)"""
+_EVALUATIONS = """
+FROM experiments WHERE kind = 'eval' AND (:before IS NULL OR created_at < :before)
+AND (:keep IS NULL OR id NOT IN
+  (SELECT id FROM experiments WHERE kind = 'eval' ORDER BY id DESC LIMIT :keep))"""
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -42,6 +47,8 @@ class Pruned(msgspec.Struct, frozen=True):
     compacted: bool
     """The file was rewritten. False: nothing was deleted, or the rewriting had no room or was
     kept from it by another process; the deleted text is then still in the file's free pages."""
+    evaluations: int = 0
+    """Deleted, with all their results."""
 
 
 def prune(
@@ -52,7 +59,8 @@ def prune(
     dry_run: bool = False,
     busy_seconds: float = BUSY_SECONDS,
 ) -> Pruned:
-    """Delete the runs that were made before ``older_than`` and are not among the last.
+    """Delete the runs that were made before ``older_than`` and are not among the last; and so
+    evaluations, of which as many of the last are kept.
 
     Args:
         path: the database; by default ``history.db`` in ``$LOCALPROMPT_HOME``.
@@ -78,14 +86,20 @@ def prune(
     with open_history(database, busy_seconds) as connection:
         if dry_run:
             (runs,) = connection.execute(f"SELECT count(*) {_CHOSEN}", chosen).fetchone()
-            return Pruned(runs, _count(connection) - runs, freed_bytes=0, compacted=False)
+            (evaluations,) = connection.execute(
+                f"SELECT count(*) {_EVALUATIONS}", chosen
+            ).fetchone()
+            left = _count(connection) - runs
+            return Pruned(runs, left, freed_bytes=0, compacted=False, evaluations=evaluations)
         with transaction(connection):
             runs = connection.execute(f"DELETE {_CHOSEN}", chosen).rowcount
-            connection.execute(_FORGET_EXPERIMENTS, chosen)
+            evaluations = connection.execute(f"DELETE {_EVALUATIONS}", chosen).rowcount
+            connection.execute(_FORGET_BENCHES, chosen)
             connection.execute("DELETE FROM machines WHERE id NOT IN (SELECT machine_id FROM runs)")
-        compacted = runs > 0 and _compact(connection)
+        compacted = runs + evaluations > 0 and _compact(connection)
         left = _count(connection)
-    return Pruned(runs, left, max(0, before - file_bytes(database)), compacted)
+    freed = max(0, before - file_bytes(database))
+    return Pruned(runs, left, freed, compacted, evaluations)
 
 
 def _count(connection: sqlite3.Connection) -> int:

@@ -11,9 +11,11 @@ import pytest
 from localprompt.errors import HistoryError
 from localprompt.records import Samples
 from localprompt.store import schema
+from localprompt.store.evaluations import EvaluationStore
 from localprompt.store.reader import HistoryReader
 from localprompt.store.schema import MIGRATIONS, Migration
 from localprompt.store.writer import HistoryWriter
+from tests.sample_evaluations import make_evaluation, make_result
 from tests.sample_runs import in_bench, make_experiment, make_run
 
 COLUMNS = {
@@ -31,6 +33,11 @@ COLUMNS = {
     "samples": "run_id series seconds",
     "experiments": "id record kind created_at title",
     "results": "experiment_id cell_key phase repetition run_id failure created_at",
+    "eval_results": (
+        "experiment_id target case_index repetition record case_id answer_key passed score answer "
+        "error"
+    ),
+    "eval_model_uses": "experiment_id record",
 }
 GUIDE = (Path(__file__).parents[2] / "docs" / "guide" / "history.md").read_text()
 NEXT = MIGRATIONS[-1].number + 1
@@ -139,6 +146,10 @@ def test_the_queries_of_the_guide_run_on_a_real_history(database: Path) -> None:
             history.record(make_run(number), Samples((0.1, 0.2)))
         history.begin(make_experiment())
         history.record(in_bench(make_run(3, kind="bench")), Samples((0.1, 0.2)))
+    with EvaluationStore(database) as store:
+        evaluation = make_evaluation()
+        store.begin(evaluation)
+        store.add(evaluation.id, [make_result(passed=False)])
     queries = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
     assert len(queries) >= 4
     with closing(sqlite3.connect(database)) as connection:

@@ -1,0 +1,287 @@
+"""``localprompt eval``: pass rates of prompts and models over a dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from localprompt.cli.options import (
+    ChatTemplateOption,
+    EngineFlags,
+    LenientOption,
+    SamplingFlags,
+    takes,
+)
+from localprompt.cli.output import checked
+from localprompt.errors import EXIT_INTERRUPTED, InputError, ThresholdError
+
+if TYPE_CHECKING:
+    from localprompt.evaluate.models import Models
+    from localprompt.evaluate.planning import Planned
+    from localprompt.evaluate.thresholds import Condition
+    from localprompt.evaluations import EvalRequest, EvalResult
+    from localprompt.store.evaluations import EvaluationStore
+
+DETAILS = (
+    "SUITE is a promptfoo configuration file, or a prompt with cases beside it. Every result is "
+    "stored as it comes; answers to unchanged requests are taken over. --fail-if ends with exit "
+    "code 1: 'pass_rate < 0.9', 'score < 0.8', 'errors > 0', 'macro_f1 < 0.7', or a metric's name."
+)
+FORMATS = ("table", "md", "csv", "json", "jsonl", "junit")
+SCORINGS = ("generate",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalFlags(EngineFlags, SamplingFlags):
+    """What ``eval`` takes beside its suite."""
+
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL|PROVIDER=MODEL",
+            help="A model for all of the suite, or in a provider's place; repeatable.",
+        ),
+    ] = None
+    cases: Annotated[
+        Path | None,
+        typer.Option("--cases", metavar="FILE", help="Cases for a prompt: csv, jsonl, json, yaml."),
+    ] = None
+    choices: Annotated[
+        str | None, typer.Option("--choices", metavar="A,B,…", help="The only answers allowed.")
+    ] = None
+    scoring: Annotated[str, typer.Option(metavar="HOW", help="How a choice is made: generate.")] = (
+        "generate"
+    )
+    parallel: Annotated[
+        int | None, typer.Option(min=1, help="Cases at once; by default as many as pay off.")
+    ] = None
+    repeat: Annotated[int | None, typer.Option(min=1, help="Run each case so often.")] = None
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases.")] = None
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="Draw the cases of --limit by lot (--seed).")
+    ] = False
+    filter_failing: Annotated[
+        bool, typer.Option("--filter-failing", help="Only cases that did not pass the last time.")
+    ] = False
+    judge: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Grades rubrics; else who answered does.")
+    ] = None
+    allow_code: Annotated[
+        bool, typer.Option("--allow-code", help="Run the suite's python assertions.")
+    ] = False
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Pass over malformed rows and count them.")
+    ] = False
+    lenient: LenientOption = False
+    chat_template: ChatTemplateOption = None
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Answer everything anew.")] = False
+    no_log: Annotated[bool, typer.Option("--no-log", help="Keep nothing in the history.")] = False
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Finish an evaluation that was cut off; last is one, too."),
+    ] = None
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Run again whenever a file of the suite is saved.")
+    ] = False
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option("--fail-if", metavar="CONDITION", help="As 'pass_rate < 0.9'; repeatable."),
+    ] = None
+    format: Annotated[
+        str | None,
+        typer.Option("--format", "-f", help="table, md, csv, json, jsonl or junit."),
+    ] = None
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file, not stdout.")
+    ] = None
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False
+
+
+@takes(EvalFlags)
+def command(
+    suite: Annotated[
+        str | None, typer.Argument(metavar="SUITE|PROMPT", help="A suite, or a prompt with cases.")
+    ] = None,
+    *,
+    flags: EvalFlags,
+) -> None:
+    """Evaluate prompts and models over a dataset."""
+    from localprompt.evaluate.models import Models
+    from localprompt.evaluate.opening import begin, resume
+    from localprompt.evaluate.thresholds import parse_condition
+    from localprompt.views.messages import print_note
+
+    wanted = _format(flags)
+    conditions = [parse_condition(text) for text in flags.fail_if or ()]
+    if (suite is None) == (flags.resume is None):
+        raise InputError(
+            "it is not said what to evaluate",
+            expected="a suite, or --resume ID",
+            next_step="localprompt eval benchmarks/sentiment.yaml",
+        )
+    with _store(flags) as store, Models(keep=flags.watch) as models:
+        if flags.resume is not None:
+            planned = resume(flags.resume, store)
+        else:
+            request = request_from_flags(suite or "", flags)
+            if flags.watch:
+                _watch(request, store, models, flags)
+                return
+            planned = begin(request, store, only_failing=flags.filter_failing)
+        interrupted = _carry_out(planned, store, models, flags)
+        result = _report(planned, store, wanted, flags)
+    if interrupted:
+        print_note("interrupted" if flags.no_log else "interrupted; what is done was kept")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    _enforce(result, conditions)
+
+
+def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
+    """The flags as the rest of the package knows them.
+
+    Raises:
+        InputError: the chat template cannot be read, or there is no such scoring.
+    """
+    from localprompt.assemble import chat_template_text
+    from localprompt.evaluations import EvalRequest
+    from localprompt.plan import SamplingChoices
+
+    checked("--scoring", flags.scoring, SCORINGS)
+    return EvalRequest(
+        suite=suite,
+        models=tuple(flags.model or ()),
+        cases=None if flags.cases is None else str(flags.cases),
+        choices=tuple(part.strip() for part in (flags.choices or "").split(",") if part.strip()),
+        sampling=SamplingChoices(
+            temperature=flags.temperature,
+            top_k=flags.top_k,
+            top_p=flags.top_p,
+            min_p=flags.min_p,
+            seed=flags.seed,
+            max_tokens=flags.max_tokens,
+            stop=tuple(flags.stop or ()),
+        ),
+        settings=flags.settings(),
+        chat_template=chat_template_text(flags.chat_template),
+        parallel=flags.parallel,
+        repeat=flags.repeat,
+        limit=flags.limit,
+        shuffle=flags.shuffle,
+        seed=flags.seed or 0,
+        judge=flags.judge,
+        allow_code=flags.allow_code,
+        skip_bad_rows=flags.skip_bad_rows,
+        lenient=flags.lenient,
+        cached=not flags.no_cache,
+        force=flags.force,
+    )
+
+
+@contextmanager
+def _store(flags: EvalFlags) -> Iterator[EvaluationStore]:
+    """The history; with ``--no-log`` one that is gone afterwards."""
+    from tempfile import TemporaryDirectory
+
+    from localprompt.store.evaluations import EvaluationStore
+
+    if not flags.no_log:
+        with EvaluationStore() as store:
+            yield store
+        return
+    with TemporaryDirectory() as folder, EvaluationStore(Path(folder) / "history.db") as store:
+        yield store
+
+
+def _carry_out(planned: Planned, store: EvaluationStore, models: Models, flags: EvalFlags) -> bool:
+    """Make what is missing; True where the user interrupted it."""
+    from localprompt.evaluate.runner import run_evaluation
+    from localprompt.views.eval_progress import eval_progress
+    from localprompt.views.messages import print_note
+
+    if not flags.quiet:
+        for note in planned.evaluation.notes:
+            print_note(f"note: {note}")
+    try:
+        with eval_progress(quiet=flags.quiet) as on_progress:
+            run_evaluation(planned, store, models, on_progress=on_progress)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _report(planned: Planned, store: EvaluationStore, wanted: str, flags: EvalFlags) -> EvalResult:
+    """Write the result where the user wants it, and where the suite does."""
+    from localprompt.cli.eval_output import write_result
+    from localprompt.evaluate.summarize import load_result
+    from localprompt.views.eval_export import SUFFIXES
+    from localprompt.views.messages import print_note
+
+    result = load_result(planned.evaluation, store)
+    write_result(result, store, wanted, flags.output)
+    for path in map(Path, planned.suite.outputs):
+        if path.suffix in SUFFIXES:
+            write_result(result, store, SUFFIXES[path.suffix], path)
+        elif not flags.quiet:
+            print_note(f"note: outputPath {path.name} is not written: {', '.join(SUFFIXES)} are")
+    return result
+
+
+def _watch(request: EvalRequest, store: EvaluationStore, models: Models, flags: EvalFlags) -> None:
+    """Evaluate, and again after each change, until Ctrl-C."""
+    from localprompt.cli.eval_output import write_flips
+    from localprompt.evaluate.opening import begin
+    from localprompt.evaluate.watch import Watcher, files_of
+    from localprompt.views.messages import print_error, print_note
+
+    before: EvalResult | None = None
+    watcher = Watcher([Path(request.suite)])
+    while True:
+        try:
+            planned = begin(request, store, only_failing=flags.filter_failing)
+            watcher = Watcher(files_of(planned))
+            if _carry_out(planned, store, models, flags):
+                raise typer.Exit(EXIT_INTERRUPTED)
+            result = _report(planned, store, "table", flags)
+        except InputError as error:  # what is being written may be half-written
+            print_error(error)
+        else:
+            if before is not None:
+                write_flips(before.evaluation, result.evaluation, store)
+            before = result
+        print_note("waiting for a file of the suite to be saved; Ctrl-C ends")
+        changed = watcher.wait()
+        print_note(f"{', '.join(path.name for path in changed)} changed")
+
+
+def _format(flags: EvalFlags) -> str:
+    """``--format``, or what the name of ``-o`` says."""
+    from localprompt.views.eval_export import SUFFIXES
+
+    if flags.format is not None:
+        return checked("--format", flags.format, FORMATS)
+    return SUFFIXES.get(flags.output.suffix, "table") if flags.output else "table"
+
+
+def _enforce(result: EvalResult, conditions: list[Condition]) -> None:
+    """
+    Raises:
+        ThresholdError: a condition is met that must not be.
+        UnknownNameError: it names a metric that the suite does not have.
+    """
+    from localprompt.evaluate.thresholds import met
+
+    found = [text for condition in conditions for text in met(condition, result)]
+    if found:
+        raise ThresholdError(
+            "a condition is met that must not be",
+            where=result.evaluation.title,
+            found="; ".join(found),
+            next_step=f"localprompt runs show {result.evaluation.id} --failures",
+        )

@@ -1,0 +1,198 @@
+"""Two evaluations, case by case: which is better, and whether that can be told.
+
+Targets are paired by what they have in common: prompt and model; then the model alone where each
+side has one prompt left for it (two versions of a prompt under different names); then the prompt
+alone (two models). An evaluation compared with itself has its targets compared with its first.
+
+Cases are paired by id. A case that was repeated counts once: it passed if most of its repetitions
+did, and its score is their mean; repetitions are not independent, and counting each would promise
+more than the cases can show.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import msgspec
+
+from localprompt.evaluations import (
+    CaseResult,
+    EvalComparison,
+    EvalTarget,
+    Evaluation,
+    Flip,
+    TargetComparison,
+)
+from localprompt.measure.paired import (
+    PassComparison,
+    ScoreComparison,
+    cases_needed_for_rates,
+    compare_passes,
+    compare_scores,
+    holm,
+)
+from localprompt.store.evaluations import EvaluationStore
+
+MOST_FLIPS = 200
+
+
+class _Case:
+    """What repetitions of one case add up to."""
+
+    __slots__ = ("answer", "metrics", "passed", "reason", "scores", "vars")
+
+    def __init__(self, result: CaseResult) -> None:
+        self.passed: list[bool] = []
+        self.scores: list[float] = []
+        self.metrics: dict[str, list[float]] = {}
+        self.answer, self.reason, self.vars = result.answer, result.score.reason, result.vars
+
+    def add(self, result: CaseResult) -> None:
+        if result.score.passed is not None:
+            self.passed.append(result.score.passed)
+        if result.score.score is not None:
+            self.scores.append(result.score.score)
+        for name, total in result.score.metrics.items():
+            if total.mean is not None:
+                self.metrics.setdefault(name, []).append(total.mean)
+
+    @property
+    def verdict(self) -> bool | None:
+        return sum(self.passed) * 2 > len(self.passed) if self.passed else None
+
+
+def compare_evaluations(a: Evaluation, b: Evaluation, store: EvaluationStore) -> EvalComparison:
+    """B against A."""
+    paired = list(_pairs(a, b))
+    compared = [_compare(a, i, b, j, store) for i, j in paired]
+    p_values = [p for one in compared for p in _p_values(one).values()]
+    adjusted = iter(holm(p_values))
+    pairs = tuple(
+        msgspec.structs.replace(one, adjusted={name: next(adjusted) for name in _p_values(one)})
+        for one in compared
+    )
+    in_a, in_b = {i for i, _ in paired}, {j for _, j in paired}
+    alone = a.id == b.id
+    return EvalComparison(
+        a=a,
+        b=b,
+        pairs=pairs,
+        only_in_a=() if alone else _left(a, in_a),
+        only_in_b=() if alone else _left(b, in_b),
+        tests=len(p_values),
+    )
+
+
+def _pairs(a: Evaluation, b: Evaluation) -> Iterator[tuple[int, int]]:
+    if a.id == b.id:
+        yield from ((0, index) for index in range(1, len(a.targets)))
+        return
+    left_a, left_b = dict(enumerate(a.targets)), dict(enumerate(b.targets))
+    for same in (_prompt_and_model, _model, _prompt, _anything):
+        groups: dict[object, tuple[list[int], list[int]]] = {}
+        for side, left in enumerate((left_a, left_b)):
+            for index, target in left.items():
+                groups.setdefault(same(target), ([], []))[side].append(index)
+        for ours, theirs in groups.values():
+            if len(ours) == len(theirs) == 1:
+                yield ours[0], theirs[0]
+                del left_a[ours[0]], left_b[theirs[0]]
+
+
+def _prompt_and_model(target: EvalTarget) -> object:
+    return target.prompt, target.model.name
+
+
+def _model(target: EvalTarget) -> object:
+    return target.model.name
+
+
+def _prompt(target: EvalTarget) -> object:
+    return target.prompt
+
+
+def _anything(target: EvalTarget) -> object:
+    return None
+
+
+def _compare(
+    a: Evaluation, i: int, b: Evaluation, j: int, store: EvaluationStore
+) -> TargetComparison:
+    ours, theirs = _cases(store, a.id, i), _cases(store, b.id, j)
+    both = [(ours[key], theirs[key], key) for key in ours if key in theirs]
+    judged = [(x, y, key) for x, y, key in both if x.verdict is not None and y.verdict is not None]
+    passes = None
+    if judged:
+        passes = compare_passes(
+            [bool(x.verdict) for x, _, _ in judged], [bool(y.verdict) for _, y, _ in judged]
+        )
+    names = dict.fromkeys(name for x, y, _ in both for name in x.metrics.keys() & y.metrics.keys())
+    metrics = {
+        name: compared
+        for name in sorted(names)
+        if (compared := _scores([(x.metrics.get(name), y.metrics.get(name)) for x, y, _ in both]))
+    }
+    return TargetComparison(
+        a=a.targets[i],
+        b=b.targets[j],
+        paired=len(both),
+        only_in_a=len(ours) - len(both),
+        only_in_b=len(theirs) - len(both),
+        unscored=len(both) - len(judged),
+        passes=passes,
+        score=_scores([(x.scores, y.scores) for x, y, _ in both]),
+        metrics=metrics,
+        adjusted={},
+        cases_needed=None if passes is None else _cases_needed(passes),
+        flips=tuple(_flip(x, y, key) for x, y, key in judged if x.verdict != y.verdict)[
+            :MOST_FLIPS
+        ],
+    )
+
+
+def _cases(store: EvaluationStore, evaluation_id: str, target: int) -> dict[str, _Case]:
+    found: dict[str, _Case] = {}
+    for result in store.results(evaluation_id, target=target):
+        found.setdefault(result.case_id, _Case(result)).add(result)
+    return found
+
+
+def _scores(
+    pairs: list[tuple[list[float] | None, list[float] | None]],
+) -> ScoreComparison | None:
+    """None where no case has a score on both sides."""
+    known = [(_mean(x), _mean(y)) for x, y in pairs if x and y]
+    return compare_scores([x for x, _ in known], [y for _, y in known]) if known else None
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _cases_needed(passes: PassComparison) -> int | None:
+    if passes.difference == 0 or not passes.interval.contains(0):
+        return None
+    flipped = (passes.only_a + passes.only_b) / passes.n
+    return cases_needed_for_rates(passes.difference, flipped)
+
+
+def _flip(x: _Case, y: _Case, case_id: str) -> Flip:
+    return Flip(case_id, bool(y.verdict), y.vars, x.answer, y.answer, x.reason, y.reason)
+
+
+def _p_values(compared: TargetComparison) -> dict[str, float]:
+    found = {}
+    if compared.passes is not None:
+        found["pass"] = compared.passes.p_value
+    if compared.score is not None:
+        found["score"] = compared.score.p_value
+    return found | {f"metric {name}": one.p_value for name, one in compared.metrics.items()}
+
+
+def _left(evaluation: Evaluation, paired: set[int]) -> tuple[str, ...]:
+    return tuple(
+        f"{target.prompt}, {target.model.name}"
+        for index, target in enumerate(evaluation.targets)
+        if index not in paired
+    )

@@ -1,0 +1,114 @@
+"""The least time that an evaluation could have taken: its tokens over this machine's rates.
+
+The tokens are counted while it runs. The rates are measured right afterwards, in the same process
+and context, on prompts of the evaluation itself: prefill over one full batch, decode over as many
+sequences at once as were used. What a floor leaves out (rendering, sampling, grammars, scoring,
+attention over long contexts) is what the evaluation can lose time with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from localprompt.engine.base import Finished, GenerationRequest, Prefilled, Token
+from localprompt.evaluate.models import OpenModel
+from localprompt.evaluations import Floor
+from localprompt.records import Sampling
+
+LEAST_ANSWERS = 16
+"""Fewer take so little time that the measurement would not pay."""
+_DECODED = 24
+_SEED_TOKENS = 8
+
+
+class Work:
+    """Counts the tokens that one target's answers needed."""
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.generated = 0
+        self._prompts = 0
+        self._shared: tuple[int, ...] | None = None
+
+    def add(self, token_ids: tuple[int, ...], generated: int) -> None:
+        self.answers += 1
+        self.generated += generated
+        self._prompts += len(token_ids)
+        self._shared = token_ids if self._shared is None else common(self._shared, token_ids)
+
+    @property
+    def shared(self) -> int:
+        """Tokens with which all prompts begin."""
+        return len(self._shared or ()) if self.answers > 1 else 0
+
+    @property
+    def own(self) -> int:
+        """All other prompt tokens."""
+        return self._prompts - self.shared * self.answers
+
+
+def common(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """The tokens with which both begin."""
+    if b[: len(a)] == a:
+        return a
+    for at, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x != y:
+            return a[:at]
+    return b
+
+
+def measure_floor(
+    work: Sequence[Work], token_ids: tuple[int, ...], opened: OpenModel
+) -> Floor | None:
+    """The floor of this work; None where there is too little of it to measure a rate by.
+
+    Args:
+        token_ids: of any prompt; its tokens are repeated to fill a batch.
+    """
+    if sum(one.answers for one in work) < LEAST_ANSWERS:
+        return None
+    prefill = _prefill_rate(token_ids, opened)
+    decode = _decode_rate(token_ids, opened)
+    if prefill is None or decode is None:
+        return None
+    return Floor(
+        shared_tokens=sum(one.shared for one in work),
+        own_tokens=sum(one.own for one in work),
+        generated_tokens=sum(one.generated for one in work),
+        prefill_tokens_per_second=prefill,
+        decode_tokens_per_second=decode,
+    )
+
+
+def _prefill_rate(token_ids: tuple[int, ...], opened: OpenModel) -> float | None:
+    settings = opened.engine.settings
+    size = min(settings.n_batch, settings.n_ctx - 1, opened.most_tokens - 1)
+    batch = (token_ids * (size // len(token_ids) + 1))[:size]
+    started = time.perf_counter()
+    for event in opened.engine.generate([GenerationRequest(batch, Sampling(max_tokens=1))]):
+        if isinstance(event, Prefilled):
+            elapsed = event.seconds - started
+            return size / elapsed if elapsed > 0 else None
+    return None
+
+
+def _decode_rate(token_ids: tuple[int, ...], opened: OpenModel) -> float | None:
+    """All sequences at once, from the last one's first token to the first one's end."""
+    requests = [
+        GenerationRequest(token_ids[:_SEED_TOKENS], Sampling(max_tokens=_DECODED, temperature=1.0))
+        for _ in range(opened.parallel)
+    ]
+    times: list[float] = []
+    begun = 0
+    for event in opened.engine.generate(requests):
+        if isinstance(event, Prefilled):
+            begun += 1
+        elif isinstance(event, Finished):
+            break
+        elif isinstance(event, Token) and begun == len(requests):
+            times.append(event.seconds)
+    steps = times[:: len(requests)]
+    if len(steps) < 3:
+        return None
+    return (len(steps) - 1) * len(requests) / (steps[-1] - steps[0])

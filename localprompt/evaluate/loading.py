@@ -1,0 +1,79 @@
+"""What the user calls a suite → the suite, read and checked.
+
+A suite is a file (looked for where it is said to be, then among the benchmarks that come with the
+package), or a prompt with cases beside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from localprompt import home
+from localprompt.errors import DatasetError, InputError
+from localprompt.evaluations import EvalRequest
+from localprompt.sources.prompt_search import load_named_prompt
+from localprompt.sources.suite import load_suite
+from localprompt.sources.suite_prompty import suite_from_prompt
+from localprompt.sources.suite_records import EvalSuite
+
+SUITE_FILES = (".yaml", ".yml", ".json")
+
+
+def open_suite(request: EvalRequest) -> EvalSuite:
+    """Read the suite; a pass over all its cases is part of it.
+
+    Raises:
+        DatasetError: something is wrong with it, or there is no such file.
+        UnknownNameError: no prompt has that name.
+        PromptFileError: the prompt cannot be read.
+        InputError: a file of cases was given beside a suite that has its own.
+    """
+    if not request.suite.lower().endswith(SUITE_FILES):
+        return suite_from_prompt(
+            load_named_prompt(request.suite),
+            cases=Path(request.cases) if request.cases else None,
+            choices=request.choices,
+            allow_code=request.allow_code,
+            skip_bad_rows=request.skip_bad_rows,
+            lenient=request.lenient,
+        )
+    if request.cases:
+        raise InputError(
+            "a suite has its cases inside",
+            where="--cases",
+            expected="the name of a prompt, or a suite without --cases",
+            found=request.suite,
+        )
+    suite = load_suite(
+        _suite_file(request.suite),
+        load_prompt=load_named_prompt,
+        allow_code=request.allow_code,
+        skip_bad_rows=request.skip_bad_rows,
+        lenient=request.lenient,
+    )
+    if not request.choices:
+        return suite
+    prompts = (
+        msgspec.structs.replace(
+            prompt, template=msgspec.structs.replace(prompt.template, choices=request.choices)
+        )
+        for prompt in suite.prompts
+    )
+    return msgspec.structs.replace(suite, prompts=tuple(prompts))
+
+
+def _suite_file(name: str) -> Path:
+    path = Path(name)
+    if path.is_file():
+        return path
+    relative = path.relative_to("benchmarks") if path.parts[:1] == ("benchmarks",) else path
+    for folder in home.search_path("benchmarks"):
+        if not path.is_absolute() and (folder / relative).is_file():
+            return folder / relative
+    raise DatasetError(
+        "there is no such suite",
+        where=name,
+        expected="a promptfoo configuration file (.yaml, .yml or .json), or a prompt's name",
+    )

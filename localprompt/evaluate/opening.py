@@ -1,0 +1,74 @@
+"""A request → an evaluation that is begun, or one that goes on where it was cut off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from localprompt.assemble import model_record
+from localprompt.errors import InputError
+from localprompt.evaluate.loading import open_suite
+from localprompt.evaluate.planning import FindModel, Planned, plan_again, plan_evaluation
+from localprompt.evaluations import EvalRequest
+from localprompt.store.evaluations import EvaluationStore
+
+
+def begin(
+    request: EvalRequest,
+    store: EvaluationStore,
+    *,
+    only_failing: bool = False,
+    find_model: FindModel = model_record,
+) -> Planned:
+    """Read the suite, plan its evaluation, and store the plan.
+
+    Args:
+        only_failing: run only the cases that did not pass in the suite's last evaluation.
+
+    Raises:
+        LocalPromptError: something is wrong with the suite or the models; nothing was stored.
+    """
+    suite = open_suite(request)
+    failing = None
+    if only_failing:
+        last = store.latest_of(str(Path(suite.path).absolute()))
+        if last is None:
+            raise InputError(
+                "this suite was not evaluated before",
+                where="--filter-failing",
+                next_step=f"localprompt eval {request.suite}",
+            )
+        failing = store.failing_ids(last)
+        if not failing:
+            raise InputError(
+                "every case passed the last time", where="--filter-failing", found=last
+            )
+        request = msgspec.structs.replace(request, failing_of=last)
+    planned = plan_evaluation(suite, _lasting(request), failing=failing, find_model=find_model)
+    store.begin(planned.evaluation)
+    return planned
+
+
+def resume(reference: str, store: EvaluationStore) -> Planned:
+    """The plan of an evaluation that was cut off.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+        InputError: its suite has changed since, or this is another machine.
+        LocalPromptError: something is wrong with the suite now.
+    """
+    evaluation = store.evaluation(reference)
+    request = evaluation.request
+    failing = store.failing_ids(request.failing_of) if request.failing_of else None
+    return plan_again(evaluation, open_suite(request), failing)
+
+
+def _lasting(request: EvalRequest) -> EvalRequest:
+    """The request with paths that mean the same from any folder."""
+
+    def lasting(name: str) -> str:
+        return str(Path(name).absolute()) if Path(name).is_file() else name
+
+    cases = None if request.cases is None else lasting(request.cases)
+    return msgspec.structs.replace(request, suite=lasting(request.suite), cases=cases)

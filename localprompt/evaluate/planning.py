@@ -1,0 +1,281 @@
+"""A suite and what the user chose → an evaluation: models × prompts, and how many cases each has.
+
+Everything that can be wrong is found here, before a model is opened: unknown models, services
+that nothing stands in for, judges that are not here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import localprompt
+from localprompt import record_json
+from localprompt.assemble import model_record, with_threads
+from localprompt.catalog.cards import DEFAULT_MODEL
+from localprompt.errors import InputError, UnknownNameError
+from localprompt.evaluate.selection import Selection, select
+from localprompt.evaluations import EvalRequest, EvalTarget, Evaluation
+from localprompt.ids import new_run_id
+from localprompt.measure import machine
+from localprompt.plan import sampling_for
+from localprompt.records import Machine, ModelRecord
+from localprompt.sources.suite_records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
+
+FindModel = Callable[[str], ModelRecord]
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """An evaluation with what is needed to carry it out."""
+
+    evaluation: Evaluation
+    suite: EvalSuite
+    selection: Selection
+
+    def cases(self, target: EvalTarget) -> Iterator[EvalCase]:
+        """The chosen cases that are for the target."""
+        return (case for case in self.selection.of(self.suite.cases()) if is_for(case, target))
+
+
+def plan_evaluation(
+    suite: EvalSuite,
+    request: EvalRequest,
+    *,
+    failing: frozenset[str] | None = None,
+    find_model: FindModel = model_record,
+    describe: Callable[[], Machine] = machine.describe,
+) -> Planned:
+    """Decide what is run; a pass over the chosen cases is part of it.
+
+    Args:
+        failing: ids of the cases that failed before, where only those are to be run.
+
+    Raises:
+        InputError: a provider is no model of ours and nothing stands in for it, two judges are
+            named, or there is no case to run.
+        UnknownNameError, ModelMissingError: a model cannot be had.
+    """
+    selection = select(
+        suite.counts.cases,
+        limit=request.limit,
+        shuffle=request.shuffle,
+        seed=request.seed,
+        ids=failing,
+    )
+    repeat = request.repeat or suite.repeat
+    targets = _targets(suite, request, find_model)
+    cases, digest, per_target = _count(selection.of(suite.cases()), targets)
+    if not cases:
+        raise InputError("there is no case to run", where=suite.path)
+    evaluation = Evaluation(
+        id=new_run_id(),
+        kind="eval",
+        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        localprompt_version=localprompt.__version__,
+        title=suite.name,
+        path=str(Path(suite.path).absolute()),
+        description=suite.description,
+        request=msgspec.structs.replace(
+            request, settings=with_threads(request.settings), judge=judge_name(suite, request)
+        ),
+        targets=tuple(
+            msgspec.structs.replace(target, results=count * repeat)
+            for target, count in zip(targets, per_target, strict=True)
+            if count
+        ),
+        cases=cases,
+        repeat=repeat,
+        cases_sha256=digest,
+        skipped_rows=suite.counts.skipped_rows,
+        first_skipped=suite.counts.first_skipped,
+        notes=suite.notes,
+        machine=describe(),
+    )
+    return Planned(evaluation, suite, selection)
+
+
+def plan_again(evaluation: Evaluation, suite: EvalSuite, failing: frozenset[str] | None) -> Planned:
+    """The same plan for an evaluation that was cut off.
+
+    Raises:
+        InputError: the suite is no longer what it was, or this is another machine.
+    """
+    request = evaluation.request
+    selection = select(
+        suite.counts.cases,
+        limit=request.limit,
+        shuffle=request.shuffle,
+        seed=request.seed,
+        ids=failing,
+    )
+    _, digest, _ = _count(selection.of(suite.cases()), evaluation.targets)
+    prompts = {prompt.label: prompt.template.sha256 for prompt in suite.prompts}
+    same_prompts = all(prompts.get(t.prompt) == t.template.sha256 for t in evaluation.targets)
+    if digest != evaluation.cases_sha256 or not same_prompts:
+        what = "cases" if digest != evaluation.cases_sha256 else "prompts"
+        raise InputError(
+            f"the {what} have changed since this evaluation began",
+            where=evaluation.path,
+            next_step=f"localprompt eval {request.suite} (equal answers are taken over)",
+        )
+    if evaluation.machine.id != machine.describe().id:
+        raise InputError(
+            "this evaluation was begun on another machine",
+            expected=f"machine {evaluation.machine.id}",
+            next_step=f"localprompt eval {request.suite}",
+        )
+    return Planned(evaluation, suite, selection)
+
+
+def is_for(case: EvalCase, target: EvalTarget) -> bool:
+    """Whether the case names neither other prompts nor other providers."""
+    by_prompt = SuitePrompt(target.prompt, target.template, "").matches(case.prompts)
+    names = case.providers
+    by_provider = names is None or not target.provider or _selects(names, target)
+    return by_prompt and by_provider
+
+
+def judge_name(suite: EvalSuite, request: EvalRequest) -> str | None:
+    """The model that grades: the user's choice, the suite's, or None: whoever answered.
+
+    Raises:
+        InputError: the suite names several judges, or one that is no model of ours.
+        UnknownNameError: there is no such model.
+    """
+    if request.judge is not None or not suite.judges:
+        return request.judge
+    ours = [name.removeprefix("localprompt:") for name in suite.judges]
+    if len(ours) > 1 or ":" in ours[0]:
+        raise InputError(
+            "the suite is judged by what cannot be had here",
+            where=suite.path,
+            expected="one local model",
+            found=", ".join(suite.judges),
+            next_step="--judge NAME makes a local model the judge of all",
+        )
+    return ours[0]
+
+
+def _targets(
+    suite: EvalSuite, request: EvalRequest, find_model: FindModel
+) -> tuple[EvalTarget, ...]:
+    records: dict[str, ModelRecord] = {}
+
+    def record(name: str) -> ModelRecord:
+        if name not in records:
+            records[name] = find_model(name)
+        return records[name]
+
+    targets = []
+    for provider, model in _answering(suite, request):
+        for prompt in suite.prompts:
+            if not prompt.matches(provider.prompts):
+                continue
+            found = record(model) if model else _own_model(prompt, record)
+            options: dict[str, Any] = {**provider.options, **prompt.template.options}
+            targets.append(
+                EvalTarget(
+                    model=found,
+                    provider=provider.label,
+                    provider_id=provider.id,
+                    prompt=prompt.label,
+                    template=prompt.template,
+                    sampling=sampling_for(request.sampling, options),
+                    results=0,
+                )
+            )
+    return tuple(targets)
+
+
+def _answering(
+    suite: EvalSuite, request: EvalRequest
+) -> Iterator[tuple[SuiteProvider, str | None]]:
+    """What the suite wants to be answered by, each with the model that does it.
+
+    ``-m MODEL`` stands in for every provider; ``-m PROVIDER=MODEL`` for that one.
+
+    Raises:
+        InputError: a provider of another service is left.
+    """
+    plain, mapped = _mappings(suite, request)
+    left = [provider for provider in suite.providers if provider.label not in mapped]
+    for provider in suite.providers:
+        if provider.label in mapped:
+            yield provider, mapped[provider.label]
+    if plain:
+        only = left[0] if len(left) == 1 else None
+        for name in plain:
+            options = only.options if only else {}
+            yield SuiteProvider(id="", label="", foreign=False, options=options), name
+        return
+    if foreign := [provider for provider in left if provider.foreign]:
+        raise InputError(
+            "the suite is answered by services that are not on this machine",
+            where=suite.path,
+            expected="models of this machine",
+            found=", ".join(provider.id for provider in foreign),
+            next_step=f"-m MODEL for all of them, or -m {foreign[0].id}=MODEL",
+        )
+    for provider in left:
+        yield provider, provider.id
+    if not suite.providers:
+        yield SuiteProvider(id="", label="", foreign=False), None
+
+
+def _mappings(suite: EvalSuite, request: EvalRequest) -> tuple[list[str], dict[str, str]]:
+    """``-m`` as models for all, and as models by provider's label."""
+    plain: list[str] = []
+    mapped: dict[str, str] = {}
+    names = {p.id: p.label for p in suite.providers} | {p.label: p.label for p in suite.providers}
+    for text in dict.fromkeys(request.models):
+        provider, equals, model = text.partition("=")
+        if not equals:
+            plain.append(text)
+        elif provider in names:
+            mapped[names[provider]] = model
+        elif Path(text).exists():
+            plain.append(text)
+        else:
+            raise UnknownNameError(
+                f"the suite has no provider {provider!r}",
+                where="-m",
+                nearest=tuple(p.id for p in suite.providers),
+            )
+    return plain, mapped
+
+
+def _own_model(prompt: SuitePrompt, record: FindModel) -> ModelRecord:
+    """The prompt's own model where it is known here, otherwise the default."""
+    if prompt.template.model_id:
+        try:
+            return record(prompt.template.model_id)
+        except UnknownNameError:
+            pass  # prompt files from elsewhere name models of services
+    return record(DEFAULT_MODEL)
+
+
+def _count(
+    cases: Iterator[EvalCase], targets: tuple[EvalTarget, ...]
+) -> tuple[int, str, list[int]]:
+    """How many cases there are, a digest of them, and how many each target has."""
+    digest, total, per_target = hashlib.sha256(), 0, [0] * len(targets)
+    for case in cases:
+        total += 1
+        # Where a case stands may change without changing what it is.
+        digest.update(record_json.encode(msgspec.structs.replace(case, where="")))
+        for index, target in enumerate(targets):
+            per_target[index] += is_for(case, target)
+    return total, digest.hexdigest(), per_target
+
+
+def _selects(names: tuple[str, ...], target: EvalTarget) -> bool:
+    return any(
+        name in {target.provider, target.provider_id}
+        or (name.endswith("*") and target.provider_id.startswith(name[:-1]))
+        for name in names
+    )

@@ -1,0 +1,140 @@
+"""Results, as they lie in the history → what they add up to.
+
+Read one by one; what is kept of each is a few numbers, so that a summary of a hundred thousand
+results takes a few megabytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from localprompt.evaluate.classify import Tally
+from localprompt.evaluations import (
+    AssertionSummary,
+    CaseResult,
+    EvalResult,
+    EvalTarget,
+    Evaluation,
+    MeanScore,
+    PassRate,
+    TargetSummary,
+)
+from localprompt.measure.paired import mean_interval, wilson
+from localprompt.measure.statistics import Interval, median
+from localprompt.scoring.expectations import Score
+from localprompt.store.evaluations import EvaluationStore
+
+MOST_RESAMPLED = 5_000
+"""Above it the mean is as good as normal, and a bootstrap would take minutes."""
+_Z95 = 1.959963984540054
+
+
+def load_result(evaluation: Evaluation, store: EvaluationStore) -> EvalResult:
+    """The evaluation with all that it adds up to."""
+    summaries = tuple(
+        summarize(target, store.results(evaluation.id, target=index))
+        for index, target in enumerate(evaluation.targets)
+    )
+    return EvalResult(evaluation, summaries, tuple(store.uses(evaluation.id)))
+
+
+def summarize(target: EvalTarget, results: Iterable[CaseResult]) -> TargetSummary:
+    """What one target's results add up to."""
+    summing = _Summing(target)
+    for result in results:
+        summing.add(result)
+    return summing.summary()
+
+
+def mean_score(values: list[float], unscored: int = 0) -> MeanScore:
+    """A mean with its interval; without values there is neither."""
+    if not values:
+        return MeanScore(0, None, None, unscored)
+    mean = math.fsum(values) / len(values)
+    if len(values) <= MOST_RESAMPLED:
+        return MeanScore(len(values), mean, mean_interval(values), unscored)
+    variance = math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1)
+    half = _Z95 * math.sqrt(variance / len(values))
+    return MeanScore(len(values), mean, Interval(mean - half, mean + half), unscored)
+
+
+class _Assertions:
+    """One assertion type."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[bool | None] = Counter()
+        self.scores: list[float] = []
+
+    def add(self, score: Score) -> None:
+        self.counts[score.passed] += 1
+        if score.score is not None:
+            self.scores.append(score.score)
+
+    def summary(self, name: str) -> AssertionSummary:
+        counts = self.counts
+        score = mean_score(self.scores, counts[None])
+        return AssertionSummary(name, counts[True], counts[False], counts[None], score)
+
+
+class _Summing:
+    def __init__(self, target: EvalTarget) -> None:
+        self._target = target
+        self._passed: Counter[bool | None] = Counter()
+        self._errors = self._cached = self._prompt_tokens = self._completion_tokens = 0
+        self._scores: list[float] = []
+        self._metrics: dict[str, list[float]] = {}
+        self._unscored_metrics: Counter[str] = Counter()
+        self._assertions: dict[str, _Assertions] = {}
+        self._tally = Tally(target.template.choices)
+        self._ttft: list[float] = []
+
+    def add(self, result: CaseResult) -> None:
+        self._passed[result.score.passed] += 1
+        self._errors += result.error is not None
+        self._cached += result.cached
+        self._prompt_tokens += result.prompt_tokens or 0
+        self._completion_tokens += result.completion_tokens or 0
+        if result.score.score is not None:
+            self._scores.append(result.score.score)
+        for name, total in result.score.metrics.items():
+            values = self._metrics.setdefault(name, [])
+            if total.mean is not None:
+                values.append(total.mean)
+            self._unscored_metrics[name] += total.unscored > 0
+        for score in _flat(result.score.scores):
+            self._assertions.setdefault(score.type, _Assertions()).add(score)
+        self._tally.add(result)
+        if result.timing is not None and result.timing.ttft_seconds is not None:
+            self._ttft.append(result.timing.ttft_seconds)
+
+    def summary(self) -> TargetSummary:
+        passed, failed = self._passed[True], self._passed[False]
+        unscored = self._passed[None]
+        return TargetSummary(
+            target=self._target,
+            done=self._passed.total(),
+            cached=self._cached,
+            passes=PassRate(
+                passed, failed, self._errors, unscored, wilson(passed, passed + failed)
+            ),
+            score=mean_score(self._scores, self._passed.total() - len(self._scores)),
+            metrics={
+                name: mean_score(values, self._unscored_metrics[name])
+                for name, values in self._metrics.items()
+            },
+            assertions=tuple(one.summary(name) for name, one in self._assertions.items()),
+            classification=self._tally.classification(),
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=self._completion_tokens,
+            ttft_seconds=median(self._ttft) if self._ttft else None,
+        )
+
+
+def _flat(scores: Iterable[Score]) -> Iterable[Score]:
+    for score in scores:
+        if score.members:
+            yield from _flat(score.members)
+        else:
+            yield score

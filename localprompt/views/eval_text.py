@@ -1,0 +1,118 @@
+"""Words and figures of evaluations, the same in the terminal, Markdown and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from localprompt.evaluations import (
+    EvalResult,
+    Evaluation,
+    MeanScore,
+    ModelUse,
+    PassRate,
+    TargetSummary,
+)
+from localprompt.units import UNKNOWN, format_bytes, format_rate, format_seconds
+
+COLUMNS = ("prompt", "model", "passed", "pass rate (95 %)", "mean score (95 %)", "TTFT, batched")
+
+
+def rate_text(rate: PassRate) -> str:
+    """``87.5 % (80.4 to 92.3)``."""
+    if rate.rate is None:
+        return UNKNOWN
+    text = f"{rate.rate * 100:.1f} %"
+    if rate.interval is not None:
+        text += f" ({rate.interval.low * 100:.1f} to {rate.interval.high * 100:.1f})"
+    return text
+
+
+def mean_text(score: MeanScore) -> str:
+    """``0.875 (0.81 to 0.92)``."""
+    if score.mean is None:
+        return UNKNOWN
+    text = f"{score.mean:.3f}"
+    if score.interval is not None:
+        text += f" ({score.interval.low:.3f} to {score.interval.high:.3f})"
+    return text
+
+
+def counts_text(rate: PassRate) -> str:
+    """``105 of 120``, and what could not be answered or scored."""
+    parts = [f"{rate.passed} of {rate.passed + rate.failed}"]
+    if rate.errors:
+        parts.append(f"{rate.errors} without an answer")
+    if rate.unscored:
+        parts.append(f"{rate.unscored} unscored")
+    return ", ".join(parts)
+
+
+def target_row(summary: TargetSummary) -> tuple[str, ...]:
+    """One row of COLUMNS."""
+    return (
+        summary.target.prompt,
+        summary.target.model.name,
+        counts_text(summary.passes),
+        rate_text(summary.passes),
+        mean_text(summary.score),
+        format_seconds(summary.ttft_seconds),
+    )
+
+
+def target_name(summary: TargetSummary) -> str:
+    return f"{summary.target.prompt}, {summary.target.model.name}"
+
+
+def heading(evaluation: Evaluation) -> str:
+    repeated = f" × {evaluation.repeat}" if evaluation.repeat > 1 else ""
+    targets = len(evaluation.targets)
+    of = f"{targets} targets" if targets != 1 else "1 target"
+    return f"{evaluation.title}: {evaluation.cases} cases{repeated}, {of}"
+
+
+def remarks(result: EvalResult) -> Iterator[str]:
+    """What a reader of the figures should know."""
+    evaluation = result.evaluation
+    if not result.complete:
+        done = sum(summary.done for summary in result.targets)
+        yield (
+            f"incomplete: {done} of {evaluation.results} results; go on with:  "
+            f"localprompt eval --resume {evaluation.id}"
+        )
+    if evaluation.skipped_rows:
+        first = evaluation.first_skipped[0] if evaluation.first_skipped else ""
+        yield f"{evaluation.skipped_rows} malformed rows were skipped; the first: {first}"
+    if any(summary.passes.unscored for summary in result.targets):
+        yield "unscored results are in no rate and no mean"
+    cached = sum(summary.cached for summary in result.targets)
+    if cached:
+        yield f"{cached} answers were taken over from equal requests; --no-cache makes all anew"
+
+
+def use_lines(use: ModelUse) -> Iterator[str]:
+    """What one model took: pace and floor, then memory."""
+    line = f"{use.model}: {use.answered} answered"
+    if use.answered and use.answer_seconds > 0:
+        line += (
+            f" in {format_seconds(use.answer_seconds)} "
+            f"({format_rate(use.answered / use.answer_seconds, 'cases/s')}, {use.parallel} at once)"
+        )
+    if use.cached:
+        line += f", {use.cached} taken over"
+    yield f"{line}; load {format_seconds(use.load_seconds)}"
+    if (floor := use.floor) is not None:
+        share = use.answer_seconds / floor.seconds if floor.seconds else None
+        times = "" if share is None else f"; answering took {share:.2f} times that"
+        yield (
+            f"  floor (estimated) {format_seconds(floor.seconds)}: "
+            f"{floor.shared_tokens + floor.own_tokens} prompt tokens at "
+            f"{format_rate(floor.prefill_tokens_per_second)}, {floor.generated_tokens} generated "
+            f"at {format_rate(floor.decode_tokens_per_second)}{times}"
+        )
+    memory = use.memory
+    yield (
+        f"  memory of the process: peak RSS {format_bytes(memory.peak_rss_bytes)} "
+        f"(weights {format_bytes(memory.weights_bytes)}, "
+        f"KV cache {format_bytes(memory.kv_cache_bytes)}, "
+        f"compute {format_bytes(memory.compute_bytes)})"
+    )
