@@ -114,7 +114,11 @@ def test_help_fits_a_narrow_terminal(
         (["modles"], "No such command 'modles'. Did you mean 'models'?", "localprompt --help"),
         (["runs", "lst"], "No such command 'lst'. Did you mean 'list'?", "localprompt runs --help"),
         (["ask", "Hi", "--temprature", "1"], "No such option: --temprature", "localprompt ask"),
-        (["ask", "Hi", "there"], "Got unexpected extra argument (there)", "localprompt ask --help"),
+        (
+            ["ask", "Hi", "there"],
+            "Got unexpected extra argument(s) (there)",
+            "localprompt ask --help",
+        ),
         (["run"], "Missing argument 'PROMPT'", "localprompt run --help"),
         (["runs", "show"], "Missing argument", "localprompt runs show --help"),
     ],

@@ -1,0 +1,172 @@
+"""Once a model is in the store, nothing opens a connection: shown where there is no network to
+open one to, and shown for every command while connections raise."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from localprompt.__main__ import run
+from localprompt.cli.app import COMMANDS
+from localprompt.store.writer import HistoryWriter
+from tests.cli.program import SHORT, write_prompt
+from tests.sample_runs import make_run
+
+pytestmark = pytest.mark.model
+
+PROMPT = """---
+name: say
+inputs:
+  text: {kind: string, required: true}
+metadata:
+  localprompt:
+    cases: say.jsonl
+    choices: [yes it is, no it is not]
+---
+user:
+Is {{ text }} a colour?
+"""
+CASE = {"text": "red", "expected": "yes it is"}
+RUNS = (make_run(0), make_run(1))
+
+# What each command is called with here; {MODEL} stands for the starter model's file.
+CALLS: dict[str, list[str]] = {
+    "ask": ["Hi", *SHORT],
+    "run": ["say", "-p", "text=red", "--threads", "1"],
+    "prompts list": [],
+    "prompts show": ["say", "-p", "text=red"],
+    "prompts new": ["another"],
+    "prompts lint": ["say"],
+    "models list": [],
+    "models show": ["smollm2-135m"],
+    "models add": ["{MODEL}", "--name", "mine"],
+    "models verify": ["smollm2-135m"],
+    "models quantize": ["smollm2-135m", "--to", "q4_0"],
+    "models remove": ["smollm2-135m"],
+    "bench": ["say", "-p", "text=red", "-r", "1", "--yes", "--quiet", "--threads", "1"],
+    "eval": ["say", "--threads", "1"],
+    "compare": [RUNS[0].id, RUNS[1].id],
+    "finetune estimate": ["smollm2-135m"],
+    "runs list": [],
+    "runs show": ["last"],
+    "runs export": [],
+    "runs stats": [],
+    "runs prune": ["--keep-last", "1"],
+    "report": ["last"],
+    "doctor": [],
+}
+FETCHES = {"models pull"}
+"""The one command whose purpose it is."""
+
+_IN_THE_NAMESPACE = (
+    "ask", "run", "doctor", "models list", "models show", "models verify", "prompts show",
+    "runs list", "runs show", "runs export",
+)  # fmt: skip
+
+BLOCKED = ("connect", "connect_ex", "sendto", "bind")
+BLOCKS_CHILDREN = f"""
+import socket
+
+def refuse(*_, **__):
+    raise AssertionError("a worker opened a connection")
+
+socket.getaddrinfo = refuse
+for name in {BLOCKED}:
+    setattr(socket.socket, name, refuse)
+"""
+
+
+def _all_commands() -> Iterator[str]:
+    for name, entry in COMMANDS.items():
+        if entry.group:
+            module = import_module(f"localprompt.cli.{entry.module}")
+            yield from (f"{name} {command.name}" for command in module.app.registered_commands)
+        else:
+            yield name
+
+
+@pytest.fixture
+def lab(lab_home: Path) -> Path:
+    """A home with two runs in its history; beside it a prompt with a case."""
+    write_prompt(Path.cwd(), "say", PROMPT)
+    (Path.cwd() / "prompts" / "say.jsonl").write_text(json.dumps(CASE))
+    with HistoryWriter() as history:
+        for record in RUNS:
+            history.record(record)
+    return lab_home
+
+
+@pytest.fixture
+def no_connections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Connections raise, here and in child processes."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for name in BLOCKED:
+        monkeypatch.setattr(socket.socket, name, refuse)
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(BLOCKS_CHILDREN)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+
+
+@pytest.mark.usefixtures("lab", "no_connections")
+@pytest.mark.parametrize("command", sorted(set(_all_commands()) - FETCHES))
+def test_a_command_needs_no_connection(
+    command: str, starter_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [text.replace("{MODEL}", str(starter_model)) for text in CALLS[command]]
+    code = run([*command.split(), *arguments])
+    assert code == 0, capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_connections")
+def test_the_block_would_be_noticed() -> None:
+    with pytest.raises(AssertionError, match="was opened"):
+        socket.create_connection(("localhost", 9))
+    child = "import socket; socket.create_connection(('localhost', 9))"
+    done = subprocess.run([sys.executable, "-c", child], capture_output=True, check=False)
+    assert b"a worker opened a connection" in done.stderr
+
+
+@pytest.mark.usefixtures("lab")
+def test_everything_runs_where_there_is_no_network_at_all() -> None:
+    """In a network namespace whose only interface is a loopback that is down."""
+    alone = ("unshare", "-rn")
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody have a network namespace of their own")
+    script = f"""
+import json, socket, sys
+from localprompt.__main__ import run
+
+try:
+    socket.create_connection(("127.0.0.1", 9))
+except OSError as error:
+    codes = {{"network": error.strerror}}
+for call in {[[*name.split(), *CALLS[name]] for name in _IN_THE_NAMESPACE]}:
+    codes[" ".join(call[:2])] = run(call)
+print(json.dumps(codes), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    codes = json.loads(done.stderr.splitlines()[-1])
+    assert codes.pop("network") == "Network is unreachable"
+    assert set(codes.values()) == {0}, done.stderr
+    assert len(codes) == len(_IN_THE_NAMESPACE)
