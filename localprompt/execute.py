@@ -47,7 +47,7 @@ from localprompt.records import (
 from localprompt.remarks import judge
 from localprompt.rendering.prompt import render_messages
 
-_WARM_UP_TOKENS = 128
+_WARM_UP_TOKENS = 32
 
 OpenEngine = Callable[[Cell], Engine]
 OnText = Callable[[str], None]
