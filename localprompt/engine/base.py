@@ -22,23 +22,11 @@ from typing import Literal, Protocol, Self
 
 import msgspec
 
+from localprompt.received import PromptToken
 from localprompt.records import Message, RequestedSettings, Sampling, Settings
-from localprompt.rendering.traced import Origin
+from localprompt.rendering.traced import Span
 
 EndReason = Literal["stop", "length"]
-
-
-class PromptToken(msgspec.Struct, frozen=True):
-    """One token of a rendered prompt, with where its text came from."""
-
-    id: int
-    text: str
-    """The token's own text; ``\\ufffd`` where it is a part of a character."""
-    origin: Origin
-    source: str | None = None
-    """The variable's name where ``origin`` is ``variable``."""
-    control: bool = False
-    """True for the model's control tokens, as ``<|im_start|>``."""
 
 
 class EncodedPrompt(msgspec.Struct, frozen=True):
@@ -46,6 +34,8 @@ class EncodedPrompt(msgspec.Struct, frozen=True):
 
     text: str
     """The chat template applied, before tokenization."""
+    spans: tuple[Span, ...]
+    """The same text in stretches of one origin."""
     token_ids: tuple[int, ...]
     tokens: tuple[PromptToken, ...]
     """The same tokens, explained; as long as ``token_ids``."""

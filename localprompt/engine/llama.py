@@ -126,6 +126,7 @@ class LlamaEngine:
             raise InputError("the prompt is empty", expected="at least one token")
         return EncodedPrompt(
             text=prompt.text,
+            spans=prompt.spans,
             token_ids=tuple(token.id for token in tokens),
             tokens=tokens,
             chat_template_sha256=(

@@ -6,7 +6,6 @@ import ctypes
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from localprompt.engine.base import PromptToken
 from localprompt.engine.llama_library import library
 from localprompt.engine.tokens import (
     ControlPiece,
@@ -18,6 +17,7 @@ from localprompt.engine.tokens import (
     without_start,
 )
 from localprompt.errors import EngineError
+from localprompt.received import PromptToken
 from localprompt.rendering.chat import Span
 
 

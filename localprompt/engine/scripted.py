@@ -19,9 +19,9 @@ from localprompt.engine.base import (
     Event,
     GenerationRequest,
     ModelFacts,
-    PromptToken,
 )
 from localprompt.engine.batching import Slot
+from localprompt.received import PromptToken
 from localprompt.records import Message, RequestedSettings, Settings
 from localprompt.rendering.chat import plain_completion
 
@@ -77,6 +77,7 @@ class ScriptedEngine:
         chat = self.facts.chat_template
         return EncodedPrompt(
             text="".join(span.text for span in spans),
+            spans=spans,
             token_ids=tuple(token.id for token in tokens),
             tokens=tokens,
             chat_template_sha256=hashlib.sha256(chat.encode()).hexdigest() if chat else None,

@@ -103,6 +103,16 @@ def stdin_input(template: PromptTemplate, given: Iterable[str]) -> InputSpec:
     )
 
 
+def required_inputs(template: PromptTemplate) -> tuple[InputSpec, ...]:
+    """The inputs that have to be given; of a template that declares none, all that its body uses.
+
+    Raises:
+        PromptFileError: the body cannot be read.
+    """
+    specs = template.inputs or tuple(_specs_of_body(template).values())
+    return tuple(spec for spec in specs if spec.required)
+
+
 def typed_values(values: Mapping[str, Any], template: PromptTemplate) -> dict[str, Any]:
     """A row of a dataset → values by name, texts converted where another kind is declared.
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import msgspec
 
 from localprompt import home
-from localprompt.errors import UnknownNameError
+from localprompt.errors import PromptFileError, UnknownNameError
 from localprompt.records import PromptTemplate
 from localprompt.sources.prompt_file import load_prompt
 
 SUFFIX = ".prompty"
+FOLDER = Path("prompts")
+"""Relative to the current folder: the first place that is searched."""
 
 
 class FoundPrompt(msgspec.Struct, frozen=True):
@@ -35,6 +37,33 @@ def all_prompts() -> tuple[FoundPrompt, ...]:
             if path.is_file():
                 found.setdefault(path.stem, FoundPrompt(path.stem, path))
     return tuple(found[name] for name in sorted(found))
+
+
+class ListedPrompt(msgspec.Struct, frozen=True):
+    """A prompt that can be run by name."""
+
+    name: str
+    place: str
+    """Where it was found: ``here`` (./prompts), ``home`` ($LOCALPROMPT_HOME) or ``shipped``."""
+    template: PromptTemplate
+
+
+def read_prompts() -> tuple[tuple[ListedPrompt, ...], tuple[PromptFileError, ...]]:
+    """Every prompt that has a name, read; and what is wrong with those that cannot be."""
+    places = {
+        home.shipped("prompts"): "shipped",
+        home.home() / "prompts": "home",
+        Path.cwd() / FOLDER: "here",
+    }
+    listed, problems = [], []
+    for found in all_prompts():
+        try:
+            template = load_prompt(found.path)
+        except PromptFileError as error:
+            problems.append(error)
+        else:
+            listed.append(ListedPrompt(found.name, places[found.path.parent], template))
+    return tuple(listed), tuple(problems)
 
 
 def find_prompt(name: str) -> Path:

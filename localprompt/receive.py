@@ -1,0 +1,48 @@
+"""A cell → what its model receives, without running it.
+
+Only the model's vocabulary is opened, which takes a fraction of the time and memory of its
+weights. Rendering and encoding are the same calls that a run makes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from localprompt.execute import render
+from localprompt.plan import Cell
+from localprompt.received import ReceivedPrompt, attributed, constant_prefix, with_other_values
+
+
+def receive(cell: Cell) -> ReceivedPrompt:
+    """Render a cell's prompt and encode it with the vocabulary of its model.
+
+    Raises:
+        PromptFileError, ParameterError: the template does not render.
+        InputError: nothing is left of it to encode.
+        ModelFileError: the model cannot be opened.
+    """
+    from localprompt.engine.llama import LlamaEngine
+
+    messages = render(cell).messages
+    path = Path(cell.model.path)
+    with LlamaEngine(path, chat_template=cell.chat_template, vocab_only=True) as engine:
+        prompt = engine.encode(messages)
+        others = engine.encode(with_other_values(messages))
+    return ReceivedPrompt(
+        name=cell.template.name,
+        path=cell.template.path,
+        model=cell.model.name,
+        chat_template_sha256=prompt.chat_template_sha256,
+        params=cell.params,
+        messages=messages,
+        text=prompt.text,
+        spans=prompt.spans,
+        tokens=prompt.tokens,
+        constant_tokens=constant_prefix(prompt.tokens, others.tokens),
+        attributed_tokens=attributed(prompt.tokens),
+        sampling=cell.sampling,
+        choices=cell.template.choices,
+        output_schema=cell.template.output_schema,
+        rewritten=prompt.rewritten,
+        system_folded=prompt.system_folded,
+    )

@@ -1,0 +1,312 @@
+"""Prompt files in the terminal: a list, a declaration, and what a model receives of one.
+
+What came from which variable is shown by colour; without colours, values stand between « and »
+after the variable's name. Everything fits 80 columns, also where a value is as long as a book:
+the middle of it is left out and counted. ``--json`` leaves nothing out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from localprompt.received import PromptToken, ReceivedPrompt, Stretch, stretches
+from localprompt.records import InputSpec, Message, PromptTemplate, Sampling
+from localprompt.rendering.traced import Origin, Span
+from localprompt.sources.prompt_check import CheckedFile
+from localprompt.sources.prompt_search import ListedPrompt
+
+_COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
+_LONGEST_SPAN = 900
+"""Characters of one stretch of text that are shown whole; about eleven lines."""
+_SHOWN_START, _SHOWN_END = 500, 200
+_SHOWN_TOKENS = 3
+"""Tokens at each end of a stretch; those between are counted."""
+_TOKENS_AT = 30
+"""The column in which tokens begin in the table of stretches."""
+_NAMES: dict[Origin, str] = {"chat_template": "chat template", "template": "prompt file"}
+
+
+def print_prompt_list(prompts: Iterable[ListedPrompt], console: Console) -> int:
+    """One row per prompt; returns how many there were."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("name", no_wrap=True)
+    table.add_column("inputs", overflow="fold")
+    table.add_column("from", no_wrap=True)
+    table.add_column("description", overflow="fold")
+    count = 0
+    for prompt in prompts:
+        inputs = ", ".join(map(_short, prompt.template.inputs))
+        description = prompt.template.description or ""
+        table.add_row(Text(prompt.name), Text(inputs), prompt.place, Text(description))
+        count += 1
+    if count:
+        console.print(table)
+    return count
+
+
+def print_template(template: PromptTemplate, console: Console) -> None:
+    """What a prompt file declares, and its template."""
+    _print_facts(_declared(template), console)
+    if template.inputs:
+        console.print(Text("\ninputs", style="bold"))
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for spec in template.inputs:
+            table.add_row(f"  {spec.name}", spec.kind, Text("; ".join(_remarks(spec))))
+        console.print(table)
+    console.print(Text("\ntemplate", style="bold"))
+    console.print(Text(template.body.strip("\n")))
+
+
+def print_received(prompt: ReceivedPrompt, console: Console, *, every_token: bool = False) -> None:
+    """Exactly what the model receives: messages, text, tokens, and who wrote which of them."""
+    colours = _colours(prompt)
+    marked = bool(console.no_color) or console.color_system is None
+    _print_facts(_received(prompt), console)
+    console.print(Text(f"\nmessages ({len(prompt.messages)})", style="bold"))
+    for message in prompt.messages:
+        console.print(_one_line(message, colours, marked, console.width), no_wrap=True)
+    legend = "; «name: …» is a variable's" if marked else ""
+    console.print(Text(f"\ntext ({len(prompt.text):,} characters{legend})", style="bold"))
+    text = Text()
+    for span in prompt.spans:
+        text.append_text(_shown(span, colours, marked))
+    console.print(text, end="" if prompt.text.endswith("\n") else "\n")
+    console.print(Text(f"\n{_token_heading(prompt)}", style="bold"))
+    console.print(_token_legend(prompt.tokens, colours))
+    if every_token:
+        _print_tokens(prompt.tokens, colours, console)
+    else:
+        _print_stretches(prompt.tokens, colours, console)
+    console.print(Text(f"\n{_reuse(prompt)}"))
+
+
+def print_findings(files: Sequence[CheckedFile], console: Console, notes: Console) -> None:
+    """One line per finding, as ``file:line: code: message``; on ``notes`` how many there were."""
+    for file in files:
+        if file.fixed:
+            notes.print(Text(f"{file.path}: rewritten"))
+        for finding in file.findings:
+            mark = " (--fix)" if finding.fixable else ""
+            line = f"{file.path}:{finding.line}: {finding.code}: {finding.message}{mark}"
+            console.print(Text(line), soft_wrap=True)
+    found = sum(len(file.findings) for file in files)
+    fixable = sum(finding.fixable for file in files for finding in file.findings)
+    more = f"; --fix puts {fixable} right" if fixable else ""
+    notes.print(f"{_count(len(files), 'file')}, {_count(found, 'finding')}{more}")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _short(spec: InputSpec) -> str:
+    return spec.name if spec.required else f"[{spec.name}]"
+
+
+def _declared(template: PromptTemplate) -> Iterator[tuple[str, str]]:
+    yield "prompt", template.name
+    yield "", template.description or ""
+    yield "file", _nearby(template.path)
+    yield "model", template.model_id or ""
+    yield "answer", _held_to(template.choices, template.output_schema)
+    yield "options", ", ".join(f"{name} {value!r}" for name, value in template.options.items())
+    yield "cases", _nearby(template.cases)
+    yield "not done", ", ".join(template.unsupported)
+
+
+def _received(prompt: ReceivedPrompt) -> Iterator[tuple[str, str]]:
+    yield "prompt", prompt.name
+    yield "file", _nearby(prompt.path)
+    folded = ", the system's text before the first user's" if prompt.system_folded else ""
+    template = "plain completion" if prompt.chat_template_sha256 is None else "chat template"
+    yield "model", f"{prompt.model}, {template}{folded}"
+    limits = _limits(prompt.sampling)
+    yield "answer", f"{_held_to(prompt.choices, prompt.output_schema) or 'free text'}; {limits}"
+
+
+def _nearby(path: str | None) -> str:
+    """A path, relative to the current folder where it lies in it."""
+    if path is None:
+        return ""
+    full = Path(path).absolute()
+    return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
+
+
+def _held_to(choices: Sequence[str], schema: dict[str, Any] | None) -> str:
+    if schema is not None:
+        return f"JSON with {', '.join(schema.get('properties', {})) or 'any content'}"
+    return f"one of: {', '.join(choices)}" if choices else ""
+
+
+def _limits(sampling: Sampling) -> str:
+    drawn = f"temperature {sampling.temperature:g}" if sampling.temperature else "greedy"
+    stop = f", ends before {' or '.join(map(repr, sampling.stop))}" if sampling.stop else ""
+    return f"{drawn}, at most {sampling.max_tokens} tokens{stop}"
+
+
+def _remarks(spec: InputSpec) -> Iterator[str]:
+    if spec.description:
+        yield spec.description
+    if spec.enum_values:
+        yield f"one of: {', '.join(map(str, spec.enum_values))}"
+    if spec.default is not None:
+        yield f"default {spec.default!r}"
+    elif not spec.required:
+        yield "optional"
+    if spec.strict:
+        yield "strict"
+
+
+def _print_facts(facts: Iterable[tuple[str, str]], console: Console) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        if value:
+            grid.add_row(name, Text(value))
+    console.print(grid)
+
+
+def _colours(prompt: ReceivedPrompt) -> dict[str | None, str]:
+    """A colour for each variable, in the order in which they appear."""
+    names = dict.fromkeys(span.source for span in prompt.spans if span.origin == "variable")
+    return {name: _COLOURS[at % len(_COLOURS)] for at, name in enumerate(names)}
+
+
+def _style(origin: Origin, source: str | None, colours: dict[str | None, str]) -> str:
+    if origin == "variable":
+        return colours.get(source, "")
+    return "dim" if origin == "chat_template" else ""
+
+
+def _one_line(message: Message, colours: dict[str | None, str], marked: bool, width: int) -> Text:
+    line = Text(f"  {message.role:<11}")
+    for segment in message.segments:
+        origin: Origin = "template" if segment.source is None else "variable"
+        words = " ".join(segment.text[:width].split())
+        edges = (segment.text[:1].isspace(), segment.text[-1:].isspace())
+        words = f"{' ' * edges[0]}{words}{' ' * edges[1]}"
+        line.append_text(_shown(Span(words, origin, segment.source), colours, marked))
+        if len(line) > width:
+            break
+    line.truncate(width - 2, overflow="ellipsis")
+    return line
+
+
+def _shown(span: Span, colours: dict[str | None, str], marked: bool) -> Text:
+    text = _middle_left_out(span.text)
+    if marked and span.origin == "variable":
+        text = f"«{span.source or 'value'}: {text}»"
+    return Text(text, style=_style(span.origin, span.source, colours))
+
+
+def _middle_left_out(text: str) -> str:
+    if len(text) <= _LONGEST_SPAN:
+        return text
+    left_out = len(text) - _SHOWN_START - _SHOWN_END
+    return f"{text[:_SHOWN_START]} … {left_out:,} characters … {text[-_SHOWN_END:]}"
+
+
+def _token_heading(prompt: ReceivedPrompt) -> str:
+    share = 100 * prompt.attributed_tokens / len(prompt.tokens)
+    careful = ", approximately: the chat template changes texts" if prompt.rewritten else ""
+    return f"tokens ({len(prompt.tokens):,}; {share:.3g} % attributed{careful})"
+
+
+def _token_legend(tokens: Sequence[PromptToken], colours: dict[str | None, str]) -> Text:
+    counts = Counter((token.origin, token.source) for token in tokens)
+    parts = [
+        Text(f"{count:,} {_writer(origin, source)}", style=_style(origin, source, colours))
+        for (origin, source), count in counts.items()
+    ]
+    return Text("  ").append_text(Text(" + ").join(parts))
+
+
+def _writer(origin: Origin, source: str | None) -> str:
+    return _NAMES.get(origin) or source or "a variable"
+
+
+def _print_stretches(
+    tokens: Sequence[PromptToken], colours: dict[str | None, str], console: Console
+) -> None:
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    table.add_column("at", justify="right", no_wrap=True, min_width=5)
+    table.add_column("count", justify="right", no_wrap=True)
+    table.add_column("from", no_wrap=True, overflow="ellipsis", max_width=16)
+    table.add_column("id and text", no_wrap=True)
+    for stretch in stretches(tokens):
+        style = _style(stretch.origin, stretch.source, colours)
+        table.add_row(
+            str(stretch.start),
+            str(len(stretch.tokens)),
+            Text(_writer(stretch.origin, stretch.source), style=style),
+            Text(_lines(_ends(stretch), console.width - _TOKENS_AT), style=style),
+        )
+    console.print(table)
+
+
+def _ends(stretch: Stretch) -> list[str]:
+    named = [f"{token.id} {_token_text(token)}" for token in stretch.tokens]
+    left_out = len(named) - 2 * _SHOWN_TOKENS
+    if left_out <= 1:
+        return named
+    return [*named[:_SHOWN_TOKENS], f"… {left_out:,} more …", *named[-_SHOWN_TOKENS:]]
+
+
+def _lines(pieces: Iterable[str], width: int) -> str:
+    """The pieces in lines of a width; none is broken, since spaces in tokens matter."""
+    lines = [""]
+    for piece in pieces:
+        joined = f"{lines[-1]}  {piece}" if lines[-1] else piece
+        if lines[-1] and len(joined) > width:
+            lines.append(piece)
+        else:
+            lines[-1] = joined
+    return "\n".join(lines)
+
+
+def _token_text(token: PromptToken) -> str:
+    """Control tokens as they are; of others, spaces and line ends are visible."""
+    return token.text if token.control else repr(token.text)
+
+
+def _print_tokens(
+    tokens: Sequence[PromptToken], colours: dict[str | None, str], console: Console
+) -> None:
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
+    table.add_column("at", justify="right", no_wrap=True, min_width=5)
+    table.add_column("id", justify="right", no_wrap=True)
+    table.add_column("text", overflow="fold")
+    table.add_column("from", no_wrap=True, overflow="ellipsis", max_width=24)
+    for at, token in enumerate(tokens):
+        style = _style(token.origin, token.source, colours)
+        table.add_row(
+            str(at),
+            str(token.id),
+            Text(_token_text(token), style=style),
+            Text(_writer(token.origin, token.source), style=style),
+        )
+    console.print(table)
+
+
+def _reuse(prompt: ReceivedPrompt) -> str:
+    total, constant = len(prompt.tokens), prompt.constant_tokens
+    if constant == total:
+        return (
+            f"No token depends on a variable: a second run can reuse {total - 1:,} of {total:,}, "
+            "all but the last."
+        )
+    return (
+        f"The first {constant:,} of {total:,} tokens ({100 * constant / total:.0f} %) stay the "
+        "same with other values: a second run can reuse them."
+    )
