@@ -1,0 +1,139 @@
+"""Prompts into contexts, contexts into memory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from localprompt.errors import ContextOverflowError, NotEnoughMemoryError
+from localprompt.fit import CELL_STEP, check_memory, context_size, predicted_peak
+from localprompt.measure.memory import AvailableMemory
+from localprompt.plan import Cell
+from localprompt.records import (
+    Message,
+    ModelRecord,
+    PromptTemplate,
+    RequestedSettings,
+    Sampling,
+    Segment,
+)
+from localprompt.units import MIB
+from tests.catalog.tiny_gguf import tiny_gguf
+
+
+def cell(path: str = "nowhere.gguf", *, max_tokens: int = 100, n_ctx: int | None = None) -> Cell:
+    return Cell(
+        kind="ask",
+        model=ModelRecord("tiny", path),
+        template=PromptTemplate(name="it", body="user:\nHi", path="it.prompty"),
+        params={},
+        sampling=Sampling(max_tokens=max_tokens),
+        settings=RequestedSettings(n_ctx=n_ctx),
+    )
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> str:
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(tiny_gguf())
+    return str(path)
+
+
+def test_the_context_is_as_large_as_prompt_and_answer_need() -> None:
+    assert context_size(cell(), 50, 2048) == 150
+    assert context_size(cell(n_ctx=512), 50, 2048) == 512
+
+
+def test_the_answer_may_be_cut_at_what_the_model_was_trained_on() -> None:
+    assert context_size(cell(), 2000, 2048) == 2048
+
+
+@given(
+    prompt=st.integers(1, 10_000),
+    answer=st.integers(1, 10_000),
+    trained=st.integers(1, 10_000),
+    requested=st.none() | st.integers(1, 10_000),
+)
+def test_what_is_opened_always_has_room_for_a_token_of_the_answer(
+    prompt: int, answer: int, trained: int, requested: int | None
+) -> None:
+    asked = cell(max_tokens=answer, n_ctx=requested)
+    try:
+        n_ctx = context_size(asked, prompt, trained)
+    except ContextOverflowError:
+        assert prompt >= (requested or trained)
+    else:
+        assert prompt < n_ctx <= (requested or trained)
+
+
+def test_a_prompt_that_is_too_long_comes_with_an_n_ctx_that_would_do(tiny: str) -> None:
+    asked = cell(tiny, n_ctx=64)
+    with pytest.raises(ContextOverflowError) as caught:
+        context_size(asked, 300, 2048)
+    error = caught.value
+    assert error.where == "it.prompty"
+    assert error.expected == "fewer than 64 tokens (n_ctx)"
+    assert error.found == "300 tokens"
+    proposed = re.match(r"--n-ctx (\d+) \(about .* of memory, estimated\)", error.next_step or "")
+    assert proposed
+    n_ctx = int(proposed[1])
+    assert n_ctx % CELL_STEP == 0
+    assert context_size(cell(tiny, n_ctx=n_ctx), 300, 2048) >= 300 + 100
+
+
+def test_a_prompt_beyond_the_training_is_better_shortened(tiny: str) -> None:
+    with pytest.raises(ContextOverflowError) as caught:
+        context_size(cell(tiny), 3000, 2048)
+    assert (caught.value.next_step or "").startswith("shorten the prompt: tiny was trained on 2048")
+    assert "--n-ctx 3328" in (caught.value.next_step or "")
+
+
+def test_without_a_header_there_is_no_prediction_and_nothing_is_refused() -> None:
+    assert predicted_peak(cell(), 512) is None
+    check_memory(cell(), (), 0)
+    with pytest.raises(ContextOverflowError) as caught:
+        context_size(cell(n_ctx=8), 300, 2048)
+    assert caught.value.next_step == "--n-ctx 512"
+
+
+def test_the_prediction_starts_from_what_is_resident_already(tiny: str) -> None:
+    low, high = (predicted_peak(cell(tiny), 512, base) for base in (10 * MIB, 30 * MIB))
+    assert low is not None
+    assert high is not None
+    assert high - low == 20 * MIB
+
+
+def test_what_would_not_fit_is_refused_with_both_figures_and_forced_if_asked(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = AvailableMemory(None, None, 70 * MIB, None, None)
+    monkeypatch.setattr("localprompt.measure.memory.available", lambda: free)
+    check_memory(cell(tiny), (), 0)
+    large = cell(tiny, n_ctx=1_000_000)
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        check_memory(large, (), 0)
+    assert (caught.value.expected or "").endswith("(estimated, at n_ctx 1000000)")
+    assert caught.value.found == "70.0 MiB free"
+    assert "--force" in (caught.value.next_step or "")
+    check_memory(msgspec.structs.replace(large, force=True), (), 0)
+
+
+def test_a_long_prompt_counts_before_there_is_a_tokenizer(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def noted(_: Cell, n_ctx: int, __: int | None) -> int:
+        asked["n_ctx"] = n_ctx
+        return 0
+
+    monkeypatch.setattr("localprompt.fit.predicted_peak", noted)
+    check_memory(cell(tiny, max_tokens=10), (Message("user", (Segment("x" * 90),)),), 0)
+    assert asked["n_ctx"] == 40
+    check_memory(cell(tiny, max_tokens=10), (Message("user", (Segment("x" * 9000),)),), 0)
+    assert asked["n_ctx"] == 128  # what the model was trained on
