@@ -26,6 +26,7 @@ from localprompt.views.eval_text import (
     target_row,
     use_lines,
 )
+from localprompt.views.export import _CONTROL, _picture
 
 MOST_FAILURES = 5
 _SHOWN = 200
@@ -84,9 +85,11 @@ def print_failures(
 
 
 def short(text: str, most: int = _SHOWN) -> str:
-    """A text on one line, cut with a word on how long it is."""
+    """A text on one line, cut with a word on how long it is; control characters are pictures."""
     line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[:most]}… ({len(text):,} characters)"
+    whole = len(line) <= most
+    shown = _CONTROL.sub(lambda match: _picture(match[0]), line if whole else line[:most])
+    return shown if whole else f"{shown}… ({len(text):,} characters)"
 
 
 def _targets(result: EvalResult) -> Table:

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from localprompt.errors import UnknownNameError
+from localprompt.evaluate.changes import confirmed, parse_change
+from localprompt.evaluate.comparing import compare_evaluations
+from localprompt.evaluations import CaseResult, EvalComparison, Evaluation
+from localprompt.measure.paired import cases_needed_for_rates, mcnemar
+from localprompt.store.evaluations import EvaluationStore
+from localprompt.views.eval_compare import comparison_markdown, print_comparison, rows
+from tests.sample_evaluations import make_evaluation, make_result, make_target
+
+
+def stored(store: EvaluationStore, evaluation: Evaluation, results: list[CaseResult]) -> Evaluation:
+    store.begin(evaluation)
+    store.add(evaluation.id, results)
+    return evaluation
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> EvaluationStore:
+    return EvaluationStore(tmp_path / "history.db")
+
+
+def compared(store: EvaluationStore, a: list[bool | None], b: list[bool | None]) -> EvalComparison:
+    first = stored(store, make_evaluation(), [make_result(n, p) for n, p in enumerate(a)])
+    second = stored(store, make_evaluation(), [make_result(n, p) for n, p in enumerate(b)])
+    return compare_evaluations(first, second, store)
+
+
+def test_cases_are_paired_by_id_and_unscored_ones_left_out(store: EvaluationStore) -> None:
+    with store:
+        found = compared(store, [True, False, None, True, True], [True, True, True, False])
+    (pair,) = found.pairs
+    assert (pair.paired, pair.only_in_a, pair.only_in_b, pair.unscored) == (4, 1, 0, 1)
+    assert pair.passes is not None
+    assert (pair.passes.n, pair.passes.only_a, pair.passes.only_b) == (3, 1, 1)
+    assert [(flip.case_id, flip.repaired) for flip in pair.flips] == [
+        ("case-1", True),
+        ("case-3", False),
+    ]
+
+
+def test_a_clear_improvement_is_told_with_its_test(store: EvaluationStore) -> None:
+    with store:
+        found = compared(store, [False] * 30 + [True] * 30, [True] * 60)
+    (pair,) = found.pairs
+    assert pair.passes is not None
+    assert pair.passes.difference == 0.5
+    assert pair.passes.p_value == mcnemar(0, 30)
+    assert pair.cases_needed is None
+    verdict = {row[0]: row[-1] for row in rows(pair)}
+    assert verdict["pass rate"] == verdict["mean score"] == "B is better"
+
+
+def test_p_values_are_adjusted_for_how_many_there_are(store: EvaluationStore) -> None:
+    with store:
+        found = compared(store, [False] * 8 + [True] * 8, [True] * 16)
+    (pair,) = found.pairs
+    assert pair.passes is not None
+    assert found.tests == 3, "pass, score and one metric"
+    assert pair.adjusted["pass"] == pytest.approx(3 * pair.passes.p_value)
+    assert set(pair.adjusted) == {"pass", "score", "metric tone"}
+
+
+def test_too_few_cases_say_how_many_would_be_needed(store: EvaluationStore) -> None:
+    with store:
+        (pair,) = compared(store, [False] + [True] * 11, [True] * 12).pairs
+    assert pair.passes is not None
+    assert pair.passes.interval.contains(0)
+    assert pair.cases_needed == cases_needed_for_rates(1 / 12, 1 / 12)
+    assert pair.cases_needed > 12
+
+
+def test_repetitions_of_a_case_count_as_one_case(store: EvaluationStore) -> None:
+    with store:
+        a = make_evaluation(repeat=3)
+        b = make_evaluation(repeat=3)
+        three = [make_result(0, r > 0, repetition=r) for r in range(3)]
+        stored(store, a, three)
+        stored(store, b, [make_result(0, r > 1, repetition=r) for r in range(3)])
+        (pair,) = compare_evaluations(a, b, store).pairs
+    assert pair.paired == 1
+    assert pair.passes is not None
+    assert (pair.passes.passed_a, pair.passes.passed_b) == (1, 0)
+
+
+def test_two_versions_of_a_prompt_are_paired_by_their_model(store: EvaluationStore) -> None:
+    with store:
+        a = stored(store, make_evaluation(make_target("v1")), [make_result(0)])
+        b = stored(store, make_evaluation(make_target("v2")), [make_result(0)])
+        found = compare_evaluations(a, b, store)
+    assert [(pair.a.prompt, pair.b.prompt) for pair in found.pairs] == [("v1", "v2")]
+
+
+def test_what_has_no_counterpart_is_named(store: EvaluationStore) -> None:
+    with store:
+        a = stored(store, make_evaluation(make_target("p"), make_target("q")), [])
+        b = stored(store, make_evaluation(make_target("p"), make_target("r"), make_target("s")), [])
+        found = compare_evaluations(a, b, store)
+    assert [pair.a.prompt for pair in found.pairs] == ["p"]
+    assert found.only_in_a == ("q, smollm2-135m",)
+    assert found.only_in_b == ("r, smollm2-135m", "s, smollm2-135m")
+
+
+def test_the_prompts_of_one_evaluation_are_compared_with_its_first(store: EvaluationStore) -> None:
+    with store:
+        a = stored(
+            store,
+            make_evaluation(make_target("p"), make_target("q")),
+            [make_result(0), make_result(0, False, target=1)],
+        )
+        (pair,) = compare_evaluations(a, a, store).pairs
+    assert (pair.a.prompt, pair.b.prompt) == ("p", "q")
+    assert [flip.repaired for flip in pair.flips] == [False]
+
+
+def test_a_comparison_reads_well_in_the_terminal_and_in_markdown(store: EvaluationStore) -> None:
+    with store:
+        found = compared(store, [False] * 30 + [True] * 30, [True] * 60)
+    stream = io.StringIO()
+    print_comparison(found, Console(file=stream, width=140))
+    for text in (stream.getvalue(), comparison_markdown(found)):
+        assert "+50.0 points" in text
+        assert "B is better" in text
+        assert "exact McNemar" in text
+        assert "all 3 tests" in text
+
+
+def test_a_change_fails_only_where_the_whole_interval_confirms_it(store: EvaluationStore) -> None:
+    with store:
+        worse = compared(store, [True] * 60, [False] * 30 + [True] * 30)
+        unclear = compared(store, [True] * 10, [True] * 9 + [False])
+    assert list(confirmed(parse_change("pass_rate < 0"), worse))
+    assert not list(confirmed(parse_change("pass_rate < -60%"), worse))
+    assert not list(confirmed(parse_change("pass_rate < 0"), unclear))
+    with pytest.raises(UnknownNameError):
+        list(confirmed(parse_change("taste < 0"), worse))
