@@ -32,9 +32,13 @@ COMMANDS: dict[str, Entry] = {
     "prompts": Entry("prompts", "List, show, make and check prompt files.", group=True),
     "models": Entry("models", "List, show, fetch, add and check models.", group=True),
     "bench": Entry("bench", "Measure latency and memory of prompts, models and settings."),
-    "compare": Entry("compare", "Compare two stored benches."),
+    "eval": Entry("eval", "Evaluate prompts and models over a dataset."),
+    "compare": Entry("compare", "Compare two stored benches or evaluations."),
     "finetune": Entry("finetune", "Say what training the same model takes.", group=True),
     "runs": Entry("runs", "Look at what was run and measured.", group=True),
+    "report": Entry(
+        "report", "Write stored results as Markdown or as one self-contained HTML file."
+    ),
     "doctor": Entry("doctor", "Say what this machine and this build can do."),
 }
 
