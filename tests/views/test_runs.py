@@ -72,7 +72,8 @@ def test_everything_about_a_run_is_shown() -> None:
         "threads 2/2", "KV f16/f16", "flash_attn on", "greedy, max_tokens 256",
         "40 prompt (0 reused), 16 completion", "load 120 ms", "TTFT 90.0 ms",
         "prefill 500 tok/s, decode 150 tok/s", "ITL p50 6.00 ms, p95 –",
-        "peak RSS 210 MiB measured",        "– predicted", "anonymous 85.8 MiB", "weights 93.5 MiB", "A CPU", "0.3.36",
+        "peak RSS 210 MiB measured", "– predicted", "anonymous 85.8 MiB", "weights 93.5 MiB",
+        "A CPU", "0.3.36",
         "You summarize.", "Text: a long text", "answer (stop)", "A short summary.",
         "the machine is busy (close other programs)",
     ):  # fmt: skip
