@@ -2,7 +2,8 @@
 
 ``of(RunRecord)`` follows the record's own annotations, so that a field added to a record is
 covered without a change here. Three things are narrower than their type: floats are finite, as
-what is measured is; text is what UTF-8 can hold; ids and times have their format.
+what is measured is; text is what UTF-8 can hold; ids (a machine's is a digest) and times have
+their format.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from localprompt.ids import IdSource
-from localprompt.records import RunRecord, Samples
+from localprompt.records import Machine, RunRecord, Samples
 
 TEXT = st.text(max_size=40)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -68,6 +69,9 @@ def of(kind: Any) -> st.SearchStrategy[Any]:
 def _struct(kind: type[msgspec.Struct], **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     fields = {name: of(kind) for name, kind in get_type_hints(kind).items()}
     return st.builds(kind, **{**fields, **given})
+
+
+_PLAIN[Machine] = _struct(Machine, id=st.text("0123456789abcdef", min_size=12, max_size=12))
 
 
 def run_records(**given: st.SearchStrategy[Any]) -> st.SearchStrategy[RunRecord]:
