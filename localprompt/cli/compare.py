@@ -40,7 +40,7 @@ def command(
         str, typer.Option("--format", "-f", metavar="FORMAT", help="table, md or json.")
     ] = "table",
 ) -> None:
-    """Compare two stored benches or evaluations, B against A."""
+    """Compare two stored benches or evaluations."""
     from localprompt.bench.comparing import compare_benches
     from localprompt.bench.loading import load_bench_or_run
     from localprompt.bench.thresholds import judge, parse_threshold
