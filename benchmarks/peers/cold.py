@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.builds import llm_versions
+from benchmarks.peers.installs import llm_versions
 from benchmarks.peers.processes import run
 from benchmarks.peers.results import Figure, Ratio, Section, Target
 from benchmarks.peers.setup import Setup
@@ -28,13 +29,16 @@ def measure(setup: Setup) -> Section:
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "ask_cold.json"
         command = [sys.executable, str(_SCRIPT), "-n", str(setup.pairs), "-o", str(output)]
-        run([*command, *(("--llm", str(setup.llm)) if setup.llm else ())])
+        if setup.llm:
+            command += ["--llm", str(_llm_with_options(setup.llm, Path(folder)))]
+        run(command)
         found = json.loads(output.read_text(encoding="utf-8"))
-    notes = (
-        f"llm's environment: {llm_versions(setup.llm)}."
+    note = (
+        f"llm's environment: {llm_versions(setup.llm)}. Its model has no options: the limit of 16 "
+        "tokens and greedy sampling were added to it; its own defaults (threads, n_ctx) were kept."
         if setup.llm
         else "llm was not measured: give its program with --llm, or have it installed with "
-        "--install-llm.",
+        "--install-llm."
     )
     return Section(
         name="cold",
@@ -42,8 +46,18 @@ def measure(setup: Setup) -> Section:
         how="`python benchmarks/ask_cold.py`: the starter model, 16 greedy tokens, page cache "
         "warm, each command a new process.",
         figures=figures(found),
-        notes=notes,
+        notes=(note,),
     )
+
+
+def _llm_with_options(llm: Path, folder: Path) -> Path:
+    """A program that runs llm_options.py with the Python of llm's environment."""
+    program = folder / "llm"
+    python, source = llm.absolute().with_name("python"), Path(__file__).with_name("llm_options.py")
+    command = shlex.join((str(python), str(source)))
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    return program
 
 
 def figures(found: dict[str, Any]) -> tuple[Figure, ...]:

@@ -65,7 +65,7 @@ def run(
         said = [line for line in (stderr or stdout).splitlines() if line.strip()]
         raise WorkerError(
             f"{Path(command[0]).name} ended with {child.returncode}",
-            where=" ".join(command[1:6]),
+            where=" ".join(Path(word).name for word in command[1:5]),
             found=" | ".join(said[-_LAST_LINES:]),
         )
     unit = 1 if sys.platform == "darwin" else 1024

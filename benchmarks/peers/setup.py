@@ -24,6 +24,10 @@ class Setup(msgspec.Struct, frozen=True):
     decode_tokens: int
     llm: Path | None
     """The llm program; None leaves llm out."""
+    promptfoo: Path | None = None
+    """The promptfoo program; None leaves it out."""
+    cases: int | None = None
+    """Of each evaluation; None: as many as its targets are made for."""
 
     @property
     def model_and_threads(self) -> list[str]:
