@@ -31,9 +31,9 @@ from localprompt.records import (
 )
 from localprompt.scoring.expectations import CaseScore
 
-Scoring = Literal["generate", "raw", "normalized", "calibrated"]
-"""How one of a closed set of answers is chosen: by generating under a grammar, or by the answers'
-log-probabilities."""
+Scoring = Literal["raw", "normalized", "calibrated", "generate"]
+"""How one of a closed set of answers is chosen: by the answers' log-probabilities as they are, per
+byte, or less those after a prompt without content; or by generating under a grammar."""
 
 
 # --------------------------------------------------------------------------- the plan
@@ -50,7 +50,7 @@ class EvalRequest(msgspec.Struct, frozen=True):
     """A file of cases instead of the prompt's own."""
     choices: tuple[str, ...] = ()
     """The closed set of answers; none: the prompt's own."""
-    scoring: Scoring = "generate"
+    scoring: Scoring = "raw"
     sampling: SamplingChoices = SamplingChoices()
     settings: RequestedSettings = RequestedSettings()
     chat_template: str | None = None
@@ -184,12 +184,14 @@ class Floor(msgspec.Struct, frozen=True):
     """The rest of each prompt."""
     generated_tokens: int
     prefill_tokens_per_second: float
-    decode_tokens_per_second: float
-    """Of as many sequences at once as the evaluation used."""
+    decode_tokens_per_second: float | None
+    """Of as many sequences at once as the evaluation used; None where nothing was generated."""
 
     @property
     def seconds(self) -> float:
         prefill = (self.shared_tokens + self.own_tokens) / self.prefill_tokens_per_second
+        if self.decode_tokens_per_second is None:
+            return prefill
         return prefill + self.generated_tokens / self.decode_tokens_per_second
 
 
@@ -204,14 +206,12 @@ class ModelUse(msgspec.Struct, frozen=True):
     load_seconds: float
     wall_seconds: float
     """First request → last result stored; scoring included, load excluded."""
-    answer_seconds: float
-    """The part of it in which the engine answered cases."""
     settings: Settings | None
     """None: every answer was taken over, and no context was opened."""
     memory: Memory
     """Of this process; the peak since this model was opened, where the system can tell."""
     floor: Floor | None = None
-    """None: too few answers, or nothing to measure it by."""
+    """None: too few answers, nothing to measure it by, or a model also judged."""
 
 
 # --------------------------------------------------------------------------- what it adds up to
@@ -347,6 +347,7 @@ class TargetComparison(msgspec.Struct, frozen=True):
     passes: PassComparison | None
     """None: no case could be paired and scored."""
     score: ScoreComparison | None
+    """None where scores are only 0 and 1 and say what ``passes`` says, or where there are none."""
     metrics: dict[str, ScoreComparison]
     adjusted: dict[str, float]
     """p-values after Holm, over all tests of this comparison; ``pass``, ``score``, and metrics

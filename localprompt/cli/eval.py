@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.planning import Planned
     from localprompt.evaluate.thresholds import Condition
-    from localprompt.evaluations import EvalRequest, EvalResult
+    from localprompt.evaluations import EvalRequest, EvalResult, Scoring
     from localprompt.store.evaluations import EvaluationStore
 
 DETAILS = (
@@ -33,7 +33,7 @@ DETAILS = (
     "code 1: 'pass_rate < 0.9', 'score < 0.8', 'errors > 0', 'macro_f1 < 0.7', or a metric's name."
 )
 FORMATS = ("table", "md", "csv", "json", "jsonl", "junit")
-SCORINGS = ("generate",)
+SCORINGS = ("raw", "normalized", "calibrated", "generate")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,12 +153,12 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
     from localprompt.evaluations import EvalRequest
     from localprompt.plan import SamplingChoices
 
-    checked("--scoring", flags.scoring, SCORINGS)
     return EvalRequest(
         suite=suite,
         models=tuple(flags.model or ()),
         cases=None if flags.cases is None else str(flags.cases),
         choices=tuple(part.strip() for part in (flags.choices or "").split(",") if part.strip()),
+        scoring=cast("Scoring", checked("--scoring", flags.scoring, SCORINGS)),
         sampling=SamplingChoices(
             temperature=flags.temperature,
             top_k=flags.top_k,

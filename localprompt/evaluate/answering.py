@@ -1,46 +1,36 @@
-"""Cases → requests → answers: many at once, through one context.
+"""Requests → answers, in one stream: what is complete comes out while more goes in.
 
-A case becomes a request before anything is generated: its prompt is rendered and tokenized, what
-its answer is held to becomes a grammar, and everything that decides the answer goes into its key.
-Requests with equal keys have equal answers (as far as floating point allows: what else is in a
-batch can move the last bits of a logit), so that is what answers are cached by.
+The engine reads ahead, finds what prompts share, and keeps its sequences busy. The context is
+sized by the first requests; one that needs more ends the stream, and another begins with a larger
+context. So does a request whose calibration is not there yet.
 """
 
 from __future__ import annotations
 
-import hashlib
-import struct
-import time
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 import msgspec
 
-from localprompt.engine.base import Finished, GenerationRequest, Prefilled
-from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
-from localprompt.errors import ContextOverflowError, LocalPromptError
+from localprompt.engine.base import (
+    ChoiceRequest,
+    ChoiceScore,
+    Finished,
+    GenerationRequest,
+    Prefilled,
+)
+from localprompt.errors import EngineError
+from localprompt.evaluate.choosing import choose
 from localprompt.evaluate.models import OpenModel
-from localprompt.evaluations import BatchedTiming, EvalRequest, EvalTarget
-from localprompt.records import FinishReason, PromptTemplate, Sampling
-from localprompt.rendering.prompt import render_messages
-from localprompt.sources.suite_prompts import with_affixes
-from localprompt.sources.suite_records import EvalCase
+from localprompt.evaluate.requests import Prepared
+from localprompt.evaluations import BatchedTiming, Scoring
+from localprompt.records import FinishReason
 
-_ROOM_TO_END = 2
-"""Tokens beside those of a choice: one may stand before it, one ends it."""
+LOOKED_AT = 256
+"""Requests by which a context is sized."""
 
-
-class Prepared(msgspec.Struct, frozen=True):
-    """One case, ready to be answered; or the reason why it cannot be."""
-
-    case: EvalCase
-    repetition: int
-    text: str = ""
-    """What the model receives, before tokenization."""
-    request: GenerationRequest | None = None
-    token_ids_sha256: str | None = None
-    key: str | None = None
-    error: LocalPromptError | None = None
+Free = dict[tuple[int, ...], tuple[ChoiceScore, ...]]
+"""Choices after prompts without content, by the prompt's tokens."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -53,133 +43,125 @@ class Answered(msgspec.Struct, frozen=True):
     probabilities: dict[str, float] | None = None
 
 
-def prepare(
-    case: EvalCase, repetition: int, target: EvalTarget, request: EvalRequest, opened: OpenModel
-) -> Prepared:
-    """Render and tokenize one case; what is wrong with it is its own error, not that of all."""
-    try:
-        template = with_affixes(target.template, case.prefix, case.suffix)
-        messages = render_messages(template, case.vars, lenient=request.lenient)
-        prompt = opened.engine.encode(messages)
-        ids = prompt.token_ids
-        if len(ids) >= opened.most_tokens:
-            raise _too_long(case, len(ids), opened, request)
-        grammar = grammar_of(target.template)
-        sampling = _sampling(target, repetition, opened.most_tokens - len(ids))
-    except LocalPromptError as error:
-        return Prepared(case, repetition, error=error)
-    digest = hashlib.sha256(struct.pack(f"<{len(ids)}i", *ids)).hexdigest()
-    return Prepared(
-        case,
-        repetition,
-        text=prompt.text,
-        request=GenerationRequest(ids, sampling, grammar),
-        token_ids_sha256=digest,
-        key=_answer_key(target, request, digest, sampling, grammar),
-    )
-
-
-def answers(prepared: Sequence[Prepared], opened: OpenModel) -> Iterator[tuple[Prepared, Answered]]:
+def answers(
+    prepared: Iterable[Prepared], opened: OpenModel, scoring: Scoring
+) -> Iterator[tuple[Prepared, Answered]]:
     """Answer requests, several at once; each is handed on as soon as it is complete.
+
+    Args:
+        prepared: of one target: all are generations, or all are choices.
+        scoring: how choices are made.
 
     Raises:
         EngineError, NotEnoughMemoryError: llama.cpp fails.
     """
-    requests = [one.request for one in prepared if one.request is not None]
-    if not requests:
-        return
-    opened.prepare([len(r.token_ids) + r.sampling.max_tokens for r in requests])
-    # Requests take their turns in order: one begins where one has ended.
-    turns = [time.perf_counter()] * opened.parallel
-    collected = [_Collected() for _ in requests]
-    for event in opened.engine.generate(requests):
-        one = collected[event.request]
+    stream = iter(prepared)
+    free: Free = {}
+    while first := list(islice(stream, LOOKED_AT)):
+        opened.prepare([one.cells for one in first])
+        if scoring == "calibrated":
+            free |= _habits(first, opened, free)
+        fitting = _Fitting(chain(first, stream), opened, free)
+        if scoring == "generate":
+            yield from _generated(fitting, opened)
+        else:
+            yield from _chosen(fitting, opened, scoring, free)
+        stream = chain(fitting.held, stream)
+
+
+class _Fitting:
+    """Hands requests to the engine and remembers whose they are, until one does not fit."""
+
+    def __init__(self, prepared: Iterator[Prepared], opened: OpenModel, free: Free) -> None:
+        self._prepared = prepared
+        self._opened = opened
+        self._free = free
+        self.held: list[Prepared] = []
+        self.under_way: dict[int, Prepared] = {}
+
+    def __iter__(self) -> Iterator[Prepared]:
+        for index, one in enumerate(self._prepared):
+            known = one.free is None or one.free.token_ids in self._free
+            if one.cells > self._opened.cells or not known:
+                self.held.append(one)
+                return
+            self.under_way[index] = one
+            yield one
+
+    def generations(self) -> Iterator[GenerationRequest]:
+        return (one.generation for one in self if one.generation is not None)
+
+    def choices(self) -> Iterator[ChoiceRequest]:
+        return (one.choices for one in self if one.choices is not None)
+
+
+def _generated(fitting: _Fitting, opened: OpenModel) -> Iterator[tuple[Prepared, Answered]]:
+    collected: dict[int, _Collected] = {}
+    for event in opened.engine.generate(fitting.generations()):
         if isinstance(event, Prefilled):
+            began = event.seconds if event.started_seconds is None else event.started_seconds
+            collected[event.request] = _Collected(began)
             continue
+        # An answer may end before anything of it was prefilled only if the engine is broken.
+        one = collected[event.request]
         one.text.append(event.text)
         if event.text and one.first_text is None:
             one.first_text = event.seconds
         if isinstance(event, Finished):
-            turns.append(event.seconds)
-            timing = one.timing(turns[event.request], event.seconds, opened.parallel)
-            answered = Answered("".join(one.text), event.reason, len(one.tokens), timing)
-            yield prepared[event.request], answered
+            timing = one.timing(event.seconds, opened.parallel)
+            text = "".join(collected.pop(event.request).text)
+            answered = Answered(text, event.reason, len(one.tokens), timing)
+            yield fitting.under_way.pop(event.request), answered
         else:
             one.tokens.append(event.seconds)
 
 
-@lru_cache(maxsize=64)
-def _schema_grammar(schema: bytes) -> str:
-    return grammar_from_schema(msgspec.json.decode(schema))
+def _chosen(
+    fitting: _Fitting, opened: OpenModel, scoring: Scoring, free: Free
+) -> Iterator[tuple[Prepared, Answered]]:
+    for scored in opened.engine.score_choices(fitting.choices()):
+        prepared = fitting.under_way.pop(scored.request)
+        habits = None if prepared.free is None else free[prepared.free.token_ids]
+        text, probabilities = choose(scored.scores, scoring, habits)
+        began = scored.started_seconds
+        taken = None if began is None else scored.seconds - began
+        timing = BatchedTiming(taken, None, taken, opened.parallel)
+        yield prepared, Answered(text, "stop", 0, timing, probabilities)
 
 
-def grammar_of(template: PromptTemplate) -> str | None:
-    """What answers are held to: a schema, a closed set of answers, or nothing."""
-    if template.output_schema:
-        return _schema_grammar(msgspec.json.encode(template.output_schema))
-    return grammar_from_choices(template.choices) if template.choices else None
+def _habits(prepared: list[Prepared], opened: OpenModel, known: Free) -> Free:
+    """The choices after those prompts without content that are not known yet."""
+    wanted = {one.free.token_ids: one.free for one in prepared if one.free is not None}
+    requests = [request for ids, request in wanted.items() if ids not in known]
+    if not requests:
+        return {}
+    opened.prepare([_cells(request) for request in requests])
+    found = {s.request: s.scores for s in opened.engine.score_choices(requests)}
+    if len(found) != len(requests):
+        raise EngineError("the engine left a request without an answer")
+    return {request.token_ids: found[index] for index, request in enumerate(requests)}
+
+
+def _cells(request: ChoiceRequest) -> int:
+    return len(request.token_ids) + sum(len(choice.token_ids) for choice in request.choices)
 
 
 class _Collected:
     """What has come of one request."""
 
-    __slots__ = ("first_text", "text", "tokens")
+    __slots__ = ("_began", "first_text", "text", "tokens")
 
-    def __init__(self) -> None:
+    def __init__(self, began: float) -> None:
+        self._began = began
         self.text: list[str] = []
         self.tokens: list[float] = []
         self.first_text: float | None = None
 
-    def timing(self, turn: float, ended: float, parallel: int) -> BatchedTiming:
+    def timing(self, ended: float, parallel: int) -> BatchedTiming:
         several = len(self.tokens) > 1
         return BatchedTiming(
-            ttft_seconds=None if self.first_text is None else self.first_text - turn,
+            ttft_seconds=None if self.first_text is None else self.first_text - self._began,
             decode_seconds=self.tokens[-1] - self.tokens[0] if several else None,
-            total_seconds=ended - turn,
+            total_seconds=ended - self._began,
             parallel=parallel,
         )
-
-
-def _sampling(target: EvalTarget, repetition: int, room: int) -> Sampling:
-    """The target's sampling for one repetition, cut to the room that its prompt leaves."""
-    sampling, choices = target.sampling, target.template.choices
-    most = min(sampling.max_tokens, room)
-    if choices and not target.template.output_schema:
-        # No token is shorter than a byte, so that is enough for the longest choice.
-        longest = max(len(choice.encode()) for choice in choices)
-        most = min(max(most, 1), longest + _ROOM_TO_END)
-    seed = sampling.seed + repetition if sampling.temperature > 0 else sampling.seed
-    return msgspec.structs.replace(sampling, max_tokens=most, seed=seed)
-
-
-def _answer_key(
-    target: EvalTarget, request: EvalRequest, tokens: str, sampling: Sampling, grammar: str | None
-) -> str:
-    """A digest of everything that decides the answer."""
-    if sampling.temperature == 0:  # then these have no say
-        sampling = msgspec.structs.replace(sampling, top_k=0, top_p=1.0, min_p=0.0, seed=0)
-    settings = request.settings
-    decides = (
-        target.model.sha256,
-        tokens,
-        sampling,
-        None if grammar is None else hashlib.sha256(grammar.encode()).hexdigest(),
-        request.scoring if target.template.choices else None,
-        settings.type_k,
-        settings.type_v,
-    )
-    return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
-
-
-def _too_long(
-    case: EvalCase, tokens: int, opened: OpenModel, request: EvalRequest
-) -> ContextOverflowError:
-    most, trained = opened.most_tokens, opened.engine.facts.n_ctx_train
-    raised = request.settings.n_ctx is not None and tokens < trained
-    return ContextOverflowError(
-        "the prompt does not fit into the context",
-        where=case.where or case.id,
-        expected=f"fewer than {most} tokens (n_ctx)",
-        found=f"{tokens} tokens",
-        next_step="a larger --n-ctx" if raised else "shorten the case",
-    )

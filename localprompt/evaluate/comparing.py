@@ -127,6 +127,8 @@ def _compare(
         passes = compare_passes(
             [bool(x.verdict) for x, _, _ in judged], [bool(y.verdict) for _, y, _ in judged]
         )
+    # Scores of 0 and 1 alone would only repeat the pass rate, as one more test to adjust for.
+    binary = all(score in {0.0, 1.0} for x, y, _ in both for score in (*x.scores, *y.scores))
     names = dict.fromkeys(name for x, y, _ in both for name in x.metrics.keys() & y.metrics.keys())
     metrics = {
         name: compared
@@ -141,7 +143,7 @@ def _compare(
         only_in_b=len(theirs) - len(both),
         unscored=len(both) - len(judged),
         passes=passes,
-        score=_scores([(x.scores, y.scores) for x, y, _ in both]),
+        score=None if binary else _scores([(x.scores, y.scores) for x, y, _ in both]),
         metrics=metrics,
         adjusted={},
         cases_needed=None if passes is None else _cases_needed(passes),

@@ -28,12 +28,15 @@ class Work:
     def __init__(self) -> None:
         self.answers = 0
         self.generated = 0
+        self.last: tuple[int, ...] = ()
+        """The token ids of any of the prompts."""
         self._prompts = 0
         self._shared: tuple[int, ...] | None = None
 
     def add(self, token_ids: tuple[int, ...], generated: int) -> None:
         self.answers += 1
         self.generated += generated
+        self.last = token_ids
         self._prompts += len(token_ids)
         self._shared = token_ids if self._shared is None else common(self._shared, token_ids)
 
@@ -58,24 +61,20 @@ def common(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     return b
 
 
-def measure_floor(
-    work: Sequence[Work], token_ids: tuple[int, ...], opened: OpenModel
-) -> Floor | None:
-    """The floor of this work; None where there is too little of it to measure a rate by.
-
-    Args:
-        token_ids: of any prompt; its tokens are repeated to fill a batch.
-    """
+def measure_floor(work: Sequence[Work], opened: OpenModel) -> Floor | None:
+    """The floor of this work; None where there is too little of it to measure a rate by."""
     if sum(one.answers for one in work) < LEAST_ANSWERS:
         return None
+    token_ids = next(one.last for one in work if one.last)
+    generated = sum(one.generated for one in work)
     prefill = _prefill_rate(token_ids, opened)
-    decode = _decode_rate(token_ids, opened)
-    if prefill is None or decode is None:
+    decode = _decode_rate(token_ids, opened) if generated else None
+    if prefill is None or (generated and decode is None):
         return None
     return Floor(
         shared_tokens=sum(one.shared for one in work),
         own_tokens=sum(one.own for one in work),
-        generated_tokens=sum(one.generated for one in work),
+        generated_tokens=generated,
         prefill_tokens_per_second=prefill,
         decode_tokens_per_second=decode,
     )

@@ -25,7 +25,7 @@ from localprompt.units import format_bytes
 
 OpenEngine = Callable[[ModelRecord, EvalRequest], Engine]
 
-MOST_PARALLEL = 8
+MOST_PARALLEL = 16
 """Beyond it a CPU gains little: decoding is then bound by arithmetic, as prefill is."""
 _KEPT_FREE_BYTES = 64 * 1024**2
 _CELL_STEP = 256
@@ -61,6 +61,11 @@ class OpenModel:
         self.load_seconds = time.perf_counter() - started
         self.parallel = 1
         self._cells = 0
+
+    @property
+    def cells(self) -> int:
+        """KV cache cells of the open context; 0 where there is none."""
+        return self._cells
 
     @property
     def most_tokens(self) -> int:

@@ -17,11 +17,13 @@ from typing import TypeVar
 import msgspec
 
 from localprompt.assemble import model_record
-from localprompt.evaluate.answering import Answered, Prepared, answers, prepare
+from localprompt.evaluate.answering import Answered, answers
 from localprompt.evaluate.floor import Work, measure_floor
 from localprompt.evaluate.judge import LocalJudge
 from localprompt.evaluate.models import Models, OpenModel
 from localprompt.evaluate.planning import FindModel, Planned
+from localprompt.evaluate.requests import Prepared, prepare, scoring_of
+from localprompt.evaluate.results import make_result, needs_time
 from localprompt.evaluations import CaseResult, EvalTarget, ModelUse
 from localprompt.records import ModelRecord
 from localprompt.scoring.aggregate import with_comparison
@@ -29,15 +31,14 @@ from localprompt.scoring.expectations import (
     Answer,
     CaseScore,
     Expectation,
-    ExpectationSet,
     Judge,
 )
-from localprompt.scoring.score import COMPARISON, score_case, score_comparison
+from localprompt.scoring.score import COMPARISON, score_comparison
 from localprompt.sources.suite_records import EvalCase
 from localprompt.store.evaluations import EvaluationStore
 
-CHUNK = 256
-"""Cases prepared at once. Sequences run empty only at the end of each chunk."""
+JUDGED_AT_ONCE = 64
+"""Answers that wait for a judge which is the same model."""
 _SECONDS_BETWEEN_SAVES = 0.5
 
 T = TypeVar("T")
@@ -114,13 +115,13 @@ class _Run:
         self._on_progress = on_progress
         self._find_model = find_model
         self._unsaved: list[CaseResult] = []
+        self._unsaved_keys: set[str | None] = set()
         self._saved_at = time.monotonic()
         self._done = sum(
             len(store.done(self._evaluation.id, index))
             for index in range(len(self._evaluation.targets))
         )
         self._passed = self._scored = self._cached = 0
-        self._answer_seconds = 0.0
 
     def model(self, targets: list[int]) -> None:
         """All cases of the targets that one model answers."""
@@ -135,17 +136,16 @@ class _Run:
         model = self._evaluation.targets[targets[0]].model
         opened = self._models.get(model, self._request)
         judge, shared = self._judge(opened)
-        cached_before, self._answer_seconds = self._cached, 0.0
+        cached_before = self._cached
         work: list[Work] = []
-        last: tuple[int, ...] = ()
         started = time.perf_counter()
         for index, done in pending:
             work.append(Work())
-            for chunk in _chunks(self._items(index, done), CHUNK):
-                used = self._chunk(index, chunk, opened, judge, shared, work[-1])
-                last = used or last
+            items = self._items(index, done)
+            # A judge that is the same model can only be asked when a batch is through.
+            for part in _chunks(items, JUDGED_AT_ONCE) if shared else (items,):
+                self._target(index, part, opened, judge, work[-1], later=shared)
         self.save()
-        wall = time.perf_counter() - started
         use = ModelUse(
             model=model.name,
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -153,11 +153,10 @@ class _Run:
             answered=sum(counted.answers for counted in work),
             cached=self._cached - cached_before,
             load_seconds=opened.load_seconds,
-            wall_seconds=wall,
-            answer_seconds=self._answer_seconds,
+            wall_seconds=time.perf_counter() - started,
             settings=opened.settings(),
             memory=opened.memory(),
-            floor=measure_floor(work, last, opened) if last else None,
+            floor=None if judge else measure_floor(work, opened),
         )
         self._store.add_use(self._evaluation.id, use)
 
@@ -168,50 +167,65 @@ class _Run:
                 if (case.index, repetition) not in done:
                     yield case, repetition
 
-    def _chunk(
+    def _target(
         self,
         index: int,
-        items: list[tuple[EvalCase, int]],
+        items: Iterable[tuple[EvalCase, int]],
         opened: OpenModel,
         judge: Judge | None,
-        shared: bool,
         work: Work,
-    ) -> tuple[int, ...]:
-        """Answer, score and keep some cases; the token ids of one that was answered."""
+        *,
+        later: bool,
+    ) -> None:
+        """Answer, score and keep cases of one target.
+
+        Args:
+            later: score when all are answered, instead of each at once.
+        """
         target = self._evaluation.targets[index]
-        fresh: dict[str, Prepared] = {}
-        later: list[Prepared] = []
-        for case, repetition in items:
-            prepared = prepare(case, repetition, target, self._request, opened)
-            if prepared.error is not None:
-                self._keep(_failed(index, prepared))
-            elif (known := self._known(prepared)) is not None:
-                self._keep(self._result(index, prepared, known, judge))
-            elif self._request.cached and prepared.key in fresh:
-                later.append(prepared)
+        unscored: list[tuple[Prepared, Answered | None]] = []
+        waiting: dict[str | None, list[Prepared]] = {}
+
+        def score(prepared: Prepared, answered: Answered | None) -> None:
+            code = self._request.allow_code
+            self._keep(make_result(index, prepared, answered, judge=judge, allow_code=code))
+
+        def settle(prepared: Prepared, answered: Answered | None) -> None:
+            if later:
+                unscored.append((prepared, answered))
             else:
-                fresh[prepared.key or str(len(fresh))] = prepared
-        made: dict[str | None, Answered] = {}
-        last: tuple[int, ...] = ()
-        started = time.perf_counter()
-        stream = answers(list(fresh.values()), opened)
-        # A judge that is the same model can only be asked when the batch is through.
-        for prepared, answered in list(stream) if shared else stream:
-            if prepared.request is not None:
-                last = prepared.request.token_ids
-                work.add(last, answered.completion_tokens)
-            made[prepared.key] = answered
-            self._keep(self._result(index, prepared, answered, judge))
-        self._answer_seconds += time.perf_counter() - started
-        for prepared in later:
-            known = msgspec.structs.replace(made[prepared.key], timing=None)
-            self._keep(self._result(index, prepared, known, judge))
-        return last
+                score(prepared, answered)
+
+        def fresh() -> Iterator[Prepared]:
+            """What has to be asked; everything else is settled while the engine reads on."""
+            for case, repetition in items:
+                prepared = prepare(case, repetition, target, self._request, opened)
+                if prepared.error is not None:
+                    settle(prepared, None)
+                elif (known := self._known(prepared)) is not None:
+                    settle(prepared, known)
+                elif self._request.cached and prepared.key in waiting:
+                    waiting[prepared.key].append(prepared)
+                else:
+                    waiting[prepared.key] = []
+                    yield prepared
+
+        scoring = scoring_of(target.template, self._request)
+        for prepared, answered in answers(fresh(), opened, scoring):
+            work.add(prepared.token_ids, answered.completion_tokens)
+            settle(prepared, answered)
+            same = msgspec.structs.replace(answered, timing=None)
+            for other in waiting.pop(prepared.key, ()):
+                settle(other, same)
+        for prepared, known in unscored:
+            score(prepared, known)
 
     def _known(self, prepared: Prepared) -> Answered | None:
         """The answer that an equal request had before; its latency is not this one's."""
-        if not self._request.cached or prepared.key is None or _needs_time(prepared.case):
+        if not self._request.cached or prepared.key is None or needs_time(prepared.case):
             return None
+        if prepared.key in self._unsaved_keys:
+            self.save()
         earlier = self._store.answer(prepared.key)
         if earlier is None or earlier.finish_reason is None or earlier.completion_tokens is None:
             return None
@@ -223,48 +237,9 @@ class _Run:
             probabilities=earlier.probabilities,
         )
 
-    def _result(
-        self, index: int, prepared: Prepared, answered: Answered, judge: Judge | None
-    ) -> CaseResult:
-        case, timing = prepared.case, answered.timing
-        answer = Answer(
-            text=answered.text,
-            finish_reason=answered.finish_reason,
-            latency_seconds=timing.total_seconds if timing else None,
-            prompt=prepared.text,
-            vars=case.vars,
-        )
-        score = score_case(
-            answer,
-            case.expectations,
-            case.threshold,
-            judge=judge,
-            allow_code=self._request.allow_code,
-        )
-        return CaseResult(
-            target=index,
-            case_id=case.id,
-            case_index=case.index,
-            repetition=prepared.repetition,
-            vars=case.vars,
-            answer=answered.text,
-            score=score,
-            answer_key=prepared.key,
-            description=case.description,
-            prefix=case.prefix,
-            suffix=case.suffix,
-            token_ids_sha256=prepared.token_ids_sha256,
-            finish_reason=answered.finish_reason,
-            prompt_tokens=len(prepared.request.token_ids) if prepared.request else None,
-            completion_tokens=answered.completion_tokens,
-            timing=timing,
-            cached=timing is None,
-            expected=_expected(case),
-            probabilities=answered.probabilities,
-        )
-
     def _keep(self, result: CaseResult) -> None:
         self._unsaved.append(result)
+        self._unsaved_keys.add(result.answer_key)
         self._done += 1
         self._passed += result.score.passed is True
         self._scored += result.score.passed is not None
@@ -278,6 +253,7 @@ class _Run:
         if self._unsaved:
             self._store.add(self._evaluation.id, self._unsaved)
             self._unsaved = []
+            self._unsaved_keys.clear()
         self._saved_at = time.monotonic()
 
     def _tell(self, target: EvalTarget) -> None:
@@ -335,43 +311,6 @@ def _chosen(case: EvalCase, rows: list[CaseResult], judge: Judge) -> list[CaseRe
 
 def _compared(score: CaseScore) -> bool:
     return any(one.type.removeprefix("not-") == COMPARISON for one in score.scores)
-
-
-def _failed(index: int, prepared: Prepared) -> CaseResult:
-    """A case that could not be asked: it failed, and says why."""
-    case, reason = prepared.case, str(prepared.error)
-    return CaseResult(
-        target=index,
-        case_id=case.id,
-        case_index=case.index,
-        repetition=prepared.repetition,
-        vars=case.vars,
-        answer="",
-        score=CaseScore(score=None, passed=False, reason=reason, scores=()),
-        description=case.description,
-        prefix=case.prefix,
-        suffix=case.suffix,
-        expected=_expected(case),
-        error=reason,
-    )
-
-
-def _expected(case: EvalCase) -> str | None:
-    """The one text that the answer should equal."""
-    texts = [
-        e.value
-        for e in case.expectations
-        if isinstance(e, Expectation) and e.type == "equals" and not e.negated
-    ]
-    return texts[0] if len(texts) == 1 and isinstance(texts[0], str) else None
-
-
-def _needs_time(case: EvalCase) -> bool:
-    """Whether it asserts something about latency, which only a fresh answer has."""
-    members: list[Expectation] = []
-    for expected in case.expectations:
-        members += expected.members if isinstance(expected, ExpectationSet) else (expected,)
-    return any(member.type == "latency" for member in members)
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

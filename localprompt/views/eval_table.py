@@ -93,11 +93,16 @@ def short(text: str, most: int = _SHOWN) -> str:
 
 
 def _targets(result: EvalResult) -> Table:
+    # Where every score is 0 or 1 their mean says nothing beside the pass rate.
+    same = all(summary.score.mean == summary.passes.rate for summary in result.targets)
+    shown = [at for at, name in enumerate(COLUMNS) if not (same and name.startswith("mean score"))]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in COLUMNS:
+    for at in shown:
+        name = COLUMNS[at]
         table.add_column(name, justify="right" if name in _RIGHT else "left", overflow="fold")
     for summary in result.targets:
-        table.add_row(*map(Text, target_row(summary)))
+        row = target_row(summary)
+        table.add_row(*(Text(row[at]) for at in shown))
     return table
 
 

@@ -92,22 +92,25 @@ def remarks(result: EvalResult) -> Iterator[str]:
 def use_lines(use: ModelUse) -> Iterator[str]:
     """What one model took: pace and floor, then memory."""
     line = f"{use.model}: {use.answered} answered"
-    if use.answered and use.answer_seconds > 0:
+    if use.answered and use.wall_seconds > 0:
         line += (
-            f" in {format_seconds(use.answer_seconds)} "
-            f"({format_rate(use.answered / use.answer_seconds, 'cases/s')}, {use.parallel} at once)"
+            f" in {format_seconds(use.wall_seconds)} "
+            f"({format_rate(use.answered / use.wall_seconds, 'cases/s')}, {use.parallel} at once)"
         )
     if use.cached:
         line += f", {use.cached} taken over"
     yield f"{line}; load {format_seconds(use.load_seconds)}"
     if (floor := use.floor) is not None:
-        share = use.answer_seconds / floor.seconds if floor.seconds else None
+        share = use.wall_seconds / floor.seconds if floor.seconds else None
+        decoded = ""
+        if floor.generated_tokens:
+            rate = format_rate(floor.decode_tokens_per_second)
+            decoded = f", {floor.generated_tokens} generated at {rate}"
         times = "" if share is None else f"; answering took {share:.2f} times that"
         yield (
             f"  floor (estimated) {format_seconds(floor.seconds)}: "
             f"{floor.shared_tokens + floor.own_tokens} prompt tokens at "
-            f"{format_rate(floor.prefill_tokens_per_second)}, {floor.generated_tokens} generated "
-            f"at {format_rate(floor.decode_tokens_per_second)}{times}"
+            f"{format_rate(floor.prefill_tokens_per_second)}{decoded}{times}"
         )
     memory = use.memory
     yield (

@@ -44,6 +44,8 @@ class Lab:
         self.asked: list[str] = []
         """Every prompt that the engine was asked, in order."""
         self.n_ctx_train = 2048
+        self.log_probability: Callable[[str, str], float] = lambda before, word: -1.0
+        """What stands before a word, and the word → how probable it is."""
         self.store = EvaluationStore(folder / "history.db")
 
     def write(self, name: str, text: str) -> Path:
@@ -56,7 +58,9 @@ class Lab:
             self.asked.append(prompt)
             return [word.encode() for word in self.say(prompt).partition(" ") if word]
 
-        return ScriptedEngine(answer, n_ctx_train=self.n_ctx_train)
+        return ScriptedEngine(
+            answer, n_ctx_train=self.n_ctx_train, log_probability=self.log_probability
+        )
 
     def plan(self, suite: str, *, only_failing: bool = False, **request: Any) -> Planned:
         wanted = EvalRequest(suite=str(self.folder / suite), **request)

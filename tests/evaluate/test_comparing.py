@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -27,7 +29,9 @@ def store(tmp_path: Path) -> EvaluationStore:
     return EvaluationStore(tmp_path / "history.db")
 
 
-def compared(store: EvaluationStore, a: list[bool | None], b: list[bool | None]) -> EvalComparison:
+def compared(
+    store: EvaluationStore, a: Sequence[bool | None], b: Sequence[bool | None]
+) -> EvalComparison:
     first = stored(store, make_evaluation(), [make_result(n, p) for n, p in enumerate(a)])
     second = stored(store, make_evaluation(), [make_result(n, p) for n, p in enumerate(b)])
     return compare_evaluations(first, second, store)
@@ -55,7 +59,7 @@ def test_a_clear_improvement_is_told_with_its_test(store: EvaluationStore) -> No
     assert pair.passes.p_value == mcnemar(0, 30)
     assert pair.cases_needed is None
     verdict = {row[0]: row[-1] for row in rows(pair)}
-    assert verdict["pass rate"] == verdict["mean score"] == "B is better"
+    assert verdict == {"pass rate": "B is better", "metric tone": "B is better"}
 
 
 def test_p_values_are_adjusted_for_how_many_there_are(store: EvaluationStore) -> None:
@@ -63,9 +67,27 @@ def test_p_values_are_adjusted_for_how_many_there_are(store: EvaluationStore) ->
         found = compared(store, [False] * 8 + [True] * 8, [True] * 16)
     (pair,) = found.pairs
     assert pair.passes is not None
-    assert found.tests == 3, "pass, score and one metric"
-    assert pair.adjusted["pass"] == pytest.approx(3 * pair.passes.p_value)
-    assert set(pair.adjusted) == {"pass", "score", "metric tone"}
+    assert found.tests == 2, "pass and one metric; scores of 0 and 1 say nothing more"
+    assert pair.adjusted["pass"] == pytest.approx(2 * pair.passes.p_value)
+    assert set(pair.adjusted) == {"pass", "metric tone"}
+
+
+def test_graded_scores_are_compared_beside_the_pass_rate(store: EvaluationStore) -> None:
+    def graded(value: float) -> list[CaseResult]:
+        return [
+            msgspec.structs.replace(
+                result, score=msgspec.structs.replace(result.score, score=value + n / 100)
+            )
+            for n, result in enumerate(make_result(n) for n in range(12))
+        ]
+
+    with store:
+        a = stored(store, make_evaluation(), graded(0.2))
+        b = stored(store, make_evaluation(), graded(0.5))
+        (pair,) = compare_evaluations(a, b, store).pairs
+    assert pair.score is not None
+    assert pair.score.difference == pytest.approx(0.3)
+    assert "score" in pair.adjusted
 
 
 def test_too_few_cases_say_how_many_would_be_needed(store: EvaluationStore) -> None:
@@ -129,7 +151,7 @@ def test_a_comparison_reads_well_in_the_terminal_and_in_markdown(store: Evaluati
         assert "+50.0 points" in text
         assert "B is better" in text
         assert "exact McNemar" in text
-        assert "all 3 tests" in text
+        assert "all 2 tests" in text
 
 
 def test_a_change_fails_only_where_the_whole_interval_confirms_it(store: EvaluationStore) -> None:

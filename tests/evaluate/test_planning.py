@@ -99,7 +99,7 @@ def test_a_prompt_with_cases_is_a_suite_of_its_own(lab: Lab) -> None:
     with pytest.raises(DatasetError, match="has no cases"):
         lab.plan("tone.prompty")
     cases = str(lab.folder / "more.csv")
-    planned = lab.plan(path.name, cases=cases, choices=("good", "bad"))
+    planned = lab.plan(path.name, cases=cases, choices=("good", "bad"), scoring="generate")
     assert targets(planned) == [("smollm2-135m", "tone", 2)]
     assert planned.evaluation.targets[0].template.choices == ("good", "bad")
     assert lab.carry_out(planned).targets[0].passes.rate == 1

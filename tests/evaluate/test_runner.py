@@ -64,9 +64,9 @@ def test_unchanged_cases_are_not_answered_again(lab: Lab) -> None:
     assert first.targets[0].cached == 0
 
 
-def test_another_model_another_sampling_or_no_cache_asks_again(lab: Lab) -> None:
+def test_answers_held_to_choices_and_no_cache_ask_again(lab: Lab) -> None:
     lab.evaluate("tones.yaml")
-    for request in ({"cached": False}, {"choices": ("good", "bad")}):
+    for request in ({"cached": False}, {"choices": ("good", "bad"), "scoring": "generate"}):
         lab.asked.clear()
         lab.evaluate("tones.yaml", **request)
         assert len(lab.asked) == 4
@@ -130,13 +130,12 @@ def test_an_answer_of_a_hundred_thousand_characters_is_kept_whole(lab: Lab) -> N
 
 
 def test_an_interrupted_evaluation_goes_on_and_ends_as_an_unbroken_one(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    lab: Lab,
 ) -> None:
-    monkeypatch.setattr("localprompt.evaluate.runner.CHUNK", 1)
     lab.write(
         "cases.csv", "text,__expected\n" + "".join(f"a fine day {n},good\n" for n in range(9))
     )
-    unbroken = lab.evaluate("tones.yaml", cached=False)
+    unbroken = lab.evaluate("tones.yaml", cached=False, parallel=1)
     say, left = lab.say, iter(range(5))
 
     def interrupted(prompt: str) -> str:
@@ -145,7 +144,7 @@ def test_an_interrupted_evaluation_goes_on_and_ends_as_an_unbroken_one(
         return say(prompt)
 
     lab.say = interrupted
-    planned = lab.plan("tones.yaml", cached=False)
+    planned = lab.plan("tones.yaml", cached=False, parallel=1)
     with pytest.raises(KeyboardInterrupt):
         lab.carry_out(planned)
     assert len(lab.store.done(planned.evaluation.id, 0)) == 5
@@ -268,7 +267,7 @@ def test_the_best_of_several_prompts_is_chosen_when_all_answers_are_there(lab: L
 
 
 def test_schemas_hold_answers_to_a_grammar_and_choices_bound_their_length(lab: Lab) -> None:
-    from localprompt.evaluate.answering import grammar_of
+    from localprompt.evaluate.requests import grammar_of
     from localprompt.records import PromptTemplate
 
     choices = grammar_of(PromptTemplate(name="p", body="", choices=("good", "bad")))

@@ -1,0 +1,98 @@
+"""A case and its answer → its scored result."""
+
+from __future__ import annotations
+
+from localprompt.evaluate.answering import Answered
+from localprompt.evaluate.requests import Prepared
+from localprompt.evaluations import CaseResult
+from localprompt.scoring.expectations import (
+    Answer,
+    AnyExpectation,
+    CaseScore,
+    Expectation,
+    ExpectationSet,
+    Judge,
+)
+from localprompt.scoring.score import score_case
+from localprompt.sources.suite_records import EvalCase
+
+
+def make_result(
+    target: int,
+    prepared: Prepared,
+    answered: Answered | None,
+    *,
+    judge: Judge | None,
+    allow_code: bool,
+) -> CaseResult:
+    """Score an answer; a case without one has failed, and says why."""
+    case = prepared.case
+    if answered is None:
+        reason = str(prepared.error)
+        failed = CaseScore(score=None, passed=False, reason=reason, scores=())
+        return _result(target, prepared, "", failed, error=reason)
+    timing = answered.timing
+    answer = Answer(
+        text=answered.text,
+        finish_reason=answered.finish_reason,
+        latency_seconds=timing.total_seconds if timing else None,
+        prompt=prepared.text,
+        vars=case.vars,
+    )
+    score = score_case(
+        answer, case.expectations, case.threshold, judge=judge, allow_code=allow_code
+    )
+    return _result(target, prepared, answered.text, score, answered)
+
+
+def needs_time(case: EvalCase) -> bool:
+    """Whether it asserts something about latency, which only a fresh answer has."""
+    return any(member.type == "latency" for e in case.expectations for member in _members(e))
+
+
+def _result(
+    target: int,
+    prepared: Prepared,
+    answer: str,
+    score: CaseScore,
+    answered: Answered | None = None,
+    error: str | None = None,
+) -> CaseResult:
+    case = prepared.case
+    timing = answered.timing if answered else None
+    return CaseResult(
+        target=target,
+        case_id=case.id,
+        case_index=case.index,
+        repetition=prepared.repetition,
+        vars=case.vars,
+        answer=answer,
+        score=score,
+        answer_key=prepared.key,
+        description=case.description,
+        prefix=case.prefix,
+        suffix=case.suffix,
+        token_ids_sha256=prepared.token_ids_sha256,
+        finish_reason=answered.finish_reason if answered else None,
+        prompt_tokens=len(prepared.token_ids) or None,
+        completion_tokens=answered.completion_tokens if answered else None,
+        timing=timing,
+        cached=answered is not None and timing is None,
+        expected=_expected(case),
+        probabilities=answered.probabilities if answered else None,
+        error=error,
+    )
+
+
+def _expected(case: EvalCase) -> str | None:
+    """The one text that the answer should equal."""
+    texts = [
+        e.value
+        for e in case.expectations
+        if isinstance(e, Expectation) and e.type == "equals" and not e.negated
+    ]
+    return texts[0] if len(texts) == 1 and isinstance(texts[0], str) else None
+
+
+def _members(expected: AnyExpectation) -> tuple[Expectation, ...]:
+    return expected.members if isinstance(expected, ExpectationSet) else (expected,)
