@@ -17,7 +17,7 @@ Times in events are ``time.perf_counter()`` seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol, Self
 
 import msgspec
@@ -78,6 +78,9 @@ class Prefilled(msgspec.Struct, frozen=True):
     """Index into the requests of the call."""
     seconds: float
     reused_tokens: int = 0
+    """Tokens of the prompt that were evaluated for several requests together, before this one."""
+    started_seconds: float | None = None
+    """When the request got its turn; what it waited for the requests before it is not its own."""
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -100,6 +103,44 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 Event = Prefilled | Token | Finished
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One answer of a closed set, as the model would write it after a certain prompt."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+class ChoiceRequest(msgspec.Struct, frozen=True):
+    """How probable is each choice after this prompt?"""
+
+    token_ids: tuple[int, ...]
+    choices: tuple[Choice, ...]
+
+
+class ChoiceScore(msgspec.Struct, frozen=True):
+    """What is needed to compare choices raw, by length, or against a content-free prompt."""
+
+    text: str
+    log_probability: float
+    """Natural logarithm; the sum over the choice's tokens of their log-probability among all
+    tokens of the vocabulary, each given the prompt and the tokens before it."""
+    n_tokens: int
+    n_bytes: int
+    """Of the choice's text in UTF-8, as it was given."""
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """The choices of one request, in its order."""
+
+    request: int
+    """Index into the requests of the call."""
+    seconds: float
+    scores: tuple[ChoiceScore, ...]
+    reused_tokens: int = 0
+    started_seconds: float | None = None
+    """As in :class:`Prefilled`."""
 
 
 class Engine(Protocol):
@@ -134,11 +175,25 @@ class Engine(Protocol):
         """Open a context of at least ``n_ctx`` cells, shared by ``parallel`` sequences."""
         ...
 
-    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Event]:
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Event]:
         """Answer the requests; events of different requests may interleave.
 
-        Closing the iterator early abandons what is not finished.
+        In a context of several sequences requests are read ahead a bounded number, sorted, and
+        what they begin with is evaluated once. Closing the iterator early abandons what is not
+        finished.
         """
+        ...
+
+    def with_choices(self, prompt: EncodedPrompt, choices: Sequence[str]) -> ChoiceRequest:
+        """The choices tokenized as the model would write them after this prompt.
+
+        Raises:
+            InputError: a choice is empty or there twice.
+        """
+        ...
+
+    def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
+        """Score the requests, many in one batch, in the order that suits the engine."""
         ...
 
     def close(self) -> None: ...

@@ -2,189 +2,236 @@
 
 Each request waits, then holds a sequence: its prompt goes through in chunks, then it decodes one
 token a step, in the same batch as everyone else's tokens. One request alone takes exactly the
-same path. The device (llama.cpp, or a double in tests) is behind :class:`Device`; this module
-only decides what goes into the next batch and what comes out of it.
+same path. What prompts begin with in common (:mod:`localprompt.engine.prefixes`) is evaluated
+once, into a sequence of its own, and each request starts with a copy of it, which shares cells.
+
+A batch holds either prompts or single tokens of answers, in turns. llama.cpp attends over the
+cells of all sequences in tiles of 64 tokens; a tile that holds tokens of many sequences can skip
+almost none of the others' cells, one that holds a prompt skips nearly all of them.
+
+Requests are read ahead as far as :data:`READ_AHEAD` and :data:`READ_AHEAD_TOKENS` allow, so that
+what they share is found, and so that a hundred thousand of them never have to be in memory.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, NamedTuple, Never, TypeVar
 
-from localprompt.engine.base import Event, Finished, GenerationRequest, Prefilled, Token
-from localprompt.engine.text import TextStream
+from localprompt.engine.base import ChoiceRequest, Event, GenerationRequest, Scored
+from localprompt.engine.choices import scoring_jobs
+from localprompt.engine.device import Device, Job, Member, Seat, Slot
+from localprompt.engine.generation import GenerationJob
+from localprompt.engine.prefixes import Prefix, shared_prefixes
 
+E = TypeVar("E")
 
-@dataclass(slots=True, frozen=True)
-class Slot:
-    """One token in a batch."""
-
-    token_id: int
-    position: int
-    sequence: int
-    wants_logits: bool
-
-
-class RequestSampler(Protocol):
-    def sample(self, batch_index: int) -> int: ...
-
-    def close(self) -> None: ...
+READ_AHEAD = 1024
+"""Requests that are looked at together for what they share."""
+READ_AHEAD_TOKENS = 262_144
+"""Of their prompts; about 10 MB."""
 
 
-class Device(Protocol):
-    """What batching needs from a context."""
-
-    @property
-    def cells(self) -> int:
-        """KV cache cells, shared by all sequences."""
-        ...
-
-    @property
-    def batch_tokens(self) -> int: ...
-
-    @property
-    def sequences(self) -> int: ...
-
-    def decode(self, slots: Sequence[Slot]) -> None: ...
-
-    def forget(self, sequence: int) -> None:
-        """Empty the sequence's part of the KV cache."""
-        ...
-
-    def sampler(self, request: GenerationRequest) -> RequestSampler: ...
-
-    def piece(self, token_id: int) -> bytes: ...
-
-    def is_end(self, token_id: int) -> bool: ...
-
-
-class _Active:
-    """A request that holds a sequence."""
-
-    __slots__ = ("generated", "index", "position", "request", "sampler", "sequence", "stream")
-
-    def __init__(
-        self, index: int, request: GenerationRequest, sequence: int, sampler: RequestSampler
-    ) -> None:
-        self.index = index
-        self.request = request
-        self.sequence = sequence
-        self.sampler = sampler
-        self.stream = TextStream(request.sampling.stop)
-        self.position = 0
-        self.generated: list[int] = []
-
-    @property
-    def decoding(self) -> bool:
-        return bool(self.generated)
-
-    @property
-    def need(self) -> int:
-        """Cells that the request can come to hold."""
-        return len(self.request.token_ids) + self.request.sampling.max_tokens
-
-    def take(self, room: int) -> list[Slot]:
-        """The slots for the next batch, at most ``room``."""
-        if self.decoding:
-            return [Slot(self.generated[-1], self.position, self.sequence, True)][:room]
-        prompt = self.request.token_ids
-        end = min(len(prompt), self.position + room)
-        return [
-            Slot(prompt[at], at, self.sequence, at == len(prompt) - 1)
-            for at in range(self.position, end)
-        ]
-
-
-def run(device: Device, requests: Sequence[GenerationRequest]) -> Iterator[Event]:
+def generate(device: Device, requests: Iterable[GenerationRequest]) -> Iterator[Event]:
     """Answer the requests; see :meth:`localprompt.engine.base.Engine.generate`.
 
     Each request must fit into ``device.cells`` by itself; the caller has checked that.
     """
-    waiting = deque(enumerate(requests))
-    free = deque(range(device.sequences))
-    active: list[_Active] = []
+    jobs = (GenerationJob(index, request) for index, request in enumerate(requests))
+    return _run(_Schedule(device, jobs))
+
+
+def score_choices(device: Device, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
+    """Score the requests; see :meth:`localprompt.engine.base.Engine.score_choices`."""
+    return _run(_Schedule(device, scoring_jobs(requests, device.sequences)))
+
+
+def _run(schedule: _Schedule[E]) -> Iterator[E]:
     try:
-        while waiting or active:
-            _admit(device, waiting, free, active)
-            batch, owners = _fill(device, active)
-            device.decode(batch)
+        while batch := schedule.next_batch():
+            schedule.device.decode([slot for part in batch for slot in part.slots])
             now = time.perf_counter()
-            for member, logits_at in owners:
-                if logits_at is None:
-                    continue
-                if not member.decoding:
-                    yield Prefilled(member.index, now)
-                event = _next_token(device, member, logits_at)
-                finished = (
-                    event if isinstance(event, Finished) else _limit(device, member, event.seconds)
-                )
-                if isinstance(event, Token):
-                    yield event
-                if finished is not None:
-                    active.remove(member)
-                    member.sampler.close()
-                    device.forget(member.sequence)
-                    free.append(member.sequence)
-                    yield finished
+            first = 0
+            for member, slots in batch:
+                yield from member.absorb(slots, first, now)
+                first += len(slots)
+                if member.done:
+                    schedule.release(member)
     finally:
-        for member in active:
-            member.sampler.close()
-            device.forget(member.sequence)
+        schedule.close()
 
 
-def _admit(
-    device: Device,
-    waiting: deque[tuple[int, GenerationRequest]],
-    free: deque[int],
-    active: list[_Active],
-) -> None:
-    """Give sequences to waiting requests while the KV cache can hold what they may need."""
-    while waiting and free:
-        index, request = waiting[0]
-        held = sum(member.need for member in active)
-        need = len(request.token_ids) + request.sampling.max_tokens
-        if active and held + need > device.cells:
+class _Part(NamedTuple, Generic[E]):
+    """What one member has in a batch."""
+
+    member: Member[E]
+    slots: Sequence[Slot]
+
+
+class _Waiting(NamedTuple, Generic[E]):
+    job: Job[E]
+    prefix: Prefix | None
+
+
+class _Prefill:
+    """A shared prefix on its way into a sequence; nobody reads its logits."""
+
+    decoding = False
+
+    def __init__(self, prefix: Prefix, sequence: int) -> None:
+        self.sequences = (sequence,)
+        self._prefix = prefix
+        self._position = len(prefix.parent) if prefix.parent else 0
+
+    @property
+    def done(self) -> bool:
+        return self._prefix.ready
+
+    def take(self, room: int, outputs: int) -> Sequence[Slot]:
+        ids, start = self._prefix.token_ids, self._position
+        self._position = min(len(ids), start + room)
+        return [Slot(ids[at], at, self.sequences, False) for at in range(start, self._position)]
+
+    def absorb(self, taken: Sequence[Slot], first: int, now: float) -> Iterator[Never]:
+        self._prefix.ready = self._position == len(self._prefix)
+        return iter(())
+
+    def close(self) -> None:
+        pass
+
+
+class _Schedule(Generic[E]):
+    """Who holds which sequence, and what goes into the next batch."""
+
+    def __init__(self, device: Device, jobs: Iterator[Job[E]]) -> None:
+        self.device = device
+        self._jobs = jobs
+        self._waiting: deque[_Waiting[E]] = deque()
+        self._active: dict[Member[E], _Waiting[E] | None] = {}
+        self._free = deque(range(device.sequences))
+        self._spare = deque(range(device.sequences, device.sequences + device.prefix_sequences))
+        self._held_cells = 0
+        self._prompts_last = False
+
+    def next_batch(self) -> list[_Part[E]]:
+        """The slots to decode together; empty when everything is answered."""
+        while self._admit():
+            pass
+        prompts = [member for member in self._active if not member.decoding]
+        answers = [member for member in self._active if member.decoding]
+        self._prompts_last = not answers or (bool(prompts) and not self._prompts_last)
+        batch: list[_Part[E]] = []
+        room, outputs = self.device.batch_tokens, self.device.batch_outputs
+        for member in prompts if self._prompts_last else answers:
+            slots = member.take(room, outputs)
+            if slots:
+                batch.append(_Part(member, slots))
+                room -= len(slots)
+                outputs -= sum(slot.wants_logits for slot in slots)
+        return batch
+
+    def release(self, member: Member[E]) -> None:
+        """Take back what a member holds; a prefix keeps its sequence while it is waited for."""
+        entry = self._active.pop(member)
+        member.close()
+        if entry is None:
             return
-        waiting.popleft()
-        active.append(_Active(index, request, free.popleft(), device.sampler(request)))
+        self._forget(member.sequences, self._free)
+        self._held_cells -= _own_cells(entry)
+        for prefix in entry.prefix.chain() if entry.prefix else ():
+            prefix.active -= 1
+            self._drop(prefix)
+
+    def close(self) -> None:
+        """Abandon everything."""
+        for member in list(self._active):
+            self.release(member)
+        for entry in self._waiting:
+            for prefix in entry.prefix.chain() if entry.prefix else ():
+                if prefix.sequence is not None:
+                    self._forget((prefix.sequence,), self._spare)
+                    prefix.sequence = None
+
+    def _admit(self) -> bool:
+        """Let the next request, or the prefix that it needs first, become active."""
+        if not self._waiting:
+            self._read_ahead()
+        if not self._waiting:
+            return False
+        entry = self._waiting[0]
+        missing = [p for p in entry.prefix.chain() if not p.ready] if entry.prefix else []
+        if missing:
+            return self._start_prefix(missing[-1])
+        busy = bool(self._active)
+        if busy and self._held_cells + _own_cells(entry) > self.device.cells:
+            return False
+        if len(self._free) < entry.job.branches:
+            return False
+        self._start(entry)
+        return True
+
+    def _start_prefix(self, prefix: Prefix) -> bool:
+        if prefix.sequence is not None or not self._spare:
+            return False
+        if self._active and self._held_cells + prefix.own_tokens > self.device.cells:
+            return False
+        prefix.sequence = self._spare.popleft()
+        if prefix.parent is not None and prefix.parent.sequence is not None:
+            self.device.copy(prefix.parent.sequence, prefix.sequence)
+        self._held_cells += prefix.own_tokens
+        self._active[_Prefill(prefix, prefix.sequence)] = None
+        return True
+
+    def _start(self, entry: _Waiting[E]) -> None:
+        self._waiting.popleft()
+        job, prefix = entry
+        sequences = tuple(self._free.popleft() for _ in range(job.branches))
+        if prefix is not None and prefix.sequence is not None:
+            for sequence in sequences:
+                self.device.copy(prefix.sequence, sequence)
+        seat = Seat(sequences, len(prefix) if prefix else 0, time.perf_counter())
+        self._active[job.start(self.device, seat)] = entry
+        self._held_cells += _own_cells(entry)
+        for node in prefix.chain() if prefix else ():
+            node.waiting -= 1
+            node.active += 1
+            self._drop(node)
+
+    def _drop(self, prefix: Prefix) -> None:
+        """Give up what nobody waits for; its cells live on while answers use them."""
+        if prefix.waiting:
+            return
+        if prefix.sequence is not None:
+            self._forget((prefix.sequence,), self._spare)
+            prefix.sequence = None
+        if not prefix.active:
+            self._held_cells -= prefix.own_tokens
+
+    def _forget(self, sequences: Iterable[int], to: deque[int]) -> None:
+        for sequence in sequences:
+            self.device.forget(sequence)
+            to.append(sequence)
+
+    def _read_ahead(self) -> None:
+        jobs: list[Job[E]] = []
+        tokens = 0
+        most = READ_AHEAD if self.device.prefix_sequences else 1
+        while len(jobs) < most and tokens < READ_AHEAD_TOKENS:
+            job = next(self._jobs, None)
+            if job is None:
+                break
+            jobs.append(job)
+            tokens += len(job.token_ids)
+        if self.device.prefix_sequences:
+            jobs.sort(key=lambda job: job.token_ids)
+            prefixes = shared_prefixes([job.token_ids for job in jobs])
+            self._waiting.extend(map(_Waiting, jobs, prefixes))
+        else:
+            self._waiting.extend(_Waiting(job, None) for job in jobs)
 
 
-def _fill(
-    device: Device, active: list[_Active]
-) -> tuple[list[Slot], list[tuple[_Active, int | None]]]:
-    """The next batch, and for each member the index of its logits, if it gets any."""
-    batch: list[Slot] = []
-    owners: list[tuple[_Active, int | None]] = []
-    # Decoding members first: they need one slot each, and must not wait behind a long prompt.
-    for member in sorted(active, key=lambda member: not member.decoding):
-        slots = member.take(device.batch_tokens - len(batch))
-        if not slots:
-            continue
-        batch.extend(slots)
-        member.position += len(slots)
-        owners.append((member, len(batch) - 1 if slots[-1].wants_logits else None))
-    return batch, owners
-
-
-def _next_token(device: Device, member: _Active, logits_at: int) -> Token | Finished:
-    token_id = member.sampler.sample(logits_at)
-    now = time.perf_counter()
-    if device.is_end(token_id):
-        return Finished(member.index, now, "stop", member.stream.finish())
-    member.generated.append(token_id)
-    text = member.stream.feed(device.piece(token_id))
-    return Token(member.index, now, token_id, text)
-
-
-def _limit(device: Device, member: _Active, now: float) -> Finished | None:
-    """Whether the token just generated was the last."""
-    if member.stream.stopped:
-        return Finished(member.index, now, "stop")
-    full = member.position >= device.cells
-    if full or len(member.generated) >= member.request.sampling.max_tokens:
-        text = member.stream.finish()
-        return Finished(member.index, now, "stop" if member.stream.stopped else "length", text)
-    return None
+def _own_cells(entry: _Waiting[E]) -> int:
+    """Cells beyond those of the shared prefix."""
+    return entry.job.cells - (len(entry.prefix) if entry.prefix else 0)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 from localprompt.engine import batching
 from localprompt.engine.base import (
     BufferSizes,
+    Choice,
+    ChoiceRequest,
     EncodedPrompt,
     Event,
     GenerationRequest,
     ModelFacts,
+    Scored,
 )
+from localprompt.engine.choices import choice_tokens
 from localprompt.engine.interrupt import interruptible
 from localprompt.engine.llama_context import CELL_STEP, Context, buffer_sizes
 from localprompt.engine.llama_library import build, cpu_features, library, log
@@ -78,6 +83,8 @@ class LlamaEngine:
             chat_template=template or None,
         )
         self.vocabulary = Vocabulary(self._vocab_pointer)
+        # The cases of an evaluation end alike: the chat template's words, the same choices.
+        self._choice_tokens = lru_cache(maxsize=16)(self._tokenize_choices)
 
     @property
     def build(self) -> str:
@@ -150,8 +157,19 @@ class LlamaEngine:
             parallel=parallel,
         )
 
-    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Event]:
-        return batching.run(self.context, requests)
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Event]:
+        return batching.generate(self.context, requests)
+
+    def with_choices(self, prompt: EncodedPrompt, choices: Sequence[str]) -> ChoiceRequest:
+        tail = self.vocabulary.text_after_controls(prompt.tokens)
+        # After a chat template's last words choices follow directly; plain text goes on with a
+        # space, unless it ends with one already.
+        lead = "" if self.facts.chat_template or tail[-1:].isspace() else " "
+        given_up, encoded = self._choice_tokens(tail, tuple(choices), lead)
+        return ChoiceRequest(prompt.token_ids[: len(prompt.token_ids) - given_up], encoded)
+
+    def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
+        return batching.score_choices(self.context, requests)
 
     def close(self) -> None:
         if self._context is not None:
@@ -166,6 +184,21 @@ class LlamaEngine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _tokenize_choices(
+        self, tail: str, choices: tuple[str, ...], lead: str
+    ) -> tuple[int, tuple[Choice, ...]]:
+        vocabulary = self.vocabulary
+        # llama.cpp guesses the end of a turn from the names of tokens; the template decides.
+        turn = vocabulary.text_of(vocabulary.eot)
+        ends_turns = bool(turn) and turn in (self.facts.chat_template or "")
+        return choice_tokens(
+            tail,
+            choices,
+            lead=lead,
+            tokenize=vocabulary.tokenize,
+            end_id=vocabulary.eot if ends_turns else vocabulary.eos,
+        )
 
     def _metadata(self, key: str) -> str | None:
         import ctypes

@@ -7,11 +7,12 @@ from typing import Any
 
 from localprompt.catalog.tensor_types import KV_TYPES
 from localprompt.engine.base import BufferSizes, GenerationRequest
-from localprompt.engine.batching import Slot
+from localprompt.engine.device import RequestSampler, Slot
 from localprompt.engine.interrupt import interruptible
 from localprompt.engine.llama_library import library, log
-from localprompt.engine.llama_sampler import Sampler
+from localprompt.engine.llama_sampler import Greedy, Sampler
 from localprompt.engine.llama_vocab import Vocabulary
+from localprompt.engine.prefixes import MOST_NESTED
 from localprompt.errors import EngineError, InputError, NotEnoughMemoryError
 from localprompt.records import RequestedSettings, Settings
 
@@ -22,7 +23,7 @@ CELL_STEP = 256
 
 
 class Context:
-    """An open context of one model; implements :class:`localprompt.engine.batching.Device`."""
+    """An open context of one model; implements :class:`localprompt.engine.device.Device`."""
 
     def __init__(
         self,
@@ -47,12 +48,14 @@ class Context:
         self.cells = int(lib.llama_n_ctx(context))
         self.batch_tokens = int(lib.llama_n_batch(context))
         self.sequences = parallel
+        self.prefix_sequences = _prefix_sequences(parallel)
+        self.batch_outputs = parallel + self.prefix_sequences
         sizes = log.buffers()
         self.kv_cache_bytes = _sum(sizes, "KV", "RS")
         self.compute_bytes = _sum(sizes, "compute", "output")
         self._flash_attn = _flash_attention(requested.flash_attn)
         self._requested = requested
-        self._batch = lib.llama_batch_init(self.batch_tokens, 0, 1)
+        self._batch = lib.llama_batch_init(self.batch_tokens, 0, parallel)
         self._interruptible = interruptible()
         lib.llama_set_abort_callback(context, *self._interruptible.abort(lib.ggml_abort_callback))
         self._memory = lib.llama_get_memory(context)
@@ -79,12 +82,16 @@ class Context:
 
     def decode(self, slots: Sequence[Slot]) -> None:
         batch = self._batch
+        tokens, positions, logits = batch.token, batch.pos, batch.logits
+        counts, sequences = batch.n_seq_id, batch.seq_id
         for at, slot in enumerate(slots):
-            batch.token[at] = slot.token_id
-            batch.pos[at] = slot.position
-            batch.n_seq_id[at] = 1
-            batch.seq_id[at][0] = slot.sequence
-            batch.logits[at] = slot.wants_logits
+            tokens[at] = slot.token_id
+            positions[at] = slot.position
+            logits[at] = slot.wants_logits
+            counts[at] = len(slot.sequences)
+            of_slot = sequences[at]
+            for n, sequence in enumerate(slot.sequences):
+                of_slot[n] = sequence
         batch.n_tokens = len(slots)
         with self._interruptible.call():
             status = self._lib.llama_decode(self._context, batch)
@@ -95,13 +102,25 @@ class Context:
                 found=f"status {status}" + (f": {why}" if (why := log.complaints()) else ""),
             )
 
+    def copy(self, source: int, target: int) -> None:
+        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
     def forget(self, sequence: int) -> None:
         self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
-    def sampler(self, request: GenerationRequest) -> ContextSampler:
+    def sampler(self, request: GenerationRequest) -> RequestSampler:
+        sampling = request.sampling
+        if self.sequences > 1 and sampling.temperature <= 0 and request.grammar is None:
+            return Greedy(self._context, len(self._vocabulary))
         return ContextSampler(
-            self._context, Sampler(self._vocab_pointer, request.sampling, request.grammar)
+            self._context, Sampler(self._vocab_pointer, sampling, request.grammar)
         )
+
+    def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> list[float]:
+        from localprompt.engine.llama_logits import log_probabilities, row
+
+        logits = row(self._context, batch_index, len(self._vocabulary))
+        return log_probabilities(logits, token_ids)
 
     def piece(self, token_id: int) -> bytes:
         return self._vocabulary.piece(token_id)
@@ -149,11 +168,11 @@ def _params(requested: RequestedSettings, n_ctx: int, parallel: int) -> Any:
     params.n_ctx = n_ctx
     params.n_batch = requested.n_batch or DEFAULT_N_BATCH
     params.n_ubatch = min(requested.n_ubatch or DEFAULT_N_UBATCH, params.n_batch)
-    params.n_seq_max = parallel
+    params.n_seq_max = parallel + _prefix_sequences(parallel)
     params.kv_unified = parallel > 1
     # One row of logits per sequence is all that is ever read; reserving a row per token of
     # the batch would cost n_batch x vocabulary x 4 bytes.
-    params.n_outputs_max = parallel
+    params.n_outputs_max = params.n_seq_max
     if requested.n_threads is not None:
         params.n_threads = requested.n_threads
     if requested.n_threads_batch is not None:
@@ -165,6 +184,11 @@ def _params(requested: RequestedSettings, n_ctx: int, parallel: int) -> Any:
     params.swa_full = False
     params.no_perf = False
     return params
+
+
+def _prefix_sequences(parallel: int) -> int:
+    """Sequences that hold what several prompts share."""
+    return MOST_NESTED if parallel > 1 else 0
 
 
 def _kv_type(name: str, value: str) -> int:

@@ -11,6 +11,29 @@ from localprompt.errors import EngineError
 from localprompt.records import Sampling
 
 
+class Greedy:
+    """The most probable token, read from the logits.
+
+    llama.cpp's sampler copies the whole vocabulary into an array of candidates first, 70 µs for
+    49,152 tokens where this takes 10. NumPy has to be imported for it, so a request that is alone
+    does without.
+    """
+
+    def __init__(self, context: Any, n_vocab: int) -> None:
+        from localprompt.engine.llama_logits import row
+
+        self._row = row
+        self._context = context
+        self._n_vocab = n_vocab
+
+    def sample(self, batch_index: int) -> int:
+        """The first of the largest, as llama.cpp's greedy sampler has it."""
+        return int(self._row(self._context, batch_index, self._n_vocab).argmax())
+
+    def close(self) -> None:
+        pass
+
+
 class Sampler:
     """The sampler of one request; owns its native chains.
 

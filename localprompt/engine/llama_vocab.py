@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ class Vocabulary:
         self._pieces: dict[int, bytes] = {}
         self.bos: int = self._lib.llama_vocab_bos(pointer)
         self.eos: int = self._lib.llama_vocab_eos(pointer)
+        self.eot: int = self._lib.llama_vocab_eot(pointer)
         self.adds_bos: bool = self._lib.llama_vocab_get_add_bos(pointer)
 
     def __len__(self) -> int:
@@ -105,6 +107,12 @@ class Vocabulary:
             if owners:
                 tokens.extend(self._plain(owners, controls))
         return tokens
+
+    def text_after_controls(self, tokens: Sequence[PromptToken]) -> str:
+        """The text of a prompt from its last control token on."""
+        plain = itertools.takewhile(lambda token: not token.control, reversed(tokens))
+        pieces = [self.piece(token.id, special=True) for token in plain]
+        return b"".join(reversed(pieces)).decode(errors="replace")
 
     def _plain(self, spans: Sequence[Span], controls: dict[str, int]) -> Iterator[PromptToken]:
         ids = self.tokenize("".join(span.text for span in spans), controls)

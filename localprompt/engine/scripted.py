@@ -2,25 +2,31 @@
 
 Words are tokens: a text is cut after each space, so ids and counts can be predicted. The answers
 come from a script, byte by byte if need be, and go through the same batching, stop strings and
-UTF-8 handling as a real model's.
+UTF-8 handling as a real model's. Cells are kept as a real cache keeps them, so a request that is
+answered from the cells of another prompt is an error here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Self
 
 from localprompt.engine import batching
 from localprompt.engine.base import (
     BufferSizes,
+    ChoiceRequest,
     EncodedPrompt,
     Event,
     GenerationRequest,
     ModelFacts,
+    Scored,
 )
-from localprompt.engine.batching import Slot
+from localprompt.engine.choices import choice_tokens
+from localprompt.engine.device import Slot
+from localprompt.engine.prefixes import MOST_NESTED
+from localprompt.engine.scripted_cells import ScriptedCells
 from localprompt.received import PromptToken
 from localprompt.records import Message, RequestedSettings, Settings
 from localprompt.rendering.chat import plain_completion
@@ -34,6 +40,7 @@ class ScriptedEngine:
     Args:
         answer: prompt text → the pieces to say, one token each; an exception is raised at the
             first token, a piece that is an exception when its turn comes.
+        log_probability: what stands before, and a word → how probable that word is there.
         n_ctx_train: the largest context that the "model" knows.
         has_chat_template: False makes it a base model.
     """
@@ -42,14 +49,17 @@ class ScriptedEngine:
         self,
         answer: Callable[[str], Sequence[bytes | BaseException]],
         *,
+        log_probability: Callable[[str, str], float] = lambda before, word: -float(len(word)),
         n_ctx_train: int = 2048,
         has_chat_template: bool = True,
     ) -> None:
         self._answer = answer
+        self._log_probability = log_probability
         self._words: list[bytes] = []
         self._ids: dict[bytes, int] = {}
         self._settings: Settings | None = None
         self._parallel = 1
+        self._cells = ScriptedCells(0, 0)
         self.decoded: list[list[Slot]] = []
         """Every batch, for tests of what is evaluated together."""
         self.facts = ModelFacts(
@@ -72,7 +82,7 @@ class ScriptedEngine:
         tokens = tuple(
             PromptToken(self._id(word.encode()), word, span.origin, span.source)
             for span in spans
-            for word in re.findall(r"\S*\s|\S+", span.text)
+            for word in _words(span.text)
         )
         chat = self.facts.chat_template
         return EncodedPrompt(
@@ -85,6 +95,7 @@ class ScriptedEngine:
 
     def prepare(self, requested: RequestedSettings, *, n_ctx: int, parallel: int = 1) -> None:
         self._parallel = parallel
+        self._cells = ScriptedCells(n_ctx, self.batch_outputs)
         self._settings = Settings(
             n_ctx=n_ctx,
             n_batch=requested.n_batch or 512,
@@ -98,10 +109,17 @@ class ScriptedEngine:
             repack=False,
         )
 
-    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Event]:
-        return batching.run(self, requests)
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Event]:
+        return batching.generate(self, requests)
 
-    # ---- localprompt.engine.batching.Device
+    def with_choices(self, prompt: EncodedPrompt, choices: Sequence[str]) -> ChoiceRequest:
+        _, encoded = choice_tokens("", choices, lead="", tokenize=self._ids_of, end_id=_END)
+        return ChoiceRequest(prompt.token_ids, encoded)
+
+    def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
+        return batching.score_choices(self, requests)
+
+    # ---- localprompt.engine.device.Device
 
     @property
     def cells(self) -> int:
@@ -115,15 +133,40 @@ class ScriptedEngine:
     def sequences(self) -> int:
         return self._parallel
 
+    @property
+    def prefix_sequences(self) -> int:
+        return MOST_NESTED if self._parallel > 1 else 0
+
+    @property
+    def batch_outputs(self) -> int:
+        return self._parallel + self.prefix_sequences
+
+    @property
+    def cells_used(self) -> int:
+        return self._cells.used
+
     def decode(self, slots: Sequence[Slot]) -> None:
+        if len(slots) > self.batch_tokens:
+            raise RuntimeError(f"{len(slots)} tokens in a batch of {self.batch_tokens}")
         self.decoded.append(list(slots))
+        self._cells.decode(slots)
+
+    def copy(self, source: int, target: int) -> None:
+        self._cells.copy(source, target)
 
     def forget(self, sequence: int) -> None:
-        pass
+        self._cells.forget(sequence)
 
     def sampler(self, request: GenerationRequest) -> _Script:
-        prompt = b"".join(self._words[token_id] for token_id in request.token_ids).decode()
-        return _Script(self, iter(self._answer(prompt)))
+        return _Script(self, request.token_ids, iter(self._answer(self._text(request.token_ids))))
+
+    def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> list[float]:
+        before = self._text(self._cells.seen_at(batch_index))
+        return [self._log_probability(before, self._text((word,))) for word in token_ids]
+
+    def seen_at(self, batch_index: int) -> tuple[int, ...]:
+        """The tokens that the slot at that index of the last batch attended to, its own last."""
+        return self._cells.seen_at(batch_index)
 
     def piece(self, token_id: int) -> bytes:
         return self._words[token_id]
@@ -143,6 +186,12 @@ class ScriptedEngine:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _text(self, token_ids: Iterable[int]) -> str:
+        return b"".join(b"" if i == _END else self._words[i] for i in token_ids).decode()
+
+    def _ids_of(self, text: str) -> list[int]:
+        return [self._id(word.encode()) for word in _words(text)]
+
     def _id(self, word: bytes) -> int:
         if word not in self._ids:
             self._ids[word] = len(self._words)
@@ -150,16 +199,30 @@ class ScriptedEngine:
         return self._ids[word]
 
 
+def _words(text: str) -> list[str]:
+    return re.findall(r"\S*\s|\S+", text)
+
+
 class _Script:
-    def __init__(self, engine: ScriptedEngine, pieces: Iterator[bytes | BaseException]) -> None:
+    def __init__(
+        self,
+        engine: ScriptedEngine,
+        prompt: tuple[int, ...],
+        pieces: Iterator[bytes | BaseException],
+    ) -> None:
         self._engine = engine
+        self._expected = prompt
         self._pieces = pieces
 
     def sample(self, batch_index: int) -> int:
+        if self._engine.seen_at(batch_index) != self._expected:
+            raise RuntimeError("the request's sequence holds other tokens than its own")
         piece = next(self._pieces, None)
         if isinstance(piece, BaseException):
             raise piece
-        return _END if piece is None else self._engine.say(piece)
+        token_id = _END if piece is None else self._engine.say(piece)
+        self._expected = (*self._expected, token_id)
+        return token_id
 
     def close(self) -> None:
         pass

@@ -1,6 +1,13 @@
 """One request or many: the same path, the same answers."""
 
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from localprompt.engine.base import Event, Finished, GenerationRequest, Prefilled, Token
 from localprompt.engine.scripted import ScriptedEngine
@@ -24,6 +31,12 @@ def _request(
 ) -> GenerationRequest:
     prompt = engine.encode([Message("user", (Segment(text),))])
     return GenerationRequest(prompt.token_ids, Sampling(max_tokens=max_tokens, stop=stop))
+
+
+PIECES = st.lists(st.sampled_from([b"x ", b"y ", b"END", b"z"]), max_size=5)
+# Long stretches are worth sharing, one within the other; single words are not.
+PARTS = st.sampled_from(["rule " * 40, "fact " * 30, "a ", "b "])
+PROMPTS = st.lists(st.lists(PARTS, min_size=1, max_size=5).map("".join), min_size=1, max_size=10)
 
 
 def _answers(events: list[Event]) -> dict[int, str]:
@@ -125,3 +138,110 @@ def test_an_error_half_way_is_raised_after_what_was_said() -> None:
     with pytest.raises(RuntimeError, match="boom"):
         seen.extend(engine.generate([_request(engine, "q")]))
     assert _answers(seen) in ({}, {0: "a"})
+
+
+@settings(max_examples=100)
+@given(PROMPTS, st.data(), st.integers(2, 5), st.integers(5, 60), st.integers(204, 500))
+def test_any_set_of_prompts_gets_the_answers_that_each_gets_alone(
+    prompts: list[str], data: st.DataObject, parallel: int, n_batch: int, n_ctx: int
+) -> None:
+    # The double raises where a request reads another's cells, a cache overflows, or a batch does.
+    answers: dict[str, list[bytes | BaseException]] = {
+        text: list(data.draw(PIECES)) for text in set(prompts)
+    }
+    together = _engine(answers, n_ctx=n_ctx, n_batch=n_batch, parallel=parallel)
+    requests = [_request(together, text, max_tokens=4, stop=("END",)) for text in prompts]
+    events = list(together.generate(iter(requests)))
+    alone = _engine(answers, n_ctx=500)
+    for at, text in enumerate(prompts):
+        only = list(alone.generate([_request(alone, text, max_tokens=4, stop=("END",))]))
+        mine = [event for event in events if event.request == at]
+        assert [type(event) for event in mine] == [type(event) for event in only]
+        assert _answers(mine).get(at) == _answers(only).get(0)
+    assert together.cells_used == 0
+
+
+def test_what_all_prompts_begin_with_is_evaluated_once() -> None:
+    system = " ".join(["rule"] * 80) + " "
+    answers: dict[str, list[bytes | BaseException]] = {f"{system}q{n} ?": [b"x"] for n in range(9)}
+    engine = _engine(answers, n_ctx=400, n_batch=64, parallel=3)
+    events = list(engine.generate([_request(engine, text) for text in answers]))
+    prompt_slots = [s for batch in engine.decoded for s in batch if s.position < 82]
+    assert len(prompt_slots) == 80 + 9 * 2
+    reused = [event.reused_tokens for event in events if isinstance(event, Prefilled)]
+    assert reused == [80] * 9
+
+
+def test_reused_tokens_are_those_that_were_not_evaluated_for_the_request() -> None:
+    system = " ".join(["rule"] * 80) + " "
+    document = " ".join(["fact"] * 70) + " "
+    texts = [f"{system}{d}{q} ?" for d in (document, "short ") for q in ("who", "why", "how")]
+    answers: dict[str, list[bytes | BaseException]] = {text: [b"x"] for text in texts}
+    engine = _engine(answers, n_ctx=400, n_batch=64, parallel=3)
+    requests = [_request(engine, text) for text in texts]
+    events = list(engine.generate(requests))
+    reused = {e.request: e.reused_tokens for e in events if isinstance(e, Prefilled)}
+    assert reused == {0: 150, 1: 150, 2: 150, 3: 80, 4: 80, 5: 80}
+    own = sum(len(r.token_ids) - reused[n] for n, r in enumerate(requests))
+    evaluated = sum(slot.position < 152 for batch in engine.decoded for slot in batch)
+    generated = sum(isinstance(e, Token) and reused[e.request] == 80 for e in events)
+    assert evaluated == 150 + own + generated
+
+
+def test_an_endless_stream_of_requests_is_answered_as_it_comes() -> None:
+    drawn = 0
+    engine = ScriptedEngine(lambda _: [b"x"])
+    engine.prepare(RequestedSettings(n_batch=16), n_ctx=64, parallel=4)
+
+    def endless() -> Iterator[GenerationRequest]:
+        nonlocal drawn
+        for n in itertools.count():
+            drawn += 1
+            yield _request(engine, f"prompt {n}")
+
+    events = engine.generate(endless())
+    finished = (event for event in events if isinstance(event, Finished))
+    assert len(list(itertools.islice(finished, 1500))) == 1500
+    assert drawn <= 2048
+
+
+def test_without_parallel_sequences_nothing_is_reordered_or_shared() -> None:
+    system = " ".join(["rule"] * 80) + " "
+    answers: dict[str, list[bytes | BaseException]] = {f"{system}{q}": [b"x"] for q in "cab"}
+    engine = _engine(answers, n_ctx=400, n_batch=64)
+    events = list(engine.generate([_request(engine, text) for text in answers]))
+    assert [e.request for e in events if isinstance(e, Finished)] == [0, 1, 2]
+    assert [e.reused_tokens for e in events if isinstance(e, Prefilled)] == [0, 0, 0]
+
+
+def test_a_request_says_when_its_turn_came() -> None:
+    engine = _engine({f"q{n}": [b"x"] * 3 for n in range(4)}, parallel=2)
+    events = list(engine.generate([_request(engine, f"q{n}") for n in range(4)]))
+    started = {e.request: e.started_seconds for e in events if isinstance(e, Prefilled)}
+    ended = {e.request: e.seconds for e in events if isinstance(e, Finished)}
+    for later in (2, 3):
+        turn = started[later]
+        assert turn is not None
+        assert any(ended[earlier] <= turn <= ended[later] for earlier in (0, 1))
+
+
+def test_prompts_and_answers_do_not_share_a_batch() -> None:
+    answers: dict[str, list[bytes | BaseException]] = {
+        "w " * (n + 1): [b"x"] * (n + 1) for n in range(8)
+    }
+    engine = _engine(answers, n_ctx=200, parallel=3)
+    list(engine.generate([_request(engine, text) for text in answers]))
+    said = engine.say(b"x")
+    kinds = [{slot.token_id == said for slot in batch} for batch in engine.decoded]
+    assert {True} in kinds
+    assert all(len(kind) == 1 for kind in kinds)
+
+
+def test_abandoned_requests_leave_no_cells_behind() -> None:
+    system = " ".join(["rule"] * 80) + " "
+    answers: dict[str, list[bytes | BaseException]] = {f"{system}{n}": [b"x"] * 5 for n in range(9)}
+    engine = _engine(answers, n_ctx=400, n_batch=64, parallel=3)
+    events = engine.generate([_request(engine, text) for text in answers])
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert engine.cells_used == 0

@@ -1,0 +1,137 @@
+"""What batching is made of: a device that decodes, and members that share its batches.
+
+The device is llama.cpp, or a double in tests. A :class:`Job` is a request that waits; when its
+turn comes it becomes a :class:`Member`, which holds one sequence or several, and a position.
+:mod:`localprompt.engine.batching` asks members for slots, has everyone's slots decoded in one
+batch, and tells each where its slots were; the member then reads logits and says what has come
+of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from localprompt.engine.base import GenerationRequest
+
+E_co = TypeVar("E_co", covariant=True)
+
+
+class Slot(NamedTuple):
+    """One token in a batch."""
+
+    token_id: int
+    position: int
+    sequences: tuple[int, ...]
+    """Those that see the token; several only for prompts whose choices branch."""
+    wants_logits: bool
+
+    @property
+    def sequence(self) -> int:
+        return self.sequences[0]
+
+
+class RequestSampler(Protocol):
+    def sample(self, batch_index: int) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class Device(Protocol):
+    """What batching needs from a context."""
+
+    @property
+    def cells(self) -> int:
+        """KV cache cells, shared by all sequences."""
+        ...
+
+    @property
+    def batch_tokens(self) -> int: ...
+
+    @property
+    def batch_outputs(self) -> int:
+        """Tokens of a batch that may want logits."""
+        ...
+
+    @property
+    def sequences(self) -> int:
+        """For requests: 0, 1, …"""
+        ...
+
+    @property
+    def prefix_sequences(self) -> int:
+        """For shared prefixes: those that follow; 0 where nothing is to be shared."""
+        ...
+
+    def decode(self, slots: Sequence[Slot]) -> None: ...
+
+    def copy(self, source: int, target: int) -> None:
+        """Let an empty sequence begin with all that another one holds; cells are shared."""
+        ...
+
+    def forget(self, sequence: int) -> None:
+        """Empty the sequence's part of the KV cache."""
+        ...
+
+    def sampler(self, request: GenerationRequest) -> RequestSampler: ...
+
+    def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> list[float]:
+        """Of these tokens, among the whole vocabulary, after the slot at that index."""
+        ...
+
+    def piece(self, token_id: int) -> bytes: ...
+
+    def is_end(self, token_id: int) -> bool: ...
+
+
+class Seat(NamedTuple):
+    """What a request gets when its turn has come."""
+
+    sequences: tuple[int, ...]
+    reused_tokens: int
+    """Of a shared prefix, in the sequences already."""
+    seconds: float
+
+
+class Member(Protocol[E_co]):
+    """A request, or a shared prefix, that holds sequences."""
+
+    @property
+    def sequences(self) -> tuple[int, ...]: ...
+
+    @property
+    def decoding(self) -> bool:
+        """The prompt is evaluated, tokens follow one by one."""
+        ...
+
+    @property
+    def done(self) -> bool: ...
+
+    def take(self, room: int, outputs: int) -> Sequence[Slot]:
+        """The slots for the next batch, at most so many, and so many of them with logits."""
+        ...
+
+    def absorb(self, taken: Sequence[Slot], first: int, now: float) -> Iterator[E_co]:
+        """What has come of the slots; they were decoded from batch index ``first`` on."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Job(Protocol[E_co]):
+    """A request that waits for its turn."""
+
+    @property
+    def token_ids(self) -> tuple[int, ...]: ...
+
+    @property
+    def cells(self) -> int:
+        """Those that it can come to hold."""
+        ...
+
+    @property
+    def branches(self) -> int:
+        """Sequences that it needs."""
+        ...
+
+    def start(self, device: Device, seat: Seat) -> Member[E_co]: ...
