@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.peers.installs import QUIET_PROMPTFOO
 from benchmarks.peers.loop import Job, Looped
 from benchmarks.peers.processes import localprompt_command, run, scratch_home
 from benchmarks.peers.server import running
@@ -21,12 +22,6 @@ PROMPTFOO_REQUESTS = 4
 """Parallel ones: promptfoo's own default."""
 _NOWHERE = "http://127.0.0.1:9"
 """localprompt reads the same suite and never looks at its server."""
-_QUIET_PROMPTFOO = {
-    "PROMPTFOO_DISABLE_TELEMETRY": "1",
-    "PROMPTFOO_DISABLE_UPDATE": "1",
-    "PROMPTFOO_DISABLE_REMOTE_GENERATION": "1",
-    "PROMPTFOO_FAILED_TEST_EXIT_CODE": "0",
-}
 
 
 class Answers(msgspec.Struct, frozen=True):
@@ -89,7 +84,12 @@ def promptfoo(setup: Setup, program: Path, workload: Workload, folder: Path) -> 
         WorkerError: it fails, or leaves cases unanswered.
     """
     output = folder / "promptfoo.json"
-    env = {**_QUIET_PROMPTFOO, "PROMPTFOO_CONFIG_DIR": str(folder / "promptfoo")}
+    env = {
+        **QUIET_PROMPTFOO,
+        "PROMPTFOO_CONFIG_DIR": str(folder / "promptfoo"),
+        # A case that does not pass is no failure of the program.
+        "PROMPTFOO_FAILED_TEST_EXIT_CODE": "0",
+    }
     requests = str(PROMPTFOO_REQUESTS)
     with running(
         setup.tools, setup.weights, threads=setup.threads, slots=PROMPTFOO_REQUESTS

@@ -16,6 +16,7 @@ import msgspec
 
 from benchmarks.peers import contenders, workloads
 from benchmarks.peers.contenders import Answers
+from benchmarks.peers.installs import promptfoo_version
 from benchmarks.peers.llama_tools import batched_bench, llama_bench
 from benchmarks.peers.loop import Looped
 from benchmarks.peers.results import Figure, Section, Target, figure
@@ -82,6 +83,7 @@ def floor_seconds(loop: Looped, workload: Workload, *, prefill: float, decode: f
 
 
 def _measure(setup: Setup, workload: Workload, targets: Targets) -> Section:
+    versions = [f"promptfoo {promptfoo_version(setup.promptfoo)}."] if setup.promptfoo else []
     with tempfile.TemporaryDirectory() as folder:
         rounds = [_round(setup, workload, Path(folder)) for _ in range(setup.pairs)]
     loop = rounds[-1].loop
@@ -92,7 +94,7 @@ def _measure(setup: Setup, workload: Workload, targets: Targets) -> Section:
         f"{loop.own_tokens} of their own, up to {workload.max_tokens} tokens of answer, greedy. "
         "Wall times; slower / faster.",
         figures=tuple(_figures(rounds, targets)),
-        notes=(_agreement(rounds[-1], workload),),
+        notes=(_agreement(rounds[-1], workload), *versions),
     )
 
 

