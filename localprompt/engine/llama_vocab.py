@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from localprompt.engine.llama_library import library
@@ -30,6 +31,8 @@ class Vocabulary:
         self._vocab = pointer
         self._buffer = ctypes.create_string_buffer(256)
         self._pieces: dict[int, bytes] = {}
+        # What the template says is the same in every case of an evaluation, examples included.
+        self._constant = lru_cache(maxsize=16)(self._explain)
         self.bos: int = self._lib.llama_vocab_bos(pointer)
         self.eos: int = self._lib.llama_vocab_eos(pointer)
         self.eot: int = self._lib.llama_vocab_eot(pointer)
@@ -105,7 +108,7 @@ class Vocabulary:
             if after and self._is(_id(after[0]), "LSTRIP"):
                 owners = without_end(owners)
             if owners:
-                tokens.extend(self._plain(owners, controls))
+                tokens.extend(self._plain(owners, tuple(controls.items())))
         return tokens
 
     def text_after_controls(self, tokens: Sequence[PromptToken]) -> str:
@@ -114,11 +117,22 @@ class Vocabulary:
         pieces = [self.piece(token.id, special=True) for token in plain]
         return b"".join(reversed(pieces)).decode(errors="replace")
 
-    def _plain(self, spans: Sequence[Span], controls: dict[str, int]) -> Iterator[PromptToken]:
-        ids = self.tokenize("".join(span.text for span in spans), controls)
+    def _plain(
+        self, spans: tuple[Span, ...], controls: tuple[tuple[str, int], ...]
+    ) -> Sequence[PromptToken]:
+        constant = all(span.origin != "variable" for span in spans)
+        return self._constant(spans, controls) if constant else self._explain(spans, controls)
+
+    def _explain(
+        self, spans: tuple[Span, ...], controls: tuple[tuple[str, int], ...]
+    ) -> tuple[PromptToken, ...]:
+        ids = self.tokenize("".join(span.text for span in spans), dict(controls))
         pieces = [self.piece(token_id, special=True) for token_id in ids]
-        for token_id, data, owner in zip(ids, pieces, attribute(pieces, spans), strict=True):
-            yield PromptToken(token_id, data.decode(errors="replace"), owner.origin, owner.source)
+        owners = attribute(pieces, spans)
+        return tuple(
+            PromptToken(token_id, data.decode(errors="replace"), owner.origin, owner.source)
+            for token_id, data, owner in zip(ids, pieces, owners, strict=True)
+        )
 
     def _control(self, token_id: int) -> PromptToken:
         return PromptToken(token_id, self.text_of(token_id), "chat_template", control=True)
