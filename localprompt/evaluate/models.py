@@ -58,7 +58,7 @@ class OpenModel:
         self._check_memory()
         started = time.perf_counter()
         self.engine = open_engine(model, request)
-        self.load_seconds = time.perf_counter() - started
+        self._load_seconds = time.perf_counter() - started
         self.parallel = 1
         self._cells = 0
 
@@ -90,8 +90,13 @@ class OpenModel:
         cells = -(-max(sum(largest[:wanted]), self._cells) // _CELL_STEP) * _CELL_STEP
         started = time.perf_counter()
         self.engine.prepare(self._request.settings, n_ctx=cells, parallel=wanted)
-        self.load_seconds += time.perf_counter() - started
+        self._load_seconds += time.perf_counter() - started
         self._cells, self.parallel = cells, wanted
+
+    def take_load_seconds(self) -> float:
+        """What opening the model and its contexts took since this was last asked."""
+        taken, self._load_seconds = self._load_seconds, 0.0
+        return taken
 
     def settings(self) -> Settings | None:
         """The effective ones; None where no context was opened."""

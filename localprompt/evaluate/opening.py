@@ -29,6 +29,7 @@ def begin(
     Raises:
         LocalPromptError: something is wrong with the suite or the models; nothing was stored.
     """
+    request = _lasting(request)
     suite = open_suite(request)
     failing = None
     if only_failing:
@@ -45,7 +46,7 @@ def begin(
                 "every case passed the last time", where="--filter-failing", found=last
             )
         request = msgspec.structs.replace(request, failing_of=last)
-    planned = plan_evaluation(suite, _lasting(request), failing=failing, find_model=find_model)
+    planned = plan_evaluation(suite, request, failing=failing, find_model=find_model)
     store.begin(planned.evaluation)
     return planned
 
@@ -65,7 +66,9 @@ def resume(reference: str, store: EvaluationStore) -> Planned:
 
 
 def _lasting(request: EvalRequest) -> EvalRequest:
-    """The request with paths that mean the same from any folder."""
+    """The request with paths that mean the same from any folder. The suite is read by them, too:
+    where its files are is a part of its cases, and a resumed evaluation has to find them equal.
+    """
 
     def lasting(name: str) -> str:
         return str(Path(name).absolute()) if Path(name).is_file() else name

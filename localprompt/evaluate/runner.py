@@ -152,7 +152,7 @@ class _Run:
             parallel=opened.parallel,
             answered=sum(counted.answers for counted in work),
             cached=self._cached - cached_before,
-            load_seconds=opened.load_seconds,
+            load_seconds=opened.take_load_seconds(),
             wall_seconds=time.perf_counter() - started,
             settings=opened.settings(),
             memory=opened.memory(),

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from localprompt.errors import InputError
+from localprompt.evaluate.opening import begin
 from localprompt.evaluate.runner import EvalProgress
-from localprompt.evaluations import CaseResult, EvalResult
-from tests.evaluate.harness import Lab
+from localprompt.evaluations import CaseResult, EvalRequest, EvalResult
+from tests.evaluate.harness import Lab, find_model
 
 
 def verdicts(lab: Lab, result: EvalResult) -> list[bool | None]:
@@ -163,7 +164,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from localprompt.evaluate import runner
-from tests.evaluate.harness import Lab
+from tests.evaluate.harness import Lab, find_model
 
 runner._SECONDS_BETWEEN_SAVES = 0
 left = iter(range(5))
@@ -194,6 +195,15 @@ def test_what_a_killed_process_had_done_is_there_and_the_rest_is_made(lab: Lab) 
     ]
     assert resumed.targets[0].passes == unbroken.targets[0].passes
     assert resumed.complete
+
+
+def test_an_evaluation_can_be_resumed_from_another_folder(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    monkeypatch.chdir(lab.folder)
+    planned = begin(EvalRequest(suite="tones.yaml"), lab.store, find_model=find_model)
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert lab.resume(planned.evaluation.id).complete
 
 
 def test_an_evaluation_is_not_resumed_with_other_cases_or_prompts(lab: Lab) -> None:

@@ -48,7 +48,9 @@ def test_a_model_stays_open_from_one_evaluation_to_the_next_while_files_are_watc
             run_evaluation(planned, lab.store, models, find_model=find_model)
             target = planned.evaluation.targets[0]
             opened.append(models.get(target.model, planned.evaluation.request))
+            opened[-1].take_load_seconds()
     assert opened[0] is opened[1]
+    assert opened[0].take_load_seconds() == 0, "a model that stays open is loaded once"
 
 
 def test_without_watching_one_model_is_open_at_a_time(lab: Lab) -> None:
