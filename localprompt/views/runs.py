@@ -24,17 +24,22 @@ SHORT_ID = 10
 
 _ENDS = {"stop": "stop", "length": "cut", "interrupted": "^C", "error": "err"}
 
+_FIXED_WIDTH = 54
+"""Of the columns of ``runs list`` beside model and prompt, with the gaps."""
+
 
 def print_run_list(runs: Iterable[RunRecord], console: Console) -> int:
     """One row per run; returns how many there were."""
     table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
-    for name in ("id", "when (UTC)", "kind"):
-        table.add_column(name, no_wrap=True)
+    # Figures keep their width; in a narrow terminal only names are shortened.
+    names = max(8, (console.width - _FIXED_WIDTH) // 2)
+    for name, width in (("id", SHORT_ID), ("when (UTC)", 11)):
+        table.add_column(name, no_wrap=True, min_width=width)
     for name in ("model", "prompt"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=8)
-    for name in ("TTFT", "decode\ntok/s", "peak RSS"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("end", no_wrap=True)
+        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=names)
+    for name, width in (("TTFT", 7), ("decode\ntok/s", 6), ("peak RSS", 8)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    table.add_column("end", no_wrap=True, min_width=4)
     count = 0
     for run in runs:
         count += 1
@@ -42,9 +47,8 @@ def print_run_list(runs: Iterable[RunRecord], console: Console) -> int:
         table.add_row(
             run.id[:SHORT_ID],
             _when(run)[5:],
-            run.kind,
             run.model.name,
-            run.prompt.name or UNKNOWN,
+            run.prompt.name or f"({run.kind})",
             format_seconds(run.timing.ttft_seconds),
             UNKNOWN if rate is None else f"{rate:.1f}",
             format_bytes(run.memory.peak_rss_bytes),
