@@ -36,15 +36,14 @@ _NAMES: dict[Origin, str] = {"chat_template": "chat template", "template": "prom
 def print_prompt_list(prompts: Iterable[ListedPrompt], console: Console) -> int:
     """One row per prompt; returns how many there were."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("name", no_wrap=True)
-    table.add_column("inputs", overflow="fold")
+    table.add_column("name and inputs", overflow="fold")
     table.add_column("from", no_wrap=True)
-    table.add_column("description", overflow="fold")
+    table.add_column("description", overflow="fold", ratio=1)
     count = 0
     for prompt in prompts:
         inputs = ", ".join(map(_short, prompt.template.inputs))
-        description = prompt.template.description or ""
-        table.add_row(Text(prompt.name), Text(inputs), prompt.place, Text(description))
+        name = Text(prompt.name).append(f"\n  {inputs}" if inputs else "", style="dim")
+        table.add_row(name, prompt.place, Text(prompt.template.description or ""))
         count += 1
     if count:
         console.print(table)
@@ -93,11 +92,12 @@ def print_received(prompt: ReceivedPrompt, console: Console, *, every_token: boo
 def print_findings(files: Sequence[CheckedFile], console: Console, notes: Console) -> None:
     """One line per finding, as ``file:line: code: message``; on ``notes`` how many there were."""
     for file in files:
+        path = _nearby(str(file.path))
         if file.fixed:
-            notes.print(Text(f"{file.path}: rewritten"))
+            notes.print(Text(f"{path}: rewritten"), soft_wrap=True)
         for finding in file.findings:
             mark = " (--fix)" if finding.fixable else ""
-            line = f"{file.path}:{finding.line}: {finding.code}: {finding.message}{mark}"
+            line = f"{path}:{finding.line}: {finding.code}: {finding.message}{mark}"
             console.print(Text(line), soft_wrap=True)
     found = sum(len(file.findings) for file in files)
     fixable = sum(finding.fixable for file in files for finding in file.findings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from hashlib import sha256
 from pathlib import Path
@@ -55,7 +56,7 @@ def prompts(
 def test_list_says_what_each_prompt_takes_and_where_it_is(prompts: Localprompt) -> None:
     ran = prompts("list")
     assert ran.code == 0
-    assert ran.out.splitlines()[1].split() == ["sum", "text", "here", "Sums", "up."]
+    assert ran.out.splitlines()[1].split() == ["sum", "here", "Sums", "up."]
 
 
 def test_list_shows_the_good_ones_beside_a_broken_one(prompts: Localprompt, work: Path) -> None:
@@ -136,6 +137,15 @@ def test_show_tells_the_value_s_tokens_from_the_rest(prompts: Localprompt) -> No
     assert "a second run" in ran.out
     every = prompts("show", "sum", "-p", "text=It rains.", "--tokens")
     assert len(every.out.splitlines()) > len(ran.out.splitlines())
+
+
+def test_the_guide_shows_what_show_prints(prompts: Localprompt, work: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    for path in (root / "prompts").glob("classify-sentiment.*"):
+        shutil.copy(path, work / "prompts")
+    ran = prompts("show", "classify-sentiment", "-p", "review=Never again.")
+    indented = "\n".join(f"    {line}".rstrip() for line in ran.out.splitlines())
+    assert f"{indented}\n" in (root / "docs/guide/prompts.md").read_text(encoding="utf-8")
 
 
 def test_show_takes_another_chat_template(prompts: Localprompt, work: Path) -> None:
