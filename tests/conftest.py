@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 
 from localprompt import home
 from localprompt.catalog.checksum import remember_sha256
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and programs that they
+# start inherit that; a handler of our own is not inherited, so those begin as they should.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes depends on the machine and on what else it does; no test judges that.
 settings.register_profile("localprompt", deadline=None)
