@@ -110,6 +110,16 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
+        self.next_frame()
+
+    def next_frame(self) -> None:
+        """Wait until the page has been laid out again.
+
+        What listens for a change of a media query is told between two frames, so that only the
+        second frame from now is certain to come after it.
+        """
+        frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        self.call("Runtime.evaluate", expression=frames, awaitPromise=True, returnByValue=True)
 
     def screenshot(self, path: Path) -> None:
         """The whole page, as far as it scrolls, as PNG."""
