@@ -143,7 +143,14 @@ class LlamaEngine:
             system_folded=prompt.system_folded,
         )
 
-    def prepare(self, requested: RequestedSettings, *, n_ctx: int, parallel: int = 1) -> None:
+    def prepare(
+        self,
+        requested: RequestedSettings,
+        *,
+        n_ctx: int,
+        parallel: int = 1,
+        outputs: int | None = None,
+    ) -> None:
         if self._context is not None:
             self._context.close()
             self._context = None
@@ -155,6 +162,7 @@ class LlamaEngine:
             requested,
             n_ctx=cells,
             parallel=parallel,
+            outputs=outputs,
         )
 
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Event]:

@@ -34,11 +34,12 @@ class Context:
         *,
         n_ctx: int,
         parallel: int,
+        outputs: int | None = None,
     ) -> None:
         self._lib = library()
         self._vocab_pointer = vocab_pointer
         self._vocabulary = vocabulary
-        params = _params(requested, n_ctx, parallel)
+        params = _params(requested, n_ctx, parallel, outputs)
         log.clear()
         with interruptible().call():
             self._context = self._lib.llama_init_from_model(model, params)
@@ -49,7 +50,7 @@ class Context:
         self.batch_tokens = int(lib.llama_n_batch(context))
         self.sequences = parallel
         self.prefix_sequences = _prefix_sequences(parallel)
-        self.batch_outputs = parallel + self.prefix_sequences
+        self.batch_outputs = int(params.n_outputs_max)
         sizes = log.buffers()
         self.kv_cache_bytes = _sum(sizes, "KV", "RS")
         self.compute_bytes = _sum(sizes, "compute", "output")
@@ -162,7 +163,7 @@ def buffer_sizes(model_buffers: dict[str, int], context: Context | None) -> Buff
     )
 
 
-def _params(requested: RequestedSettings, n_ctx: int, parallel: int) -> Any:
+def _params(requested: RequestedSettings, n_ctx: int, parallel: int, outputs: int | None) -> Any:
     lib = library()
     params = lib.llama_context_default_params()
     params.n_ctx = n_ctx
@@ -170,9 +171,9 @@ def _params(requested: RequestedSettings, n_ctx: int, parallel: int) -> Any:
     params.n_ubatch = min(requested.n_ubatch or DEFAULT_N_UBATCH, params.n_batch)
     params.n_seq_max = parallel + _prefix_sequences(parallel)
     params.kv_unified = parallel > 1
-    # One row of logits per sequence is all that is ever read; reserving a row per token of
+    # One row of logits per sequence is all that generating reads; reserving a row per token of
     # the batch would cost n_batch x vocabulary x 4 bytes.
-    params.n_outputs_max = params.n_seq_max
+    params.n_outputs_max = outputs or params.n_seq_max
     if requested.n_threads is not None:
         params.n_threads = requested.n_threads
     if requested.n_threads_batch is not None:
