@@ -88,6 +88,8 @@ def _run(command: list[str], scratch: Path) -> dict[str, float]:
     if not (scratch / "models").exists():
         (scratch / "models").symlink_to(home / "models")
     environment = {**os.environ, "LOCALPROMPT_HOME": str(scratch), "LLM_USER_PATH": str(scratch)}
+    # An installed package has its bytecode beside it; the round that is not counted writes ours.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     started = time.perf_counter()
     child = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment

@@ -6,7 +6,6 @@ decide whether to try; what was really taken is measured, and both are kept side
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,7 +114,6 @@ def check_memory(cell: Cell, messages: Sequence[Message], baseline_bytes: int | 
     )
 
 
-@functools.lru_cache(maxsize=8)
 def _info(path: str) -> ModelInfo | None:
     """The model's shape; None for one that the predictions do not cover."""
     from localprompt.errors import ModelFileError

@@ -7,6 +7,7 @@ filled in as llama.cpp does it, or is None.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -97,12 +98,21 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
 
 def inspect_model(path: Path) -> ModelInfo:
-    """Read a model's shape.
+    """Read a model's shape; a file that did not change is read once in a process.
 
     Raises:
         ModelFileError: as :func:`localprompt.catalog.gguf.read_gguf`, or the file is a GGUF that
             does not describe a language model.
     """
+    try:
+        status = path.stat()
+    except OSError:
+        return describe(read_gguf(path))  # which says what is wrong with the file
+    return _inspected(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _inspected(path: Path, _inode: int, _size: int, _mtime_ns: int) -> ModelInfo:
     return describe(read_gguf(path))
 
 
