@@ -6,20 +6,33 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from localprompt.errors import InputError, MachineError, UnknownNameError
 
 if TYPE_CHECKING:
+    from localprompt.evaluations import Evaluation
     from localprompt.experiments import BenchResult
     from localprompt.records import RunRecord
+    from localprompt.store.evaluations import EvaluationStore
     from localprompt.store.experiments import ExperimentReader
 
 DETAILS = (
-    "IDs name benches or single runs: last, last~N, or an id; last is the last bench, or the last "
-    "run where there is no bench. A file that ends in .md becomes Markdown, any other one HTML: a "
-    "single file that fetches nothing and works from a USB stick."
+    "IDs name benches, evaluations or single runs: last, last~N, or an id. last is of the kind "
+    "that was made last (bench or evaluation), or the last run where there is neither; "
+    "'last eval' and 'last bench' say the kind. A file that ends in .md becomes Markdown, any "
+    "other one HTML: a single file that fetches nothing and works from a USB stick."
 )
+_KINDS = ("bench", "eval")
+
+
+class _Found(msgspec.Struct):
+    """What the ids name, by kind."""
+
+    benches: list[BenchResult] = []
+    evaluations: list[Evaluation] = []
+    runs: list[RunRecord] = []
 
 
 def command(
@@ -31,37 +44,87 @@ def command(
         typer.Option("--output", "-o", metavar="FILE", help="Without it, Markdown on stdout."),
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="The page's title.")] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="An earlier evaluation: what flipped since, and both prompts."
+        ),
+    ] = None,
 ) -> None:
     """Write stored results as Markdown or as one self-contained HTML file."""
+    from localprompt.evaluate.reporting import load_report
+    from localprompt.store.evaluations import EvaluationStore
     from localprompt.store.experiments import ExperimentReader
     from localprompt.views.report import html_report, markdown_report
 
-    benches: list[BenchResult] = []
-    runs: list[RunRecord] = []
-    with ExperimentReader() as history:
-        for reference in ids or ["last"]:
-            found = _find(reference, history)
-            benches.extend(found[0])
-            runs.extend(found[1])
+    found = _Found()
+    with EvaluationStore(read_only=True) as store:
+        with ExperimentReader() as history:
+            for reference in ids or ["last"]:
+                _find(reference, history, store, found)
+        earlier = None if against is None else _earlier(against, found.evaluations, store)
+        evaluations = [load_report(one, store, earlier) for one in found.evaluations]
+    html = output is not None and output.suffix.lower() != ".md"
+    make = html_report if html else markdown_report
+    text = make(found.benches, found.runs, title, evaluations)
     if output is None:
-        sys.stdout.write(markdown_report(benches, runs, title))
-        return
-    make = markdown_report if output.suffix.lower() == ".md" else html_report
-    _write(output, make(benches, runs, title))
+        sys.stdout.write(text)
+    else:
+        _write(output, text)
 
 
-def _find(reference: str, history: ExperimentReader) -> tuple[list[BenchResult], list[RunRecord]]:
-    """The bench of that name, or else the run.
+def _find(reference: str, history: ExperimentReader, store: EvaluationStore, found: _Found) -> None:
+    """Add what is called so: an evaluation, a bench, or else a run.
 
     Raises:
-        UnknownNameError: neither is called so.
+        UnknownNameError: nothing is.
     """
     from localprompt.bench.loading import load_bench
 
+    name, kind = _name_and_kind(reference, store)
+    if kind == "eval":
+        found.evaluations.append(store.evaluation(name))
+        return
     try:
-        return [load_bench(reference, history)], []
+        found.benches.append(load_bench(name, history))
     except UnknownNameError:
-        return [], [history.get(reference)]
+        if reference != name:
+            raise
+        found.runs.append(history.get(name))
+
+
+def _name_and_kind(reference: str, store: EvaluationStore) -> tuple[str, str | None]:
+    """``last~1 eval`` → ``last~1`` and ``eval``. Without a word, an id says its kind itself;
+    ``last`` and ``last~N`` are of the kind that was made last."""
+    name, _, kind = reference.strip().rpartition(" ")
+    if name and kind in _KINDS:
+        return name.strip(), kind
+    return reference, store.kind_of("last" if reference.startswith("last") else reference)
+
+
+def _earlier(reference: str, evaluations: list[Evaluation], store: EvaluationStore) -> Evaluation:
+    """The evaluation that ``--against`` names; ``last`` counts evaluations.
+
+    Raises:
+        InputError: there is not just one other evaluation to hold it against.
+        UnknownNameError: there is none of that name.
+    """
+    if len(evaluations) != 1:
+        raise InputError(
+            "--against needs one evaluation to set beside it",
+            where="--against",
+            expected="the id of one evaluation, or 'last eval'",
+            found=f"{len(evaluations)} evaluations",
+        )
+    earlier = store.evaluation(_name_and_kind(reference, store)[0])
+    if earlier.id == evaluations[0].id:
+        raise InputError(
+            "this is the same evaluation",
+            where="--against",
+            expected="an earlier one, as last~1",
+            found=reference,
+        )
+    return earlier
 
 
 def _write(path: Path, text: str) -> None:

@@ -64,7 +64,7 @@ class _Case:
 
 def compare_evaluations(a: Evaluation, b: Evaluation, store: EvaluationStore) -> EvalComparison:
     """B against A."""
-    paired = list(_pairs(a, b))
+    paired = list(paired_targets(a, b))
     compared = [_compare(a, i, b, j, store) for i, j in paired]
     p_values = [p for one in compared for p in _p_values(one).values()]
     adjusted = iter(holm(p_values))
@@ -84,7 +84,7 @@ def compare_evaluations(a: Evaluation, b: Evaluation, store: EvaluationStore) ->
     )
 
 
-def _pairs(a: Evaluation, b: Evaluation) -> Iterator[tuple[int, int]]:
+def paired_targets(a: Evaluation, b: Evaluation) -> Iterator[tuple[int, int]]:
     if a.id == b.id:
         yield from ((0, index) for index in range(1, len(a.targets)))
         return

@@ -97,7 +97,7 @@ def _generation(
     request: EvalRequest,
     opened: OpenModel,
 ) -> Prepared:
-    ids, digest = prompt.token_ids, _digest(prompt.token_ids)
+    ids, digest = prompt.token_ids, digest_of(prompt.token_ids)
     grammar = grammar_of(target.template)
     sampling = _sampling(target, repetition, opened.most_tokens - len(ids))
     return Prepared(
@@ -122,7 +122,7 @@ def _choices(
     request: EvalRequest,
     opened: OpenModel,
 ) -> Prepared:
-    ids, digest = prompt.token_ids, _digest(prompt.token_ids)
+    ids, digest = prompt.token_ids, digest_of(prompt.token_ids)
     wanted = opened.engine.with_choices(prompt, target.template.choices)
     free = None
     if scoring == "calibrated":
@@ -182,7 +182,7 @@ def _answer_key(
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
 
 
-def _digest(token_ids: tuple[int, ...]) -> str:
+def digest_of(token_ids: tuple[int, ...]) -> str:
     return hashlib.sha256(struct.pack(f"<{len(token_ids)}i", *token_ids)).hexdigest()
 
 

@@ -2,11 +2,12 @@
 
 A page lays its charts out by itself, at any width and without a script, because every horizontal
 and vertical position is a share of the plot (0 to 100, from the left and from the top) and all
-text keeps its size. Two kinds are enough: bars (one row per cell: a value with its interval, or a
-sum of parts) and panels (small plots side by side, one per cell, on one common scale, so that no
-legend and no colour has to tell lines apart).
+text keeps its size. Three kinds are enough: bars (one row per cell: a value with its interval, or a
+sum of parts), panels (small plots side by side, one per cell, on one common scale, so that no
+legend and no colour has to tell lines apart) and scatter (numbered points, for one figure against
+another).
 
-Both carry their figures as text as well. Who cannot see the marks reads the same from the rows.
+All carry their figures as text as well. Who cannot see the marks reads the same from the rows.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from localprompt.views.figures import quantity, summary_text
 
 TICKS = 4
 """About how many a scale gets: a phone shows as many without overlap."""
+
+_APART = 7.0
+"""Per cent of the width between two points of a scatter chart, so that their numbers fit."""
 
 _GUTTER = 13.0
 """Per cent of a panel's width that its axis labels need on a phone."""
@@ -84,6 +88,21 @@ class Panel(msgspec.Struct, frozen=True):
     """Top and bottom of the shaded interval."""
 
 
+class Point(msgspec.Struct, frozen=True):
+    """One point of a scatter chart."""
+
+    name: str
+    """Written beside it: a number."""
+    text: str
+    """Name and figures in words."""
+    x: float
+    """0 to 100, from the left."""
+    y: float
+    """0 to 100, from below."""
+    interval: tuple[float, float]
+    """Lower and upper end of the vertical whisker."""
+
+
 def nice_ticks(low: float, high: float, count: int = TICKS) -> tuple[float, ...]:
     """About ``count`` round numbers between ``low`` and ``high``: multiples of 1, 2 or 5 × 10^k."""
     if not high > low:
@@ -137,6 +156,24 @@ def stack(axis: Scale, sizes: Sequence[float]) -> tuple[BarPart, ...]:
         if right > left:
             parts.append(BarPart(left, round(right - left, 2), series))
     return tuple(parts)
+
+
+def apart(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Points moved sideways as far as they would cover each other; in the order given."""
+    gap = min(_APART, 90.0 / max(1, len(points)))
+    ranked = sorted(range(len(points)), key=lambda index: points[index].x)
+    at = [0.0] * len(points)
+    least = 0.0
+    for index in ranked:
+        at[index] = max(points[index].x, least)
+        least = at[index] + gap
+    most = 100.0 - _APART / 2
+    for index in reversed(ranked):
+        at[index] = min(at[index], most)
+        most = at[index] - gap
+    return tuple(
+        msgspec.structs.replace(point, x=round(x, 2)) for point, x in zip(points, at, strict=True)
+    )
 
 
 def panel(

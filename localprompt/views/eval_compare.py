@@ -16,13 +16,14 @@ from localprompt.views.eval_table import short
 from localprompt.views.export import _markdown_cell, _markdown_row
 
 COLUMNS = ("figure", "A", "B", "B − A", "95 % interval", "p", "p (Holm)", "verdict")
+UNDECIDED = "no difference shown"
 MOST_FLIPS = 10
 _SURE = 0.05
 
 
 def print_comparison(comparison: EvalComparison, console: Console) -> None:
     """The table of each pair of targets, what it means, and the first flips."""
-    for line in _head(comparison):
+    for line in head(comparison):
         console.print(Text(line, style="bold"))
     for pair in comparison.pairs:
         console.print(Text(f"\n{pair_name(pair)}", style="bold"))
@@ -35,7 +36,7 @@ def print_comparison(comparison: EvalComparison, console: Console) -> None:
         for line in remarks(pair):
             console.print(Text(line, style="dim"))
         _print_flips(pair.flips, console)
-    for line in _tail(comparison):
+    for line in tail(comparison):
         console.print(Text(line, style="dim"))
 
 
@@ -50,7 +51,7 @@ def print_flips(comparison: EvalComparison, console: Console) -> None:
 
 
 def comparison_markdown(comparison: EvalComparison) -> str:
-    lines = [f"- {_markdown_cell(line)}\n" for line in _head(comparison)]
+    lines = [f"- {_markdown_cell(line)}\n" for line in head(comparison)]
     for pair in comparison.pairs:
         lines += [f"\n### {_markdown_cell(pair_name(pair))}\n\n"]
         lines += [_markdown_row(COLUMNS), _markdown_row("---" for _ in COLUMNS)]
@@ -64,7 +65,7 @@ def comparison_markdown(comparison: EvalComparison) -> str:
                 state = "repaired" if flip.repaired else "broken"
                 cells = (flip.case_id, state, flip.answer_a, flip.answer_b, flip.reason_b)
                 lines += [_markdown_row(_markdown_cell(short(cell)) for cell in cells)]
-    lines += [f"\n{_markdown_cell(line)}\n" for line in _tail(comparison)]
+    lines += [f"\n{_markdown_cell(line)}\n" for line in tail(comparison)]
     return "".join(lines)
 
 
@@ -130,7 +131,7 @@ def remarks(pair: TargetComparison) -> Iterator[str]:
 def _verdict(difference: float, interval: Interval | None, adjusted: float) -> str:
     """A winner only where the interval leaves out zero and chance is unlikely even so often."""
     if interval is None or interval.contains(0) or adjusted >= _SURE:
-        return "no difference shown"
+        return UNDECIDED
     return "B is better" if difference > 0 else "B is worse"
 
 
@@ -151,7 +152,7 @@ def _print_flips(flips: tuple[Flip, ...], console: Console) -> None:
         console.print(Text(f"  … and {len(flips) - MOST_FLIPS} more", style="dim"))
 
 
-def _head(comparison: EvalComparison) -> Iterator[str]:
+def head(comparison: EvalComparison) -> Iterator[str]:
     for side, evaluation in (("A", comparison.a), ("B", comparison.b)):
         yield f"{side}  {_line(evaluation)}"
 
@@ -160,7 +161,7 @@ def _line(evaluation: Evaluation) -> str:
     return f"{evaluation.title}  ({evaluation.id}, {evaluation.created_at})"
 
 
-def _tail(comparison: EvalComparison) -> Iterator[str]:
+def tail(comparison: EvalComparison) -> Iterator[str]:
     if not comparison.pairs:
         yield "no prompt × model of one can be paired with one of the other: nothing to compare"
     if comparison.tests:

@@ -10,8 +10,8 @@ What makes the file safe and portable:
 * A Content-Security-Policy allows this file's own style sheet and script, by their digests, and
   nothing else: should any escaping ever fail, the browser still neither runs nor loads a thing.
   (Hence no ``style`` attributes anywhere; positions are SVG attributes.)
-* It has no links to fetch, and reads completely without its script, which adds sorting and the
-  switch between dark and light.
+* It has no links to fetch, and reads completely without its script, which adds sorting, filters
+  and the switch between dark and light.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import msgspec
 
 from localprompt import __version__
 from localprompt.record_json import well_formed
-from localprompt.views.charts import Bar, Panel, Scale
+from localprompt.views.charts import Bar, Panel, Point, Scale
 
 if TYPE_CHECKING:
     import jinja2
@@ -38,6 +38,8 @@ class Block(msgspec.Struct, frozen=True):
 
     template: ClassVar[str]
     """Its file in ``page/``."""
+    assets: ClassVar[tuple[str, ...]] = ()
+    """Style sheets and scripts in ``page/`` that only pages with such a block need."""
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -119,6 +121,15 @@ class PanelChart(Block, frozen=True):
     x_title: str
 
 
+class ScatterChart(Block, frozen=True):
+    template: ClassVar[str] = "scatter.html"
+    title: str
+    caption: str
+    points: tuple[Point, ...]
+    x_axis: Scale
+    y_axis: Scale
+
+
 class Section(msgspec.Struct, frozen=True):
     id: str
     """Unique on the page; letters, digits and hyphens."""
@@ -130,7 +141,10 @@ def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
     """The whole file. Sections without blocks are left out."""
     from markupsafe import Markup
 
-    style, script = _our_file("style.css"), _our_file("script.js")
+    assets = dict.fromkeys(name for s in sections for block in s.blocks for name in block.assets)
+    files = ("style.css", "script.js", *assets)
+    style = "".join(_our_file(name) for name in files if name.endswith(".css"))
+    script = "".join(_our_file(name) for name in files if name.endswith(".js"))
     page = (
         _environment()
         .get_template("page.html")

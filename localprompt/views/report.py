@@ -1,65 +1,111 @@
-"""Reports: any number of benches and runs in one HTML or Markdown file.
+"""Reports: any number of benches, evaluations and runs in one HTML or Markdown file.
 
-Benches come first, each with its own sections, then all plain runs together. A kind of record
-that is to join them later needs a function that makes sections of it, and one line here.
+Benches come first, then evaluations, each with its own sections, then all plain runs together. A
+kind of record that is to join them later needs a function that makes sections of it, and one line
+here.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
+from localprompt.case_matrix import EvaluationReport
+from localprompt.evaluations import CaseResult
 from localprompt.experiments import BenchResult
-from localprompt.records import RunRecord
+from localprompt.records import Machine, RunRecord
 from localprompt.views.bench_markdown import bench_markdown
+from localprompt.views.eval_compare import comparison_markdown
+from localprompt.views.eval_export import write_evaluation
 from localprompt.views.export import write_runs
 from localprompt.views.figures import moment_text
 from localprompt.views.html_bench import bench_sections
+from localprompt.views.html_eval import eval_sections
 from localprompt.views.html_page import Section, render_page
 from localprompt.views.html_runs import run_sections
 
 
 def html_report(
-    benches: Sequence[BenchResult] = (), runs: Sequence[RunRecord] = (), title: str | None = None
+    benches: Sequence[BenchResult] = (),
+    runs: Sequence[RunRecord] = (),
+    title: str | None = None,
+    evaluations: Sequence[EvaluationReport] = (),
 ) -> str:
     """One self-contained page; to be written as UTF-8.
 
     Args:
         title: heading of the page; None names what is in it.
     """
+    alone = len(benches) + len(evaluations) == 1
     sections: list[Section] = []
     for number, bench in enumerate(benches, start=1):
-        sections += bench_sections(bench, prefix="" if len(benches) == 1 else f"bench-{number}-")
+        sections += bench_sections(bench, prefix="" if alone else f"bench-{number}-")
+    for number, evaluation in enumerate(evaluations, start=1):
+        sections += eval_sections(evaluation, prefix="" if alone else f"eval-{number}-")
     if runs:
         sections += run_sections(runs)
-    return render_page(title or _title(benches, runs), _subtitle(benches, runs), sections)
+    heading = title or _title(benches, evaluations, runs)
+    return render_page(heading, _subtitle(benches, evaluations, runs), sections)
 
 
 def markdown_report(
-    benches: Sequence[BenchResult] = (), runs: Sequence[RunRecord] = (), title: str | None = None
+    benches: Sequence[BenchResult] = (),
+    runs: Sequence[RunRecord] = (),
+    title: str | None = None,
+    evaluations: Sequence[EvaluationReport] = (),
 ) -> str:
     """The same in Markdown: tables without charts."""
     stream = io.StringIO()
-    stream.write(f"## {title or _title(benches, runs)}\n")
+    stream.write(f"## {title or _title(benches, evaluations, runs)}\n")
     for bench in benches:
         stream.write(f"\n{bench_markdown(bench)}")
+    for report in evaluations:
+        stream.write("\n")
+        write_evaluation(report.result, partial(_results, report), "md", stream)
+        if report.comparison is not None:
+            stream.write(f"\n### Differences\n\n{comparison_markdown(report.comparison)}")
     if runs:
         stream.write("\n### Runs\n\n")
         write_runs(runs, "md", stream)
     return stream.getvalue()
 
 
-def _title(benches: Sequence[BenchResult], runs: Sequence[RunRecord]) -> str:
-    if len(benches) == 1 and not runs:
+def _results(report: EvaluationReport) -> Iterator[CaseResult]:
+    for row in report.matrix.rows:
+        for column, cell in zip(report.matrix.columns, row.cells, strict=True):
+            if cell is not None and not column.earlier:
+                yield from cell.results
+
+
+def _title(
+    benches: Sequence[BenchResult],
+    evaluations: Sequence[EvaluationReport],
+    runs: Sequence[RunRecord],
+) -> str:
+    if len(benches) == 1 and not runs and not evaluations:
         return benches[0].experiment.title
-    counts = [(len(benches), "bench", "benches"), (len(runs), "run", "runs")]
-    return " and ".join(f"{n} {one if n == 1 else many}" for n, one, many in counts if n)
+    if len(evaluations) == 1 and not runs and not benches:
+        return evaluations[0].result.evaluation.title
+    counts = [
+        (len(benches), "bench", "benches"),
+        (len(evaluations), "evaluation", "evaluations"),
+        (len(runs), "run", "runs"),
+    ]
+    parts = [f"{n} {one if n == 1 else many}" for n, one, many in counts if n]
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
-def _subtitle(benches: Sequence[BenchResult], runs: Sequence[RunRecord]) -> str:
+def _subtitle(
+    benches: Sequence[BenchResult],
+    evaluations: Sequence[EvaluationReport],
+    runs: Sequence[RunRecord],
+) -> str:
     """When, and on which machines."""
-    moments = sorted([b.experiment.created_at for b in benches] + [run.created_at for run in runs])
-    machines = dict.fromkeys([bench.machine for bench in benches] + [run.machine for run in runs])
-    names = dict.fromkeys(machine.cpu or machine.id for machine in machines)
+    made: list[tuple[str, Machine]] = [(b.experiment.created_at, b.machine) for b in benches]
+    made += [(e.result.evaluation.created_at, e.result.evaluation.machine) for e in evaluations]
+    made += [(run.created_at, run.machine) for run in runs]
+    moments = sorted(moment for moment, _ in made)
+    names = dict.fromkeys(machine.cpu or machine.id for _, machine in made)
     when = " to ".join(dict.fromkeys(map(moment_text, moments[:1] + moments[-1:])))
     return f"Measured {when} on {', '.join(names)}" if moments else ""

@@ -16,6 +16,7 @@ for (const table of document.querySelectorAll(".table table")) {
       heading.setAttribute("aria-sort", down ? "descending" : "ascending");
       const numeric = heading.classList.contains("number");
       table.append(...[...table.tBodies].sort((a, b) => compare(a, b, column, numeric, down)));
+      table.dispatchEvent(new Event("sorted"));
     });
   });
 }
