@@ -5,7 +5,6 @@ See :mod:`localprompt.worker` for what happens at the other end and for the line
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import IO, Self
 import msgspec
 
 from localprompt import record_json, worker
+from localprompt.deaths import cause_of_death
 from localprompt.errors import WorkerError
 from localprompt.execute import Execution
 from localprompt.measure.kernel import HOST, KernelFiles
@@ -25,8 +25,6 @@ from localprompt.records import Samples
 # -P: a folder called localprompt in the working directory must not take this one's place.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "localprompt.worker")
 
-_LAST_WORDS_BYTES = 4096
-_LAST_WORDS_LINES = 3
 _SECONDS_TO_LEAVE = 10.0
 
 
@@ -124,23 +122,9 @@ class Child:
 
     def _cause_of_death(self) -> str:
         code = self._process.wait()
-        if code < 0:
-            number = -code
-            name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
-            cause = f"the worker was killed by signal {number} ({name})"
-        else:
-            cause = f"the worker ended with exit code {code}"
-        if code == -signal.SIGKILL and _oom_kills() != self._oom_kills:
-            cause += ": the system had run out of memory"
-        words = self._last_words()
-        return f"{cause}: {words}" if words else cause
-
-    def _last_words(self) -> str:
-        """The end of its stderr: what llama.cpp or Python said before the end."""
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - _LAST_WORDS_BYTES))
-        lines = self._stderr.read().decode(errors="replace").splitlines()
-        return " | ".join([line.strip() for line in lines if line.strip()][-_LAST_WORDS_LINES:])
+        out_of_memory = code == -signal.SIGKILL and _oom_kills() != self._oom_kills
+        remark = ": the system had run out of memory" if out_of_memory else ""
+        return cause_of_death(code, self._stderr, "the worker", remark)
 
 
 def _nonsense(reply: worker.Reply) -> WorkerError:

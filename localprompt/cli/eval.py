@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -113,6 +111,7 @@ def command(
     flags: EvalFlags,
 ) -> None:
     """Evaluate prompts and models over a dataset."""
+    from localprompt.cli.eval_output import evaluation_store
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.opening import begin, resume
     from localprompt.evaluate.thresholds import parse_condition
@@ -126,7 +125,7 @@ def command(
             expected="a suite, or --resume ID",
             next_step="localprompt eval benchmarks/sentiment.yaml",
         )
-    with _store(flags) as store, Models(keep=flags.watch) as models:
+    with evaluation_store(log=not flags.no_log) as store, Models(keep=flags.watch) as models:
         if flags.resume is not None:
             planned = resume(flags.resume, store)
         else:
@@ -182,21 +181,6 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
         cached=not flags.no_cache,
         force=flags.force,
     )
-
-
-@contextmanager
-def _store(flags: EvalFlags) -> Iterator[EvaluationStore]:
-    """The history; with ``--no-log`` one that is gone afterwards."""
-    from tempfile import TemporaryDirectory
-
-    from localprompt.store.evaluations import EvaluationStore
-
-    if not flags.no_log:
-        with EvaluationStore() as store:
-            yield store
-        return
-    with TemporaryDirectory() as folder, EvaluationStore(Path(folder) / "history.db") as store:
-        yield store
 
 
 def _carry_out(planned: Planned, store: EvaluationStore, models: Models, flags: EvalFlags) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +14,21 @@ from localprompt.errors import ThresholdError
 if TYPE_CHECKING:
     from localprompt.evaluations import EvalResult, Evaluation
     from localprompt.store.evaluations import EvaluationStore
+
+
+@contextmanager
+def evaluation_store(*, log: bool) -> Iterator[EvaluationStore]:
+    """The history; without ``log`` one that is gone afterwards."""
+    from tempfile import TemporaryDirectory
+
+    from localprompt.store.evaluations import EvaluationStore
+
+    if log:
+        with EvaluationStore() as store:
+            yield store
+        return
+    with TemporaryDirectory() as folder, EvaluationStore(Path(folder) / "history.db") as store:
+        yield store
 
 
 def is_evaluation(reference: str) -> bool:

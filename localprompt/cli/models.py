@@ -146,6 +146,42 @@ def quantize(
     )
 
 
+@app.command("quality")
+def quality(
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name or a GGUF file.")],
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="NAME|PATH", help="By default what it was made of."),
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option("--text", metavar="FILE", help="Read this, not our English.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", metavar="SUITE", help="Pass rates as well, paired.")
+    ] = None,
+    n_ctx: Annotated[int, typer.Option("--n-ctx", min=8, help="Tokens of a chunk.")] = 512,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="By default the physical cores.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Load even if predicted not to fit into memory.")
+    ] = False,
+    no_log: Annotated[bool, typer.Option("--no-log", help="Keep nothing in the history.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Measure perplexity on a text, and what a quantization lost against its parent."""
+    from localprompt.cli.models_quality import measure, show, with_suite
+    from localprompt.records import RequestedSettings
+
+    settings = RequestedSettings(n_threads=threads)
+    found = measure(
+        model, against, text, n_ctx=n_ctx, settings=settings, force=force, log=not no_log
+    )
+    show(found, json=json)
+    if suite is not None:
+        with_suite(found, suite, settings, log=not no_log)
+
+
 @app.command("remove")
 def remove(name: NameArgument) -> None:
     """Delete a model's weights from the store, or forget a file that was added."""

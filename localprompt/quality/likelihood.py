@@ -15,10 +15,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from localprompt.measure.paired import wilson
 from localprompt.measure.statistics import Interval
+from localprompt.qualities import Divergence, Mean, Perplexity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,65 +24,7 @@ if TYPE_CHECKING:
 
     Logits = npt.NDArray[np.float32]
 
-_Z95 = 1.959963984540054  # NormalDist().inv_cdf(0.975)
 _ROWS = 8
-
-
-class Perplexity(msgspec.Struct, frozen=True):
-    """exp of the mean negative log-likelihood of a text's scored tokens."""
-
-    value: float
-    standard_error: float | None
-    """Of ``value``, by the delta method; None for fewer than two tokens."""
-    tokens: int
-    """Scored, not read."""
-
-    @property
-    def interval(self) -> Interval | None:
-        """95 %; on the scale of logarithms, where the mean is."""
-        if self.standard_error is None:
-            return None
-        factor = math.exp(_Z95 * self.standard_error / self.value)
-        return Interval(self.value / factor, self.value * factor)
-
-
-class Mean(msgspec.Struct, frozen=True):
-    """A mean over tokens."""
-
-    value: float
-    standard_error: float | None
-
-    @property
-    def interval(self) -> Interval | None:
-        """95 %, normal."""
-        if self.standard_error is None:
-            return None
-        half = _Z95 * self.standard_error
-        return Interval(self.value - half, self.value + half)
-
-
-class Divergence(msgspec.Struct, frozen=True):
-    """How far a model is from its parent, over the same tokens."""
-
-    tokens: int
-    kl: Mean
-    """Kullback-Leibler divergence of the model's next-token distribution from the parent's, in
-    nats: Σ p(parent) · ln(p(parent) / p(model))."""
-    agreed: int
-    """Tokens after which both find the same next token most probable."""
-    ratio: float
-    """Perplexity of the model over that of the parent."""
-    ratio_interval: Interval | None
-    """95 %, from the differences token by token."""
-
-    @property
-    def agreement(self) -> float:
-        return self.agreed / self.tokens
-
-    @property
-    def agreement_interval(self) -> Interval | None:
-        """95 %, Wilson."""
-        return wilson(self.agreed, self.tokens)
 
 
 class Tally:

@@ -19,9 +19,8 @@ import msgspec
 
 from localprompt.engine.reading import Reader
 from localprompt.errors import InputError
+from localprompt.qualities import Divergence, Perplexity
 from localprompt.quality.likelihood import (
-    Divergence,
-    Perplexity,
     Tally,
     divergence_of,
     divergences,

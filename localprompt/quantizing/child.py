@@ -5,7 +5,6 @@ See :mod:`localprompt.quantizing.worker` for the other end and for the lines in 
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,14 +14,12 @@ from typing import IO, Self
 
 import msgspec
 
+from localprompt.deaths import cause_of_death
 from localprompt.errors import EngineError
 from localprompt.quantizing import worker
 
 # -P: a folder called localprompt in the working directory must not take this one's place.
 WORKER_COMMAND = (sys.executable, "-P", "-m", "localprompt.quantizing.worker")
-
-_LAST_WORDS_BYTES = 4096
-_LAST_WORDS_LINES = 3
 
 
 class Child:
@@ -105,19 +102,6 @@ class Child:
 
     def _cause_of_death(self) -> str:
         code = self._process.wait()
-        cause = f"its process ended with exit code {code}"
-        if code < 0:
-            known = -code in set(signal.Signals)
-            name = signal.Signals(-code).name if known else "unknown"
-            cause = f"its process was killed by signal {-code} ({name})"
-        if code == -signal.SIGKILL:
-            cause += ", as the system does where memory runs out"
-        words = self._last_words()
-        return f"{cause}: {words}" if words else cause
-
-    def _last_words(self) -> str:
-        """The end of its stderr: the assertion that failed, or Python's exception."""
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - _LAST_WORDS_BYTES))
-        lines = self._stderr.read().decode(errors="replace").splitlines()
-        return " | ".join([line.strip() for line in lines if line.strip()][-_LAST_WORDS_LINES:])
+        killed = code == -signal.SIGKILL
+        remark = ", as the system does where memory runs out" if killed else ""
+        return cause_of_death(code, self._stderr, remark=remark)

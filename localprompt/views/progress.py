@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -44,3 +45,20 @@ def bytes_progress() -> Iterator[BytesProgress]:
         disable=not console.is_terminal or console.no_color,
     ) as progress:
         yield BytesProgress(progress)
+
+
+@contextmanager
+def chunks_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar of the chunks of a text that were read."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("reading"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal or console.no_color,
+    ) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
