@@ -5,28 +5,30 @@ Everything that can be wrong with what the user typed is found here, before a mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-
 from localprompt.catalog.cards import DEFAULT_MODEL
 from localprompt.catalog.checksum import sha256_of
 from localprompt.catalog.inspect import inspect_model
 from localprompt.catalog.resolve import ResolvedModel, mismatch, resolve
-from localprompt.errors import InputError, UnknownNameError
+from localprompt.errors import InputError, ModelMissingError, UnknownNameError
 from localprompt.measure import machine
+from localprompt.profiles import DEFAULT, NONE, Profile, default_profile, follow, read_profile
+from localprompt.sources.params import parse_params
+from localprompt.sources.prompt_search import load_named_prompt
+
 from localprompt.plan import Cell, SamplingChoices, sampling_for
 from localprompt.records import (
     InputSpec,
     Kind,
     ModelRecord,
+    ProfileUse,
     PromptTemplate,
     RequestedSettings,
 )
-from localprompt.sources.params import parse_params
-from localprompt.sources.prompt_search import load_named_prompt
 
 ASK_TEMPLATE = PromptTemplate(
     name="", body="user:\n{{ text }}", inputs=(InputSpec("text", required=True),)
@@ -41,6 +43,10 @@ class RunChoices(msgspec.Struct, frozen=True):
     """None: the prompt's own model where it is known, otherwise the default."""
     sampling: SamplingChoices = SamplingChoices()
     settings: RequestedSettings = RequestedSettings()
+    given: tuple[str, ...] = ()
+    """Fields of the settings that the user typed: no profile changes those."""
+    profile: str = NONE
+    """A profile's name; ``default``: the model's own on this machine; ``none``: none."""
     chat_template: Path | None = None
     lenient: bool = False
     force: bool = False
@@ -124,6 +130,71 @@ def with_threads(settings: RequestedSettings) -> RequestedSettings:
     )
 
 
+def with_profile(
+    model: str | None,
+    fallback: str,
+    settings: RequestedSettings,
+    *,
+    given: Collection[str],
+    profile: str,
+) -> tuple[ModelRecord, RequestedSettings, ProfileUse | None]:
+    """The model to run and its settings, after a profile had its say.
+
+    Args:
+        model: as the user typed it; None where nobody did.
+        fallback: the model where none was typed, and no profile that was named says another.
+        given: fields of the settings that the user typed.
+        profile: as in :class:`RunChoices`.
+
+    Raises:
+        UnknownNameError: no profile, or no model, has that name.
+        LocalPromptError: the model cannot be had; see :func:`model_record`.
+    """
+    named = profile not in {NONE, DEFAULT}
+    asked = model_record(model or (read_profile(profile).model if named else fallback))
+    return follow_profile(asked, settings, given=given, profile=profile)
+
+
+def follow_profile(
+    asked: ModelRecord, settings: RequestedSettings, *, given: Collection[str], profile: str
+) -> tuple[ModelRecord, RequestedSettings, ProfileUse | None]:
+    """As :func:`with_profile`, for a model that was found already."""
+    if profile == NONE:
+        return asked, settings, None
+    found = default_profile(asked) if profile == DEFAULT else read_profile(profile)
+    if found is None:
+        return asked, settings, None
+    followed = follow(found, asked.name, settings, given)
+    # A model that is typed wins, unless it is the one that the profile is for.
+    if asked.sha256 != found.model_sha256:
+        return asked, followed.settings, followed.use
+    try:
+        return _used(found), followed.settings, followed.use
+    except (UnknownNameError, ModelMissingError):
+        if profile != DEFAULT:
+            raise
+        return asked, settings, None  # its weights were removed, and with them its reason
+
+
+def _used(profile: Profile) -> ModelRecord:
+    """The model that a profile runs; weights that were changed since are not those it is about.
+
+    Raises:
+        ModelMissingError: they are gone, or others.
+        LocalPromptError: as :func:`model_record`.
+    """
+    found = model_record(profile.uses)
+    if found.sha256 != profile.uses_sha256:
+        raise ModelMissingError(
+            f"the profile {profile.name} was made with other weights of {profile.uses}",
+            where=found.path,
+            expected=f"sha256 {profile.uses_sha256}",
+            found=f"sha256 {found.sha256}",
+            next_step=f"localprompt tune {profile.model}, or --profile none",
+        )
+    return found
+
+
 def chat_template_text(path: Path | None) -> str | None:
     """The chat template that the user wants instead of the model's own.
 
@@ -146,29 +217,37 @@ def chat_template_text(path: Path | None) -> str | None:
 def _cell(
     kind: Kind, template: PromptTemplate, params: dict[str, Any], choices: RunChoices
 ) -> Cell:
+    model, settings, profile = with_profile(
+        choices.model,
+        _usual_model(template) if choices.model is None else DEFAULT_MODEL,
+        choices.settings,
+        given=choices.given,
+        profile=choices.profile,
+    )
     return Cell(
         kind=kind,
-        model=_model(choices.model, template),
+        model=model,
         template=template,
         params=params,
         sampling=sampling_for(choices.sampling, template.options),
-        settings=with_threads(choices.settings),
+        settings=with_threads(settings),
+        profile=profile,
         chat_template=chat_template_text(choices.chat_template),
         lenient=choices.lenient,
         force=choices.force,
     )
 
 
-def _model(chosen: str | None, template: PromptTemplate) -> ModelRecord:
-    if chosen is not None:
-        return model_record(chosen)
+def _usual_model(template: PromptTemplate) -> str:
+    """The prompt's own model where it is known; prompt files from elsewhere name models of
+    services, and those run on the default."""
     if template.model_id:
-        # Prompt files from elsewhere name models of services; those run on the default.
         try:
-            return model_record(template.model_id)
+            resolve(template.model_id)
         except UnknownNameError:
-            pass
-    return model_record(DEFAULT_MODEL)
+            return DEFAULT_MODEL
+        return template.model_id
+    return DEFAULT_MODEL
 
 
 def _checked_sha256(found: ResolvedModel) -> str:

@@ -15,21 +15,22 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
-
 from localprompt.measure.paired import PassComparison, ScoreComparison
 from localprompt.measure.statistics import Interval
+from localprompt.scoring.expectations import CaseScore
+
 from localprompt.plan import SamplingChoices
 from localprompt.records import (
     FinishReason,
     Machine,
     Memory,
     ModelRecord,
+    ProfileUse,
     PromptTemplate,
     RequestedSettings,
     Sampling,
     Settings,
 )
-from localprompt.scoring.expectations import CaseScore
 
 Scoring = Literal["raw", "normalized", "calibrated", "generate"]
 """How one of a closed set of answers is chosen: by the answers' log-probabilities as they are, per
@@ -53,6 +54,10 @@ class EvalRequest(msgspec.Struct, frozen=True):
     scoring: Scoring = "raw"
     sampling: SamplingChoices = SamplingChoices()
     settings: RequestedSettings = RequestedSettings()
+    given: tuple[str, ...] = ()
+    """Fields of the settings that the user typed: no profile changes those."""
+    profile: str = "none"
+    """A profile's name; ``default``: each model's own on this machine; ``none``: none."""
     chat_template: str | None = None
     parallel: int | None = None
     """Cases answered at once; None: as many as pay off and fit."""
@@ -88,6 +93,9 @@ class EvalTarget(msgspec.Struct, frozen=True):
     sampling: Sampling
     results: int
     """How many the plan has: the cases that are for it, times the repetitions."""
+    settings: RequestedSettings | None = None
+    """What a profile made of the request's; None: those."""
+    profile: ProfileUse | None = None
 
 
 class Evaluation(msgspec.Struct, frozen=True):

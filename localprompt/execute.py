@@ -23,8 +23,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
-
-import localprompt
 from localprompt.engine.base import EncodedPrompt, Engine, Finished, GenerationRequest, Prefilled
 from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
 from localprompt.errors import LocalPromptError
@@ -33,6 +31,10 @@ from localprompt.ids import new_run_id
 from localprompt.measure import conditions, machine, memory, timeline
 from localprompt.measure.memory import MemoryReading
 from localprompt.measure.warnings import condition_warnings
+from localprompt.remarks import judge
+from localprompt.rendering.prompt import render_messages
+
+import localprompt
 from localprompt.plan import Cell
 from localprompt.records import (
     FinishReason,
@@ -44,8 +46,6 @@ from localprompt.records import (
     Sampling,
     TokenCounts,
 )
-from localprompt.remarks import judge
-from localprompt.rendering.prompt import render_messages
 
 _WARM_UP_TOKENS = 32
 
@@ -175,6 +175,7 @@ class Session:
             ),
             memory=self._memory(cell, reading, n_ctx, counts.prompt),
             output=output,
+            profile=cell.profile,
             machine=machine.after(described, before, after),
             warnings=(*remarks, *condition_warnings(before, after, reading)),
         )

@@ -14,6 +14,7 @@ import msgspec
 from localprompt.records import (
     Kind,
     ModelRecord,
+    ProfileUse,
     PromptTemplate,
     RequestedSettings,
     Sampling,
@@ -37,6 +38,8 @@ class Cell(msgspec.Struct, frozen=True):
     """Undefined variables render empty instead of being errors."""
     force: bool = False
     """Load even where the memory is predicted not to suffice."""
+    profile: ProfileUse | None = None
+    """Which profile chose model and settings; None: none did."""
 
 
 class SamplingChoices(msgspec.Struct, frozen=True):

@@ -14,12 +14,12 @@ from itertools import product
 from typing import Any
 
 import msgspec
-
 from localprompt.errors import InputError
 from localprompt.experiments import Repetitions
+from localprompt.value_lists import switches, whole_numbers, words
+
 from localprompt.plan import Cell, SamplingChoices
 from localprompt.records import RequestedSettings
-from localprompt.value_lists import switches, whole_numbers, words
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 MOST_CELLS = 1000
@@ -54,6 +54,8 @@ class BenchSpec(msgspec.Struct, frozen=True):
     """Values by field of RequestedSettings; fields that are left out have their default."""
     sampling: SamplingChoices = SamplingChoices()
     repetitions: Repetitions = Repetitions(fixed=None)
+    profile: str = "none"
+    """A profile's name; ``default``: each model's own on this machine; ``none``: none."""
 
 
 class CellAsk(msgspec.Struct, frozen=True):
@@ -68,6 +70,9 @@ class CellAsk(msgspec.Struct, frozen=True):
     sampling: SamplingChoices
     labels: dict[str, str]
     workload: str
+    given: tuple[str, ...] = ()
+    """Fields of the settings that were asked for: no profile changes those."""
+    profile: str = "none"
 
 
 class BenchRequest(msgspec.Struct, frozen=True):
@@ -184,6 +189,8 @@ def _product(
             sampling=spec.sampling,
             labels=labels,
             workload=workload.name,
+            given=tuple(settings),
+            profile=spec.profile,
         )
 
 

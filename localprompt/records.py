@@ -287,6 +287,18 @@ class RunWarning(msgspec.Struct, frozen=True):
     advice: str
 
 
+class ProfileUse(msgspec.Struct, frozen=True):
+    """Which profile chose model and settings."""
+
+    name: str
+    model: str
+    """The model that was asked for; the record's own is the one that ran."""
+    settings: tuple[str, ...] = ()
+    """Fields of the settings that the profile set."""
+    tuning: str | None = None
+    """The id of the tuning that found it."""
+
+
 class BenchPlace(msgspec.Struct, frozen=True):
     """Where a run belongs in a bench."""
 
@@ -325,7 +337,9 @@ class RunRecord(msgspec.Struct, frozen=True):
     machine: Machine
     warnings: tuple[RunWarning, ...] = ()
     bench: BenchPlace | None = None
-    """Set for runs of kind ``bench``."""
+    """Set for runs of kind ``bench`` and ``tune``."""
+    profile: ProfileUse | None = None
+    """None: no profile was followed."""
 
 
 class Samples(msgspec.Struct, frozen=True):

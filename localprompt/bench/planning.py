@@ -11,15 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-
-import localprompt
-from localprompt.assemble import (
-    RunChoices,
-    model_record,
-    prompt_with_params,
-    run_cell,
-    with_threads,
-)
 from localprompt.bench.limits import work_and_ceilings
 from localprompt.catalog.cards import DEFAULT_MODEL
 from localprompt.catalog.inspect import inspect_model
@@ -30,13 +21,22 @@ from localprompt.errors import (
     ModelFileError,
     NotEnoughMemoryError,
 )
-from localprompt.execute import render
 from localprompt.experiments import Experiment, PlannedCell, RefusedCell
 from localprompt.fit import check_memory, context_size
 from localprompt.ids import new_run_id
 from localprompt.measure import machine as this_machine
 from localprompt.measure.roofline import Ceilings, TokenWork, decode_limit, prefill_limit
 from localprompt.measure.statistics import median
+
+import localprompt
+from localprompt.assemble import (
+    RunChoices,
+    prompt_with_params,
+    run_cell,
+    with_profile,
+    with_threads,
+)
+from localprompt.execute import render
 from localprompt.plan import Cell
 from localprompt.plan_bench import BenchRequest, BenchSpec, CellAsk, cell_asks, key_of
 from localprompt.records import Machine, PromptTemplate, RunRecord, Sampling
@@ -116,13 +116,17 @@ def _assembled(ask: CellAsk) -> BenchRequest:
         # Tried once here: a missing parameter is the user's mistake, not a cell's failure.
         render(cell)
     else:
+        model, settings, profile = with_profile(
+            ask.model, ask.model, ask.settings, given=ask.given, profile=ask.profile
+        )
         cell = Cell(
             kind="bench",
-            model=model_record(ask.model),
+            model=model,
+            profile=profile,
             template=PromptTemplate(name=ask.workload, body=""),
             params={},
             sampling=Sampling(max_tokens=max(ask.prefill, ask.decode)),
-            settings=with_threads(ask.settings),
+            settings=with_threads(settings),
         )
     status = Path(cell.model.path).stat()
     return BenchRequest(cell, ask.prefill, ask.decode, status.st_size, status.st_mtime_ns)

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import msgspec
 import typer
-
-from localprompt.cli.options import takes
 from localprompt.cli.output import checked, console
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_MACHINE, InputError
 
+from localprompt.cli.options import takes
+
 if TYPE_CHECKING:
     from localprompt.experiments import BenchResult, Experiment
+
     from localprompt.plan_bench import BenchSpec
 
 DETAILS = (
@@ -82,6 +83,10 @@ class BenchFlags:
     ] = None
     temperature: Annotated[float | None, typer.Option(min=0.0, help="0 is greedy.")] = None
     seed: Annotated[int | None, typer.Option(min=0)] = None
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|none", help="By default each model's own on this machine."),
+    ] = None
     repetitions: Annotated[
         int | None,
         typer.Option(
@@ -117,6 +122,7 @@ def command(
     """Measure latency and memory of prompts, models and settings."""
     from localprompt.bench.loading import load_bench
     from localprompt.store.experiments import ExperimentReader
+
     from localprompt.views.messages import print_note
 
     checked("--format", flags.format, FORMATS)
@@ -124,6 +130,7 @@ def command(
     if not flags.quiet or flags.plan_only:
         from localprompt.views.bench_table import print_plan
 
+        _print_profiles(experiment)
         print_plan(experiment, console(stderr=not flags.plan_only))
     if flags.plan_only:
         return
@@ -144,11 +151,10 @@ def command(
 
 def write_bench(result: BenchResult, wanted: str, output: Path | None) -> None:
     """The figures, in one of FORMATS, to stdout or a file."""
-    from rich.console import Console
-
     from localprompt.views.bench_export import write_bench as export
     from localprompt.views.bench_table import print_bench
     from localprompt.views.export import ExportFormat
+    from rich.console import Console
 
     target: Any = (
         nullcontext(sys.stdout)
@@ -168,9 +174,10 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
     Raises:
         InputError: a value is not what its flag takes, or a suite stands beside prompts.
     """
-    from localprompt.plan_bench import BenchSpec, PromptAsk, axis_values
     from localprompt.sources.bench_suite import SUFFIXES, read_bench_suite
     from localprompt.value_lists import whole_numbers
+
+    from localprompt.plan_bench import BenchSpec, PromptAsk, axis_values
 
     suites = [name for name in what if name.lower().endswith(SUFFIXES)]
     if suites and len(what) > 1:
@@ -205,13 +212,14 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
     }
     if sampling:
         given["sampling"] = msgspec.structs.replace(spec.sampling, **sampling)
-    return msgspec.structs.replace(spec, **given)
+    return msgspec.structs.replace(spec, **given, profile=flags.profile or "default")
 
 
 def _planned(what: list[str], flags: BenchFlags) -> Experiment:
-    from localprompt.bench.planning import count_with_llama, plan_bench
     from localprompt.engine.llama_library import build, cpu_features
     from localprompt.store.experiments import ExperimentReader
+
+    from localprompt.bench.planning import count_with_llama, plan_bench
 
     spec = spec_from_flags(what, flags)
     with ExperimentReader() as history:
@@ -233,13 +241,25 @@ def _title(what: list[str]) -> str:
 
 
 def _resumed(reference: str) -> Experiment:
-    from localprompt.bench.planning import check_resumable
     from localprompt.store.experiments import ExperimentReader
+
+    from localprompt.bench.planning import check_resumable
 
     with ExperimentReader() as history:
         experiment = history.experiment(reference)
     check_resumable(experiment)
     return experiment
+
+
+def _print_profiles(experiment: Experiment) -> None:
+    """Which profiles chose models and settings, on stderr."""
+    from localprompt.plan_bench import BenchRequest
+    from localprompt.views.messages import print_note, profile_note
+
+    cells = [msgspec.convert(cell.request, BenchRequest).cell for cell in experiment.cells]
+    notes = [profile_note(cell.profile, cell.model.name) for cell in cells if cell.profile]
+    for note in dict.fromkeys(notes):
+        print_note(note)
 
 
 def _ask_whether_to_begin(experiment: Experiment) -> None:
@@ -263,6 +283,7 @@ def _execute(experiment: Experiment, flags: BenchFlags) -> bool:
     from localprompt.store.experiments import ExperimentReader
     from localprompt.store.writer import HistoryWriter
     from localprompt.views.bench_progress import bench_progress
+
     from localprompt.views.messages import print_warnings
 
     print_warnings(running_now())

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
+from localprompt.cli.output import checked
+from localprompt.errors import EXIT_INTERRUPTED, InputError, ThresholdError
 
 from localprompt.cli.options import (
     ChatTemplateOption,
@@ -15,15 +17,14 @@ from localprompt.cli.options import (
     SamplingFlags,
     takes,
 )
-from localprompt.cli.output import checked
-from localprompt.errors import EXIT_INTERRUPTED, InputError, ThresholdError
 
 if TYPE_CHECKING:
     from localprompt.evaluate.models import Models
-    from localprompt.evaluate.planning import Planned
     from localprompt.evaluate.thresholds import Condition
-    from localprompt.evaluations import EvalRequest, EvalResult, Scoring
     from localprompt.store.evaluations import EvaluationStore
+
+    from localprompt.evaluate.planning import Planned
+    from localprompt.evaluations import EvalRequest, EvalResult, Scoring
 
 DETAILS = (
     "SUITE is a promptfoo configuration file, or a prompt with cases beside it. Every result is "
@@ -115,6 +116,7 @@ def command(
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.opening import begin, resume
     from localprompt.evaluate.thresholds import parse_condition
+
     from localprompt.views.messages import print_note
 
     wanted = _format(flags)
@@ -168,6 +170,8 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
             stop=tuple(flags.stop or ()),
         ),
         settings=flags.settings(),
+        given=tuple(flags.given()),
+        profile=flags.profile or "default",
         chat_template=chat_template_text(flags.chat_template),
         parallel=flags.parallel,
         repeat=flags.repeat,
@@ -185,13 +189,18 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
 
 def _carry_out(planned: Planned, store: EvaluationStore, models: Models, flags: EvalFlags) -> bool:
     """Make what is missing; True where the user interrupted it."""
-    from localprompt.evaluate.runner import run_evaluation
     from localprompt.views.eval_progress import eval_progress
-    from localprompt.views.messages import print_note
+
+    from localprompt.evaluate.runner import run_evaluation
+    from localprompt.views.messages import print_note, profile_note
 
     if not flags.quiet:
         for note in planned.evaluation.notes:
             print_note(f"note: {note}")
+        targets = planned.evaluation.targets
+        notes = [profile_note(t.profile, t.model.name) for t in targets if t.profile]
+        for note in dict.fromkeys(notes):
+            print_note(note)
     try:
         with eval_progress(quiet=flags.quiet) as on_progress:
             run_evaluation(planned, store, models, on_progress=on_progress)
@@ -205,6 +214,7 @@ def _report(planned: Planned, store: EvaluationStore, wanted: str, flags: EvalFl
     from localprompt.cli.eval_output import write_result
     from localprompt.evaluate.summarize import load_result
     from localprompt.views.eval_export import SUFFIXES
+
     from localprompt.views.messages import print_note
 
     result = load_result(planned.evaluation, store)
@@ -222,6 +232,7 @@ def _watch(request: EvalRequest, store: EvaluationStore, models: Models, flags: 
     from localprompt.cli.eval_output import write_flips
     from localprompt.evaluate.opening import begin
     from localprompt.evaluate.watch import Watcher, files_of
+
     from localprompt.views.messages import print_error, print_note
 
     before: EvalResult | None = None

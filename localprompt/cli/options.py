@@ -98,36 +98,51 @@ class EngineFlags:
         int | None, typer.Option("--n-ubatch", min=1, help="Tokens computed in one graph.")
     ] = None
     type_k: Annotated[
-        str, typer.Option("--type-k", help="KV cache type of keys: f16, q8_0, q4_0, …")
-    ] = "f16"
-    type_v: Annotated[str, typer.Option("--type-v", help="KV cache type of values.")] = "f16"
+        str | None, typer.Option("--type-k", help="KV cache type of keys: f16, q8_0, q4_0, …")
+    ] = None
+    type_v: Annotated[
+        str | None, typer.Option("--type-v", help="KV cache type of values; by default f16.")
+    ] = None
     flash_attn: Annotated[
         bool | None,
         typer.Option("--flash-attn/--no-flash-attn", help="By default where it is supported."),
     ] = None
     mmap: Annotated[
-        bool, typer.Option("--mmap/--no-mmap", help="Map the weights, or read them.")
-    ] = True
+        bool | None,
+        typer.Option("--mmap/--no-mmap", help="Map the weights (the default), or read them."),
+    ] = None
     repack: Annotated[
-        bool, typer.Option("--repack/--no-repack", help="Lay weights out for this CPU.")
-    ] = True
+        bool | None,
+        typer.Option("--repack/--no-repack", help="Lay weights out for this CPU (the default)."),
+    ] = None
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile", metavar="NAME|none", help="By default the model's own on this machine."
+        ),
+    ] = None
     force: Annotated[
         bool, typer.Option("--force", help="Load even if predicted not to fit into memory.")
     ] = False
 
+    def given(self) -> dict[str, Any]:
+        """The settings that were typed, by their fields."""
+        values = {
+            "n_ctx": self.n_ctx,
+            "n_batch": self.n_batch,
+            "n_ubatch": self.n_ubatch,
+            "n_threads": self.threads,
+            "n_threads_batch": self.threads_batch,
+            "type_k": self.type_k,
+            "type_v": self.type_v,
+            "flash_attn": self.flash_attn,
+            "use_mmap": self.mmap,
+            "repack": self.repack,
+        }
+        return {field: value for field, value in values.items() if value is not None}
+
     def settings(self) -> RequestedSettings:
-        return RequestedSettings(
-            n_ctx=self.n_ctx,
-            n_batch=self.n_batch,
-            n_ubatch=self.n_ubatch,
-            n_threads=self.threads,
-            n_threads_batch=self.threads_batch,
-            type_k=self.type_k,
-            type_v=self.type_v,
-            flash_attn=self.flash_attn,
-            use_mmap=self.mmap,
-            repack=self.repack,
-        )
+        return RequestedSettings(**self.given())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

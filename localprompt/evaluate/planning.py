@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-
-import localprompt
-from localprompt import record_json
-from localprompt.assemble import model_record, with_threads
 from localprompt.catalog.cards import DEFAULT_MODEL
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.evaluate.selection import Selection, select
-from localprompt.evaluations import EvalRequest, EvalTarget, Evaluation
 from localprompt.ids import new_run_id
 from localprompt.measure import machine
+from localprompt.sources.suite_records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
+
+import localprompt
+from localprompt import record_json
+from localprompt.assemble import follow_profile, model_record, with_threads
+from localprompt.evaluations import EvalRequest, EvalTarget, Evaluation
 from localprompt.plan import sampling_for
 from localprompt.records import Machine, ModelRecord
-from localprompt.sources.suite_records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
 
 FindModel = Callable[[str], ModelRecord]
 
@@ -68,7 +68,7 @@ def plan_evaluation(
         ids=failing,
     )
     repeat = request.repeat or suite.repeat
-    targets = _targets(suite, request, find_model)
+    targets = tuple(_followed(t, request) for t in _targets(suite, request, find_model))
     cases, digest, per_target = _count(selection.of(suite.cases()), targets)
     if not cases:
         raise InputError("there is no case to run", where=suite.path)
@@ -190,6 +190,20 @@ def _targets(
                 )
             )
     return tuple(targets)
+
+
+def _followed(target: EvalTarget, request: EvalRequest) -> EvalTarget:
+    """The target, after a profile had its say."""
+    if request.profile == "none":
+        return target
+    model, settings, use = follow_profile(
+        target.model, request.settings, given=request.given, profile=request.profile
+    )
+    if use is None:
+        return target
+    return msgspec.structs.replace(
+        target, model=model, settings=with_threads(settings), profile=use
+    )
 
 
 def _answering(

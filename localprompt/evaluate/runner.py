@@ -15,17 +15,12 @@ from itertools import islice
 from typing import TypeVar
 
 import msgspec
-
-from localprompt.assemble import model_record
 from localprompt.evaluate.answering import Answered, answers
 from localprompt.evaluate.floor import Work, measure_floor
 from localprompt.evaluate.judge import LocalJudge
 from localprompt.evaluate.models import Models, OpenModel
-from localprompt.evaluate.planning import FindModel, Planned
 from localprompt.evaluate.requests import Prepared, prepare, scoring_of
 from localprompt.evaluate.results import make_result, needs_time
-from localprompt.evaluations import CaseResult, EvalTarget, ModelUse
-from localprompt.records import ModelRecord
 from localprompt.scoring.aggregate import with_comparison
 from localprompt.scoring.expectations import (
     Answer,
@@ -36,6 +31,11 @@ from localprompt.scoring.expectations import (
 from localprompt.scoring.score import COMPARISON, score_comparison
 from localprompt.sources.suite_records import EvalCase
 from localprompt.store.evaluations import EvaluationStore
+
+from localprompt.assemble import model_record
+from localprompt.evaluate.planning import FindModel, Planned
+from localprompt.evaluations import CaseResult, EvalRequest, EvalTarget, ModelUse
+from localprompt.records import ModelRecord
 
 JUDGED_AT_ONCE = 64
 """Answers that wait for a judge which is the same model."""
@@ -80,9 +80,9 @@ def run_evaluation(
             what was stored before stays.
     """
     run = _Run(planned, store, models, on_progress, find_model)
-    by_model: dict[str, list[int]] = {}
+    by_model: dict[bytes, list[int]] = {}
     for index, target in enumerate(planned.evaluation.targets):
-        by_model.setdefault(target.model.path, []).append(index)
+        by_model.setdefault(_opened_as(target), []).append(index)
     try:
         for targets in by_model.values():
             run.model(targets)
@@ -90,6 +90,18 @@ def run_evaluation(
             run.compare()
     finally:
         run.save()
+
+
+def request_for(target: EvalTarget, request: EvalRequest) -> EvalRequest:
+    """The request with the settings that a profile chose for the target."""
+    if target.settings is None:
+        return request
+    return msgspec.structs.replace(request, settings=target.settings)
+
+
+def _opened_as(target: EvalTarget) -> bytes:
+    """Targets for which this is equal are answered by one open model."""
+    return msgspec.json.encode((target.model.path, target.settings))
 
 
 def has_comparison(case: EvalCase) -> bool:
@@ -133,8 +145,9 @@ class _Run:
         ]
         if not pending:
             return
-        model = self._evaluation.targets[targets[0]].model
-        opened = self._models.get(model, self._request)
+        first = self._evaluation.targets[targets[0]]
+        model = first.model
+        opened = self._models.get(model, request_for(first, self._request))
         judge, shared = self._judge(opened)
         cached_before = self._cached
         work: list[Work] = []
@@ -183,6 +196,7 @@ class _Run:
             later: score when all are answered, instead of each at once.
         """
         target = self._evaluation.targets[index]
+        request = request_for(target, self._request)
         unscored: list[tuple[Prepared, Answered | None]] = []
         waiting: dict[str | None, list[Prepared]] = {}
 
@@ -199,7 +213,7 @@ class _Run:
         def fresh() -> Iterator[Prepared]:
             """What has to be asked; everything else is settled while the engine reads on."""
             for case, repetition in items:
-                prepared = prepare(case, repetition, target, self._request, opened)
+                prepared = prepare(case, repetition, target, request, opened)
                 if prepared.error is not None:
                     settle(prepared, None)
                 elif (known := self._known(prepared)) is not None:

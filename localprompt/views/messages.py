@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from localprompt.errors import LocalPromptError
 
 if TYPE_CHECKING:
-    from localprompt.records import RunWarning
+    from localprompt.records import ProfileUse, RunWarning
 
 
 def format_error(error: LocalPromptError) -> str:
@@ -53,6 +53,19 @@ def print_warnings(warnings: Iterable[RunWarning]) -> None:
 
 def print_note(text: str) -> None:
     _to_stderr(text)
+
+
+def profile_note(use: ProfileUse, model: str) -> str:
+    """``profile fast: runs smollm2-135m-q8_0 in place of smollm2-135m; sets n_ubatch; …``.
+
+    Args:
+        model: the one that runs.
+    """
+    parts = [f"runs {model} in place of {use.model}"] if model != use.model else []
+    if use.settings:
+        parts.append(f"sets {', '.join(use.settings)}")
+    says = "; ".join(parts) or "changes nothing"
+    return f"profile {use.name}: {says} (--profile none switches it off)"
 
 
 def _to_stderr(text: str) -> None:
