@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from localprompt.catalog.cards import DEFAULT_MODEL
 from localprompt.catalog.checksum import sha256_of
 from localprompt.catalog.inspect import inspect_model
 from localprompt.catalog.resolve import ResolvedModel, mismatch, resolve
 from localprompt.errors import InputError, ModelMissingError, UnknownNameError
 from localprompt.measure import machine
-from localprompt.profiles import DEFAULT, NONE, Profile, default_profile, follow, read_profile
-from localprompt.sources.params import parse_params
-from localprompt.sources.prompt_search import load_named_prompt
-
 from localprompt.plan import Cell, SamplingChoices, sampling_for
+from localprompt.profiles import DEFAULT, NONE, Profile, default_profile, follow, read_profile
 from localprompt.records import (
     InputSpec,
     Kind,
@@ -29,6 +27,8 @@ from localprompt.records import (
     PromptTemplate,
     RequestedSettings,
 )
+from localprompt.sources.params import parse_params
+from localprompt.sources.prompt_search import load_named_prompt
 
 ASK_TEMPLATE = PromptTemplate(
     name="", body="user:\n{{ text }}", inputs=(InputSpec("text", required=True),)

@@ -15,10 +15,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+
 from localprompt.measure.paired import PassComparison, ScoreComparison
 from localprompt.measure.statistics import Interval
-from localprompt.scoring.expectations import CaseScore
-
 from localprompt.plan import SamplingChoices
 from localprompt.records import (
     FinishReason,
@@ -31,6 +30,7 @@ from localprompt.records import (
     Sampling,
     Settings,
 )
+from localprompt.scoring.expectations import CaseScore
 
 Scoring = Literal["raw", "normalized", "calibrated", "generate"]
 """How one of a closed set of answers is chosen: by the answers' log-probabilities as they are, per

@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
+
+import localprompt
 from localprompt.engine.base import EncodedPrompt, Engine, Finished, GenerationRequest, Prefilled
 from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
 from localprompt.errors import LocalPromptError
@@ -31,10 +33,6 @@ from localprompt.ids import new_run_id
 from localprompt.measure import conditions, machine, memory, timeline
 from localprompt.measure.memory import MemoryReading
 from localprompt.measure.warnings import condition_warnings
-from localprompt.remarks import judge
-from localprompt.rendering.prompt import render_messages
-
-import localprompt
 from localprompt.plan import Cell
 from localprompt.records import (
     FinishReason,
@@ -46,6 +44,8 @@ from localprompt.records import (
     Sampling,
     TokenCounts,
 )
+from localprompt.remarks import judge
+from localprompt.rendering.prompt import render_messages
 
 _WARM_UP_TOKENS = 32
 

@@ -11,7 +11,9 @@ import hashlib
 import time
 from datetime import UTC, datetime
 
+import localprompt
 from localprompt.engine.synthetic import SyntheticEngine
+from localprompt.execute import Execution
 from localprompt.fit import predicted_peak
 from localprompt.ids import new_run_id
 from localprompt.measure import conditions, machine, memory
@@ -19,9 +21,6 @@ from localprompt.measure.memory import MemoryReading
 from localprompt.measure.statistics import quantile
 from localprompt.measure.timeline import token_gaps
 from localprompt.measure.warnings import condition_warnings
-
-import localprompt
-from localprompt.execute import Execution
 from localprompt.plan_bench import BenchRequest
 from localprompt.records import (
     Memory,

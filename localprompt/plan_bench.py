@@ -14,12 +14,12 @@ from itertools import product
 from typing import Any
 
 import msgspec
+
 from localprompt.errors import InputError
 from localprompt.experiments import Repetitions
-from localprompt.value_lists import switches, whole_numbers, words
-
 from localprompt.plan import Cell, SamplingChoices
 from localprompt.records import RequestedSettings
+from localprompt.value_lists import switches, whole_numbers, words
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 MOST_CELLS = 1000

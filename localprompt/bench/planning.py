@@ -11,6 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+
+import localprompt
+from localprompt.assemble import (
+    RunChoices,
+    prompt_with_params,
+    run_cell,
+    with_profile,
+    with_threads,
+)
 from localprompt.bench.limits import work_and_ceilings
 from localprompt.catalog.cards import DEFAULT_MODEL
 from localprompt.catalog.inspect import inspect_model
@@ -21,22 +30,13 @@ from localprompt.errors import (
     ModelFileError,
     NotEnoughMemoryError,
 )
+from localprompt.execute import render
 from localprompt.experiments import Experiment, PlannedCell, RefusedCell
 from localprompt.fit import check_memory, context_size
 from localprompt.ids import new_run_id
 from localprompt.measure import machine as this_machine
 from localprompt.measure.roofline import Ceilings, TokenWork, decode_limit, prefill_limit
 from localprompt.measure.statistics import median
-
-import localprompt
-from localprompt.assemble import (
-    RunChoices,
-    prompt_with_params,
-    run_cell,
-    with_profile,
-    with_threads,
-)
-from localprompt.execute import render
 from localprompt.plan import Cell
 from localprompt.plan_bench import BenchRequest, BenchSpec, CellAsk, cell_asks, key_of
 from localprompt.records import Machine, PromptTemplate, RunRecord, Sampling
@@ -111,7 +111,13 @@ def _assembled(ask: CellAsk) -> BenchRequest:
     """Names → records; the same files are read once for all cells of a plan by their caches."""
     if ask.prompt is not None:
         template, params = prompt_with_params(ask.prompt.name, ask.prompt.params, lambda: None)
-        choices = RunChoices(model=ask.model, sampling=ask.sampling, settings=ask.settings)
+        choices = RunChoices(
+            model=ask.model,
+            sampling=ask.sampling,
+            settings=ask.settings,
+            given=ask.given,
+            profile=ask.profile,
+        )
         cell = msgspec.structs.replace(run_cell(template, params, choices), kind="bench")
         # Tried once here: a missing parameter is the user's mistake, not a cell's failure.
         render(cell)

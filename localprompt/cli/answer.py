@@ -7,16 +7,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
-from localprompt.cli.output import unwritable
-from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD
 
 from localprompt.cli.options import RunFlags
+from localprompt.cli.output import unwritable
+from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD
 from localprompt.plan import Cell, SamplingChoices
 
 if TYPE_CHECKING:
-    from localprompt.runner import Outcome
-
     from localprompt.assemble import RunChoices
+    from localprompt.runner import Outcome
 
 
 def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
@@ -54,13 +53,12 @@ def answer(cell: Cell, flags: RunFlags) -> None:
         BrokenPipeError: the reader of stdout went away.
         LocalPromptError: llama.cpp failed half-way, or stdout cannot be written.
     """
+    from localprompt import record_json
     from localprompt.remarks import NOT_PARSED
     from localprompt.runner import run_one
+    from localprompt.views.messages import print_error, print_note, print_warnings, profile_note
     from localprompt.views.stream import AnswerStream
     from localprompt.views.summary import summary_lines
-
-    from localprompt import record_json
-    from localprompt.views.messages import print_error, print_note, print_warnings, profile_note
 
     if cell.profile is not None and not flags.quiet:
         print_note(profile_note(cell.profile, cell.model.name))

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import msgspec
 import typer
+
+from localprompt.cli.options import takes
 from localprompt.cli.output import checked, console
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_MACHINE, InputError
 
-from localprompt.cli.options import takes
-
 if TYPE_CHECKING:
     from localprompt.experiments import BenchResult, Experiment
-
     from localprompt.plan_bench import BenchSpec
 
 DETAILS = (
@@ -122,7 +121,6 @@ def command(
     """Measure latency and memory of prompts, models and settings."""
     from localprompt.bench.loading import load_bench
     from localprompt.store.experiments import ExperimentReader
-
     from localprompt.views.messages import print_note
 
     checked("--format", flags.format, FORMATS)
@@ -151,10 +149,11 @@ def command(
 
 def write_bench(result: BenchResult, wanted: str, output: Path | None) -> None:
     """The figures, in one of FORMATS, to stdout or a file."""
+    from rich.console import Console
+
     from localprompt.views.bench_export import write_bench as export
     from localprompt.views.bench_table import print_bench
     from localprompt.views.export import ExportFormat
-    from rich.console import Console
 
     target: Any = (
         nullcontext(sys.stdout)
@@ -174,10 +173,9 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
     Raises:
         InputError: a value is not what its flag takes, or a suite stands beside prompts.
     """
+    from localprompt.plan_bench import BenchSpec, PromptAsk, axis_values
     from localprompt.sources.bench_suite import SUFFIXES, read_bench_suite
     from localprompt.value_lists import whole_numbers
-
-    from localprompt.plan_bench import BenchSpec, PromptAsk, axis_values
 
     suites = [name for name in what if name.lower().endswith(SUFFIXES)]
     if suites and len(what) > 1:
@@ -216,10 +214,9 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
 
 
 def _planned(what: list[str], flags: BenchFlags) -> Experiment:
+    from localprompt.bench.planning import count_with_llama, plan_bench
     from localprompt.engine.llama_library import build, cpu_features
     from localprompt.store.experiments import ExperimentReader
-
-    from localprompt.bench.planning import count_with_llama, plan_bench
 
     spec = spec_from_flags(what, flags)
     with ExperimentReader() as history:
@@ -241,9 +238,8 @@ def _title(what: list[str]) -> str:
 
 
 def _resumed(reference: str) -> Experiment:
-    from localprompt.store.experiments import ExperimentReader
-
     from localprompt.bench.planning import check_resumable
+    from localprompt.store.experiments import ExperimentReader
 
     with ExperimentReader() as history:
         experiment = history.experiment(reference)
@@ -283,7 +279,6 @@ def _execute(experiment: Experiment, flags: BenchFlags) -> bool:
     from localprompt.store.experiments import ExperimentReader
     from localprompt.store.writer import HistoryWriter
     from localprompt.views.bench_progress import bench_progress
-
     from localprompt.views.messages import print_warnings
 
     print_warnings(running_now())

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from localprompt.cli.output import checked
-from localprompt.errors import EXIT_INTERRUPTED, InputError, ThresholdError
 
 from localprompt.cli.options import (
     ChatTemplateOption,
@@ -17,14 +15,15 @@ from localprompt.cli.options import (
     SamplingFlags,
     takes,
 )
+from localprompt.cli.output import checked
+from localprompt.errors import EXIT_INTERRUPTED, InputError, ThresholdError
 
 if TYPE_CHECKING:
     from localprompt.evaluate.models import Models
-    from localprompt.evaluate.thresholds import Condition
-    from localprompt.store.evaluations import EvaluationStore
-
     from localprompt.evaluate.planning import Planned
+    from localprompt.evaluate.thresholds import Condition
     from localprompt.evaluations import EvalRequest, EvalResult, Scoring
+    from localprompt.store.evaluations import EvaluationStore
 
 DETAILS = (
     "SUITE is a promptfoo configuration file, or a prompt with cases beside it. Every result is "
@@ -116,7 +115,6 @@ def command(
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.opening import begin, resume
     from localprompt.evaluate.thresholds import parse_condition
-
     from localprompt.views.messages import print_note
 
     wanted = _format(flags)
@@ -189,9 +187,8 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
 
 def _carry_out(planned: Planned, store: EvaluationStore, models: Models, flags: EvalFlags) -> bool:
     """Make what is missing; True where the user interrupted it."""
-    from localprompt.views.eval_progress import eval_progress
-
     from localprompt.evaluate.runner import run_evaluation
+    from localprompt.views.eval_progress import eval_progress
     from localprompt.views.messages import print_note, profile_note
 
     if not flags.quiet:
@@ -214,7 +211,6 @@ def _report(planned: Planned, store: EvaluationStore, wanted: str, flags: EvalFl
     from localprompt.cli.eval_output import write_result
     from localprompt.evaluate.summarize import load_result
     from localprompt.views.eval_export import SUFFIXES
-
     from localprompt.views.messages import print_note
 
     result = load_result(planned.evaluation, store)
@@ -232,7 +228,6 @@ def _watch(request: EvalRequest, store: EvaluationStore, models: Models, flags: 
     from localprompt.cli.eval_output import write_flips
     from localprompt.evaluate.opening import begin
     from localprompt.evaluate.watch import Watcher, files_of
-
     from localprompt.views.messages import print_error, print_note
 
     before: EvalResult | None = None

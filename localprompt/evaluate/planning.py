@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from localprompt.catalog.cards import DEFAULT_MODEL
-from localprompt.errors import InputError, UnknownNameError
-from localprompt.evaluate.selection import Selection, select
-from localprompt.ids import new_run_id
-from localprompt.measure import machine
-from localprompt.sources.suite_records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
 
 import localprompt
 from localprompt import record_json
 from localprompt.assemble import follow_profile, model_record, with_threads
+from localprompt.catalog.cards import DEFAULT_MODEL
+from localprompt.errors import InputError, UnknownNameError
+from localprompt.evaluate.selection import Selection, select
 from localprompt.evaluations import EvalRequest, EvalTarget, Evaluation
+from localprompt.ids import new_run_id
+from localprompt.measure import machine
 from localprompt.plan import sampling_for
 from localprompt.records import Machine, ModelRecord
+from localprompt.sources.suite_records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
 
 FindModel = Callable[[str], ModelRecord]
 

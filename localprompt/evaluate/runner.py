@@ -15,12 +15,17 @@ from itertools import islice
 from typing import TypeVar
 
 import msgspec
+
+from localprompt.assemble import model_record
 from localprompt.evaluate.answering import Answered, answers
 from localprompt.evaluate.floor import Work, measure_floor
 from localprompt.evaluate.judge import LocalJudge
 from localprompt.evaluate.models import Models, OpenModel
+from localprompt.evaluate.planning import FindModel, Planned
 from localprompt.evaluate.requests import Prepared, prepare, scoring_of
 from localprompt.evaluate.results import make_result, needs_time
+from localprompt.evaluations import CaseResult, EvalRequest, EvalTarget, ModelUse
+from localprompt.records import ModelRecord
 from localprompt.scoring.aggregate import with_comparison
 from localprompt.scoring.expectations import (
     Answer,
@@ -31,11 +36,6 @@ from localprompt.scoring.expectations import (
 from localprompt.scoring.score import COMPARISON, score_comparison
 from localprompt.sources.suite_records import EvalCase
 from localprompt.store.evaluations import EvaluationStore
-
-from localprompt.assemble import model_record
-from localprompt.evaluate.planning import FindModel, Planned
-from localprompt.evaluations import CaseResult, EvalRequest, EvalTarget, ModelUse
-from localprompt.records import ModelRecord
 
 JUDGED_AT_ONCE = 64
 """Answers that wait for a judge which is the same model."""
