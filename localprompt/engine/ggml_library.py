@@ -60,6 +60,28 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
+def bound(signatures: dict[str, tuple[Any, tuple[Any, ...]]]) -> dict[str, Any]:
+    """Functions of ggml's libraries with their types declared.
+
+    Args:
+        signatures: name → (type of the result, types of the arguments).
+
+    Raises:
+        EngineError: a library, or a function of it, is not there.
+    """
+    folder = Path(library().__file__).parent / "lib"
+    libraries = [ctypes.CDLL(str(path)) for path in sorted(folder.glob("libggml*"))]
+    functions = {}
+    for name, (result, arguments) in signatures.items():
+        found = next((lib for lib in libraries if hasattr(lib, name)), None)
+        if found is None:
+            raise EngineError("a function of ggml is missing", where=str(folder), found=name)
+        function = found[name]
+        function.restype, function.argtypes = result, arguments
+        functions[name] = function
+    return functions
+
+
 @cache
 def ggml() -> Ggml:
     """The functions.
@@ -74,14 +96,7 @@ class Ggml:
     """ggml's functions by name, and two that only a backend's registry knows."""
 
     def __init__(self) -> None:
-        folder = Path(library().__file__).parent / "lib"
-        libraries = [ctypes.CDLL(str(path)) for path in sorted(folder.glob("libggml*"))]
-        for name, (result, arguments) in _SIGNATURES.items():
-            found = next((lib for lib in libraries if hasattr(lib, name)), None)
-            if found is None:
-                raise EngineError("a function of ggml is missing", where=str(folder), found=name)
-            function = found[name]
-            function.restype, function.argtypes = result, arguments
+        for name, function in bound(_SIGNATURES).items():
             setattr(self, name, function)
 
     def __getattr__(self, name: str) -> Any:

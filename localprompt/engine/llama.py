@@ -176,6 +176,15 @@ class LlamaEngine:
         given_up, encoded = self._choice_tokens(tail, tuple(choices), lead)
         return ChoiceRequest(prompt.token_ids[: len(prompt.token_ids) - given_up], encoded)
 
+    @property
+    def end_id(self) -> int:
+        """The token with which the model ends its turn."""
+        # llama.cpp guesses the end of a turn from the names of tokens; the template decides.
+        vocabulary = self.vocabulary
+        turn = vocabulary.text_of(vocabulary.eot)
+        ends_turns = bool(turn) and turn in (self.facts.chat_template or "")
+        return vocabulary.eot if ends_turns else vocabulary.eos
+
     def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
         return batching.score_choices(self.context, requests)
 
@@ -196,16 +205,8 @@ class LlamaEngine:
     def _tokenize_choices(
         self, tail: str, choices: tuple[str, ...], lead: str
     ) -> tuple[int, tuple[Choice, ...]]:
-        vocabulary = self.vocabulary
-        # llama.cpp guesses the end of a turn from the names of tokens; the template decides.
-        turn = vocabulary.text_of(vocabulary.eot)
-        ends_turns = bool(turn) and turn in (self.facts.chat_template or "")
         return choice_tokens(
-            tail,
-            choices,
-            lead=lead,
-            tokenize=vocabulary.tokenize,
-            end_id=vocabulary.eot if ends_turns else vocabulary.eos,
+            tail, choices, lead=lead, tokenize=self.vocabulary.tokenize, end_id=self.end_id
         )
 
     def _metadata(self, key: str) -> str | None:
