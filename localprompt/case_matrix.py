@@ -76,7 +76,6 @@ class EvaluationReport(msgspec.Struct, frozen=True):
     matrix: CaseMatrix
     comparison: EvalComparison | None
     """With the earlier evaluation, or of its own targets with the first; None: nothing to pair."""
-    against: EvalResult | None = None
 
 
 def state_of(result: CaseResult) -> State:

@@ -50,7 +50,6 @@ def load_report(
         result=load_result(evaluation, store),
         matrix=_matrix(evaluation, store, against, open_engine, most_cases),
         comparison=compared,
-        against=None if against is None else load_result(against, store),
     )
 
 

@@ -263,15 +263,18 @@ def _calibration(name: str, found: Classification) -> Table:
     bins = calibration.bins if calibration is not None else ()
     error = calibration.expected_error if calibration is not None else 0.0
     rows = [
-        Row(f"{confidence:.3f}", (_share(confidence), _share(right), Value(str(n), n)))
+        Row(
+            f"{confidence:.3f}",
+            (Value(f"{confidence:.3f}", f"{confidence:.3f}"), _share(right), Value(str(n), n)),
+        )
         for confidence, right, n in bins
     ]
     caption = (
         f"{name}: how probable the chosen answer was, and how often it was right, in ten bins of "
         f"equal width. Expected calibration error {error:.3f}; 0 would be exact."
     )
-    headings = ("mean probability", "share right", "answers")
-    return Table(caption, tuple(Column(text, numeric=True) for text in headings), tuple(rows))
+    columns = (Column("mean probability"), Column("share right", True), Column("answers", True))
+    return Table(caption, columns, tuple(rows))
 
 
 def _share(value: float | None) -> Value:

@@ -103,6 +103,9 @@ def _table(matrix: CaseMatrix) -> CaseTable:
         for index, column in enumerate(matrix.columns)
     ]
     caption = "A row is a case. Details hold answers, what the assertions found, and prompts."
+    before = next((column.evaluation for column in matrix.columns if column.earlier), None)
+    if before is not None:
+        caption += f" Earlier: {before.title} of {moment_text(before.created_at)}, {before.id}."
     return CaseTable(
         caption,
         tuple(columns),
@@ -118,9 +121,7 @@ def column_names(columns: Sequence[MatrixColumn]) -> tuple[str, ...]:
     for column in columns:
         parts = [column.target.prompt] if len(prompts) > 1 or len(models) == 1 else []
         parts += [column.target.model.name] if len(models) > 1 else []
-        if column.earlier:
-            parts.append(f"earlier, {moment_text(column.evaluation.created_at)}")
-        names.append(", ".join(parts))
+        names.append(f"{'earlier: ' if column.earlier else ''}{', '.join(parts)}")
     return tuple(names)
 
 

@@ -96,10 +96,19 @@ class Page:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
+    def settled(self, promise: str) -> Any:
+        """What a JavaScript promise comes to: for all that the page does not do at once."""
+        answer = self.call(
+            "Runtime.evaluate", expression=promise, awaitPromise=True, returnByValue=True
+        )
+        if "exceptionDetails" in answer:
+            raise RuntimeError(str(answer["exceptionDetails"]))
+        return answer["result"].get("value")
+
     def press(self, key: str) -> None:
-        """A key of the keyboard: Tab, Enter."""
+        """A key of the keyboard: Tab, Enter, ArrowDown."""
         text = {"Enter": "\r"}.get(key, "")
-        code = {"Tab": 9, "Enter": 13}[key]
+        code = {"Tab": 9, "Enter": 13, "ArrowDown": 40}[key]
         common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
@@ -118,8 +127,9 @@ class Page:
         What listens for a change of a media query is told between two frames, so that only the
         second frame from now is certain to come after it.
         """
-        frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        self.call("Runtime.evaluate", expression=frames, awaitPromise=True, returnByValue=True)
+        self.settled(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
 
     def screenshot(self, path: Path) -> None:
         """The whole page, as far as it scrolls, as PNG."""

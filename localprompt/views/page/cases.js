@@ -92,7 +92,6 @@ function showCases(block) {
   const [next, all] = more.querySelectorAll("button");
   next.addEventListener("click", () => { most += 2 * STEP; filter(); });
   all.addEventListener("click", () => { most = Infinity; filter(); });
-  if (b) { b.selectedIndex = 1; b.disabled = true; }
   block.querySelector(".controls").hidden = false;
   count();
   filter();
