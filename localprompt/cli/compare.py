@@ -25,12 +25,12 @@ DETAILS = (
 )
 FORMATS = ("table", "md", "json")
 
-Reference = Annotated[str, typer.Argument(help="last, last~N, or an id.")]
+_NAMES = "last, last~N, or an id."
 
 
 def command(
-    a: Reference,
-    b: Reference,
+    a: Annotated[str, typer.Argument(metavar="A", help=_NAMES)],
+    b: Annotated[str, typer.Argument(metavar="B", help=_NAMES)],
     *,
     fail_if: Annotated[
         list[str] | None,

@@ -42,14 +42,16 @@ _RATES = ("prefill_tokens_per_second", "decode_tokens_per_second")
 
 def print_plan(experiment: Experiment, console: Console) -> None:
     """What is going to be executed, what is refused and why, and how long it may take."""
-    names = label_names(cell.labels for cell in experiment.cells)
+    labels = label_names(cell.labels for cell in experiment.cells)
+    # Every cell has a workload; it is a label only where there are several.
+    names = [name for name in labels if name != "workload"]
     table = _table()
     for name in (*names, "workload"):
         table.add_column(name, overflow="fold")
     table.add_column("one repetition", justify="right", no_wrap=True)
     for cell in experiment.cells:
-        labels = [cell.labels.get(name, UNKNOWN) for name in names]
-        table.add_row(*map(Text, (*labels, cell.workload)), format_seconds(cell.estimated_seconds))
+        values = [cell.labels.get(name, UNKNOWN) for name in names]
+        table.add_row(*map(Text, (*values, cell.workload)), format_seconds(cell.estimated_seconds))
     if experiment.cells:
         console.print(table)
     _print_refused(experiment.refused, console)

@@ -107,6 +107,12 @@ def test_help_fits_a_narrow_terminal(
         assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
+def test_help_names_what_is_compared_as_its_text_does(localprompt: Localprompt) -> None:
+    usage = localprompt("compare", "--help").out
+    assert usage.splitlines()[0].split()[-2:] == ["{A}", "{B}"]
+    assert "A and B are benches or evaluations" in usage
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "next_step"),
     [

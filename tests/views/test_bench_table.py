@@ -102,6 +102,12 @@ def test_the_plan_lists_cells_and_refused_ones() -> None:
     assert "1 cell × 8 repetitions: estimated 16.0 s" in text
 
 
+def test_the_plan_shows_a_workload_that_is_also_a_label_once() -> None:
+    plan = experiment([planned({"workload": name}, name) for name in ("pp512", "tg64")])
+    assert line_with(shown(plan), "workload").split() == ["workload", "one", "repetition"]
+    assert line_with(shown(plan), "pp512").split() == ["pp512", "2.00", "s"]
+
+
 def test_a_plan_of_nothing_is_no_table() -> None:
     assert shown(experiment([])).startswith("0 cells")
 
