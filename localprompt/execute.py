@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 import msgspec
 
 import localprompt
+from localprompt.beginning import Beginning, beginning_of
 from localprompt.engine.base import EncodedPrompt, Engine, Finished, GenerationRequest, Prefilled
 from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
 from localprompt.errors import LocalPromptError
@@ -142,16 +143,20 @@ class Session:
 
         started = time.perf_counter()
         prompt = engine.encode(rendered.messages)
+        constant = beginning_of(cell, engine, rendered.messages, prompt)
         tokenize_seconds = time.perf_counter() - started
         n_ctx = context_size(cell, len(prompt.token_ids), engine.facts.n_ctx_train)
         self._prepare(cell, n_ctx)
 
         grammar = _grammar(cell)
-        answer = _Answer(time.perf_counter(), tokenize_seconds)
+        beginning = Beginning(cell, engine, constant)
+        answer = _Answer(time.perf_counter(), tokenize_seconds, beginning)
         answer.collect(engine, GenerationRequest(prompt.token_ids, cell.sampling, grammar), on_text)
         reading, after = memory.read(), conditions.read()
 
-        counts = TokenCounts(len(prompt.token_ids), answer.reused, len(answer.tokens))
+        not_kept = beginning.finish()
+
+        counts = TokenCounts(len(prompt.token_ids), beginning.reused_tokens, len(answer.tokens))
         output, remarks = judge(
             cell, prompt, counts, answer.text, answer.finish_reason, engine.facts.n_ctx_train
         )
@@ -177,7 +182,7 @@ class Session:
             output=output,
             profile=cell.profile,
             machine=machine.after(described, before, after),
-            warnings=(*remarks, *condition_warnings(before, after, reading)),
+            warnings=(*remarks, *not_kept, *condition_warnings(before, after, reading)),
         )
         samples = timeline.samples(answer.marks(), answer.tokens)
         return Execution(record, samples, answer.failure)
@@ -229,24 +234,26 @@ class Session:
 class _Answer:
     """Collects the events of one request."""
 
-    def __init__(self, ready: float, tokenize_seconds: float) -> None:
+    def __init__(self, ready: float, tokenize_seconds: float, beginning: Beginning) -> None:
         self._submitted = ready - tokenize_seconds
         self._ready = ready
         self._prefilled: float | None = None
         self._released: float | None = None
         self._finished: float | None = None
-        self.reused = 0
+        self._beginning = beginning
         self.tokens: list[timeline.TokenEvent] = []
         self.text = ""
         self.finish_reason: FinishReason = "interrupted"
         self.failure: LocalPromptError | None = None
 
     def collect(self, engine: Engine, request: GenerationRequest, on_text: OnText | None) -> None:
+        beginning = self._beginning
         try:
+            beginning.hold()
+            request = msgspec.structs.replace(request, held_tokens=beginning.held_tokens)
             for event in engine.generate([request]):
                 if isinstance(event, Prefilled):
                     self._prefilled = event.seconds
-                    self.reused = event.reused_tokens
                     continue
                 if isinstance(event, Finished):
                     self._finished = event.seconds
@@ -261,6 +268,7 @@ class _Answer:
             self.finish_reason = "interrupted"
         except LocalPromptError as error:
             if self._prefilled is None:
+                beginning.abandon()
                 raise
             self.finish_reason, self.failure = "error", error
 
@@ -272,6 +280,7 @@ class _Answer:
             prefill_end=self._prefilled,
             released=self._released,
             finished=self._finished,
+            prefix_store_seconds=self._beginning.store_seconds,
         )
 
 

@@ -7,7 +7,7 @@ be listed, estimated, stored, and sent to another process.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,6 +21,10 @@ from localprompt.records import (
 )
 
 DEFAULT_MAX_TOKENS = 256
+
+PrefixUse = Literal["whole", "apart", "kept"]
+"""How the constant beginning of a prompt is evaluated: together with the rest; in batches of its
+own; or that, unless an earlier run kept its state. The last two give the same answer."""
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -40,6 +44,7 @@ class Cell(msgspec.Struct, frozen=True):
     """Load even where the memory is predicted not to suffice."""
     profile: ProfileUse | None = None
     """Which profile chose model and settings; None: none did."""
+    prefix: PrefixUse = "whole"
 
 
 class SamplingChoices(msgspec.Struct, frozen=True):

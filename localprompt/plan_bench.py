@@ -56,6 +56,8 @@ class BenchSpec(msgspec.Struct, frozen=True):
     repetitions: Repetitions = Repetitions(fixed=None)
     profile: str = "none"
     """A profile's name; ``default``: each model's own on this machine; ``none``: none."""
+    prefix_store: bool = False
+    """Repetitions bring back the state of the prompt's constant beginning from disk."""
 
 
 class CellAsk(msgspec.Struct, frozen=True):
@@ -73,6 +75,7 @@ class CellAsk(msgspec.Struct, frozen=True):
     given: tuple[str, ...] = ()
     """Fields of the settings that were asked for: no profile changes those."""
     profile: str = "none"
+    prefix_store: bool = False
 
 
 class BenchRequest(msgspec.Struct, frozen=True):
@@ -147,6 +150,8 @@ def key_of(request: BenchRequest) -> str:
         "lenient": request.cell.lenient,
         "synthetic": [request.prefill, request.decode],
     }
+    if request.cell.prefix != "whole":
+        facts["prefix"] = request.cell.prefix
     text = msgspec.json.encode(facts, order="deterministic")
     return hashlib.sha256(text).hexdigest()[:_KEY_DIGITS]
 
@@ -191,6 +196,7 @@ def _product(
             workload=workload.name,
             given=tuple(settings),
             profile=spec.profile,
+            prefix_store=spec.prefix_store,
         )
 
 

@@ -19,6 +19,11 @@ import msgspec
 from localprompt.records import Message, Sampling, Segment
 from localprompt.rendering.traced import UNNAMED, Origin, Span
 
+LEAST_KEPT_TOKENS = 64
+"""A constant beginning that is shorter is neither evaluated apart nor kept. Evaluating one apart
+costs the first run 3 to 8 % of its prefill, and a later run saves from 60 % (64 tokens before 30
+others) to nearly all of it; below, there are mostly the chat template's own words."""
+
 _OTHER = "7"
 """Stands for another value; tokenizers seldom join a digit with what comes before it."""
 

@@ -222,6 +222,9 @@ class Timing(msgspec.Struct, frozen=True):
     itl_p50_seconds: float | None
     """Median gap between two tokens."""
     itl_p95_seconds: float | None
+    prefix_store_seconds: float | None = None
+    """Finding, checking and reading the kept state of the prompt's constant beginning, or writing
+    it; part of TTFT and not of prefill. None where no store was asked."""
 
 
 class Memory(msgspec.Struct, frozen=True):

@@ -8,12 +8,12 @@ from benchmarks.peers.results import Figure, PeerResult, Section, Target
 from localprompt.units import UNKNOWN, format_bytes, format_rate, format_seconds
 
 
-def to_markdown(result: PeerResult) -> str:
-    return "\n".join(_lines(result)).rstrip() + "\n"
+def to_markdown(result: PeerResult, title: str = "localprompt beside its peers") -> str:
+    return "\n".join(_lines(result, title)).rstrip() + "\n"
 
 
-def _lines(result: PeerResult) -> Iterator[str]:
-    yield f"# localprompt beside its peers, {result.measured_at[:10]}"
+def _lines(result: PeerResult, title: str) -> Iterator[str]:
+    yield f"# {title}, {result.measured_at[:10]}"
     yield ""
     if result.busy:
         yield "**Taken on a busy machine: the warnings below say what else ran. Not for quoting.**"

@@ -117,6 +117,7 @@ def _assembled(ask: CellAsk) -> BenchRequest:
             settings=ask.settings,
             given=ask.given,
             profile=ask.profile,
+            prefix="kept" if ask.prefix_store else "whole",
         )
         cell = msgspec.structs.replace(run_cell(template, params, choices), kind="bench")
         # Tried once here: a missing parameter is the user's mistake, not a cell's failure.

@@ -39,6 +39,7 @@ def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
         chat_template=flags.chat_template,
         lenient=lenient,
         force=flags.force,
+        prefix="kept" if flags.prefix_store else "apart",
     )
 
 

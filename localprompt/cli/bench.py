@@ -92,6 +92,13 @@ class BenchFlags:
             "--repetitions", "-r", min=1, help="So many; by default until the median is known."
         ),
     ] = None
+    prefix_store: Annotated[
+        bool | None,
+        typer.Option(
+            "--prefix-store/--no-prefix-store",
+            help="Bring back constant beginnings of prompts from disk; not by default.",
+        ),
+    ] = None
     resume: Annotated[
         str | None,
         typer.Option(
@@ -201,6 +208,8 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
     }
     if axes:
         given["axes"] = {**spec.axes, **axes}
+    if flags.prefix_store is not None:
+        given["prefix_store"] = flags.prefix_store
     if flags.repetitions is not None:
         given["repetitions"] = msgspec.structs.replace(spec.repetitions, fixed=flags.repetitions)
     sampling = {

@@ -151,6 +151,13 @@ class RunFlags(EngineFlags, SamplingFlags):
 
     model: ModelOption = None
     chat_template: ChatTemplateOption = None
+    prefix_store: Annotated[
+        bool,
+        typer.Option(
+            "--prefix-store/--no-prefix-store",
+            help="Keep the state after a prompt's constant beginning for later runs.",
+        ),
+    ] = True
     json: JsonOption = False
     no_log: NoLogOption = False
     quiet: QuietOption = False

@@ -124,13 +124,28 @@ def prune(
     keep_last: Annotated[
         int | None, typer.Option("--keep-last", min=0, help="Keep so many, the newest.")
     ] = None,
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache",
+            help="Delete kept prefixes, too; with --older-than those not used since. Alone: "
+            "only them.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
-    """Delete stored runs. Their text is gone from disk afterwards."""
+    """Delete stored runs, or kept prefixes. Their text is gone from disk afterwards."""
+    age = None if older_than is None else _moment("--older-than", older_than)
+    if not cache or older_than is not None or keep_last is not None:
+        _prune_history(age, keep_last, dry_run=dry_run)
+    if cache:
+        _prune_prefixes(age, dry_run=dry_run)
+
+
+def _prune_history(age: datetime | None, keep_last: int | None, *, dry_run: bool) -> None:
     from localprompt.store.pruning import prune as prune_history
     from localprompt.units import format_bytes
 
-    age = None if older_than is None else _moment("--older-than", older_than)
     done = prune_history(older_than=age, keep_last=keep_last, dry_run=dry_run)
     verb = "would delete" if dry_run else "deleted"
     typer.echo(f"{verb} {done.runs} run{'' if done.runs == 1 else 's'}, {done.runs_left} left")
@@ -138,6 +153,18 @@ def prune(
         typer.echo(f"{verb} {done.evaluations} evaluation{'' if done.evaluations == 1 else 's'}")
     if not dry_run and (done.runs or done.evaluations):
         typer.echo(f"freed {format_bytes(done.freed_bytes)}")
+
+
+def _prune_prefixes(age: datetime | None, *, dry_run: bool) -> None:
+    from localprompt.prefix_store.store import prune as prune_prefixes
+    from localprompt.units import format_bytes
+
+    done = prune_prefixes(older_than=age, dry_run=dry_run)
+    verb, freed = ("would delete", "would free") if dry_run else ("deleted", "freed")
+    typer.echo(
+        f"{verb} {done.prefixes} kept prefix{'' if done.prefixes == 1 else 'es'}, "
+        f"{done.prefixes_left} left; {freed} {format_bytes(done.freed_bytes)}"
+    )
 
 
 def _filters(

@@ -18,7 +18,8 @@ Times in events are ``time.perf_counter()`` seconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, Protocol, Self
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
@@ -27,6 +28,8 @@ from localprompt.records import Message, RequestedSettings, Sampling, Settings
 from localprompt.rendering.traced import Span
 
 EndReason = Literal["stop", "length"]
+StateConditions = dict[str, Any]
+"""Plain data: two states whose conditions are equal are interchangeable."""
 
 
 class EncodedPrompt(msgspec.Struct, frozen=True):
@@ -69,6 +72,9 @@ class GenerationRequest(msgspec.Struct, frozen=True):
     sampling: Sampling
     grammar: str | None = None
     """GBNF with a ``root`` rule."""
+    held_tokens: int = 0
+    """So many tokens at the beginning are in the context already, put there by
+    :meth:`Engine.evaluate_prefix` or :meth:`Engine.restore_prefix`; at least one is left."""
 
 
 class Prefilled(msgspec.Struct, frozen=True):
@@ -194,6 +200,40 @@ class Engine(Protocol):
 
     def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
         """Score the requests, many in one batch, in the order that suits the engine."""
+        ...
+
+    @property
+    def state_conditions(self) -> StateConditions | None:
+        """What the state after a prompt's beginning depends on, beside the weights and the
+        tokens; None where this model's states cannot be kept. After :meth:`prepare`."""
+        ...
+
+    def evaluate_prefix(self, token_ids: Sequence[int]) -> None:
+        """Evaluate the beginning of a prompt, in batches of its own.
+
+        The next request goes on from it (``held_tokens``). Only in a context of one sequence,
+        and as all methods on prefixes only where there are ``state_conditions``.
+        """
+        ...
+
+    def save_prefix(self, token_ids: Sequence[int], path: Path) -> None:
+        """Write the state of the prefix that was just evaluated; the file exists and is empty.
+
+        Raises:
+            EngineError: it could not be written, as on a full disk.
+        """
+        ...
+
+    def restore_prefix(self, token_ids: Sequence[int], path: Path) -> bool:
+        """Bring back a state, with the same logits afterwards as if it had been evaluated.
+
+        Args:
+            path: what :meth:`save_prefix` wrote under equal conditions, byte for byte; more may
+                follow it.
+
+        Returns:
+            False: the file is gone or does not hold these tokens; nothing was brought back.
+        """
         ...
 
     def close(self) -> None: ...

@@ -16,6 +16,9 @@ from localprompt.engine.base import GenerationRequest
 
 E_co = TypeVar("E_co", covariant=True)
 
+HELD_SEQUENCE = 0
+"""Where a beginning is put that a request goes on from: the first, in a context of one."""
+
 
 class Slot(NamedTuple):
     """One token in a batch."""
@@ -82,6 +85,15 @@ class Device(Protocol):
     def piece(self, token_id: int) -> bytes: ...
 
     def is_end(self, token_id: int) -> bool: ...
+
+
+def evaluate_beginning(device: Device, token_ids: Sequence[int]) -> None:
+    """Put the beginning of a prompt into the first sequence, which is emptied before."""
+    device.forget(HELD_SEQUENCE)
+    sequences = (HELD_SEQUENCE,)
+    for start in range(0, len(token_ids), device.batch_tokens):
+        part = token_ids[start : start + device.batch_tokens]
+        device.decode([Slot(token, at, sequences, False) for at, token in enumerate(part, start)])
 
 
 class Seat(NamedTuple):

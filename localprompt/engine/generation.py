@@ -37,7 +37,7 @@ class Generation:
         self._seat = seat
         self._sampler = device.sampler(request)
         self._stream = TextStream(request.sampling.stop)
-        self._position = seat.reused_tokens
+        self._position = seat.reused_tokens or request.held_tokens
         self._generated = 0
         self._last = -1
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from localprompt.engine import batching
+from localprompt.engine import batching, llama_state
 from localprompt.engine.base import (
     BufferSizes,
     Choice,
@@ -18,6 +18,7 @@ from localprompt.engine.base import (
     GenerationRequest,
     ModelFacts,
     Scored,
+    StateConditions,
 )
 from localprompt.engine.choices import choice_tokens
 from localprompt.engine.interrupt import interruptible
@@ -187,6 +188,24 @@ class LlamaEngine:
 
     def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
         return batching.score_choices(self.context, requests)
+
+    @property
+    def state_conditions(self) -> StateConditions | None:
+        if not llama_state.can_keep(self._model):
+            return None
+        original = self._metadata(f"{self.facts.architecture}.rope.scaling.original_context_length")
+        return llama_state.state_conditions(
+            self.settings, int(original) if original else self.facts.n_ctx_train
+        )
+
+    def evaluate_prefix(self, token_ids: Sequence[int]) -> None:
+        llama_state.evaluate(self._model, self.context, token_ids)
+
+    def save_prefix(self, token_ids: Sequence[int], path: Path) -> None:
+        llama_state.save(self.context, token_ids, path)
+
+    def restore_prefix(self, token_ids: Sequence[int], path: Path) -> bool:
+        return llama_state.restore(self.context, token_ids, path)
 
     def close(self) -> None:
         if self._context is not None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Self
 
 from localprompt.engine import batching
@@ -22,11 +24,13 @@ from localprompt.engine.base import (
     GenerationRequest,
     ModelFacts,
     Scored,
+    StateConditions,
 )
 from localprompt.engine.choices import choice_tokens
-from localprompt.engine.device import Slot
+from localprompt.engine.device import HELD_SEQUENCE, Slot, evaluate_beginning
 from localprompt.engine.prefixes import MOST_NESTED
 from localprompt.engine.scripted_cells import ScriptedCells
+from localprompt.errors import EngineError
 from localprompt.received import PromptToken
 from localprompt.records import Message, RequestedSettings, Settings
 from localprompt.rendering.chat import plain_completion
@@ -118,6 +122,29 @@ class ScriptedEngine:
 
     def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
         return batching.score_choices(self, requests)
+
+    @property
+    def state_conditions(self) -> StateConditions | None:
+        settings = self.settings
+        return {"build": self.build, "type_k": settings.type_k, "n_ubatch": settings.n_ubatch}
+
+    def evaluate_prefix(self, token_ids: Sequence[int]) -> None:
+        evaluate_beginning(self, token_ids)
+
+    def save_prefix(self, token_ids: Sequence[int], path: Path) -> None:
+        held = self._cells.tokens_of(HELD_SEQUENCE)
+        try:
+            path.write_bytes(struct.pack(f"<{len(held)}i", *held))
+        except OSError as error:
+            raise EngineError("the state could not be written", found=error.strerror) from error
+
+    def restore_prefix(self, token_ids: Sequence[int], path: Path) -> bool:
+        self.forget(HELD_SEQUENCE)
+        state = struct.pack(f"<{len(token_ids)}i", *token_ids)
+        if not path.is_file() or not path.read_bytes().startswith(state):
+            return False
+        self._cells.fill(HELD_SEQUENCE, token_ids)
+        return True
 
     # ---- localprompt.engine.device.Device
 

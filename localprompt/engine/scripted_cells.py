@@ -56,6 +56,18 @@ class ScriptedCells:
         self._sequences[target] = list(self._sequences[source])
         self._users.update(cell for cell, _ in self._sequences[source])
 
+    def fill(self, sequence: int, token_ids: Sequence[int]) -> None:
+        """As a state that is brought back does: cells for tokens that were not decoded here."""
+        if self._sequences.get(sequence):
+            raise RuntimeError("a state into a sequence that is not empty")
+        cells = range(self._last + 1, self._last + 1 + len(token_ids))
+        self._last += len(token_ids)
+        self._sequences[sequence] = list(zip(cells, token_ids, strict=True))
+        self._users.update(cells)
+
+    def tokens_of(self, sequence: int) -> tuple[int, ...]:
+        return tuple(token_id for _, token_id in self._sequences.get(sequence, ()))
+
     def forget(self, sequence: int) -> None:
         for cell, _ in self._sequences.pop(sequence, ()):
             self._users[cell] -= 1

@@ -42,6 +42,9 @@ class Marks(msgspec.Struct, frozen=True):
     have become a stop string. Counts for TTFT where no token brought text before."""
     finished: float | None = None
     """The answer is complete; later than the last token by the step that ended it."""
+    prefix_store_seconds: float | None = None
+    """A duration between prefill_start and prefill_end in which nothing was evaluated: the state
+    of a prefix was read or written. None: no store was asked."""
 
 
 class TokenEvent(msgspec.Struct, frozen=True):
@@ -72,6 +75,8 @@ def timing(
     """
     _check(marks, tokens, counts)
     prefill_seconds = _elapsed(marks.prefill_start, marks.prefill_end)
+    if prefill_seconds is not None:
+        prefill_seconds -= marks.prefix_store_seconds or 0
     decode_seconds = tokens[-1].seconds - tokens[0].seconds if len(tokens) > 1 else None
     request_seconds = _elapsed(marks.submitted, marks.finished)
     gaps = sorted(token_gaps([token.seconds for token in tokens]))
@@ -87,6 +92,7 @@ def timing(
         decode_tokens_per_second=_rate(len(tokens) - 1, decode_seconds),
         itl_p50_seconds=quantile(gaps, 0.5) if gaps else None,
         itl_p95_seconds=quantile(gaps, 0.95) if gaps else None,
+        prefix_store_seconds=marks.prefix_store_seconds,
     )
 
 

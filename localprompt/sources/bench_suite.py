@@ -12,6 +12,7 @@
     settings: {n_threads: 1-2, type_k: [f16, q8_0], flash_attn: on}
     sampling: {max_tokens: 64, temperature: 0}
     repetitions: {least: 5, most: 30, target: 0.02}    # or a number
+    prefix_store: false                 # true: bring back constant beginnings from disk
 
 Values of settings are lists, ranges as on the command line, or single values. Everything that is
 wrong is told at once, with file, line and key.
@@ -36,7 +37,17 @@ SUFFIXES = (".yaml", ".yml")
 """By which a suite is told from the name of a prompt."""
 
 _KEYS = Keys(
-    frozenset({"models", "prompts", "synthetic", "settings", "sampling", "repetitions"}),
+    frozenset(
+        {
+            "models",
+            "prompts",
+            "synthetic",
+            "settings",
+            "sampling",
+            "repetitions",
+            "prefix_store",
+        }
+    ),
     ignored={"description": "it is for readers"},
 )
 _PROMPT_KEYS = Keys(frozenset({"prompt", "params"}))
@@ -89,6 +100,7 @@ class _Reader:
             },
             sampling=self._sampling(top.get("sampling"), at / "sampling"),
             repetitions=self._repetitions(top.get("repetitions"), at / "repetitions"),
+            prefix_store=self._switch(top.get("prefix_store"), at / "prefix_store"),
         )
 
     def _mapping(self, value: Any, at: At, keys: Keys) -> Mapping[str, Any]:
@@ -186,6 +198,11 @@ class _Reader:
             self._wrong(at / "target", "a share between 0 and 1, as 0.02", target)
             return default
         return Repetitions(fixed=None, least=least, most=most, target=float(target))
+
+    def _switch(self, value: Any, at: At) -> bool:
+        if value is not None and not isinstance(value, bool):
+            self._wrong(at, "true or false", value)
+        return value is True
 
     def _wrong(self, at: At, expected: str, found: Any) -> None:
         self.problems.add(at, "not what is expected here", expected, repr(found))

@@ -122,7 +122,12 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
             f"render {format_seconds(timing.render_seconds)}, "
             f"tokenize {format_seconds(timing.tokenize_seconds)}, "
             f"prefill {format_seconds(timing.prefill_seconds)}, "
-            f"TTFT {format_seconds(timing.ttft_seconds)}, "
+            + (
+                ""
+                if timing.prefix_store_seconds is None
+                else f"prefix store {format_seconds(timing.prefix_store_seconds)}, "
+            )
+            + f"TTFT {format_seconds(timing.ttft_seconds)}, "
             f"decode {format_seconds(timing.decode_seconds)}, "
             f"total {format_seconds(timing.total_seconds)}"
         ),

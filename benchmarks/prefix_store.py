@@ -1,0 +1,230 @@
+"""A prompt's second run in a new process: its constant prefix brought back, or evaluated again.
+
+Prompts with a constant prefix of about 450 and about 2,000 tokens and a question behind it. Every
+run is a process of its own. A round is four of them, with the same question:
+
+    cold      --no-prefix-store: evaluates everything
+    first     with an empty store: evaluates everything and keeps the prefix
+    second    with the store: brings the prefix back
+    uncached  the same, after the kept file was dropped from the page cache
+
+Rounds follow each other, so that a machine that slows down slows all sides; ratios are made
+within a round. All four must give the same text. Run it on a quiet machine:
+
+    python -m benchmarks.prefix_store [-n 5] [--tokens 450 2000] [-m smollm2-135m] [-o FOLDER]
+
+With ``-o`` the result is written as FOLDER/DATE-prefix-store.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+import localprompt
+from benchmarks.peers.markdown import to_markdown
+from benchmarks.peers.processes import localprompt_command, run, say
+from benchmarks.peers.results import (
+    Environment,
+    Figure,
+    PeerResult,
+    Section,
+    Target,
+    figure,
+    write_json,
+)
+from localprompt import home, record_json
+from localprompt.assemble import RunChoices, model_record, run_cell
+from localprompt.catalog.cards import DEFAULT_MODEL
+from localprompt.engine.llama_library import build, cpu_features
+from localprompt.measure import conditions, machine, pagecache
+from localprompt.measure.warnings import condition_warnings
+from localprompt.receive import receive
+from localprompt.records import RunRecord
+from localprompt.sources.prompt_file import load_prompt
+
+TITLE = "A second run with its constant prefix kept"
+TARGETS = {450: Target(at_most=0.3), 2000: Target(at_most=0.1)}
+MAX_TOKENS = 8
+SIDES = ("cold", "first", "second", "uncached")
+_TOPICS = ("a bridge", "a violin", "a comet", "a harbour", "a loaf of bread", "a lighthouse")
+
+
+def main() -> int:
+    options = _options()
+    measured_at, load_before = datetime.now(UTC), os.getloadavg()
+    sections = tuple(_measure(tokens, options) for tokens in options.tokens)
+    model = model_record(options.model)
+    result = PeerResult(
+        measured_at=measured_at.isoformat(timespec="seconds"),
+        pairs=options.n,
+        repetitions=1,
+        threads=machine.default_threads(),
+        environment=Environment(
+            machine=machine.describe(llama_cpp_build=build(), cpu_features=cpu_features()),
+            localprompt_version=localprompt.__version__,
+            revision=_revision(),
+            model=msgspec.structs.replace(model, path=Path(model.path).name),
+            tools="none, localprompt is on both sides",
+            libraries="the installed package's own libraries",
+            load_average_before=load_before,
+            load_average_after=os.getloadavg(),
+        ),
+        sections=sections,
+    )
+    text = to_markdown(result, TITLE)
+    print(text)
+    if options.output:
+        stem = options.output / f"{measured_at:%Y-%m-%d}-prefix-store"
+        write_json(result, stem.with_suffix(".json"))
+        stem.with_suffix(".md").write_text(text, encoding="utf-8")
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("-n", type=int, default=5, help="rounds (%(default)s)")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[450, 2000], help="of the prefix")
+    parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="name or path (%(default)s)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="for the result")
+    return parser.parse_args()
+
+
+def _measure(tokens: int, options: argparse.Namespace) -> Section:
+    say(f"{tokens} tokens …")
+    before, started = conditions.read(), time.perf_counter()
+    with _own_home() as (folder, environment):
+        prompt = folder / "question.prompty"
+        constant = _write_prompt(prompt, tokens, options.model)
+        bench = _Bench(prompt, options.model, folder / "cache" / "prefixes", environment)
+        bench.round("Which of these floats?")  # not counted: opens the weights, hashes them
+        rounds = [bench.round(f"Is {_TOPICS[n % len(_TOPICS)]} heavy?") for n in range(options.n)]
+    same = sum(len({one[side].output.text for side in SIDES}) == 1 for one in rounds)
+    reused = {one[side].tokens.reused for one in rounds for side in ("second", "uncached")}
+    state_bytes = bench.state_bytes
+    notes = (
+        f"All four runs gave the same text in {same} of {len(rounds)} rounds. The second runs "
+        f"reused {', '.join(map(str, sorted(reused)))} tokens; the kept file has "
+        f"{state_bytes / 1024**2:.1f} MiB.",
+    )
+    return Section(
+        name=f"prefix-{tokens}",
+        title=f"A constant prefix of {constant} tokens",
+        how=f"`localprompt run`, {MAX_TOKENS} greedy tokens, each run a new process; the weights "
+        "are in the page cache.",
+        figures=tuple(_figures(rounds, TARGETS.get(tokens))),
+        notes=notes,
+        warnings=condition_warnings(before, conditions.read()),
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Bench:
+    """One prompt, run in processes."""
+
+    def __init__(
+        self, prompt: Path, model: str, prefixes: Path, environment: dict[str, str]
+    ) -> None:
+        self._command = localprompt_command(
+            "run", str(prompt), "-m", model, "--max-tokens", str(MAX_TOKENS), "--json", "--no-log"
+        )
+        self._prefixes = prefixes
+        self._environment = environment
+        self.state_bytes = 0
+
+    def round(self, question: str) -> dict[str, RunRecord]:
+        """A run of each side, in the order of SIDES."""
+        for kept in self._prefixes.glob("*"):
+            kept.unlink()
+        records = {"cold": self._run(question, "--no-prefix-store")}
+        records["first"] = self._run(question)
+        records["second"] = self._run(question)
+        (kept,) = self._prefixes.iterdir()
+        self.state_bytes = kept.stat().st_size
+        with kept.open("rb") as file:
+            os.fsync(file.fileno())  # what is not on the disk yet cannot be dropped
+        pagecache.drop(kept)
+        records["uncached"] = self._run(question)
+        return records
+
+    def _run(self, question: str, *more: str) -> RunRecord:
+        command = [*self._command, "-p", f"text={question}", *more]
+        return record_json.decode(run(command, env=self._environment).stdout.encode())
+
+
+def _figures(rounds: list[dict[str, RunRecord]], target: Target | None) -> Iterator[Figure]:
+    def ttft(side: str) -> list[float]:
+        return [one[side].timing.ttft_seconds or 0 for one in rounds]
+
+    def peak(side: str) -> list[float]:
+        return [float(one[side].memory.peak_rss_bytes or 0) for one in rounds]
+
+    yield figure("TTFT", "s", ("second run", ttft("second")), ("cold", ttft("cold")), target)
+    uncached = ("second run, file not in the page cache", ttft("uncached"))
+    yield figure("TTFT", "s", uncached, ("cold", ttft("cold")))
+    yield figure("TTFT", "s", ("first run, keeping", ttft("first")), ("cold", ttft("cold")))
+    store = [one["second"].timing.prefix_store_seconds or 0 for one in rounds]
+    yield figure("prefix store in it", "s", ("second run", store), ("its TTFT", ttft("second")))
+    yield figure("peak RSS", "B", ("second run", peak("second")), ("cold", peak("cold")))
+    yield figure("peak RSS", "B", ("first run, keeping", peak("first")), ("cold", peak("cold")))
+
+
+def _write_prompt(path: Path, tokens: int, model: str) -> int:
+    """A prompt whose constant prefix has nearly so many tokens.
+
+    Returns:
+        how many it has.
+    """
+    examples: list[str] = []
+    constant = 0
+    while constant < tokens:
+        number = len(examples)
+        thing, heavy = _TOPICS[number % len(_TOPICS)], ("yes", "no")[number % 2]
+        examples.append(f"Example {number}: is {thing} heavy? {heavy}, most people would say.")
+        # Counting takes a moment; far from the end, several examples are added at a time.
+        if number % 16 and constant + 40 < tokens and number > 2:
+            continue
+        path.write_text(
+            "---\nname: question\ninputs:\n  - name: text\n    kind: string\n    required: true\n"
+            "---\nsystem:\nAnswer as in the examples.\n" + "\n".join(examples) + "\n"
+            "user:\n{{ text }}\n",
+            encoding="utf-8",
+        )
+        cell = run_cell(load_prompt(path), {"text": "?"}, RunChoices(model=model))
+        constant = receive(cell).constant_tokens
+    return constant
+
+
+@contextmanager
+def _own_home() -> Iterator[tuple[Path, dict[str, str]]]:
+    """A home with the user's weights and a cache of its own."""
+    with tempfile.TemporaryDirectory(prefix="localprompt-prefix-") as name:
+        folder = Path(name)
+        (folder / "models").symlink_to(home.weights_folder())
+        yield folder, {"LOCALPROMPT_HOME": name}
+
+
+def _revision() -> str | None:
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        changes = [*git, "status", "--porcelain", "--untracked-files=no", "--", ":/localprompt"]
+        changed = subprocess.run(changes, capture_output=True, text=True, check=True).stdout
+        head = [*git, "rev-parse", "--short=12", "HEAD"]
+        revision = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision + ("+changes" if changed else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
