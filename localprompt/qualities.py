@@ -82,6 +82,7 @@ class TextFacts(msgspec.Struct, frozen=True):
     sha256: str
     """Of its UTF-8 bytes."""
     chunks: int
+    """That were read; of a hopeless candidate of a tuning not all."""
     n_ctx: int
     """Tokens of a chunk; the second half of each is scored."""
 

@@ -33,6 +33,7 @@ COMMANDS: dict[str, Entry] = {
     "models": Entry("models", "List, show, fetch, add and check models.", group=True),
     "bench": Entry("bench", "Measure latency and memory of prompts, models and settings."),
     "eval": Entry("eval", "Evaluate prompts and models over a dataset."),
+    "tune": Entry("tune", "Find the fastest weights and settings for a prompt on this CPU."),
     "compare": Entry("compare", "Compare two stored benches or evaluations."),
     "finetune": Entry("finetune", "Say what training the same model takes.", group=True),
     "runs": Entry("runs", "Look at what was run and measured.", group=True),

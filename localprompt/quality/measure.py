@@ -103,6 +103,7 @@ def measure_quality(
     *,
     n_ctx: int = DEFAULT_N_CTX,
     settings: RequestedSettings = _SETTINGS,
+    hopeless: float | None = None,
     force: bool = False,
     on_chunk: OnChunk | None = None,
     command: Sequence[str] = WORKER_COMMAND,
@@ -111,6 +112,7 @@ def measure_quality(
 
     Args:
         settings: of the model.
+        hopeless: a ratio of perplexities beyond which the rest of the text need not be read.
         force: do it even where it is predicted not to fit into memory.
         command: what to start.
 
@@ -126,7 +128,8 @@ def measure_quality(
         settings, n_threads=threads, n_threads_batch=settings.n_threads_batch or threads
     )
     started = time.monotonic()
-    request = Request(model.path, parent.path if parent else None, text.text, n_ctx, settings)
+    path = parent.path if parent else None
+    request = Request(model.path, path, text.text, n_ctx, settings, hopeless)
     result, chunks = _ask(request, on_chunk, command)
     return Quality(
         id=new_run_id(),
@@ -147,7 +150,7 @@ def measure_quality(
 
 
 def _ask(request: Request, on_chunk: OnChunk | None, command: Sequence[str]) -> tuple[Result, int]:
-    """The answer, and how many chunks there were."""
+    """The answer, and how many chunks were read for it."""
     chunks = 0
     with (
         tempfile.TemporaryFile() as stderr,
@@ -165,7 +168,7 @@ def _ask(request: Request, on_chunk: OnChunk | None, command: Sequence[str]) -> 
                     return reply, chunks
                 if isinstance(reply, Failed):
                     raise _error(reply, request)
-                chunks = reply.total
+                chunks = reply.done
                 if on_chunk is not None:
                     on_chunk(reply.done, reply.total)
             raise _died(process, stderr, request)

@@ -100,8 +100,14 @@ def read_beside(
     text: str,
     n_ctx: int = DEFAULT_N_CTX,
     on_chunk: OnChunk | None = None,
+    *,
+    hopeless: float | None = None,
 ) -> Comparison:
     """A model beside its parent, over the same text.
+
+    Args:
+        hopeless: a ratio of perplexities; reading ends early, but not before the second chunk,
+            where the whole interval of the ratio lies above it.
 
     Raises:
         InputError: the text is too short, or the two have different vocabularies.
@@ -129,6 +135,9 @@ def read_beside(
             agreed += same
         if on_chunk is not None:
             on_chunk(done, len(chunks))
+        interval = divergence_of(kl, differences, agreed).ratio_interval
+        if hopeless and interval and done >= _LEAST_CHUNKS and interval.low > hopeless:
+            break
     return Comparison(
         perplexity_of(own), perplexity_of(others), divergence_of(kl, differences, agreed)
     )

@@ -39,6 +39,8 @@ class Request(msgspec.Struct, frozen=True):
     n_ctx: int
     settings: RequestedSettings
     """Of the model; the parent has the same threads and nothing else of it."""
+    hopeless: float | None = None
+    """As in :func:`localprompt.quality.reading.read_beside`."""
 
 
 class Chunk(msgspec.Struct, frozen=True, tag_field="is", tag="chunk"):
@@ -113,7 +115,9 @@ def _read(request: Request, on_chunk: OnChunk) -> Result:
         threads = request.settings.n_threads
         usual = RequestedSettings(n_threads=threads, n_threads_batch=threads)
         parent = opened(request.parent, usual)
-        both = read_beside(model, parent, request.text, request.n_ctx, on_chunk)
+        both = read_beside(
+            model, parent, request.text, request.n_ctx, on_chunk, hopeless=request.hopeless
+        )
         return Result(both.model, both.parent, both.divergence, model.settings, build())
 
 

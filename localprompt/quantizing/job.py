@@ -66,7 +66,7 @@ def prepare(model: str, to: str, *, force: bool = False, progress: Progress = no
         ModelMissingError, ModelFileError, ChecksumError: the parent is not here, damaged, or not
             what its card says.
     """
-    file_type = _file_type(to)
+    file_type = file_type_named(to, "--to")
     resolved = resolve(model)
     head = read_gguf(resolved.path)
     info = describe(head)
@@ -94,7 +94,12 @@ def prepare(model: str, to: str, *, force: bool = False, progress: Progress = no
     )
 
 
-def _file_type(to: str) -> str:
+def file_type_named(to: str, where: str = "--types") -> str:
+    """llama.cpp's name of a file type that it makes, given in any case or by an alias.
+
+    Raises:
+        UnknownNameError: it makes none of that name; with the nearest.
+    """
     wanted = to.strip().upper()
     wanted = _ALIASES.get(wanted, wanted)
     if wanted in FILE_TYPE_IDS:
@@ -106,7 +111,7 @@ def _file_type(to: str) -> str:
     raise UnknownNameError(
         f"llama.cpp makes no files of type {to!r}",
         nearest=tuple(name.lower() for name in nearest),
-        where="--to",
+        where=where,
         next_step=f"one of {', '.join(name.lower() for name in FILE_TYPE_IDS)}",
     )
 

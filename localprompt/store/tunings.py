@@ -14,6 +14,7 @@ from typing import Self
 from localprompt import home, record_json
 from localprompt.qualities import Quality
 from localprompt.store.connection import BUSY_SECONDS, explained, open_history, transaction
+from localprompt.tunings import Tuning
 
 _KEEP = """
 INSERT INTO experiments (id, record) VALUES (?, ?)
@@ -35,7 +36,7 @@ class TuningStore:
         self._open = ExitStack()
         self._connection = self._open.enter_context(open_history(self.path, BUSY_SECONDS))
 
-    def keep(self, record: Quality) -> None:
+    def keep(self, record: Quality | Tuning) -> None:
         """Add a record, or put it in the place of the one with its id."""
         with explained(self.path), transaction(self._connection):
             self._connection.execute(_KEEP, (record.id, record_json.encode(record).decode()))

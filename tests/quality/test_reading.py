@@ -78,3 +78,24 @@ def test_models_of_other_vocabularies_cannot_be_compared() -> None:
         read_beside(RuleReader(1.0), RuleReader(1.0, n_vocab=31), ALPHABET, n_ctx=8)
     with pytest.raises(InputError, match="different vocabularies"):
         read_beside(RuleReader(1.0), RuleReader(1.0, bos=29), ALPHABET, n_ctx=8)
+
+
+def test_a_hopeless_model_reads_two_chunks_and_no_more() -> None:
+    hopeless, told = RuleReader(0.5), list[tuple[int, int]]()
+    found = read_beside(
+        hopeless,
+        RuleReader(3.0),
+        ALPHABET,
+        n_ctx=8,
+        on_chunk=lambda *step: told.append(step),
+        hopeless=1.03,
+    )
+    assert found.divergence.ratio > 1.03
+    assert len(told) == len(hopeless.chunks) == 2
+    assert found.divergence.tokens == 6
+
+
+def test_a_model_inside_the_bound_reads_everything() -> None:
+    reader = RuleReader(3.0)
+    read_beside(reader, RuleReader(3.0), ALPHABET, n_ctx=8, hopeless=1.03)
+    assert len(reader.chunks) == 13

@@ -1,0 +1,178 @@
+"""``localprompt tune``: the fastest weights and settings for a prompt, and a profile of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from localprompt.cli.options import takes
+from localprompt.cli.output import checked, console, output_file
+from localprompt.errors import EXIT_INTERRUPTED, InputError
+
+if TYPE_CHECKING:
+    from localprompt.plan import Cell
+    from localprompt.store.tunings import TuningStore
+    from localprompt.tunings import Tuning
+
+DETAILS = (
+    "Types of weights race on the prompt, then settings on the fastest weights whose quality is "
+    "inside the bound: perplexity on a text against MODEL, and the pass rate of the suite, case by "
+    "case. What is chosen becomes a profile, which run, ask, bench and eval use for MODEL on this "
+    "machine from then on. Other programs should rest meanwhile."
+)
+FORMATS = ("table", "json")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TuneFlags:
+    """What ``tune`` takes beside its model."""
+
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", metavar="PROMPT", help="What to be fast at.")
+    ] = None
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param", "-p", metavar="NAME=VALUE|NAME=@FILE", help="By default a typical case."
+        ),
+    ] = None
+    suite: Annotated[
+        str | None, typer.Option("--suite", metavar="SUITE", help="What must not get worse.")
+    ] = None
+    types: Annotated[
+        str | None, typer.Option(metavar="TYPE,…", help="Types to try; '' for none but MODEL's.")
+    ] = None
+    text: Annotated[
+        Path | None,
+        typer.Option("--text", metavar="FILE", help="For perplexity; else our English."),
+    ] = None
+    max_perplexity: Annotated[
+        float, typer.Option(min=0.0, metavar="PERCENT", help="Most that perplexity may rise.")
+    ] = 3.0
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Most tokens to generate.")
+    ] = None
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Of the profile; else MODEL's.")
+    ] = None
+    force: Annotated[
+        bool, typer.Option("--force", help="Load even if predicted not to fit into memory.")
+    ] = False
+    format: Annotated[str, typer.Option("--format", "-f", help="table or json.")] = "table"
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A page: tune.html.")
+    ] = None
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False
+
+
+@takes(TuneFlags)
+def command(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name.")],
+    *,
+    flags: TuneFlags,
+) -> None:
+    """Find the fastest weights and settings for a prompt on this CPU."""
+    from localprompt import record_json
+    from localprompt.views.html_tune import tuning_page
+    from localprompt.views.messages import print_note
+    from localprompt.views.tune import print_tuning
+
+    checked("--format", flags.format, FORMATS)
+    if flags.output is not None and flags.output.suffix.lower() not in {".html", ".htm"}:
+        raise InputError(
+            "the page is HTML", where="--output", expected="a .html file", found=str(flags.output)
+        )
+    try:
+        tuning = _tuned(model, flags)
+    except KeyboardInterrupt:
+        print_note("interrupted; what was measured was kept, and no profile was written")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    if flags.format == "json":
+        sys.stdout.write(record_json.encode(tuning).decode() + "\n")
+    else:
+        print_tuning(tuning, console())
+    if flags.output is not None:
+        with output_file(flags.output) as stream:
+            stream.write(tuning_page(tuning))
+
+
+def _tuned(model: str, flags: TuneFlags) -> Tuning:
+    """Search, and write the profile."""
+    import msgspec
+
+    from localprompt.profiles import check_name, write_profile
+    from localprompt.store.tunings import TuningStore
+    from localprompt.tuning.search import profile_of
+
+    name = check_name(flags.name or model)
+    cell = _cell(model, flags)
+    types = _types(flags.types)
+    with TuningStore() as store:
+        tuning = _search(cell, types, flags, store)
+        profile = profile_of(tuning, name)
+        if profile is not None:
+            write_profile(profile)
+            tuning = msgspec.structs.replace(tuning, profile=name)
+            store.keep(tuning)
+    return tuning
+
+
+def _search(cell: Cell, types: tuple[str, ...], flags: TuneFlags, store: TuningStore) -> Tuning:
+    from localprompt.quality.measure import load_text
+    from localprompt.store.writer import HistoryWriter
+    from localprompt.tuning.judging import Judge
+    from localprompt.tuning.runs import Runs
+    from localprompt.tuning.search import Tuner, begun
+    from localprompt.tunings import Bounds
+    from localprompt.views.messages import print_note
+
+    def note(text: str) -> None:
+        if not flags.quiet:
+            print_note(text)
+
+    text, bounds = load_text(flags.text), Bounds(perplexity=flags.max_perplexity / 100)
+    tuning = begun(cell, flags.suite, bounds, f"tune {cell.model.name}")
+    store.keep(tuning)
+    with HistoryWriter() as history:
+        runs = Runs(
+            tuning.id,
+            cell,
+            history,
+            on_run=lambda one, times: note(f"{one.name}: {times} run{'s' if times > 1 else ''}"),
+        )
+        judge = Judge(
+            cell.model, cell.settings, flags.suite, text, bounds, store=store, force=flags.force
+        )
+        return Tuner(cell, tuning, runs=runs, judge=judge, store=store, on_note=note).run(types)
+
+
+def _cell(model: str, flags: TuneFlags) -> Cell:
+    from localprompt.assemble import model_record
+    from localprompt.tuning.prompt import cell_to_tune
+
+    return cell_to_tune(
+        model_record(model),
+        flags.prompt,
+        flags.suite,
+        flags.param or (),
+        max_tokens=flags.max_tokens,
+        force=flags.force,
+    )
+
+
+def _types(wanted: str | None) -> tuple[str, ...]:
+    """The types to try, each one that llama.cpp makes.
+
+    Raises:
+        UnknownNameError: one is not; with the nearest.
+    """
+    from localprompt.quantizing.job import file_type_named
+    from localprompt.tuning.candidates import DEFAULT_TYPES
+
+    if wanted is None:
+        return DEFAULT_TYPES
+    return tuple(file_type_named(part).lower() for part in wanted.split(",") if part.strip())
