@@ -9,10 +9,12 @@ from typing import Annotated, cast
 
 import typer
 
+from localprompt.cli.finetune_measure import measure
 from localprompt.cli.options import takes
 from localprompt.cli.output import checked, console
 
 app = typer.Typer(rich_markup_mode=None)
+app.command("measure")(measure)
 
 FORMATS = ("table", "md", "csv", "json", "jsonl")
 
