@@ -107,17 +107,19 @@ class Tuner:
             self._add(candidate)
         standings = race(self._candidates, self._runs.more, kept=self._usual.key)
         usual = standings[self._usual.key].median
-        for key, standing in sorted(
-            standings.items(), key=lambda item: item[1].median if item[1].seconds else 1e9
-        ):
+        ran = {key: standing for key, standing in standings.items() if not standing.failed}
+        best = self._usual
+        for key in sorted(ran, key=lambda key: ran[key].median):
             candidate = self._candidates[key]
-            if standing.failed or key == self._usual.key:
+            if key == self._usual.key:
                 continue
-            if standing.median >= usual:
-                self._out.setdefault(key, "not faster than the usual")
+            if ran[key].median >= usual:
+                self._out[key] = "not faster than the usual"
+            elif best != self._usual:
+                self._out[key] = f"slower than {best.name}"
             elif self._inside(candidate):
-                return candidate
-        return self._usual
+                best = candidate
+        return best
 
     def _best_settings(self, weights: Candidate) -> Candidate:
         """The weights with the settings that pay on them."""
