@@ -130,6 +130,25 @@ class ScatterChart(Block, frozen=True):
     y_axis: Scale
 
 
+class PageWords(msgspec.Struct, frozen=True):
+    """What the page itself says, around its sections."""
+
+    language: str = "en"
+    """As HTML has it: ``en``, ``pt-BR``."""
+    skip: str = "Skip to the content"
+    sections: str = "Sections"
+    dark: str = "Dark colours"
+    light: str = "Light colours"
+    scrollable: str = "scrollable"
+    details: str = "Details"
+    details_of: str = "of"
+    made_by: str = "Made by"
+    footer: str = "This file is complete in itself: it loads nothing and sends nothing."
+
+
+ENGLISH = PageWords()
+
+
 class Section(msgspec.Struct, frozen=True):
     id: str
     """Unique on the page; letters, digits and hyphens."""
@@ -137,7 +156,9 @@ class Section(msgspec.Struct, frozen=True):
     blocks: tuple[Block, ...]
 
 
-def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+def render_page(
+    title: str, subtitle: str, sections: Sequence[Section], words: PageWords = ENGLISH
+) -> str:
     """The whole file. Sections without blocks are left out."""
     from markupsafe import Markup
 
@@ -152,6 +173,7 @@ def render_page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
             title=title,
             subtitle=subtitle,
             sections=[section for section in sections if section.blocks],
+            words=words,
             style=Markup(style),  # noqa: S704  (ours, the only text that is not escaped)
             script=Markup(script),  # noqa: S704
             style_hash=_csp_hash(style),

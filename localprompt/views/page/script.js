@@ -38,7 +38,7 @@ function isDark() {
 }
 
 function nameButton() {
-  scheme.textContent = isDark() ? "Light colours" : "Dark colours";
+  scheme.textContent = isDark() ? scheme.dataset.light : scheme.dataset.dark;
 }
 
 scheme.addEventListener("click", () => {

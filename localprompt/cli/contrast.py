@@ -1,0 +1,124 @@
+"""``localprompt contrast``: prompting beside fine-tuning, in one table and on one page."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from localprompt.cli.options import takes
+from localprompt.errors import EXIT_INTERRUPTED, InputError
+
+if TYPE_CHECKING:
+    from localprompt.contrasts import ContrastReport
+    from localprompt.views.language import Language
+
+DETAILS = (
+    "Every prompt of the suite is measured on the model, six times; the model is tuned on the "
+    "examples of --train and measured in the same way; for a model of 7 billion parameters both "
+    "are estimated. Every figure says which. The tuning is kept and reused."
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContrastFlags:
+    """What ``contrast`` takes."""
+
+    suite: Annotated[str, typer.Option(metavar="FILE", help="A suite whose prompts are files.")] = (
+        "benchmarks/sentiment.yaml"
+    )
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page (HTML).")
+    ] = None
+    train: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Examples to tune on; by default datasets/NAME-train.csv beside the suite.",
+        ),
+    ] = None
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME|PATH", help="By default the starter model."),
+    ] = None
+    lang: Annotated[str, typer.Option(metavar="LANG", help="Of the page: en or pt-BR.")] = "en"
+    prices: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A table of GPU prices instead of ours (csv)."),
+    ] = None
+    results: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what was found as JSON, too.")
+    ] = None
+    read: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Make the page of such a file; run nothing."),
+    ] = None
+
+
+@takes(ContrastFlags)
+def command(*, flags: ContrastFlags) -> None:
+    """Put prompting beside fine-tuning."""
+    from localprompt.views.language import Language
+
+    language = Language(flags.lang)
+    if flags.read is not None:
+        _finish(_read(flags.read), flags, language)
+        return
+    from localprompt.catalog.cards import DEFAULT_MODEL
+    from localprompt.evidence.contrast import contrast
+    from localprompt.evidence.opening import open_lab
+    from localprompt.views.evidence_progress import evidence_progress
+    from localprompt.views.messages import print_note
+
+    name = flags.model or DEFAULT_MODEL
+    with (
+        evidence_progress(language) as progress,
+        open_lab(name, prices=flags.prices, on_step=progress.step) as lab,
+    ):
+        try:
+            report = contrast(lab, flags.suite, flags.train)
+        except KeyboardInterrupt:
+            print_note("interrupted; a tuning that was begun is kept, and the same command goes on")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+    _finish(report, flags, language)
+
+
+def _finish(report: ContrastReport, flags: ContrastFlags, language: Language) -> None:
+    from localprompt import record_json
+    from localprompt.cli.output import console, output_file
+    from localprompt.views.contrast_table import print_contrast
+    from localprompt.views.html_contrast import contrast_page
+    from localprompt.views.messages import print_note
+
+    print_contrast(report, language, console())
+    if flags.output is not None:
+        with output_file(flags.output) as file:
+            file.write(contrast_page(report, language))
+        print_note(f"wrote {flags.output}")
+    if flags.results is not None:
+        with output_file(flags.results) as file:
+            file.write(record_json.encode(report).decode() + "\n")
+        print_note(f"wrote {flags.results}")
+
+
+def _read(path: Path) -> ContrastReport:
+    """Results that were written with ``--results``.
+
+    Raises:
+        InputError: the file is none.
+    """
+    import msgspec
+
+    from localprompt.contrasts import ContrastReport
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ContrastReport)
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputError(
+            "these are no results of a contrast",
+            where=str(path),
+            expected="a file that --results has written",
+            found=str(error),
+        ) from error

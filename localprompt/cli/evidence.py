@@ -1,0 +1,152 @@
+"""``localprompt evidence``: the ten reasons, measured here."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from localprompt.cli.options import takes
+from localprompt.errors import EXIT_INTERRUPTED, InputError
+
+if TYPE_CHECKING:
+    from localprompt.findings import EvidenceReport, Finding
+    from localprompt.views.language import Language
+
+DETAILS = (
+    "Each reason is an experiment with a hypothesis and a rule that is fixed before it runs. What "
+    "an experiment found is kept, and reused while its inputs stay the same; --fresh measures "
+    "again. --plan says what would be run and how long it takes. The page is written before "
+    "anything runs and again after each experiment."
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvidenceFlags:
+    """What ``evidence`` takes."""
+
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page (HTML).")
+    ] = None
+    only: Annotated[
+        str | None, typer.Option(metavar="N,N,…", help="These experiments: numbers from 1 to 10.")
+    ] = None
+    lang: Annotated[str, typer.Option(metavar="LANG", help="Of the page: en or pt-BR.")] = "en"
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME|PATH", help="By default the starter model."),
+    ] = None
+    prices: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A table of GPU prices instead of ours (csv)."),
+    ] = None
+    results: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what was found as JSON, too.")
+    ] = None
+    read: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Make the page of such a file; run nothing."),
+    ] = None
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be run, with its rules; run nothing.")
+    ] = False
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what was found before.")] = (
+        False
+    )
+
+
+@takes(EvidenceFlags)
+def command(*, flags: EvidenceFlags) -> None:
+    """Try ten reasons for prompting, here."""
+    from localprompt.views.language import Language
+
+    language = Language(flags.lang)
+    if flags.read is not None:
+        _finish(_read(flags.read), flags, language)
+        return
+    from localprompt.catalog.cards import DEFAULT_MODEL
+    from localprompt.evidence.all import EXPERIMENTS
+    from localprompt.evidence.opening import open_lab
+    from localprompt.evidence.running import choose, plan, run
+    from localprompt.views.evidence_progress import evidence_progress
+    from localprompt.views.messages import print_note
+
+    chosen = choose(EXPERIMENTS, _numbers(flags.only))
+    with (
+        evidence_progress(language) as progress,
+        open_lab(flags.model or DEFAULT_MODEL, prices=flags.prices, on_step=progress.step) as lab,
+    ):
+        planned = plan(chosen, lab)
+        if flags.plan:
+            _finish(planned, flags, language)
+            return
+        progress.begin(planned)
+        _write(planned, flags, language)
+
+        def on_finding(report: EvidenceReport, finding: Finding, reused: bool) -> None:
+            progress.found(report, finding, reused=reused)
+            _write(report, flags, language)
+
+        try:
+            report = run(chosen, lab, fresh=flags.fresh, on_finding=on_finding)
+        except KeyboardInterrupt:
+            print_note("interrupted; what was found is kept, and the same command goes on")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+    _finish(report, flags, language)
+
+
+def _finish(report: EvidenceReport, flags: EvidenceFlags, language: Language) -> None:
+    from localprompt.cli.output import console
+    from localprompt.views.evidence_table import print_evidence
+    from localprompt.views.messages import print_note
+
+    print_evidence(report, language, console())
+    _write(report, flags, language)
+    for path in filter(None, (flags.output, flags.results)):
+        print_note(f"wrote {path}")
+
+
+def _write(report: EvidenceReport, flags: EvidenceFlags, language: Language) -> None:
+    """Page and results as they are now."""
+    from localprompt import record_json
+    from localprompt.cli.output import output_file
+    from localprompt.views.html_evidence import evidence_page
+
+    if flags.output is not None:
+        with output_file(flags.output) as file:
+            file.write(evidence_page(report, language))
+    if flags.results is not None:
+        with output_file(flags.results) as file:
+            file.write(record_json.encode(report).decode() + "\n")
+
+
+def _numbers(only: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in only.split(",")) if only else ()
+    except ValueError:
+        raise InputError(
+            "these are no numbers of experiments", where="--only", expected="as 1,4,9", found=only
+        ) from None
+
+
+def _read(path: Path) -> EvidenceReport:
+    """Results that were written with ``--results``.
+
+    Raises:
+        InputError: the file is none.
+    """
+    import msgspec
+
+    from localprompt.findings import EvidenceReport
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=EvidenceReport)
+    except (OSError, msgspec.DecodeError) as error:
+        raise InputError(
+            "these are no results of the evidence",
+            where=str(path),
+            expected="a file that --results has written",
+            found=str(error),
+        ) from error

@@ -1,0 +1,226 @@
+"""Prompting beside fine-tuning, for one suite: measured for this model, estimated for larger ones.
+
+Every prompt of the suite is a way; so is tuning the same model on the examples that lie beside the
+suite's cases, and so are prompting and training a larger model, of which nothing is run. Which of
+two ways is better at a quantity is only said where their intervals lie apart.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import localprompt
+from localprompt import record_json
+from localprompt.contrasts import ContrastReport, Curve, Judged, Way
+from localprompt.errors import InputError, MachineError
+from localprompt.evaluate.loading import open_suite
+from localprompt.evaluations import EvalRequest
+from localprompt.evidence import larger
+from localprompt.evidence.electricity import usd_of
+from localprompt.evidence.figures import estimated, middle, once, score
+from localprompt.evidence.judging import break_even, curve, judge
+from localprompt.evidence.lab import Answers, Lab
+from localprompt.evidence.tuning import TuningPlan
+from localprompt.findings import Figure
+from localprompt.finetune.prompting import Prompting
+from localprompt.finetune.ranges import Range
+from localprompt.finetune.shapes import find_shape
+from localprompt.measure import machine
+from localprompt.records import ModelRecord, PromptTemplate
+from localprompt.sources.suite_records import EvalSuite
+from localprompt.trainings import TrainingResult
+
+REPETITIONS = 6
+_EPOCHS = 2
+_EXAMPLES = 256
+_SECONDS_OF_TUNING = 290.0
+
+
+def contrast(lab: Lab, suite: str, train: Path | None = None) -> ContrastReport:
+    """Measure and estimate everything.
+
+    Args:
+        suite: a suite's file, all of whose prompts are files.
+        train: examples for tuning; None: ``datasets/NAME-train.csv`` beside the suite, if any.
+
+    Raises:
+        LocalPromptError: the suite is wrong, or cannot be evaluated here.
+    """
+    opened = open_suite(EvalRequest(suite=suite))
+    ways, answered = [], {}
+    for prompt in opened.prompts:
+        way, answers = _prompting(lab, opened, prompt.label, prompt.template, lab.model)
+        ways.append(way)
+        answered[prompt.label] = answers
+    best = max(ways, key=lambda way: (answered[way.name].right, way.name))
+    tuned, prevented = _tuning(lab, opened, train)
+    judged: tuple[Judged, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    if tuned is not None:
+        way, answers = tuned
+        ways.append(way)
+        judged = tuple(judge(best, way, answered[best.name], answers))
+        curves = tuple(c for c in (curve(best), curve(way)) if c is not None)
+    return ContrastReport(
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        localprompt_version=localprompt.__version__,
+        model=lab.model,
+        machine=machine.describe(),
+        suite=opened.name,
+        cases=opened.counts.cases,
+        ways=(*ways, *_larger(lab)),
+        judged=judged,
+        curves=curves,
+        break_even=break_even(curves),
+        prevented=prevented,
+    )
+
+
+def _prompting(
+    lab: Lab, suite: EvalSuite, label: str, template: PromptTemplate, model: ModelRecord
+) -> tuple[Way, Answers]:
+    """What one prompt takes on one model, and what it answers."""
+    peaks, firsts = _fresh(lab, suite, template, model)
+    samples = []
+    for number in range(1, REPETITIONS + 1):
+        lab.step(f"{label} on {model.name}, all cases: {number} of {REPETITIONS}")
+        samples.append(lab.ask_suite(suite.path, label, model, cached=False))
+    answers = samples[0]
+    cases = len(answers.passed)
+    per_answer = middle("cpu_per_answer", [a.cpu_seconds / cases for a in samples], "seconds")
+    change = middle("cpu_per_change", [a.cpu_seconds for a in samples], "seconds")
+    figures = (
+        score("score", answers),
+        *((middle("memory", peaks, "bytes"),) if peaks else ()),
+        middle("time_to_first_answer", firsts, "seconds"),
+        middle("time_per_change", [a.wall_seconds for a in samples], "seconds"),
+        change,
+        per_answer,
+        once("disk", model.size_bytes or 0, "bytes"),
+        estimated("usd_per_change", usd_of(change.value), "usd"),
+        estimated("usd_per_thousand", usd_of(1000 * per_answer.value), "usd"),
+        once("examples", template.body.count("\nassistant:"), "count"),
+    )
+    return Way("prompting", label, model.name, figures), answers
+
+
+def _fresh(
+    lab: Lab, suite: EvalSuite, template: PromptTemplate, model: ModelRecord
+) -> tuple[list[float], list[float]]:
+    """Peaks of memory, and seconds until the first answer, of fresh processes.
+
+    Raises:
+        InputError: the prompt is no file, so that no process can be given it.
+    """
+    if template.path is None:
+        raise InputError(
+            "a contrast needs prompts that are files",
+            where=template.name,
+            expected="a .prompty file",
+        )
+    case = next(iter(suite.cases()))
+    params = [word for name, value in case.vars.items() for word in ("--param", f"{name}={value}")]
+    peaks, seconds = [], []
+    for number in range(1, REPETITIONS + 1):
+        lab.step(f"{template.name} on {model.name}, a fresh process: {number} of {REPETITIONS}")
+        ran = lab.tools.run(
+            ["run", template.path, *params, "--model", model.path, "--json", "--no-log"]
+        )
+        seconds.append(ran.wall_seconds)
+        peak = record_json.decode(ran.stdout).memory.peak_rss_bytes
+        if peak is not None:
+            peaks.append(float(peak))
+    return peaks, seconds
+
+
+def _tuning(
+    lab: Lab, suite: EvalSuite, train: Path | None
+) -> tuple[tuple[Way, Answers] | None, str | None]:
+    """Tuning this model on the suite's shortest prompt; or why that was not done.
+
+    Raises:
+        InputError: a file of examples was named and is not there.
+    """
+    chosen = min(suite.prompts, key=lambda prompt: len(prompt.template.body))
+    label, template = chosen.label, chosen.template
+    source = Path(suite.path)
+    examples = train or source.parent / "datasets" / f"{source.stem}-train.csv"
+    if not examples.is_file() and train is not None:
+        raise InputError("there is no such file", where="--train", found=str(train))
+    if not examples.is_file() or template.path is None:
+        return (
+            None,
+            f"there are no examples to tune on: {examples.name} beside the suite, or --train",
+        )
+    plan = TuningPlan(
+        name=f"contrast-{source.stem}",
+        prompt=Path(template.path),
+        train=examples,
+        examples=_EXAMPLES,
+        epochs=_EPOCHS,
+        seconds=_SECONDS_OF_TUNING,
+    )
+    try:
+        result = lab.tuned(plan)
+        model = lab.tuned_model(plan)
+    except MachineError as error:
+        return None, str(error)
+    asked, answers = _prompting(lab, suite, label, template, model)
+    by_name = {figure.name: figure for figure in asked.figures}
+    change = once("cpu_per_change", result.cpu_seconds + by_name["cpu_per_change"].value, "seconds")
+    own = {
+        "time_to_first_answer": _plus(by_name["time_to_first_answer"], result.wall_seconds),
+        "time_per_change": _plus(by_name["time_per_change"], result.wall_seconds),
+        "cpu_per_change": change,
+        "disk": once("disk", (lab.model.size_bytes or 0) + _made_bytes(result), "bytes"),
+        "usd_per_change": estimated("usd_per_change", usd_of(change.value), "usd"),
+        "examples": once("examples", result.examples.trained, "count"),
+    }
+    if result.memory.peak_rss_bytes is not None:
+        own["memory"] = once("memory", result.memory.peak_rss_bytes, "bytes")
+    figures = tuple((by_name | own).values())
+    return (Way("tuning", "cpu-llama.cpp", lab.model.name, figures), answers), None
+
+
+def _made_bytes(result: TrainingResult) -> int:
+    """The files that a tuning leaves: its weights in 32 bit, and quantized."""
+    return sum({made.path: made.size_bytes for made in (result.full, result.tuned)}.values())
+
+
+def _plus(figure: Figure, seconds: float) -> Figure:
+    """The figure after something that was timed once, so that it has no interval any more."""
+    return once(figure.name, figure.value + seconds, figure.unit)
+
+
+def _larger(lab: Lab) -> tuple[Way, ...]:
+    """What the estimates say of a larger model, trained on as much as a usual small data set."""
+    shape = find_shape(larger.LARGE)
+    prompted = larger.prompting()
+    ways = [
+        Way(
+            "prompting",
+            prompted.quantization,
+            shape.name,
+            (
+                estimated("memory", prompted.peak_bytes, "bytes"),
+                estimated("disk", Range.around(_file_bytes(prompted), 0.0, 0.0), "bytes"),
+            ),
+        )
+    ]
+    for method in larger.METHODS:
+        found = larger.training(shape, method, tokens=larger.TOKENS, prices=lab.prices)
+        figures = [estimated("memory", found.memory.total_bytes, "bytes")]
+        paid = [cost for cost in found.costs if cost.usd is not None]
+        if paid:
+            cheapest = min(paid, key=lambda cost: cost.usd.typical if cost.usd else 0.0)
+            figures.append(estimated("time_per_change", cheapest.seconds, "seconds", cheapest.gpu))
+            if cheapest.usd is not None:
+                figures.append(estimated("usd_per_change", cheapest.usd, "usd", cheapest.gpu))
+        ways.append(Way("tuning", method, shape.name, tuple(figures)))
+    return tuple(ways)
+
+
+def _file_bytes(prompted: Prompting) -> float:
+    """The weights alone: a copy that is repacked for the CPU lies in memory only."""
+    return prompted.memory.weights_bytes - prompted.memory.repacked_bytes

@@ -1,0 +1,76 @@
+"""The data of the experiments: where it lies, and how a part of it becomes a file of its own.
+
+All of it ships in ``benchmarks/`` with an account of how it was made. Training data and held-out
+cases are different files; nothing here draws one from the other.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from localprompt import home
+from localprompt.errors import DatasetError
+
+DATASETS = "datasets"
+PROMPTS = "prompts"
+
+
+def dataset(name: str) -> Path:
+    """A shipped file of cases."""
+    return home.shipped("benchmarks") / DATASETS / name
+
+
+def prompt(name: str) -> Path:
+    """A shipped prompt of the benchmarks."""
+    return home.shipped("benchmarks") / PROMPTS / f"{name}.prompty"
+
+
+def digest(*paths: Path) -> str:
+    """Of the files' bytes, in this order.
+
+    Raises:
+        DatasetError: one is not there.
+    """
+    total = hashlib.sha256()
+    for path in paths:
+        try:
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise DatasetError(
+                "a file of the experiment is not there", where=str(path), found=error.strerror
+            ) from error
+    return total.hexdigest()
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a csv file, in order.
+
+    Raises:
+        DatasetError: it cannot be read, or has no rows.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError("the cases cannot be read", where=str(path), found=str(error)) from error
+    if not rows:
+        raise DatasetError("there are no cases", where=str(path), expected="at least one row")
+    return rows
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, str]]) -> Path:
+    """A csv file with these rows, the first one's columns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def without(rows: Iterable[dict[str, str]], column: str) -> list[dict[str, str]]:
+    """The rows without one of their columns."""
+    return [{name: value for name, value in row.items() if name != column} for row in rows]

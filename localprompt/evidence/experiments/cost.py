@@ -1,0 +1,117 @@
+"""Experiment 2: what 1,000 answers cost, and what a change costs.
+
+Compared are a prompt with examples and a tuned model with the short prompt that it was tuned on,
+which is where tuning should win: every answer reads less. CPU time is measured; money is CPU time
+times electricity, and for a larger model GPU time times dated prices, both estimated.
+"""
+
+from __future__ import annotations
+
+from localprompt.evidence import data
+from localprompt.evidence.electricity import usd_of
+from localprompt.evidence.experiment import Outcome
+from localprompt.evidence.figures import estimated, middle, once, ratio
+from localprompt.evidence.lab import Lab
+from localprompt.evidence.larger import LARGE, gpu_change
+from localprompt.evidence.recipes import HELD_OUT, PLAIN, SENTIMENT
+from localprompt.findings import Condition, Figure, Group, Note, Rule
+from localprompt.records import ModelRecord
+
+PROMPTED = "sentiment-few-shot"
+_TUNING = SENTIMENT[256]
+_REPETITIONS = 6
+
+
+class Cost:
+    number = 2
+    name = "cost"
+    edition = 1
+    rule = Rule(
+        supported=(
+            Condition("ratio_change_tuning_to_prompting", "low", ">", 1),
+            Condition("ratio_answer_prompting_to_tuned", "high", "<=", 1),
+        ),
+        refuted=(
+            Condition("ratio_change_tuning_to_prompting", "high", "<", 1),
+            Condition("ratio_answer_prompting_to_tuned", "low", ">", 1),
+        ),
+    )
+    seconds = 150.0
+    tunings = (_TUNING,)
+
+    def inputs(self, lab: Lab) -> dict[str, str]:
+        files = (data.dataset(HELD_OUT), data.prompt(PLAIN), data.prompt(PROMPTED))
+        prices = "; ".join(f"{p.gpu} {p.provider} {p.usd_per_gpu_hour}" for p in lab.prices)
+        return {"data": data.digest(*files), "prices": prices}
+
+    def run(self, lab: Lab) -> Outcome:
+        prompting = self._per_answer(lab, PROMPTED, lab.model, "cpu_per_answer_prompting")
+        result = lab.tuned(_TUNING)
+        model = lab.tuned_model(_TUNING)
+        tuned = self._per_answer(lab, PLAIN, model, "cpu_per_answer_tuned")
+        cases = len(data.read_rows(data.dataset(HELD_OUT)))
+        change = once("cpu_per_change_prompting", prompting.value * cases, "seconds")
+        tuning = once("cpu_per_change_tuning", result.cpu_seconds + tuned.value * cases, "seconds")
+        return Outcome(
+            figures=(
+                ratio("ratio_change_tuning_to_prompting", tuning, _scaled(change, prompting)),
+                ratio("ratio_answer_prompting_to_tuned", prompting, tuned),
+                prompting,
+                tuned,
+                change,
+                tuning,
+                *_break_even(prompting, tuned, change, tuning),
+            ),
+            groups=(
+                Group("usd_per_thousand", (_thousand(prompting), _thousand(tuned))),
+                Group("usd_per_change", (_usd(change), _usd(tuning))),
+                *self._on_gpus(lab, result.examples.tokens * len(result.epochs)),
+            ),
+            notes=(Note("large_model", {"shape": LARGE}),),
+        )
+
+    def _per_answer(self, lab: Lab, prompt: str, model: ModelRecord, name: str) -> Figure:
+        cases = data.dataset(HELD_OUT)
+        lab.ask(data.prompt(prompt), cases, model, limit=16, cached=False)  # opens the model
+        samples = []
+        for number in range(1, _REPETITIONS + 1):
+            lab.step(f"{prompt} on {model.name}, CPU time: {number} of {_REPETITIONS}")
+            answers = lab.ask(data.prompt(prompt), cases, model, cached=False)
+            samples.append(answers.cpu_seconds / len(answers.passed))
+        return middle(name, samples, "seconds")
+
+    def _on_gpus(self, lab: Lab, tokens: int) -> tuple[Group, ...]:
+        figures = gpu_change(tokens, lab.prices)
+        return (Group("usd_per_change_large", figures),) if figures else ()
+
+
+def _scaled(change: Figure, per_answer: Figure) -> Figure:
+    """The change with the interval that its answers have."""
+    import msgspec
+
+    from localprompt.measure.statistics import Interval
+
+    if per_answer.interval is None:
+        return change
+    times = change.value / per_answer.value
+    ends = Interval(per_answer.interval.low * times, per_answer.interval.high * times)
+    return msgspec.structs.replace(change, interval=ends)
+
+
+def _thousand(per_answer: Figure) -> Figure:
+    name = per_answer.name.replace("cpu_per_answer", "usd_per_thousand")
+    return estimated(name, usd_of(1000 * per_answer.value), "usd")
+
+
+def _usd(change: Figure) -> Figure:
+    return estimated(change.name.replace("cpu", "usd"), usd_of(change.value), "usd")
+
+
+def _break_even(
+    prompting: Figure, tuned: Figure, change: Figure, tuning: Figure
+) -> tuple[Figure, ...]:
+    """How many answers it takes until the tuning has paid for itself; none where it never does."""
+    saved = prompting.value - tuned.value
+    if saved <= 0:
+        return ()
+    return (once("answers_until_tuning_pays", (tuning.value - change.value) / saved, "count"),)

@@ -1,0 +1,75 @@
+"""Experiment 5: how much data each way needs.
+
+The same examples, in the same order, go into the prompt (0 to 16 of them) or into a tuning (16 to
+512). Both are scored on the same held-out cases, which were written by somebody who had not seen
+the examples.
+"""
+
+from __future__ import annotations
+
+from localprompt.errors import MachineError
+from localprompt.evidence import data
+from localprompt.evidence.experiment import Outcome
+from localprompt.evidence.figures import gain, once, score
+from localprompt.evidence.lab import Answers, Lab
+from localprompt.evidence.prompts import with_examples
+from localprompt.evidence.recipes import HELD_OUT, PLAIN, SENTIMENT, TRAIN
+from localprompt.findings import Condition, Figure, Group, Rule
+from localprompt.measure.paired import compare_passes
+
+IN_PROMPT = (0, 1, 2, 4, 8, 16)
+_BOTH = 16
+
+
+class Examples:
+    number = 5
+    name = "examples"
+    edition = 1
+    rule = Rule(
+        supported=(Condition("gain_of_prompt_at_16", "low", ">", 0),),
+        refuted=(Condition("gain_of_prompt_at_16", "high", "<", 0),),
+    )
+    seconds = 150.0
+    tunings = tuple(SENTIMENT.values())
+
+    def inputs(self, lab: Lab) -> dict[str, str]:
+        files = (data.dataset(HELD_OUT), data.dataset(TRAIN), data.prompt(PLAIN))
+        return {"data": data.digest(*files)}
+
+    def run(self, lab: Lab) -> Outcome:
+        prompted = {count: self._prompted(lab, count) for count in IN_PROMPT}
+        shown = [score("score_examples_in_prompt", a, str(n)) for n, a in prompted.items()]
+        try:
+            tuned = {size: self._tuned(lab, size) for size in SENTIMENT}
+        except MachineError as error:
+            return Outcome((), (Group("by_examples", tuple(shown)),), prevented=str(error))
+        best = max(prompted.values(), key=lambda answers: answers.right)
+        shown += [score("score_tuned_on", answers, str(n)) for n, answers in tuned.items()]
+        largest = tuned[max(tuned)]
+        return Outcome(
+            figures=(
+                gain("gain_of_prompt_at_16", tuned[_BOTH].passed, prompted[_BOTH].passed),
+                gain("gain_of_tuning_all", best.passed, largest.passed, str(max(tuned))),
+                *_first_better(best, tuned),
+            ),
+            groups=(Group("by_examples", tuple(shown)),),
+        )
+
+    def _prompted(self, lab: Lab, count: int) -> Answers:
+        lab.step(f"{count} examples in the prompt")
+        rows = data.read_rows(data.dataset(TRAIN))[:count]
+        prompt = with_examples(data.prompt(PLAIN), rows, lab.folder)
+        return lab.ask(prompt, data.dataset(HELD_OUT))
+
+    def _tuned(self, lab: Lab, size: int) -> Answers:
+        model = lab.tuned_model(SENTIMENT[size])
+        lab.step(f"cases for the model tuned on {size} examples")
+        return lab.ask(data.prompt(PLAIN), data.dataset(HELD_OUT), model)
+
+
+def _first_better(best: Answers, tuned: dict[int, Answers]) -> tuple[Figure, ...]:
+    """The fewest examples with which tuning is shown to be better than any of the prompts."""
+    for size, answers in sorted(tuned.items()):
+        if compare_passes(best.passed, answers.passed).interval.low > 0:
+            return (once("examples_until_tuning_leads", size, "count"),)
+    return ()

@@ -1,0 +1,65 @@
+"""A lab for a model of this machine: real engine, real training, a folder in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from localprompt import home
+from localprompt.assemble import model_record
+from localprompt.evaluate.models import Models
+from localprompt.evidence.lab import Lab, OnStep
+from localprompt.evidence.tuning import Tunings
+from localprompt.finetune.cost import read_prices
+from localprompt.store.evaluations import EvaluationStore
+from localprompt.trainings import TrainingProgress, TrainingRequest, TrainingResult
+
+FOLDER = "evidence"
+HISTORY = "answers.db"
+
+
+@contextmanager
+def open_lab(
+    model: str, *, prices: Path | None = None, on_step: OnStep = lambda _: None
+) -> Iterator[Lab]:
+    """The lab of one model; its models are closed at the end.
+
+    Args:
+        model: name or path.
+        prices: a table of GPU prices instead of the shipped one.
+
+    Raises:
+        UnknownNameError, ModelMissingError: there is no such model, or the table has a GPU that is
+            not known.
+        InputError: the table cannot be read.
+        HistoryError: the folder cannot be used.
+    """
+    offers = read_prices(prices)
+    record = model_record(model)
+    folder = home.cache_folder() / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with EvaluationStore(folder / HISTORY) as store, Models() as models:
+        yield Lab(
+            record,
+            folder,
+            store=store,
+            models=models,
+            find_model=model_record,
+            tunings=Tunings(record, folder / "tunings", _tune),
+            prices=offers,
+            on_step=on_step,
+        )
+
+
+def _tune(
+    request: TrainingRequest, on_progress: Callable[[TrainingProgress], None]
+) -> TrainingResult:
+    """A real tuning; one that was cut off goes on.
+
+    Raises:
+        LocalPromptError: the model cannot be trained here.
+    """
+    from localprompt.training.run import tune
+
+    return tune(request, on_progress)

@@ -1,0 +1,159 @@
+"""The experiments, carried out one after the other; what they found is kept and reused.
+
+A finding is kept in a file named by its key: a digest of the model, the data, the procedure's
+edition, the rule and the machine. The same inputs find it again; anything else is another finding.
+So a run that was cut off goes on where it was, and a run after a change of one dataset repeats what
+rests on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+import localprompt
+from localprompt import record_json
+from localprompt.catalog.files import replace_file
+from localprompt.errors import InputError, MachineError
+from localprompt.evidence.experiment import Experiment, Outcome
+from localprompt.evidence.lab import Lab
+from localprompt.evidence.tuning import TuningPlan
+from localprompt.findings import EvidenceReport, Finding, Plan
+from localprompt.measure import machine
+
+OnFinding = Callable[[EvidenceReport, Finding, bool], None]
+"""Told the report so far, what was just added to it, and whether that was reused."""
+
+
+def choose(experiments: Sequence[Experiment], only: Sequence[int]) -> tuple[Experiment, ...]:
+    """Those that were asked for, in their order; all where none was named.
+
+    Raises:
+        InputError: there is no experiment of that number.
+    """
+    known = {experiment.number: experiment for experiment in experiments}
+    for number in only:
+        if number not in known:
+            raise InputError(
+                "there is no experiment of that number",
+                where="--only",
+                expected=", ".join(map(str, sorted(known))),
+                found=str(number),
+            )
+    return tuple(e for e in experiments if not only or e.number in only)
+
+
+def plan(experiments: Sequence[Experiment], lab: Lab) -> EvidenceReport:
+    """The report before anything has run: hypotheses, rules, and how long it will take."""
+    plans, taken = [], set[str]()
+    for experiment in experiments:
+        seconds = 0.0 if kept(experiment, lab) is not None else experiment.seconds
+        if seconds:
+            seconds += sum(_new(experiment.tunings, lab, taken))
+        plans.append(Plan(experiment.number, experiment.name, experiment.rule, seconds))
+    return EvidenceReport(
+        created_at=_now(),
+        localprompt_version=localprompt.__version__,
+        model=lab.model,
+        machine=machine.describe(),
+        plans=tuple(plans),
+    )
+
+
+def run(
+    experiments: Sequence[Experiment],
+    lab: Lab,
+    *,
+    fresh: bool = False,
+    on_finding: OnFinding = lambda *_: None,
+) -> EvidenceReport:
+    """Carry them out. What cannot be done on this machine becomes a finding that says why.
+
+    Args:
+        fresh: do not reuse findings; tunings are reused in any case.
+    """
+    report = plan(experiments, lab)
+    for experiment in experiments:
+        found = None if fresh else kept(experiment, lab)
+        reused = found is not None
+        if found is None:
+            found = _carry_out(experiment, lab)
+            if found.prevented is None:  # what was prevented is tried again
+                _keep(found, lab)
+        report = msgspec.structs.replace(report, findings=(*report.findings, found))
+        on_finding(report, found, reused)
+    return report
+
+
+def kept(experiment: Experiment, lab: Lab) -> Finding | None:
+    """What was found before with the same inputs."""
+    try:
+        path = _path(lab, experiment.number, _key(experiment, lab)[0])
+        return msgspec.json.decode(path.read_bytes(), type=Finding)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _carry_out(experiment: Experiment, lab: Lab) -> Finding:
+    started = time.perf_counter()
+    key, inputs = _key(experiment, lab)
+    try:
+        outcome = experiment.run(lab)
+    except MachineError as error:
+        outcome = Outcome(figures=(), prevented=str(error))
+    return Finding(
+        number=experiment.number,
+        name=experiment.name,
+        key=key,
+        made_at=_now(),
+        seconds=time.perf_counter() - started,
+        rule=experiment.rule,
+        verdict=experiment.rule.verdict(outcome.figures),
+        figures=outcome.figures,
+        groups=outcome.groups,
+        notes=outcome.notes,
+        samples=outcome.samples,
+        prevented=outcome.prevented,
+        inputs=inputs,
+    )
+
+
+def _key(experiment: Experiment, lab: Lab) -> tuple[str, dict[str, str]]:
+    """The digest of everything that decides the finding, and what went into it."""
+    inputs = {
+        "experiment": f"{experiment.number}, edition {experiment.edition}",
+        "rule": experiment.rule.sha256,
+        "model": lab.model.sha256 or "",
+        "machine": machine.describe().id,
+        "version": localprompt.__version__,
+        **{f"tuning {tuning.name}": tuning.key(lab.model) for tuning in experiment.tunings},
+        **experiment.inputs(lab),
+    }
+    return hashlib.sha256(msgspec.json.encode(inputs)).hexdigest(), inputs
+
+
+def _new(tunings: Sequence[TuningPlan], lab: Lab, taken: set[str]) -> Iterator[float]:
+    """The seconds of those tunings that nothing before has made."""
+    for tuning in tunings:
+        if tuning.name not in taken and lab.tunings.kept(tuning) is None:
+            yield tuning.seconds
+        taken.add(tuning.name)
+
+
+def _keep(finding: Finding, lab: Lab) -> None:
+    path = _path(lab, finding.number, finding.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, record_json.encode(finding))
+
+
+def _path(lab: Lab, number: int, key: str) -> Path:
+    return lab.folder / "findings" / f"{number:02}-{key[:16]}.json"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,117 @@
+"""What the experiments need of the real world, in one place where a test can put other things.
+
+Each is one call of what the commands use: quantizing in a child process, reading a text with a
+model and its parent, the program itself in a fresh process.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from localprompt.engine.base import Engine
+from localprompt.errors import WorkerError
+from localprompt.finetune.shapes import ModelShape
+from localprompt.measure.machine import default_threads
+from localprompt.quality.reading import Comparison, read_beside
+from localprompt.records import ModelRecord
+from localprompt.units import MIB
+
+_CONVERSION_BUFFER_BYTES = 64 * MIB
+_SHOWN_CHARACTERS = 400
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """One run of the program in a process of its own."""
+
+    stdout: str
+    wall_seconds: float
+    """From starting the process to its end."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The seam between experiments and the machine."""
+
+    open_vocabulary: Callable[[ModelRecord], Engine]
+    """An engine that encodes; weights are not read."""
+    convert: Callable[[ModelRecord, Path, str], None]
+    """Write the model's weights to a file, in a type such as F32 or Q8_0."""
+    compare_texts: Callable[[Path, Path, str], Comparison]
+    """A model and its parent over a text."""
+    run: Callable[[Sequence[str]], Ran]
+    """The program with these arguments, in a fresh process."""
+    shape: Callable[[Path], ModelShape]
+    """The shape of a model file."""
+
+
+def open_vocabulary(model: ModelRecord) -> Engine:
+    from localprompt.engine.llama import LlamaEngine
+
+    return LlamaEngine(Path(model.path), vocab_only=True)
+
+
+def convert(model: ModelRecord, target: Path, file_type: str) -> None:
+    """Raises EngineError: llama.cpp could not do it."""
+    from localprompt.quantizing.child import Child
+    from localprompt.quantizing.job import FILE_TYPE_IDS
+    from localprompt.quantizing.worker import Request
+
+    request = Request(
+        source=model.path,
+        target=str(target),
+        file_type=FILE_TYPE_IDS[file_type],
+        n_threads=default_threads(),
+        buffer_bytes=_CONVERSION_BUFFER_BYTES,
+    )
+    with Child(request) as child:
+        child.plan()
+        for _ in child.make():
+            pass
+
+
+def compare_texts(model: Path, parent: Path, text: str) -> Comparison:
+    """Raises EngineError, ModelFileError: a model cannot be read with."""
+    from localprompt.engine.llama_perplexity import LlamaReader
+
+    with LlamaReader(model) as reader, LlamaReader(parent) as other:
+        return read_beside(reader, other, text)
+
+
+def run(arguments: Sequence[str]) -> Ran:
+    """Raises WorkerError: it did not end with 0 or 1 (done, or a threshold missed)."""
+    # -P: a folder called localprompt in the working directory must not take this one's place.
+    command = (sys.executable, "-P", "-m", "localprompt", *arguments)
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    if done.returncode != 0:
+        raise WorkerError(
+            "the program failed in a process of its own",
+            where=" ".join(arguments[:2]),
+            found=done.stderr[-_SHOWN_CHARACTERS:].strip(),
+        )
+    return Ran(done.stdout, time.perf_counter() - started)
+
+
+def shape_of(path: Path) -> ModelShape:
+    """Raises InputError: the header describes no dense decoder."""
+    from localprompt.catalog.gguf import read_gguf
+    from localprompt.catalog.inspect import describe
+    from localprompt.finetune.shapes import check_parameters, shape_from_gguf_metadata
+
+    head = read_gguf(path)
+    info = describe(head)
+    shape = shape_from_gguf_metadata(
+        head.metadata, vocab=info.n_vocab, tied_embeddings=info.tied_embeddings
+    )
+    check_parameters(shape, info.parameters)
+    return shape
+
+
+REAL = Tools(open_vocabulary, convert, compare_texts, run, shape_of)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from localprompt.evidence.all import EXPERIMENTS
+from localprompt.evidence.running import run
+from localprompt.findings import EvidenceReport
+from tests.evidence.harness import TestBench
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> TestBench:
+    return TestBench(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> EvidenceReport:
+    """All ten, carried out once."""
+    return run(EXPERIMENTS, TestBench(tmp_path_factory.mktemp("evidence")).lab())

@@ -1,0 +1,122 @@
+"""Prompting beside tuning, over the suite that ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from localprompt.contrasts import ContrastReport, Way
+from localprompt.errors import InputError
+from localprompt.evidence.contrast import contrast
+from localprompt.evidence.judging import break_even, curve, judge
+from localprompt.evidence.lab import Answers
+from localprompt.findings import Figure
+from localprompt.measure.statistics import Interval
+from localprompt.views.html_contrast import contrast_page
+from localprompt.views.language import LANGUAGES, Language
+from tests.evidence.harness import TestBench
+
+SUITE = "benchmarks/sentiment.yaml"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> ContrastReport:
+    return contrast(TestBench(tmp_path_factory.mktemp("contrast")).lab(), SUITE)
+
+
+def way(name: str, **values: float) -> Way:
+    figures = (Figure(key, value, "seconds", "measured") for key, value in values.items())
+    return Way("prompting", name, "small", tuple(figures))
+
+
+def answers(*passed: bool) -> Answers:
+    return Answers(passed, ("",) * len(passed), 1, 1.0, 1.0)
+
+
+def test_every_figure_of_this_model_is_measured_but_for_money(report: ContrastReport) -> None:
+    ours = [way for way in report.ways if way.model == "small"]
+    assert [way.kind for way in ours] == ["prompting", "prompting", "tuning"]
+    for one in ours:
+        assert {f.basis for f in one.figures if f.unit != "usd"} == {"measured"}
+        assert {f.basis for f in one.figures if f.unit == "usd"} == {"estimated"}
+
+
+def test_every_figure_of_the_larger_model_is_estimated(report: ContrastReport) -> None:
+    larger = [way for way in report.ways if way.model != "small"]
+    assert [way.name for way in larger] == ["Q4_0", "full", "lora", "qlora"]
+    assert {f.basis for way in larger for f in way.figures} == {"estimated"}
+
+
+def test_examples_in_a_prompt_are_counted_as_data_needed(report: ContrastReport) -> None:
+    counted = {way.name: figure.value for way in report.ways if (figure := way.figure("examples"))}
+    assert counted == {"sentiment-plain": 0, "sentiment-few-shot": 4, "cpu-llama.cpp": 16}
+
+
+def test_a_tuning_contains_the_time_that_it_took(report: ContrastReport) -> None:
+    tuned = next(way for way in report.ways if way.name == "cpu-llama.cpp")
+    change, answer = tuned.figure("cpu_per_change"), tuned.figure("cpu_per_answer")
+    assert change is not None
+    assert answer is not None
+    assert change.value == pytest.approx(110 + 120 * answer.value, rel=0.01)
+
+
+def test_each_quantity_that_both_have_is_judged_once(report: ContrastReport) -> None:
+    quantities = [one.quantity for one in report.judged]
+    assert len(quantities) == len(set(quantities)) == 8
+    by_quantity = {one.quantity: one.winner for one in report.judged}
+    assert by_quantity["cpu_per_change"] == "prompting"
+    assert by_quantity["score"] == "undecided"  # the same engine answers for both
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_the_page_says_which_figures_are_estimated(report: ContrastReport, code: str) -> None:
+    say = Language(code)
+    page = contrast_page(report, say)
+    assert f'<html lang="{code}">' in page
+    assert say("contrast.for_tuning") in page
+    assert say("contrast.for_prompting") in page
+    assert "llama-2-7b" in page
+
+
+def test_without_memory_for_training_the_contrast_says_so(tmp_path: Path) -> None:
+    report = contrast(TestBench(tmp_path, trains=False).lab(), SUITE)
+    assert report.prevented == "training would not fit into free memory"
+    assert report.judged == ()
+    assert "training would not fit" in contrast_page(report, Language("en"))
+
+
+def test_a_file_of_examples_that_is_not_there_is_refused(bench: TestBench) -> None:
+    with pytest.raises(InputError, match="--train"):
+        contrast(bench.lab(), SUITE, Path("nowhere.csv"))
+
+
+def test_ways_are_told_apart_only_where_their_intervals_are() -> None:
+    ours = Way(
+        "prompting",
+        "a",
+        "small",
+        (Figure("memory", 2.0, "bytes", "measured", Interval(1.0, 3.0), 6),),
+    )
+    theirs = {low: way("b", memory=low) for low in (2.5, 4.0, 0.5)}
+    same = answers(True, False)
+    winners = [next(judge(ours, one, same, same)).winner for one in theirs.values()]
+    assert winners == ["undecided", "prompting", "tuning"]
+
+
+def test_scores_are_judged_case_by_case() -> None:
+    scored = way("a", score=0.5)
+    wrong, right = answers(*[False] * 20), answers(*[True] * 20)
+    assert next(judge(scored, scored, wrong, right)).winner == "tuning"
+    assert next(judge(scored, scored, right, wrong)).winner == "prompting"
+
+
+def test_tuning_pays_where_what_it_saves_adds_up_to_what_it_costs() -> None:
+    prompt = curve(way("a", cpu_per_change=10, cpu_per_answer=0.3))
+    tuned = curve(way("b", cpu_per_change=110, cpu_per_answer=0.1))
+    assert prompt is not None
+    assert tuned is not None
+    found = break_even((prompt, tuned))
+    assert found is not None
+    assert found.value == pytest.approx(500)
+    assert break_even((tuned, prompt)) is None
