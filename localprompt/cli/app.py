@@ -36,6 +36,8 @@ COMMANDS: dict[str, Entry] = {
     "tune": Entry("tune", "Find the fastest weights and settings for a prompt on this CPU."),
     "compare": Entry("compare", "Compare two stored benches or evaluations."),
     "finetune": Entry("finetune", "Say what training the same model takes.", group=True),
+    "contrast": Entry("contrast", "Put prompting beside fine-tuning, measured and estimated."),
+    "evidence": Entry("evidence", "Try the ten reasons for prompting, here."),
     "runs": Entry("runs", "Look at what was run and measured.", group=True),
     "report": Entry(
         "report", "Write stored results as Markdown or as one self-contained HTML file."
