@@ -180,29 +180,33 @@ def _figures(rounds: list[dict[str, RunRecord]], target: Target | None) -> Itera
 
 
 def _write_prompt(path: Path, tokens: int, model: str) -> int:
-    """A prompt whose constant prefix has nearly so many tokens.
+    """A prompt with the fewest examples that make its constant prefix so long.
 
     Returns:
-        how many it has.
+        how many tokens it has.
     """
-    examples: list[str] = []
-    constant = 0
-    while constant < tokens:
-        number = len(examples)
-        thing, heavy = _TOPICS[number % len(_TOPICS)], ("yes", "no")[number % 2]
-        examples.append(f"Example {number}: is {thing} heavy? {heavy}, most people would say.")
-        # Counting takes a moment; far from the end, several examples are added at a time.
-        if number % 16 and constant + 40 < tokens and number > 2:
-            continue
-        path.write_text(
-            "---\nname: question\ninputs:\n  - name: text\n    kind: string\n    required: true\n"
-            "---\nsystem:\nAnswer as in the examples.\n" + "\n".join(examples) + "\n"
-            "user:\n{{ text }}\n",
-            encoding="utf-8",
-        )
+
+    def constant(examples: int) -> int:
+        path.write_text(_prompt(examples), encoding="utf-8")
         cell = run_cell(load_prompt(path), {"text": "?"}, RunChoices(model=model))
-        constant = receive(cell).constant_tokens
-    return constant
+        return receive(cell).constant_tokens
+
+    few, more = constant(2), constant(12)
+    examples = max(1, 2 + 10 * (tokens - few) // (more - few) - 2)
+    while (found := constant(examples)) < tokens:
+        examples += 1
+    return found
+
+
+def _prompt(examples: int) -> str:
+    lines = [
+        f"Example {n}: is {_TOPICS[n % len(_TOPICS)]} heavy? {('yes', 'no')[n % 2]}, of course."
+        for n in range(examples)
+    ]
+    return (
+        "---\nname: question\ninputs:\n  - name: text\n    kind: string\n    required: true\n---\n"
+        f"system:\nAnswer as in the examples.\n{chr(10).join(lines)}\nuser:\n{{{{ text }}}}\n"
+    )
 
 
 @contextmanager

@@ -116,3 +116,11 @@ def test_a_request_survives_being_stored_as_plain_data() -> None:
 
 def test_the_plan_knows_the_same_cache_types_as_the_catalog() -> None:
     assert KV_TYPES == tensor_types.KV_TYPES
+
+
+def test_kept_prefixes_are_another_measurement_and_only_where_they_are_asked_for() -> None:
+    (plain,) = cell_asks(BenchSpec(models=("a",), prompts=(SUMMARIZE,)))
+    (asked,) = cell_asks(BenchSpec(models=("a",), prompts=(SUMMARIZE,), prefix_store=True))
+    assert (plain.prefix_store, asked.prefix_store) == (False, True)
+    assert key_of(a_request(prefix="kept")) != key_of(a_request(prefix="whole"))
+    assert key_of(a_request(prefix="whole")) == key_of(a_request())

@@ -14,7 +14,7 @@ The seal stands at the end because llama.cpp reads a state from the first byte o
 because what is written last proves that all before it was. Numbers are little-endian.
 
 CRC-32 finds every burst of up to 32 flipped bits and all but one in four billion other damages,
-at 2.6 GB/s where reading a state into the cache takes 5.5 GB/s; a cryptographic digest takes two
+at 2.8 GB/s where reading a state into the cache takes 5.5 GB/s; a cryptographic digest takes two
 to four times as long and would protect only from somebody who can write to the user's own folder.
 Because damage is found when a file is read, none of it is forced to the disk when it is written:
 what a power cut takes is evaluated again.

@@ -16,7 +16,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localprompt.received import PromptToken, ReceivedPrompt, Stretch, stretches
+from localprompt.received import (
+    LEAST_KEPT_TOKENS,
+    PromptToken,
+    ReceivedPrompt,
+    Stretch,
+    stretches,
+)
 from localprompt.records import InputSpec, Message, PromptTemplate, Sampling
 from localprompt.rendering.traced import Origin, Span
 from localprompt.sources.prompt_check import CheckedFile
@@ -301,6 +307,11 @@ def _print_tokens(
 
 def _reuse(prompt: ReceivedPrompt) -> str:
     total, constant = len(prompt.tokens), prompt.constant_tokens
+    if min(constant, total - 1) < LEAST_KEPT_TOKENS:
+        return (
+            f"The first {constant:,} of {total:,} tokens ({100 * constant / total:.0f} %) stay the "
+            f"same with other values; fewer than {LEAST_KEPT_TOKENS} are not kept for a second run."
+        )
     if constant == total:
         return (
             f"No token depends on a variable: a second run can reuse {total - 1:,} of {total:,}, "

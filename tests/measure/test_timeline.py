@@ -57,6 +57,15 @@ def test_loading_is_in_no_other_figure() -> None:
     assert msgspec.structs.replace(with_load, load_seconds=None) == without
 
 
+def test_reading_a_kept_state_is_part_of_ttft_and_not_of_prefill() -> None:
+    marks = msgspec.structs.replace(MARKS, prefix_store_seconds=0.5)
+    found = timing(marks, events(103.0), counts(1, prompt=10, reused=7))
+    assert found.prefix_store_seconds == 0.5
+    assert found.prefill_seconds == 1.5
+    assert found.prefill_tokens_per_second == 2.0
+    assert found.ttft_seconds == 3.0
+
+
 def test_no_token_has_neither_ttft_nor_decode() -> None:
     found = timing(MARKS, [], counts(0))
     assert found.ttft_seconds is None

@@ -116,6 +116,7 @@ BENCHES = st.fixed_dictionaries(
         "settings": SETTINGS,
         "sampling": st.fixed_dictionaries({"max_tokens": st.integers(1, 99)}),
         "repetitions": st.integers(1, 9),
+        "prefix_store": st.booleans(),
     },
 )
 
@@ -129,8 +130,9 @@ def flags_of(bench: dict[str, Any]) -> tuple[list[str], BenchFlags]:
     more: dict[str, Any] = dict(bench.get("sampling", {}))
     for part in ("settings", "synthetic"):
         more |= {name: typed(values) for name, values in bench.get(part, {}).items()}
-    if "repetitions" in bench:
-        more["repetitions"] = bench["repetitions"]
+    for name in ("repetitions", "prefix_store"):
+        if name in bench:
+            more[name] = bench[name]
     return bench.get("prompts", []), BenchFlags(model=bench["models"], **more)
 
 
