@@ -99,9 +99,9 @@ def train_with_tool(tool: Path, model: Path, threads: int) -> dict[str, Any]:
         raise SystemExit(f"llama-finetune ended with {process.returncode}:\n{words[-2000:]}")
     done, total, loss = found[-1]
     if done != total:
-        raise SystemExit(f"llama-finetune ended after {done} of {total} tokens")
+        raise SystemExit(f"llama-finetune ended after {done} of {total} windows")
     return {
-        "windows": int(total) // N_CTX,
+        "windows": int(total),
         "loss": float(loss),
         "peak_rss_bytes": usage.ru_maxrss * 1024,
     }

@@ -17,7 +17,7 @@ Loss = Literal["answer", "all"]
 """What the loss looks at: the answers' tokens alone, or all tokens of the examples."""
 Schedule = Literal["linear", "cosine", "constant"]
 """How the learning rate goes on after its warm-up: to zero in a line or a wave, or not at all."""
-Stop = Literal["epochs", "max_minutes", "interrupted"]
+Stop = Literal["epochs", "max_minutes"]
 Stage = Literal["unpack", "load", "train", "holdout", "save", "publish"]
 
 

@@ -26,6 +26,7 @@ from functools import cache
 from typing import Any
 
 from localprompt.engine.ggml_library import bound
+from localprompt.errors import EngineError
 
 I32 = 26
 """GGML_TYPE_I32"""
@@ -86,6 +87,9 @@ class Tensor(ctypes.Structure):
     )
 
 
+_OBJECT_BYTES = 32
+"""``struct ggml_object``, which stands before every tensor."""
+
 _DATASET, _RESULT, _TENSOR = c_void_p, c_void_p, c_void_p
 _DOUBLES, _INTEGERS = ctypes.POINTER(c_double), ctypes.POINTER(c_int64)
 
@@ -129,6 +133,22 @@ def ggml_opt() -> GgmlOpt:
         EngineError: the library, or a function of it, is not there.
     """
     return GgmlOpt()
+
+
+def check_layout() -> None:
+    """:class:`Tensor` is as large as the library's.
+
+    Raises:
+        EngineError: it is not; this is another version of ggml.
+    """
+    overhead = ggml_opt().ggml_tensor_overhead()
+    if overhead != _OBJECT_BYTES + ctypes.sizeof(Tensor):
+        raise EngineError(
+            "ggml's tensors are not laid out as expected",
+            expected=f"{_OBJECT_BYTES + ctypes.sizeof(Tensor)} bytes",
+            found=f"{overhead} bytes",
+            next_step="python -m pip install llama-cpp-python==0.3.36",
+        )
 
 
 @cache

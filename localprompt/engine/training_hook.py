@@ -19,7 +19,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from localprompt.engine.ggml_opt import NODE_CALLBACK, Tensor, operations
+from localprompt.engine.ggml_opt import NODE_CALLBACK, Tensor, check_layout, operations
 from localprompt.engine.windows import Window, WindowLoss
 from localprompt.errors import EngineError
 
@@ -32,6 +32,7 @@ class TrainingHook:
     """
 
     def __init__(self) -> None:
+        check_layout()
         numbers = operations()
         self._softmax, self._loss = numbers["SOFT_MAX"], numbers["CROSS_ENTROPY_LOSS"]
         self._window: Window | None = None

@@ -161,7 +161,12 @@ class _Rows:
 def _check_numbers(request: TrainingRequest) -> None:
     wrong = (
         ("--epochs", request.epochs >= 1, "at least 1", request.epochs),
-        ("--learning-rate", 0 < request.learning_rate < 1, "above 0, below 1", None),
+        (
+            "--learning-rate",
+            0 < request.learning_rate < 1,
+            "above 0, below 1",
+            request.learning_rate,
+        ),
         ("--warmup", 0 <= request.warmup <= 1, "0 to 1", request.warmup),
         ("--weight-decay", 0 <= request.weight_decay <= 1, "0 to 1", request.weight_decay),
         ("--holdout", 0 <= request.holdout_fraction < 1, "a file, or 0 to below 1", None),

@@ -27,7 +27,6 @@ from localprompt.views.finetune import Column, Section, _drawn
 _STOPPED = {
     "epochs": "all epochs",
     "max_minutes": "until --max-minutes was over",
-    "interrupted": "until it was interrupted",
 }
 
 
