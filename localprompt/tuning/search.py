@@ -26,6 +26,7 @@ from localprompt.measure.statistics import compare
 from localprompt.plan import Cell
 from localprompt.profiles import Profile
 from localprompt.qualities import Quality
+from localprompt.records import RequestedSettings
 from localprompt.store.tunings import TuningStore
 from localprompt.tuning.candidates import Candidate, Changes, together, variations
 from localprompt.tuning.judging import Judge
@@ -177,7 +178,8 @@ class Tuner:
         return self._accepted(candidate, self._judge.worse(outcome))
 
     def _perplexity_inside(self, candidate: Candidate) -> bool:
-        if candidate.key not in self._qualities:
+        quality = self._quality_of(candidate)
+        if quality is None:
             quality = self._judge.read(candidate)
             if quality is None:
                 return True
@@ -185,7 +187,11 @@ class Tuner:
             if quality.divergence is not None:
                 rise = (quality.divergence.ratio - 1) * 100
                 self._note(f"{candidate.name}: perplexity {rise:+.2f} %")
-        return self._accepted(candidate, self._judge.too_far(self._qualities[candidate.key]))
+        return self._accepted(candidate, self._judge.too_far(quality))
+
+    def _quality_of(self, candidate: Candidate) -> Quality | None:
+        """What was measured of weights and KV types that compute the same."""
+        return next((q for q in self._qualities.values() if _computes(q, candidate)), None)
 
     def _accepted(self, candidate: Candidate, reason: str | None) -> bool:
         if reason is not None:
@@ -241,7 +247,7 @@ class Tuner:
         self._store.keep(self._tuning)
 
     def _trial(self, candidate: Candidate) -> Trial:
-        quality = self._qualities.get(candidate.key)
+        quality = self._quality_of(candidate)
         trial = self._runs.trial(candidate)
         return msgspec.structs.replace(
             trial,
@@ -250,6 +256,17 @@ class Tuner:
             suite=self._suites.get(candidate.key),
             out=trial.out or self._out.get(candidate.key),
         )
+
+
+def _computes(quality: Quality, candidate: Candidate) -> bool:
+    """Whether it is of the same weights and KV types: the rest changes no more than rounding."""
+    settings, changes = quality.settings, candidate.changes
+    usual = RequestedSettings()
+    return (
+        quality.model.sha256 == candidate.model.sha256
+        and settings.type_k == changes.get("type_k", usual.type_k)
+        and settings.type_v == changes.get("type_v", usual.type_v)
+    )
 
 
 def begun(cell: Cell, suite: str | None, bounds: Bounds, title: str) -> Tuning:

@@ -73,7 +73,9 @@ class TableJudge:
         ratio = RATIOS.get(candidate.model.name)
         if ratio is None:
             return None
-        return cast("Quality", _Read(id=f"Q{len(self.read_by)}", divergence=divergence(ratio)))
+        settings = RequestedSettings(type_k=candidate.changes.get("type_k", "f16"))
+        read = _Read(f"Q{len(self.read_by)}", divergence(ratio), candidate.model, settings)
+        return cast("Quality", read)
 
     def too_far(self, quality: Quality) -> str | None:
         found = quality.divergence
@@ -91,6 +93,8 @@ class TableJudge:
 class _Read(msgspec.Struct):
     id: str
     divergence: Any
+    model: ModelRecord
+    settings: RequestedSettings
 
 
 @pytest.fixture
@@ -164,6 +168,17 @@ def test_settings_that_pay_are_put_together(tmp_path: Path, made: list[str]) -> 
     assert trial is not None
     assert trial.changes == {"flash_attn": False, "use_mmap": False}
     assert found.speed_up == pytest.approx(2 / 0.72)
+
+
+def test_a_text_is_read_once_for_all_settings_that_compute_the_same(
+    tmp_path: Path, made: list[str]
+) -> None:
+    judge = TableJudge()
+    tuned(tmp_path, ("q8_0",), TableRuns({"use_mmap=False": 0.9}), judge)
+    assert judge.read_by == ["some-model-q8_0"]
+    judge = TableJudge()
+    tuned(tmp_path, ("q8_0",), TableRuns({"type_k=q8_0": 0.9}), judge)
+    assert judge.read_by == ["some-model-q8_0", "some-model-q8_0, type_k q8_0, type_v q8_0"]
 
 
 def test_a_setting_that_saves_one_per_cent_is_not_taken(tmp_path: Path, made: list[str]) -> None:
