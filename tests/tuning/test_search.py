@@ -73,7 +73,8 @@ class TableJudge:
         ratio = RATIOS.get(candidate.model.name)
         if ratio is None:
             return None
-        settings = RequestedSettings(type_k=candidate.changes.get("type_k", "f16"))
+        cache = {f: v for f, v in candidate.changes.items() if f in {"type_k", "type_v"}}
+        settings = RequestedSettings(**cache)
         read = _Read(f"Q{len(self.read_by)}", divergence(ratio), candidate.model, settings)
         return cast("Quality", read)
 
