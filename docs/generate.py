@@ -3,8 +3,9 @@
     python docs/generate.py          write them
     python docs/generate.py --check  exit with 1 if one is not what the code says now
 
-Generated: the command-line reference (docs/cli.md), the tree in README.md between its markers, and
-the table of estimated against published training memory. A test runs the check.
+Generated: the command-line reference (docs/cli.md); in README.md, between their markers, the tree
+and the verdicts of the newest evidence under benchmarks/results; and the table of estimated against
+published training memory. A test runs the check.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer.main
 
 from localprompt.cli.app import build_app
+from localprompt.findings import EvidenceReport
 from localprompt.finetune.published import accuracy_table
+from localprompt.views.evidence_markdown import evidence_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI_REFERENCE = ROOT / "docs" / "cli.md"
@@ -27,6 +31,7 @@ README = ROOT / "README.md"
 ESTIMATES = ROOT / "docs" / "guide" / "finetune-estimate.md"
 
 _TREE = re.compile(r"(<!-- tree -->\n```\n).*?(```\n<!-- /tree -->)", re.DOTALL)
+_EVIDENCE = re.compile(r"(<!-- evidence -->\n).*?(<!-- /evidence -->\n)", re.DOTALL)
 _ACCURACY = re.compile(r"(<!-- generated: begin -->\n).*?(<!-- generated: end -->\n)", re.DOTALL)
 
 _CLI_HEAD = """\
@@ -47,9 +52,19 @@ def cli_reference() -> str:
 
 
 def readme_text() -> str:
-    """README.md with the tree as the checkout has it now."""
+    """README.md with the tree as the checkout has it now, and the newest verdicts."""
     text = README.read_text(encoding="utf-8")
+    text = _EVIDENCE.sub(lambda match: match[1] + verdicts() + match[2], text)
     return _TREE.sub(lambda match: match[1] + tree() + match[2], text)
+
+
+def verdicts() -> str:
+    """The table of the newest evidence that was committed; nothing where there is none."""
+    results = sorted((ROOT / "benchmarks" / "results").glob("*-evidence.json"))
+    if not results:
+        return ""
+    report = msgspec.json.decode(results[-1].read_bytes(), type=EvidenceReport)
+    return f"\n{evidence_markdown(report)}\n"
 
 
 def estimates_text() -> str:

@@ -116,8 +116,8 @@ def figure_text(figure: Figure | None, say: Language) -> str:
     if figure is None:
         return "–"
     mark = say(f"contrast.{figure.basis}_mark")
-    exact = figure.interval is None or figure.interval.low == figure.interval.high
-    spread = "" if exact else f" ({say.interval(figure)})"
+    interval = say.interval(figure)
+    spread = f" ({interval})" if interval else ""
     about = f", {figure.about}" if figure.about else ""
     return f"{say.quantity(figure.value, figure.unit)}{spread} {mark}{about}"
 

@@ -78,12 +78,12 @@ class Language:
         return self.number(text)
 
     def interval(self, figure: Figure) -> str:
-        """``66.7 % to 81.9 %``; empty where there is none."""
+        """``66.7 % to 81.9 %``; empty where there is none that its digits could show."""
         if figure.interval is None:
             return ""
         low = self.quantity(figure.interval.low, figure.unit)
         high = self.quantity(figure.interval.high, figure.unit)
-        return self("format.interval", low=low, high=high)
+        return "" if low == high else self("format.interval", low=low, high=high)
 
     def condition(self, condition: Condition, unit: Unit) -> str:
         """A condition of a rule, as a sentence without its full stop."""
