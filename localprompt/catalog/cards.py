@@ -196,6 +196,11 @@ def write_card(card: ModelCard, path: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
+    replace_file(path, card_text(card).encode())
+
+
+def card_text(card: ModelCard) -> str:
+    """The card as TOML; the same text for the same card."""
     fields = msgspec.to_builtins(card)
     licence = fields.pop("licence")
     sources = fields.pop("sources")
@@ -205,7 +210,7 @@ def write_card(card: ModelCard, path: Path) -> None:
         lines += ["", "[[sources]]", *_toml_lines(source)]
         for part in parts:
             lines += ["", "[[sources.parts]]", *_toml_lines(part)]
-    replace_file(path, ("\n".join(lines) + "\n").encode())
+    return "\n".join(lines) + "\n"
 
 
 def _toml_lines(fields: dict[str, object]) -> list[str]:

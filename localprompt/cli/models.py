@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from localprompt.cli.bundle import BundleFlags
+from localprompt.cli.options import takes
 from localprompt.cli.output import console
 
 app = typer.Typer(rich_markup_mode=None)
@@ -180,6 +182,21 @@ def quality(
     show(found, json=json)
     if suite is not None:
         with_suite(found, suite, settings, log=not no_log)
+
+
+@app.command("bundle")
+@takes(BundleFlags)
+def bundle(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME|PATH]...", help="Models to carry.")
+    ] = None,
+    *,
+    flags: BundleFlags,
+) -> None:
+    """Write models, prompts and the program into one archive, for a machine without a network."""
+    from localprompt.cli.bundle import create
+
+    create(models or [], flags)
 
 
 @app.command("remove")

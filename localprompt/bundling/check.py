@@ -1,0 +1,222 @@
+"""Reading a bundle, archive or folder, and believing nothing that was not checked.
+
+The manifest comes first. Every other file has to be named in it, once, with its size, before a byte
+of it is used, and has its sha256 compared when it has been read. Both forms go through one loop;
+what becomes of the bytes is up to a sink.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+from localprompt.bundling import rules
+from localprompt.bundling.archive import CHUNK_BYTES, Member, members
+from localprompt.bundling.manifest import (
+    MOST_BYTES,
+    BundleFile,
+    Manifest,
+    check_path,
+    decode,
+)
+from localprompt.bundling.rules import MANIFEST, SIGNATURE
+from localprompt.bundling.signing import SIGNATURE_BYTES, check_signature
+from localprompt.catalog.receiver import Progress, no_progress
+from localprompt.errors import ChecksumError, InputError, MachineError
+
+Sink = Callable[[BundleFile], AbstractContextManager[BinaryIO | None]]
+"""Where a file's bytes go; None where they are only checked."""
+Begin = Callable[[Manifest], None]
+"""Called once with the manifest, before any file is read."""
+
+
+class Opened:
+    """A bundle that was read to its end, and found to be what its manifest says."""
+
+    def __init__(self, manifest: Manifest, *, signed: bool, signer: str | None) -> None:
+        self.manifest = manifest
+        self.signed = signed
+        """Whether there is a signature."""
+        self.signer = signer
+        """The fingerprint of the key that it was checked with; None where none was given."""
+
+
+def read_bundle(
+    path: Path,
+    *,
+    key: Path | None = None,
+    begin: Begin = lambda _: None,
+    sink: Sink = lambda _: nullcontext(),
+    progress: Progress = no_progress,
+) -> Opened:
+    """Read a bundle to its end and check all of it.
+
+    Args:
+        path: the archive, or the folder that it was unpacked into.
+        key: a public key; with it the bundle has to be signed by its owner.
+        begin: called with the manifest, before any file is read; may raise.
+        sink: opened for each file; what it gets is not checked before the block ends.
+        progress: told of the bytes of the files, stage ``verify``.
+
+    Raises:
+        InputError: there is nothing at this path, or the key is none.
+        ChecksumError: a file differs from the manifest (and is named), or the signature does.
+        MachineError: it is no bundle, is damaged, or contains what no bundle may.
+    """
+    with _members(path) as found:
+        first = next(found, None)
+        if first is None or first.path != MANIFEST or first.size_bytes > MOST_BYTES:
+            raise MachineError(
+                "this is no bundle of localprompt",
+                where=str(path),
+                expected=f"an archive that begins with {MANIFEST}",
+                found=first.path if first else "nothing",
+            )
+        encoded = b"".join(first.chunks)
+        manifest = decode(encoded, str(path))
+        second = next(found, None)
+        signature = None
+        if second is not None and second.path == SIGNATURE:
+            signature = _signature(second, path)
+            second = next(found, None)
+        signer = _check_signer(encoded, signature, key, path)
+        begin(manifest)
+        expected = {file.path: file for file in manifest.files}
+        done = 0
+        while second is not None:
+            file = _expected(second, expected, path)
+            with sink(file) as target:
+                done = _copy(second, file, target, path, done, manifest.total_bytes, progress)
+            second = next(found, None)
+        if expected:
+            raise ChecksumError(
+                "a file of the bundle is missing",
+                where=f"{path}: {min(expected)}",
+                next_step="copy the bundle anew",
+            )
+    return Opened(manifest, signed=signature is not None, signer=signer)
+
+
+def _expected(member: Member, expected: dict[str, BundleFile], path: Path) -> BundleFile:
+    check_path(member.path, str(path))
+    file = expected.pop(member.path, None)
+    if file is None:
+        raise MachineError(
+            "the bundle contains a file that its manifest does not name, or names once",
+            where=f"{path}: {member.path}",
+        )
+    if file.size_bytes != member.size_bytes:
+        raise ChecksumError(
+            "a file of the bundle has another size than its manifest says",
+            where=f"{path}: {member.path}",
+            expected=f"{file.size_bytes} bytes",
+            found=f"{member.size_bytes} bytes",
+        )
+    return file
+
+
+def _copy(
+    member: Member,
+    file: BundleFile,
+    target: BinaryIO | None,
+    path: Path,
+    done: int,
+    total: int,
+    progress: Progress,
+) -> int:
+    digest, size = hashlib.sha256(), 0
+    for chunk in member.chunks:
+        size += len(chunk)
+        digest.update(chunk)
+        if target is not None:
+            target.write(chunk)
+        progress("verify", done + size, total)
+    if digest.hexdigest() != file.sha256 or size != file.size_bytes:
+        raise ChecksumError(
+            "a file of the bundle is damaged",
+            where=f"{path}: {file.path}",
+            expected=f"sha256 {file.sha256}",
+            found=f"sha256 {digest.hexdigest()}",
+            next_step="copy the bundle anew, and compare its sha256 with that of the original",
+        )
+    return done + size
+
+
+def _signature(member: Member, path: Path) -> bytes:
+    if member.size_bytes != SIGNATURE_BYTES:
+        raise MachineError("the bundle's signature is none", where=f"{path}: {member.path}")
+    return b"".join(member.chunks)
+
+
+def _check_signer(
+    manifest: bytes, signature: bytes | None, key: Path | None, path: Path
+) -> str | None:
+    if key is None:
+        return None
+    if signature is None:
+        raise ChecksumError(
+            "the bundle is not signed",
+            where=str(path),
+            expected=f"a signature by {key}",
+            next_step="ask its sender, or leave --key away and compare the archive's sha256",
+        )
+    return check_signature(manifest, signature, key, str(path))
+
+
+@contextmanager
+def _members(path: Path) -> Iterator[Iterator[Member]]:
+    """The files of a bundle with their paths inside it, the manifest first."""
+    if path.is_dir():
+        yield _in_folder(path)
+        return
+    try:
+        file = path.open("rb")
+    except OSError as cause:
+        raise InputError(
+            "the bundle cannot be opened", where=str(path), found=cause.strerror
+        ) from cause
+    with file:
+        yield _in_archive(file, path)
+
+
+def _in_archive(file: BinaryIO, path: Path) -> Iterator[Member]:
+    """All files have to lie in one folder, whose name does not matter."""
+    top: str | None = None
+    for member in members(file, path):
+        folder, slash, inside = member.path.partition("/")
+        check_path(folder, str(path))
+        if not slash or (top is not None and folder != top):
+            raise MachineError(
+                "the archive's files do not lie in one folder",
+                where=str(path),
+                expected=f"{top or 'kit'}/…",
+                found=repr(member.path),
+            )
+        top = folder
+        yield Member(inside, member.size_bytes, member.chunks)
+
+
+def _in_folder(folder: Path) -> Iterator[Member]:
+    try:
+        found = dict(rules.regular_files(folder))
+    except rules.RefusedError as refusal:
+        raise MachineError(
+            refusal.message, where=refusal.where, expected=refusal.expected, found=refusal.found
+        ) from refusal
+    first = [name for name in (MANIFEST, SIGNATURE) if name in found]
+    for name in [*first, *(name for name in sorted(found) if name not in first)]:
+        yield Member(name, found[name], _read(folder / name))
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+    except OSError as cause:
+        raise MachineError(
+            "a file of the bundle cannot be read", where=str(path), found=cause.strerror
+        ) from cause

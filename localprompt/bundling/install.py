@@ -1,0 +1,191 @@
+"""A bundle's models, prompts and suites into the home of this machine.
+
+Everything is unpacked beside the home and checked there; only then the files get their places,
+each in one step, weights before the card by which they are found. What is there already with the
+same content is left alone; what is there with another is not overwritten unless the user says so,
+and that is asked before anything is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from localprompt import home
+from localprompt.bundling.check import Opened, read_bundle
+from localprompt.bundling.manifest import BundleFile, Manifest, goes_home
+from localprompt.catalog.cards import read_card
+from localprompt.catalog.checksum import remember_sha256, sha256_of
+from localprompt.catalog.files import disk_errors_explained, replace_file, sync
+from localprompt.catalog.receiver import Progress, no_progress
+from localprompt.catalog.staging import staging
+from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
+from localprompt.units import format_bytes
+
+
+class Installed(msgspec.Struct, frozen=True):
+    """What an installation did."""
+
+    models: tuple[str, ...]
+    """Names that can be used now."""
+    new: tuple[str, ...]
+    """Files that were added or replaced, below the home."""
+    unchanged: int
+    """How many were there already."""
+
+
+def install(
+    path: Path,
+    *,
+    key: Path | None = None,
+    replace: bool = False,
+    accept_license: bool = False,
+    progress: Progress = no_progress,
+) -> Installed:
+    """Take over what a bundle has for the home.
+
+    Args:
+        path: the archive, or the folder that it was unpacked into.
+        key: a public key; with it the bundle has to be signed by its owner.
+        replace: overwrite files of the home that have another content.
+        accept_license: the user accepts the models' licences, where that is needed.
+        progress: told of the bytes read, stage ``verify``.
+
+    Raises:
+        InputError: a licence has to be accepted, or a file of the home would be overwritten.
+        ChecksumError, MachineError: as :func:`localprompt.bundling.check.read_bundle`; or a card
+            is not that of its weights.
+        NotEnoughDiskError: there is no room; nothing was changed.
+    """
+    store = home.weights_folder()
+    with disk_errors_explained(store), staging(store, "install", "installation") as folder:
+        taking = _Taking(folder / "work", replace=replace, accept_license=accept_license)
+        opened = read_bundle(path, key=key, begin=taking.begin, sink=taking.sink, progress=progress)
+        taking.check_cards(opened)
+        return taking.publish(opened)
+
+
+class _Taking:
+    """One installation, from the manifest to the last file in its place."""
+
+    def __init__(self, work: Path, *, replace: bool, accept_license: bool) -> None:
+        self._work = work
+        self._replace = replace
+        self._accept_license = accept_license
+        self._new: dict[str, BundleFile] = {}
+        """By their place below the home."""
+        self._unchanged = 0
+
+    def begin(self, manifest: Manifest) -> None:
+        """Find out what is new, and whether it may and can be written."""
+        for model in manifest.models:
+            licence = model.licence
+            if licence.needs_acceptance and not self._accept_license:
+                raise InputError(
+                    f"{model.name} is under the {licence.name}, to be accepted before it is used",
+                    where=licence.url,
+                    expected="your consent",
+                    found=licence.notice.strip() or None,
+                    next_step="the same again with --accept-license",
+                )
+        for file in manifest.files:
+            place = goes_home(file.path)
+            if place is None:
+                continue
+            if _same(home.home() / place, file):
+                self._unchanged += 1
+            else:
+                self._new[place] = file
+        others = [place for place in sorted(self._new) if (home.home() / place).exists()]
+        if others and not self._replace:
+            raise InputError(
+                "files of another content would be overwritten",
+                where=str(home.home() / others[0]),
+                found=f"{len(others)} such file{'s' if len(others) > 1 else ''}",
+                next_step="the same again with --replace, or with another LOCALPROMPT_HOME",
+            )
+        self._check_space()
+
+    def sink(self, file: BundleFile) -> AbstractContextManager[BinaryIO | None]:
+        """Unpack what is new; the rest is only checked."""
+        place = goes_home(file.path)
+        return nullcontext() if place not in self._new else self._unpacked(self._work / place)
+
+    @contextmanager
+    def _unpacked(self, draft: Path) -> Iterator[BinaryIO]:
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("xb") as target:
+            yield target
+        sync(draft)
+
+    def check_cards(self, opened: Opened) -> None:
+        """Every model's card is one, is for the store, and describes weights of this bundle."""
+        weights = {file.path: file.sha256 for file in opened.manifest.files}
+        described: set[str] = set()
+        for model in opened.manifest.models:
+            place = f"models/{model.name}.toml"
+            at = self._work / place if place in self._new else home.home() / place
+            try:
+                card = read_card(at)
+            except InputError as error:
+                raise MachineError(
+                    f"the bundle's card of {model.name} cannot be used", found=str(error)
+                ) from error
+            if card.path is not None or weights.get(f"home/models/{card.file}") != card.sha256:
+                raise ChecksumError(
+                    f"the bundle's card of {model.name} describes other weights than it has",
+                    where=place,
+                    expected=f"sha256 {card.sha256}",
+                    found=weights.get(f"home/models/{card.file}", "no such file"),
+                )
+            described |= {place, f"models/{card.file}"}
+        if more := sorted(p for p in self._new if p.startswith("models/") and p not in described):
+            raise MachineError(
+                "the bundle has a card or weights that belong to none of its models", where=more[0]
+            )
+
+    def publish(self, opened: Opened) -> Installed:
+        """Give every file its place: weights, then prompts and suites, then cards."""
+        order = sorted(self._new, key=lambda place: (place.endswith(".toml"), place))
+        for place in order:
+            if place.endswith(".toml"):  # never an old card with new weights
+                (home.home() / place).unlink(missing_ok=True)
+        for place in order:
+            target = home.home() / place
+            if place.endswith(".gguf"):
+                (self._work / place).replace(target)
+                remember_sha256(target, self._new[place].sha256)
+            else:  # perhaps on another disk than the weights
+                replace_file(target, (self._work / place).read_bytes())
+        names = tuple(model.name for model in opened.manifest.models)
+        return Installed(names, tuple(order), self._unchanged)
+
+    def _check_space(self) -> None:
+        needed = sum(file.size_bytes for file in self._new.values())
+        free = shutil.disk_usage(self._work).free
+        if free < needed:
+            raise NotEnoughDiskError(
+                "there is not enough space on the disk for this bundle",
+                where=str(home.home()),
+                expected=f"{format_bytes(needed)} free",
+                found=f"{format_bytes(free)} free",
+                next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",
+            )
+
+
+def _same(place: Path, file: BundleFile) -> bool:
+    """Whether the home has this file already, with this content."""
+    try:
+        if place.stat().st_size != file.size_bytes:
+            return False
+        if place.suffix == ".gguf":
+            return sha256_of(place) == file.sha256
+        return hashlib.sha256(place.read_bytes()).hexdigest() == file.sha256
+    except OSError:
+        return False

@@ -1,0 +1,150 @@
+"""The manifest: what is in a bundle, for which machine, and the size and sha256 of every file.
+
+It is the first file of the archive, so that everything after it can be checked while it is read,
+and the only thing that a signature has to cover. It holds no time and no name of a machine: the
+same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from localprompt.bundling.rules import LONGEST_PATH, MANIFEST, SIGNATURE, is_safe_path
+from localprompt.catalog.cards import Licence, Name, Sha256
+from localprompt.errors import MachineError
+
+MOST_BYTES = 16 * 1024**2
+"""The largest manifest that is read: some 80,000 files."""
+
+HOME = "home/"
+"""What lies below goes into the home of the other side; see :func:`goes_home`."""
+
+
+class BundleFile(msgspec.Struct, frozen=True):
+    """One file of a bundle."""
+
+    path: str
+    """Relative to the bundle's folder, with slashes."""
+    size_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    sha256: Sha256
+    executable: bool = False
+
+
+class LlamaBuild(msgspec.Struct, frozen=True):
+    """One wheel of llama-cpp-python; they differ in what they need of the CPU."""
+
+    name: str
+    """native, x86-64-v3, …; its wheel lies in ``wheels/<name>/``."""
+    wheel: str
+    """Path in the bundle."""
+    cpu_flags: tuple[str, ...]
+    """What the CPU has to have, by the names of Linux's /proc/cpuinfo."""
+    features: tuple[str, ...] = ()
+    """What llama.cpp says that it was built for; empty where it could not be asked."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The machines that the wheels are for."""
+
+    system: str
+    """linux or darwin."""
+    machine: str
+    """x86_64, aarch64, arm64."""
+    python: str
+    """3.11"""
+    glibc: str | None = None
+    """The oldest that all wheels run with; None where they need none."""
+
+
+class BundledModel(msgspec.Struct, frozen=True):
+    """A model of the bundle; its card is ``home/models/<name>.toml``."""
+
+    name: Name
+    licence: Licence
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a bundle but the bytes of its files."""
+
+    format: Literal["localprompt-bundle"] = "localprompt-bundle"
+    version: Literal[1] = 1
+    localprompt: str
+    """The version that made it, which is also the one in its wheels."""
+    models: tuple[BundledModel, ...] = ()
+    target: Target | None = None
+    """None: without wheels, for every machine that has localprompt."""
+    llama_builds: tuple[LlamaBuild, ...] = ()
+    """Most demanding first."""
+    files: tuple[BundleFile, ...] = ()
+    """Sorted by path; all but the manifest itself and its signature."""
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Readable JSON, the same bytes for the same content."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+
+
+def decode(data: bytes, where: str) -> Manifest:
+    """A manifest, checked: known version, safe and different paths, nothing foreign in the home.
+
+    Raises:
+        MachineError: it is not.
+    """
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        raise MachineError(
+            "the bundle's manifest cannot be read", where=f"{where}: {MANIFEST}", found=str(cause)
+        ) from cause
+    seen = {MANIFEST.casefold(), SIGNATURE.casefold()}
+    for file in manifest.files:
+        check_path(file.path, where)
+        if file.path.casefold() in seen:
+            raise MachineError("the bundle names a file twice", where=where, found=repr(file.path))
+        seen.add(file.path.casefold())
+    return manifest
+
+
+def check_path(path: str, where: str) -> None:
+    """The path is one that a bundle may contain.
+
+    Raises:
+        MachineError: absolute, escaping, unprintable, or at a place of the home where no bundle
+            may write.
+    """
+    if not is_safe_path(path):
+        raise MachineError(
+            "the bundle contains a path that is not safe",
+            where=where,
+            expected=f"a relative path below the bundle, at most {LONGEST_PATH} bytes",
+            found=repr(path),
+        )
+    if path.startswith(HOME) and goes_home(path) is None:
+        raise MachineError(
+            "the bundle would write where no bundle may",
+            where=where,
+            expected="models, prompts and benchmarks",
+            found=repr(path),
+        )
+
+
+def goes_home(path: str) -> str | None:
+    """Where below the home a file of the bundle goes; None for those that do not.
+
+    Only cards and weights directly in ``models``, and what lies in ``prompts`` and
+    ``benchmarks``: never the history, caches or anything else that localprompt keeps there.
+    """
+    if not path.startswith(HOME):
+        return None
+    inside = path.removeprefix(HOME)
+    folder, _, rest = inside.partition("/")
+    in_models = folder == "models" and "/" not in rest and rest.endswith((".toml", ".gguf"))
+    hidden = any(part.startswith(".") for part in rest.split("/"))
+    allowed = in_models or folder in {"prompts", "benchmarks"}
+    return inside if rest and allowed and not hidden else None

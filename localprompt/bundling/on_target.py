@@ -1,0 +1,205 @@
+"""Installs localprompt from an unpacked bundle, without a network.
+
+A bundle carries this module with :mod:`.rules` and starts it with whatever Python the machine has:
+localprompt is not there yet, so nothing but the standard library is imported.
+
+In order: every file is compared with the manifest, the machine with the bundle's target, a new
+environment is made with the bundle's own pip, llama.cpp's fastest build that this CPU can run is
+installed and opened once, and the installed localprompt takes over models and prompts. Nothing
+is made before everything was checked, and what a failure leaves is removed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from localprompt.bundling.rules import (
+    RefusedError,
+    check_folder,
+    check_licences,
+    check_target,
+    read_manifest,
+    suitable_builds,
+)
+
+_INCOMPLETE = ".incomplete"
+_LOADS = (
+    "from localprompt.engine.llama_library import cpu_features, library; library(); "
+    "print(' '.join(cpu_features()))"
+)
+
+
+def main(folder: Path, arguments: Sequence[str]) -> int:
+    """Install from an unpacked bundle; the exit codes are localprompt's."""
+    options = _options(folder).parse_args(arguments)
+    try:
+        _install(folder, options)
+    except RefusedError as refusal:
+        print(refusal, file=sys.stderr)  # noqa: T201
+        return 3
+    except KeyboardInterrupt:
+        print("interrupted; nothing was installed", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
+
+
+def _options(folder: Path) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="install.sh", description="Install localprompt from this folder, without a network."
+    )
+    default = folder.parent / "localprompt-venv"
+    parser.add_argument(
+        "--venv", type=Path, default=default, help=f"the new environment; by default {default}"
+    )
+    parser.add_argument("--home", type=Path, help="LOCALPROMPT_HOME, where models and prompts go")
+    parser.add_argument("--link", type=Path, help="link the command into this folder, as ~/bin")
+    parser.add_argument("--accept-license", action="store_true", help="accept the models' licences")
+    parser.add_argument("--replace", action="store_true", help="replace other files of the home")
+    return parser
+
+
+def _install(folder: Path, options: argparse.Namespace) -> None:
+    manifest = read_manifest(folder)
+    _say(f"checking {len(manifest['files'])} files")
+    check_folder(folder, manifest["files"])
+    check_target(manifest["target"])
+    builds = suitable_builds(manifest["llama_builds"])
+    check_licences(manifest["models"], accepted=options.accept_license)
+    environment = _clean_environment(options.home)
+    place = options.venv.expanduser().absolute()
+    _prepare(place)
+    try:
+        venv.EnvBuilder(with_pip=False, symlinks=True).create(place)
+        (place / _INCOMPLETE).touch()
+        _install_packages(folder, place / "bin" / "python", builds, environment)
+        _register(folder, place / "bin" / "localprompt", options, environment)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    (place / _INCOMPLETE).unlink()
+    _farewell(place / "bin" / "localprompt", manifest["models"], options)
+
+
+def _prepare(place: Path) -> None:
+    """Make sure that nothing is at the place of the new environment."""
+    if (place / _INCOMPLETE).exists():  # left by an installation that was killed
+        shutil.rmtree(place)
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise RefusedError(
+            "there is something at the place of the new environment",
+            where=str(place),
+            expected="an empty or no folder",
+            next_step="remove it, or choose another place: --venv DIR",
+        )
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / _INCOMPLETE).touch()
+    except OSError as cause:
+        raise RefusedError(
+            "the new environment cannot be made",
+            where=str(place),
+            found=cause.strerror,
+            next_step="choose another place: --venv DIR",
+        ) from cause
+
+
+def _clean_environment(home: Path | None) -> dict[str, str]:
+    """Without settings of the user's pip and Python, which may name an index or other packages."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON"))}
+    kept["PIP_CONFIG_FILE"] = os.devnull
+    if home is not None:
+        kept["LOCALPROMPT_HOME"] = str(home.expanduser().absolute())
+    return kept
+
+
+def _install_packages(
+    folder: Path, python: Path, builds: Sequence[dict[str, Any]], environment: dict[str, str]
+) -> None:
+    """Everything from the wheels, with the first build of llama.cpp that opens."""
+    wheels = folder / "wheels"
+    pip = [str(python), "-I", str(next(wheels.glob("pip-*.whl")) / "pip"), "--isolated"]
+    quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-cache-dir"]
+    for position, build in enumerate(builds):
+        _say(
+            f"installing {len(list(wheels.glob('*.whl'))) + 1} packages, llama.cpp {build['name']}"
+        )
+        sources = ["--find-links", str(wheels), "--find-links", str(wheels / build["name"])]
+        command = [*pip, "install", *quiet, "--no-index", *sources]
+        command += ["--require-hashes", "--requirement", str(folder / "requirements.txt")]
+        done = _run(command, environment)
+        if done.returncode:
+            raise RefusedError("pip did not install the packages", found=_last_line(done))
+        opened = _run([str(python), "-I", "-c", _LOADS], environment)
+        if opened.returncode == 0:
+            _say(f"llama.cpp uses: {opened.stdout.strip()}")
+            return
+        problem = _last_line(opened)
+        if position + 1 < len(builds):
+            _say(f"llama.cpp for {build['name']} does not open here ({problem})")
+            _run([*pip, "uninstall", "--quiet", "--yes", "llama-cpp-python"], environment)
+    raise RefusedError(
+        "llama.cpp cannot be opened on this machine",
+        found=problem,
+        next_step="install the library that it names (libgomp1 and libstdc++6 on Debian)",
+    )
+
+
+def _register(
+    folder: Path, program: Path, options: argparse.Namespace, environment: dict[str, str]
+) -> None:
+    """Models and prompts into the home: from here on localprompt itself does the work."""
+    flags = [name for name in ("accept_license", "replace") if getattr(options, name)]
+    command = [str(program), "bundle", "install", str(folder)]
+    command += [f"--{name.replace('_', '-')}" for name in flags]
+    if subprocess.run(command, env=environment, check=False).returncode:
+        raise RefusedError(
+            "localprompt did not take over models and prompts; its reason stands above",
+            where=shlex.join(command),
+        )
+
+
+def _farewell(program: Path, models: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:
+    if options.link is not None:
+        link = options.link.expanduser().absolute() / program.name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if link.exists() and not link.is_symlink():
+            _say(f"{link} is there already and stays as it is")
+        else:
+            link.unlink(missing_ok=True)
+            link.symlink_to(program)
+    setting = f"LOCALPROMPT_HOME={shlex.quote(str(options.home))} " if options.home else ""
+    model = f" -m {models[0]['name']}" if models else ""
+    _say(f"\ninstalled; a first run:\n  {setting}{shlex.quote(str(program))} ask{model} 'Hello.'")
+
+
+def _run(command: Sequence[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        return f"killed by signal {-done.returncode}"
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit code {done.returncode}"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
