@@ -60,7 +60,7 @@ class ContrastReport(msgspec.Struct, frozen=True):
     curves: tuple[Curve, ...] = ()
     """That prompt and that tuning."""
     break_even: Figure | None = None
-    """Answers after which the tuning has taken less CPU time; None: it never does, or there is
-    no tuning."""
+    """Answers after which the tuning has taken less CPU time; None: that was not shown, or there
+    is no tuning."""
     prevented: str | None = None
     """Why nothing was tuned here."""

@@ -72,7 +72,7 @@ def contrast(lab: Lab, suite: str, train: Path | None = None) -> ContrastReport:
         ways=(*ways, *_larger(lab)),
         judged=judged,
         curves=curves,
-        break_even=break_even(curves),
+        break_even=break_even(curves, judged),
         prevented=prevented,
     )
 

@@ -44,14 +44,17 @@ def curve(way: Way) -> Curve | None:
     return Curve(way.name, change.value, answer.value)
 
 
-def break_even(curves: Sequence[Curve]) -> Figure | None:
-    """Answers after which the second has taken less CPU time than the first; None: never."""
-    if len(curves) != 2:
+def break_even(curves: Sequence[Curve], judged: Sequence[Judged]) -> Figure | None:
+    """Answers after which the second has taken less CPU time than the first.
+
+    None where an answer of the tuned model is not shown to take less: then it never does, or
+    nobody can say when.
+    """
+    cheaper = any(j.quantity == "cpu_per_answer" and j.winner == "tuning" for j in judged)
+    if len(curves) != 2 or not cheaper:
         return None
     prompting, tuning = curves
     saved = prompting.per_answer_seconds - tuning.per_answer_seconds
-    if saved <= 0:
-        return None
     answers = max(0.0, (tuning.start_seconds - prompting.start_seconds) / saved)
     return Figure("break_even", answers, "count", "measured")
 

@@ -59,7 +59,7 @@ def contrast_page(report: ContrastReport, language: Language) -> str:
         Section("short", say("contrast.overview"), tuple(_short(report, say))),
         Section("memory", say("contrast.memory_chart"), (_memory(report, say),)),
         Section("answers", say("contrast.curves"), tuple(_curves(report, say))),
-        Section("table", say("contrast.table"), (_table(report, say),)),
+        Section("table", say("contrast.table"), tuple(_tables(report, say))),
         Section("environment", say("page.environment"), (_environment(report, say),)),
     ]
     subtitle = say(
@@ -79,7 +79,7 @@ def _short(report: ContrastReport, say: Language) -> Iterator[Block]:
         yield Prose((Paragraph(say("contrast.not_tuned", reason=report.prevented)),))
     if report.judged:
         best = report.curves[0].name if report.curves else report.ways[0].name
-        yield Facts(tuple(Fact(title, text) for title, text in sides(report, say)))
+        yield _judged(report.judged, say)
         yield Prose((Paragraph(say("contrast.compared", prompt=best)),))
     yield Prose((Paragraph(say("contrast.advice_text"), say("contrast.advice") + "."),))
 
@@ -200,24 +200,52 @@ def _rounded(answers: float) -> float:
     return ticks[-1] if ticks[-1] >= answers else ticks[-1] + step
 
 
-def _table(report: ContrastReport, say: Language) -> Table:
-    """Ways down, quantities across; on a phone each way is a card."""
+def _tables(report: ContrastReport, say: Language) -> Iterator[Table]:
+    """Quantities down, ways across; a table for each model, because all would be too wide."""
+    caption = say("contrast.table_caption", cases=say.number(f"{report.cases:,}"))
+    for model in dict.fromkeys(way.model for way in report.ways):
+        ways = [way for way in report.ways if way.model == model]
+        names = [name for name in QUANTITIES if any(way.figure(name) for way in ways)]
+        yield Table(
+            caption,
+            (
+                Column(say("contrast.quantity")),
+                *(Column(way_name(way, say), numeric=True) for way in ways),
+            ),
+            tuple(
+                Row(
+                    say(f"quantities.{name}"),
+                    (
+                        Value(say(f"quantities.{name}")),
+                        *(_value(way.figure(name), say) for way in ways),
+                    ),
+                )
+                for name in names
+            ),
+        )
+
+
+def _judged(judged: tuple[Judged, ...], say: Language) -> Table:
+    """Both sides quantity by quantity, and who is better."""
     columns = (
-        Column(say("contrast.way")),
-        *(Column(say(f"quantities.{name}"), numeric=True) for name in QUANTITIES),
+        Column(say("contrast.quantity")),
+        Column(say("contrast.side_prompting"), numeric=True),
+        Column(say("contrast.side_tuning"), numeric=True),
+        Column(say("contrast.better")),
     )
     rows = tuple(
         Row(
-            way_name(way, say),
+            say(f"quantities.{one.quantity}"),
             (
-                Value(way_name(way, say)),
-                *(_value(way.figure(name), say) for name in QUANTITIES),
+                Value(say(f"quantities.{one.quantity}")),
+                _value(one.prompting, say),
+                _value(one.tuning, say),
+                Value(say(f"contrast.winner_{one.winner}")),
             ),
         )
-        for way in report.ways
+        for one in judged
     )
-    caption = say("contrast.table_caption", cases=say.number(f"{report.cases:,}"))
-    return Table(caption, columns, rows)
+    return Table(say("contrast.judged_caption"), columns, rows)
 
 
 def _value(figure: Figure | None, say: Language) -> Value:

@@ -74,8 +74,9 @@ def test_the_page_says_which_figures_are_estimated(report: ContrastReport, code:
     say = Language(code)
     page = contrast_page(report, say)
     assert f'<html lang="{code}">' in page
-    assert say("contrast.for_tuning") in page
-    assert say("contrast.for_prompting") in page
+    assert say("contrast.judged_caption") in page
+    assert say("contrast.better") in page
+    assert f"{say('contrast.estimated_mark')}</td>" in page
     assert "llama-2-7b" in page
 
 
@@ -112,11 +113,15 @@ def test_scores_are_judged_case_by_case() -> None:
 
 
 def test_tuning_pays_where_what_it_saves_adds_up_to_what_it_costs() -> None:
-    prompt = curve(way("a", cpu_per_change=10, cpu_per_answer=0.3))
-    tuned = curve(way("b", cpu_per_change=110, cpu_per_answer=0.1))
-    assert prompt is not None
-    assert tuned is not None
-    found = break_even((prompt, tuned))
+    prompting = way("a", cpu_per_change=10, cpu_per_answer=0.3)
+    tuning = way("b", cpu_per_change=110, cpu_per_answer=0.1)
+    same = answers(True)
+
+    def pays(first: Way, second: Way) -> Figure | None:
+        curves = tuple(c for c in (curve(first), curve(second)) if c is not None)
+        return break_even(curves, tuple(judge(first, second, same, same)))
+
+    found = pays(prompting, tuning)
     assert found is not None
     assert found.value == pytest.approx(500)
-    assert break_even((tuned, prompt)) is None
+    assert pays(tuning, prompting) is None
