@@ -75,7 +75,7 @@ def estimates_text() -> str:
 
 def tree() -> str:
     """The top-level folders and the package's parts, with the first line of what they say."""
-    lines = [f"{name + '/':<18}{what}" for name, what in _FOLDERS.items()]
+    lines = [f"{name + '/':<23}{what}" for name, what in _FOLDERS.items()]
     lines.append("localprompt/")
     package = ROOT / "localprompt"
     for path in sorted(package.iterdir(), key=lambda path: (path.is_dir(), path.name)):
@@ -83,7 +83,7 @@ def tree() -> str:
         if path.name.startswith("_") or module.suffix != ".py" or not module.is_file():
             continue
         name = path.name + ("/" if path.is_dir() else "")
-        lines.append(f"  {name:<16}{_first_line(module)}".rstrip())
+        lines.append(f"  {name:<21}{_first_line(module)}".rstrip())
     return "\n".join(lines) + "\n"
 
 

@@ -59,7 +59,7 @@ class ContrastFlags:
 
 @takes(ContrastFlags)
 def command(*, flags: ContrastFlags) -> None:
-    """Put prompting beside fine-tuning."""
+    """Put prompting beside fine-tuning, measured and estimated."""
     from localprompt.views.language import Language
 
     language = Language(flags.lang)

@@ -59,7 +59,7 @@ class EvidenceFlags:
 
 @takes(EvidenceFlags)
 def command(*, flags: EvidenceFlags) -> None:
-    """Try ten reasons for prompting, here."""
+    """Try the ten reasons for prompting, here."""
     from localprompt.views.language import Language
 
     language = Language(flags.lang)
