@@ -108,13 +108,14 @@ def page_words(say: Language) -> PageWords:
 
 
 def _overview(report: EvidenceReport, say: Language) -> Section:
-    texts = ("intro", "reading", "basis", "scale")
+    texts = ("intro", "reading", "basis")
+    scale_of = say("page.scale", parameters=say.quantity(report.model.parameters or 0, "count"))
     words = ("token", "weights", "heldout", "full", "perplexity")
     return Section(
         "verdicts",
         say("page.overview"),
         (
-            Prose(tuple(Paragraph(say(f"page.{key}")) for key in texts)),
+            Prose((*(Paragraph(say(f"page.{key}")) for key in texts), Paragraph(scale_of))),
             Verdicts(tuple(_line(plan, report.finding(plan.number), say) for plan in report.plans)),
             Prose(tuple(Paragraph(say(f"page.word_{key}")) for key in words)),
         ),
