@@ -17,7 +17,7 @@ from localprompt.catalog.inspect import inspect_model
 from localprompt.catalog.resolve import ResolvedModel, mismatch, resolve
 from localprompt.errors import InputError, ModelMissingError, UnknownNameError
 from localprompt.measure import machine
-from localprompt.plan import Cell, PrefixUse, SamplingChoices, sampling_for
+from localprompt.plan import Cell, MemoryLimit, PrefixUse, SamplingChoices, sampling_for
 from localprompt.profiles import DEFAULT, NONE, Profile, default_profile, follow, read_profile
 from localprompt.records import (
     InputSpec,
@@ -50,6 +50,8 @@ class RunChoices(msgspec.Struct, frozen=True):
     chat_template: Path | None = None
     lenient: bool = False
     force: bool = False
+    max_memory_bytes: int | None = None
+    """The peak that the process may reach."""
     prefix: PrefixUse = "whole"
 
 
@@ -236,6 +238,9 @@ def _cell(
         chat_template=chat_template_text(choices.chat_template),
         lenient=choices.lenient,
         force=choices.force,
+        limit=None
+        if choices.max_memory_bytes is None
+        else MemoryLimit(choices.max_memory_bytes, fixed=choices.given),
         prefix=choices.prefix,
     )
 

@@ -29,7 +29,14 @@ from localprompt.beginning import Beginning, beginning_of
 from localprompt.engine.base import EncodedPrompt, Engine, Finished, GenerationRequest, Prefilled
 from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
 from localprompt.errors import LocalPromptError
-from localprompt.fit import check_memory, context_size, predicted_peak
+from localprompt.fit import (
+    check_memory,
+    context_size,
+    over_limit,
+    predicted_peak,
+    resident_before_opening,
+    within_limit,
+)
 from localprompt.ids import new_run_id
 from localprompt.measure import conditions, machine, memory, timeline
 from localprompt.measure.memory import MemoryReading
@@ -40,6 +47,7 @@ from localprompt.records import (
     Memory,
     Message,
     PromptRecord,
+    RequestedSettings,
     RunRecord,
     Samples,
     Sampling,
@@ -97,21 +105,26 @@ def open_session(cell: Cell, rendered: Rendered, open_engine: OpenEngine) -> Ite
         ModelFileError, EngineError: llama.cpp refuses the model.
     """
     baseline = memory.read()
-    check_memory(cell, rendered.messages, baseline.rss_bytes)
+    resident = resident_before_opening(baseline)
+    check_memory(cell, rendered.messages, resident)
     started = time.perf_counter()
     with open_engine(cell) as engine:
-        yield Session(engine, baseline, time.perf_counter() - started)
+        yield Session(engine, baseline, resident, time.perf_counter() - started)
 
 
 class Session:
     """An open model. The context stays open from run to run while its size fits."""
 
-    def __init__(self, engine: Engine, baseline: MemoryReading, open_seconds: float) -> None:
+    def __init__(
+        self, engine: Engine, baseline: MemoryReading, resident: int | None, open_seconds: float
+    ) -> None:
         self._engine = engine
         self._baseline = baseline
+        self._resident = resident
         self._open_seconds = open_seconds
         self._context_seconds = 0.0
         self._n_ctx = 0
+        self._settings: RequestedSettings | None = None
 
     def run(self, cell: Cell, rendered: Rendered, on_text: OnText | None = None) -> Execution:
         """:meth:`attempt` for those who have no use for half an answer.
@@ -134,6 +147,7 @@ class Session:
 
         Raises:
             ContextOverflowError: the prompt does not fit into n_ctx.
+            NotEnoughMemoryError: nothing fits into the cell's limit of memory.
             EngineError, NotEnoughMemoryError: llama.cpp cannot allocate the context, or fails
                 before there is anything to keep.
         """
@@ -146,6 +160,7 @@ class Session:
         constant = beginning_of(cell, engine, rendered.messages, prompt)
         tokenize_seconds = time.perf_counter() - started
         n_ctx = context_size(cell, len(prompt.token_ids), engine.facts.n_ctx_train)
+        cell, n_ctx = within_limit(cell, n_ctx, len(prompt.token_ids), self._resident)
         self._prepare(cell, n_ctx)
 
         grammar = _grammar(cell)
@@ -182,7 +197,12 @@ class Session:
             output=output,
             profile=cell.profile,
             machine=machine.after(described, before, after),
-            warnings=(*remarks, *not_kept, *condition_warnings(before, after, reading)),
+            warnings=(
+                *remarks,
+                *not_kept,
+                *over_limit(cell, reading.peak_rss_bytes),
+                *condition_warnings(before, after, reading),
+            ),
         )
         samples = timeline.samples(answer.marks(), answer.tokens)
         return Execution(record, samples, answer.failure)
@@ -206,14 +226,13 @@ class Session:
             pass
 
     def _prepare(self, cell: Cell, n_ctx: int) -> None:
-        if n_ctx <= self._n_ctx and cell.settings.n_ctx is None:
-            return
-        if n_ctx == self._n_ctx:
+        enough = n_ctx == self._n_ctx or (n_ctx < self._n_ctx and cell.settings.n_ctx is None)
+        if enough and cell.settings == self._settings:
             return
         started = time.perf_counter()
         self._engine.prepare(cell.settings, n_ctx=n_ctx)
         self._context_seconds = time.perf_counter() - started
-        self._n_ctx = n_ctx
+        self._n_ctx, self._settings = n_ctx, cell.settings
 
     def _memory(self, cell: Cell, reading: MemoryReading, n_ctx: int, prompt_tokens: int) -> Memory:
         buffers = self._engine.buffers
@@ -225,9 +244,8 @@ class Session:
             weights_bytes=buffers.weights_bytes,
             kv_cache_bytes=buffers.kv_cache_bytes,
             compute_bytes=buffers.compute_bytes,
-            predicted_peak_bytes=predicted_peak(
-                cell, n_ctx, self._baseline.rss_bytes, prompt_tokens
-            ),
+            predicted_peak_bytes=predicted_peak(cell, n_ctx, self._resident, prompt_tokens),
+            max_memory_bytes=cell.limit.bytes if cell.limit else None,
         )
 
 

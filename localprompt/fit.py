@@ -6,15 +6,19 @@ decide whether to try; what was really taken is measured, and both are kept side
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from localprompt.catalog.inspect import ModelInfo, inspect_model
-from localprompt.catalog.predict import predict_memory
+from localprompt.catalog.predict import BASELINE_BYTES, LIBRARIES_BYTES
 from localprompt.errors import ContextOverflowError, NotEnoughMemoryError
+from localprompt.fitting import Demand, fit_into, peak_bytes, refusal, smallest
 from localprompt.measure import memory
 from localprompt.plan import Cell
-from localprompt.records import Message
+from localprompt.records import Message, RunWarning
 from localprompt.units import format_bytes
 
 CELL_STEP = 256
@@ -55,6 +59,14 @@ def context_size(cell: Cell, prompt_tokens: int, n_ctx_train: int) -> int:
     )
 
 
+def resident_before_opening(reading: memory.MemoryReading) -> int | None:
+    """Where a prediction begins: what is resident now, and llama.cpp's libraries where they are
+    still to be loaded. None: unknown."""
+    if reading.rss_bytes is None or "llama_cpp.llama_cpp" in sys.modules:
+        return reading.rss_bytes
+    return reading.rss_bytes + LIBRARIES_BYTES
+
+
 def predicted_peak(
     cell: Cell,
     n_ctx: int,
@@ -64,32 +76,65 @@ def predicted_peak(
     """Estimated peak RSS of running the cell in n_ctx cells; None where the model is unknown.
 
     Args:
-        baseline_bytes: resident before loading; None assumes a typical process of ours.
+        baseline_bytes: as :func:`resident_before_opening`; None assumes a typical process of ours.
         prompt_tokens: None assumes a prompt that fills a physical batch.
     """
     info = _info(cell.model.path)
     if info is None:
         return None
-    settings = cell.settings
-    prediction = predict_memory(
+    return peak_bytes(
         info,
+        cell.settings,
         n_ctx=n_ctx,
-        n_ubatch=settings.n_ubatch or 512,
-        n_batch=settings.n_batch or 512,
-        type_k=settings.type_k,
-        type_v=settings.type_v,
-        flash_attn=settings.flash_attn is not False,
-        use_mmap=settings.use_mmap,
-        repack=settings.repack,
         prompt_tokens=prompt_tokens,
+        baseline_bytes=baseline_bytes,
     )
-    if baseline_bytes is None:
-        return prediction.peak_bytes
-    return prediction.model_bytes + baseline_bytes
+
+
+def within_limit(
+    cell: Cell, n_ctx: int, prompt_tokens: int, baseline_bytes: int | None
+) -> tuple[Cell, int]:
+    """The cell with settings that fit into its limit of memory, and the n_ctx to open.
+
+    Args:
+        n_ctx: as :func:`context_size` gives it; it stays where there is no limit.
+        baseline_bytes: as :func:`resident_before_opening`; None assumes a typical process of ours.
+
+    Raises:
+        NotEnoughMemoryError: nothing fits, unless ``cell.force``: then what takes the least.
+    """
+    info = _info(cell.model.path)
+    if cell.limit is None or info is None:
+        return cell, n_ctx
+    demand = _demand(cell, n_ctx, prompt_tokens, baseline_bytes)
+    fitted = fit_into(info, demand, cell.limit.bytes)
+    if fitted is None:
+        if not cell.force:
+            raise refusal(info, demand, cell.limit.bytes, _other_models(cell))
+        fitted = smallest(info, demand)
+    return msgspec.structs.replace(cell, settings=fitted.settings), fitted.n_ctx
+
+
+def over_limit(cell: Cell, peak_rss_bytes: int | None) -> tuple[RunWarning, ...]:
+    """The warning that the run took more than it was meant to, where it did."""
+    if cell.limit is None or peak_rss_bytes is None or peak_rss_bytes <= cell.limit.bytes:
+        return ()
+    return (
+        RunWarning(
+            "over_max_memory",
+            f"the run took {format_bytes(peak_rss_bytes)}, more than --max-memory "
+            f"{format_bytes(cell.limit.bytes)}",
+            "the prediction was too low for this model; ask for less",
+        ),
+    )
 
 
 def check_memory(cell: Cell, messages: Sequence[Message], baseline_bytes: int | None) -> None:
-    """Refuse what would not fit into free memory, before the weights are touched.
+    """Refuse what would not fit into free memory or the cell's limit, before the weights are
+    touched.
+
+    How many tokens the messages are is not known yet. Free memory is checked with a guess; of
+    the limit, only what not even a prompt of one token could keep is refused here.
 
     Raises:
         NotEnoughMemoryError: unless ``cell.force``.
@@ -97,12 +142,18 @@ def check_memory(cell: Cell, messages: Sequence[Message], baseline_bytes: int | 
     if cell.force:
         return
     info, available = _info(cell.model.path), memory.available().available_bytes
-    if info is None or available is None:
+    if info is None:
+        return
+    if cell.limit is not None:
+        within_limit(cell, cell.settings.n_ctx or CELL_STEP, 1, baseline_bytes)
+    if available is None:
         return
     text_bytes = sum(len(message.text.encode()) for message in messages)
     guess = text_bytes // _BYTES_PER_TOKEN + cell.sampling.max_tokens
     n_ctx = cell.settings.n_ctx or min(guess, info.n_ctx_train or guess)
     peak = predicted_peak(cell, max(1, n_ctx), baseline_bytes)
+    if peak is not None and cell.limit is not None:
+        peak = min(peak, cell.limit.bytes)  # the settings will be chosen for it
     needed = (peak or 0) - (baseline_bytes or 0)
     if needed + _KEPT_FREE_BYTES <= available:
         return
@@ -112,6 +163,28 @@ def check_memory(cell: Cell, messages: Sequence[Message], baseline_bytes: int | 
         found=f"{format_bytes(available)} free",
         next_step="use a smaller --n-ctx, --type-k q8_0 --type-v q8_0, or --force to try",
     )
+
+
+def _demand(cell: Cell, n_ctx: int, prompt_tokens: int, baseline_bytes: int | None) -> Demand:
+    return Demand(
+        settings=cell.settings,
+        n_ctx=n_ctx,
+        prompt_tokens=prompt_tokens,
+        baseline_bytes=BASELINE_BYTES if baseline_bytes is None else baseline_bytes,
+        fixed=cell.limit.fixed if cell.limit else (),
+    )
+
+
+def _other_models(cell: Cell) -> dict[str, ModelInfo]:
+    """Those in the store beside the cell's own."""
+    from localprompt.catalog.store import list_models
+
+    entries, _ = list_models()
+    paths = {
+        entry.card.name: str(entry.card.weights) for entry in entries if entry.state == "present"
+    }
+    found = {name: _info(path) for name, path in paths.items() if path != cell.model.path}
+    return {name: info for name, info in found.items() if info is not None}
 
 
 def _info(path: str) -> ModelInfo | None:

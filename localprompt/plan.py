@@ -27,6 +27,15 @@ PrefixUse = Literal["whole", "apart", "kept"]
 own; or that, unless an earlier run kept its state. The last two give the same answer."""
 
 
+class MemoryLimit(msgspec.Struct, frozen=True):
+    """How much the process may take; settings are chosen so that it is predicted to suffice."""
+
+    bytes: int
+    """Of peak RSS."""
+    fixed: tuple[str, ...] = ()
+    """Fields of the settings that the user typed, and that stay as they are."""
+
+
 class Cell(msgspec.Struct, frozen=True):
     """One model × prompt × settings."""
 
@@ -45,6 +54,7 @@ class Cell(msgspec.Struct, frozen=True):
     profile: ProfileUse | None = None
     """Which profile chose model and settings; None: none did."""
     prefix: PrefixUse = "whole"
+    limit: MemoryLimit | None = None
 
 
 class SamplingChoices(msgspec.Struct, frozen=True):

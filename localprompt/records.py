@@ -244,6 +244,9 @@ class Memory(msgspec.Struct, frozen=True):
     compute_bytes: int | None
     predicted_peak_bytes: int | None = None
     """What was predicted before loading: an estimate, beside what was measured."""
+    max_memory_bytes: int | None = None
+    """The peak that the user allowed (``--max-memory``); n_ctx, the KV cache's types and n_ubatch
+    were chosen for it. None: no limit was asked for."""
 
 
 FinishReason = Literal["stop", "length", "interrupted", "error"]

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localprompt.catalog.predict import LIBRARIES_BYTES
 from localprompt.errors import ContextOverflowError, NotEnoughMemoryError
-from localprompt.fit import CELL_STEP, check_memory, context_size, predicted_peak
-from localprompt.measure.memory import AvailableMemory
-from localprompt.plan import Cell
+from localprompt.fit import (
+    CELL_STEP,
+    check_memory,
+    context_size,
+    over_limit,
+    predicted_peak,
+    resident_before_opening,
+    within_limit,
+)
+from localprompt.measure.memory import AvailableMemory, MemoryReading
+from localprompt.plan import Cell, MemoryLimit
 from localprompt.records import (
     Message,
     ModelRecord,
@@ -137,3 +148,66 @@ def test_a_long_prompt_counts_before_there_is_a_tokenizer(
     assert asked["n_ctx"] == 40
     check_memory(cell(tiny, max_tokens=10), (Message("user", (Segment("x" * 9000),)),), 0)
     assert asked["n_ctx"] == 128  # what the model was trained on
+
+
+def limited(path: str, limit: int, *fixed: str, force: bool = False) -> Cell:
+    plain = cell(path, n_ctx=512)
+    return msgspec.structs.replace(plain, limit=MemoryLimit(limit, fixed=fixed), force=force)
+
+
+def test_without_a_limit_nothing_is_chosen(tiny: str) -> None:
+    asked = cell(tiny)
+    assert within_limit(asked, 512, 10, 0) == (asked, 512)
+
+
+def test_a_limit_chooses_settings_that_are_predicted_to_fit(tiny: str) -> None:
+    whole = predicted_peak(cell(tiny), 512, 0, 300)
+    assert whole is not None
+    chosen, n_ctx = within_limit(limited(tiny, whole - 1), 512, 300, 0)
+    assert n_ctx == 512
+    assert chosen.settings.n_ubatch == 256
+    peak = predicted_peak(chosen, n_ctx, 0, 300)
+    assert peak is not None
+    assert peak < whole
+
+
+def test_what_nothing_fits_into_is_refused_before_loading_unless_forced(tiny: str) -> None:
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        check_memory(limited(tiny, MIB), (), 0)
+    assert caught.value.where == "--max-memory"
+    assert (caught.value.next_step or "").startswith("--max-memory ")
+    forced = limited(tiny, MIB, force=True)
+    check_memory(forced, (), 0)
+    chosen, n_ctx = within_limit(forced, 512, 10, 0)
+    assert (n_ctx, chosen.settings.n_ubatch) == (256, 32)
+
+
+def test_a_limit_below_free_memory_lets_in_what_would_not_fit_whole(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = msgspec.structs.replace(cell(tiny), limit=MemoryLimit(60 * MIB))
+    long_text = (Message("user", (Segment("x" * 400),)),)
+    free = AvailableMemory(None, None, 60 * MIB + 64 * MIB, None, None)
+    monkeypatch.setattr("localprompt.measure.memory.available", lambda: free)
+    monkeypatch.setattr("localprompt.fit.predicted_peak", lambda *_: 500 * MIB)
+    check_memory(asked, long_text, 0)
+    with pytest.raises(NotEnoughMemoryError):
+        check_memory(msgspec.structs.replace(asked, limit=None), long_text, 0)
+
+
+def test_taking_more_than_allowed_is_said() -> None:
+    asked = limited("nowhere.gguf", 100 * MIB)
+    assert over_limit(asked, 100 * MIB) == over_limit(asked, None) == ()
+    assert over_limit(cell(), 2**50) == ()
+    (warning,) = over_limit(asked, 110 * MIB)
+    assert warning.code == "over_max_memory"
+    assert warning.message == "the run took 110 MiB, more than --max-memory 100 MiB"
+
+
+def test_libraries_that_are_still_to_be_loaded_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = MemoryReading(rss_bytes=MIB, peak_rss_bytes=MIB)
+    monkeypatch.setitem(sys.modules, "llama_cpp.llama_cpp", ModuleType("llama_cpp.llama_cpp"))
+    assert resident_before_opening(reading) == MIB
+    monkeypatch.delitem(sys.modules, "llama_cpp.llama_cpp")
+    assert resident_before_opening(reading) == MIB + LIBRARIES_BYTES
+    assert resident_before_opening(MemoryReading(None, None)) is None

@@ -32,18 +32,22 @@ buffer untouched, and therefore not resident: then the prediction is too high by
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 
 import msgspec
 
 from localprompt.catalog.inspect import ModelInfo
 from localprompt.catalog.tensor_types import BY_NAME, KV_TYPES
 from localprompt.errors import InputError
+from localprompt.measure import machine
 
 CELLS_PADDING = 256
 BASELINE_BYTES = 44_000_000
 """A Python process with llama.cpp's libraries and NumPy loaded: measured 43.0 MB (Python 3.11,
 x86-64 Linux). Pass the real figure where it is known."""
+
+LIBRARIES_BYTES = 6_200_000
+"""Of those, llama.cpp's libraries with their Python bindings: what a baseline lacks that was read
+before they were loaded (27.7 MB, then 33.9 MB; same machine)."""
 
 # Measured with two vocabularies: SmolLM2 (49,152 tokens, 48,900 merges: 17.5 MB) and Gemma 3
 # (262,144 tokens: 43.6 MB).
@@ -204,27 +208,14 @@ def types_repacked_here() -> frozenset[str]:
     Follows ``ggml_repack_get_optimal_repack_type`` of the pinned llama.cpp. On Linux the CPU's
     flags decide; where they cannot be read, what practically every such CPU has.
     """
-    machine = platform.machine().lower()
-    flags = _cpu_flags()
-    if machine in {"x86_64", "amd64"}:
+    architecture = platform.machine().lower()
+    flags = machine.cpu_flags()
+    if architecture in {"x86_64", "amd64"}:
         types = {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"} if flags is None or "avx2" in flags else set()
         return frozenset(types | {"Q2_K"} if flags and "avx512f" in flags else types)
-    if machine in {"arm64", "aarch64"} and (flags is None or "asimddp" in flags):
+    if architecture in {"arm64", "aarch64"} and (flags is None or "asimddp" in flags):
         return frozenset({"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4"})
     return frozenset()
-
-
-def _cpu_flags() -> frozenset[str] | None:
-    """The first CPU's flags from Linux; None elsewhere."""
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                key, _, value = line.partition(":")
-                if key.strip().lower() in {"flags", "features"}:
-                    return frozenset(value.split())
-    except OSError:
-        pass
-    return None
 
 
 def _padded(cells: int) -> int:

@@ -10,8 +10,9 @@ import typer
 
 from localprompt.cli.options import RunFlags
 from localprompt.cli.output import unwritable
-from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD
+from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, InputError
 from localprompt.plan import Cell, SamplingChoices
+from localprompt.units import parse_bytes
 
 if TYPE_CHECKING:
     from localprompt.assemble import RunChoices
@@ -39,8 +40,23 @@ def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
         chat_template=flags.chat_template,
         lenient=lenient,
         force=flags.force,
+        max_memory_bytes=_size("--max-memory", flags.max_memory),
         prefix="kept" if flags.prefix_store else "apart",
     )
+
+
+def _size(option: str, text: str | None) -> int | None:
+    """
+    Raises:
+        InputError: it is no size, or none at all.
+    """
+    try:
+        size = None if text is None else parse_bytes(text)
+    except ValueError:
+        size = 0
+    if size == 0:
+        raise InputError("not a size", where=option, expected="as 2GiB or 512MiB", found=text)
+    return size
 
 
 def answer(cell: Cell, flags: RunFlags) -> None:

@@ -158,6 +158,14 @@ class RunFlags(EngineFlags, SamplingFlags):
             help="Keep the state after a prompt's constant beginning for later runs.",
         ),
     ] = True
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory",
+            metavar="SIZE",
+            help="Choose n_ctx, KV types and batch so that the predicted peak fits, as 2GiB.",
+        ),
+    ] = None
     json: JsonOption = False
     no_log: NoLogOption = False
     quiet: QuietOption = False

@@ -17,7 +17,7 @@ import msgspec
 from localprompt.engine.base import Engine
 from localprompt.errors import EngineError, NotEnoughMemoryError
 from localprompt.evaluations import EvalRequest
-from localprompt.fit import predicted_peak
+from localprompt.fit import predicted_peak, resident_before_opening
 from localprompt.measure import memory
 from localprompt.plan import Cell
 from localprompt.records import Memory, ModelRecord, PromptTemplate, Sampling, Settings
@@ -54,6 +54,7 @@ class OpenModel:
         self.model = model
         self._request = request
         self._baseline = memory.read()
+        self._resident = resident_before_opening(self._baseline)
         memory.reset_peak()
         self._check_memory()
         started = time.perf_counter()
@@ -130,7 +131,7 @@ class OpenModel:
             sampling=Sampling(),
             settings=self._request.settings,
         )
-        return predicted_peak(cell, cells, self._baseline.rss_bytes)
+        return predicted_peak(cell, cells, self._resident)
 
     def _fits(self, cells: int) -> bool:
         """Whether a context of so many cells is predicted to fit beside what is resident."""

@@ -82,6 +82,30 @@ def default_threads(kernel: KernelFiles = HOST) -> int:
     return max(1, min(physical or logical or 1, int(usable_cores(kernel))))
 
 
+def cpu_flags(kernel: KernelFiles = HOST) -> frozenset[str] | None:
+    """What the first CPU can do, by the kernel's names (``avx2``, ``asimddp``); None: unknown."""
+    for line in (kernel.text("proc/cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip().lower() in {"flags", "features"}:
+            return frozenset(value.split())
+    return None
+
+
+def on_rotating_disk(device: int, kernel: KernelFiles = HOST) -> bool | None:
+    """Whether a device (``st_dev``) is a disk that seeks; None: nobody tells.
+
+    Virtual machines call every disk of theirs rotating, so there it is unknown.
+    """
+    flags = cpu_flags(kernel)
+    if not ON_LINUX or (flags and "hypervisor" in flags):
+        return None
+    block = f"sys/dev/block/{os.major(device)}:{os.minor(device)}"
+    for queue in (f"{block}/queue", f"{block}/../queue"):  # a disk's own, or its partition's
+        if (rotational := kernel.number(f"{queue}/rotational")) is not None:
+            return rotational == 1
+    return None
+
+
 def last_level_cache_bytes(kernel: KernelFiles = HOST) -> int | None:
     """The largest cache of the first core, as far as the machine tells."""
     sizes = [

@@ -33,7 +33,7 @@ def summary_lines(record: RunRecord) -> tuple[str, ...]:
     peak = (
         f"peak RSS {format_bytes(memory.peak_rss_bytes)}: {parts}, rest {_mib(_rest(record))} MiB"
     )
-    return (*_lines(speed), *_lines([peak, *_cut(record)]))
+    return (*_lines(speed), *_lines([peak, *_cut(record)]), *_chosen(record))
 
 
 def _lines(parts: Iterable[str]) -> Iterator[str]:
@@ -46,6 +46,22 @@ def _lines(parts: Iterable[str]) -> Iterator[str]:
             longer = part
         line = longer
     yield f"[{line}]"
+
+
+def _chosen(record: RunRecord) -> Iterator[str]:
+    """What ``--max-memory`` led to."""
+    memory, settings = record.memory, record.settings
+    if memory.max_memory_bytes is None:
+        return
+    predicted = format_bytes(memory.predicted_peak_bytes)
+    yield from _lines(
+        (
+            f"--max-memory {format_bytes(memory.max_memory_bytes)}: n_ctx {settings.n_ctx}",
+            f"KV {settings.type_k}/{settings.type_v}",
+            f"n_ubatch {settings.n_ubatch}",
+            f"predicted peak {predicted} (estimated)",
+        )
+    )
 
 
 def _cut(record: RunRecord) -> Iterator[str]:

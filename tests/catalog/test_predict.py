@@ -141,5 +141,5 @@ def test_what_is_repacked_depends_on_the_cpu(
     machine: str, flags: set[str] | None, expected: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr(predict, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr("localprompt.measure.machine.cpu_flags", lambda: flags)
     assert predict.types_repacked_here() == expected

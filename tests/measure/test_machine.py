@@ -171,3 +171,22 @@ def test_elsewhere_psutil_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.busy_seconds is not None
     assert found.busy_seconds > 0
     assert found.stolen_seconds is None
+
+
+def test_what_the_cpu_can_do_is_read_from_its_flags(tmp_path: Path) -> None:
+    assert machine.cpu_flags(KernelFiles(tmp_path)) is None
+    for text in ("flags\t: fpu avx2\n", "Features\t: fpu avx2\nFeatures : other\n"):
+        kernel = kernel_of(tmp_path, {"proc/cpuinfo": text})
+        assert machine.cpu_flags(kernel) == frozenset({"fpu", "avx2"})
+
+
+def test_a_partition_is_on_its_disk_and_virtual_disks_are_unknown(tmp_path: Path) -> None:
+    rotational = {"sys/dev/block/8:1/start": "1", "sys/dev/block/queue/rotational": "1"}
+    device = os.makedev(8, 1)
+    assert machine.on_rotating_disk(device, KernelFiles(tmp_path)) is None
+    kernel = kernel_of(tmp_path, rotational)
+    assert machine.on_rotating_disk(device, kernel) is True
+    kernel_of(tmp_path, {"sys/dev/block/8:1/queue/rotational": "0"})
+    assert machine.on_rotating_disk(device, kernel) is False
+    kernel_of(tmp_path, {"proc/cpuinfo": "flags : hypervisor\n"})
+    assert machine.on_rotating_disk(device, kernel) is None

@@ -63,3 +63,12 @@ def test_a_cut_answer_names_the_limit_that_cut_it(completion: int, told: str) ->
 def test_no_line_is_wider_than_a_terminal_unless_one_figure_is(run: RunRecord) -> None:
     for line in summary_lines(run):
         assert len(line) <= 80 or " · " not in line
+
+
+def test_what_a_limit_of_memory_led_to_is_said() -> None:
+    run = _with(make_run(), memory={"max_memory_bytes": 2**31, "predicted_peak_bytes": 2**28})
+    told = "\n".join(summary_lines(run))
+    assert "--max-memory 2.00 GiB: n_ctx 2048" in told
+    assert "KV f16/f16" in told
+    assert "predicted peak 256 MiB (estimated)" in told
+    assert "--max-memory" not in "\n".join(summary_lines(make_run()))
