@@ -1,42 +1,43 @@
 """What a person would look at first when something is slow or does not work.
 
-Each check is a finding: what was looked at, what was found, and, where something is wrong, the
-command or change that mends it. Checks read; they never change anything and open no socket.
+This module reads, :mod:`localprompt.checkup` judges. Readings never change anything, open no
+socket and load no weights. What else the machine does is seen between two readings, one before
+everything and one after, so that nobody has to wait for it.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
-from typing import Literal
-
-import msgspec
+from pathlib import Path
 
 from localprompt import __version__, home
+from localprompt.catalog.store import ModelEntry
+from localprompt.checkup import (
+    Finding,
+    of_build,
+    of_cores,
+    of_disk,
+    of_memory,
+    of_models,
+    of_others,
+    of_power,
+)
 from localprompt.errors import LocalPromptError
-from localprompt.measure import machine, memory
-from localprompt.records import Machine
-from localprompt.units import GIB, format_bytes
+from localprompt.measure import conditions, machine, memory
+from localprompt.measure.warnings import condition_warnings
+from localprompt.units import format_bytes
 
-Level = Literal["ok", "slow", "broken"]
-
-_FEWEST_FREE_BYTES = GIB
-"""Of memory and of disk: below it even the starter model becomes a tight fit."""
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that was looked at."""
-
-    name: str
-    text: str
-    level: Level = "ok"
-    """slow: works, but not as well as it could; broken: does not work."""
-    advice: str = ""
+_N_CTX = 4096
+"""For which it is said what fits; less where a model was trained on less."""
 
 
 def diagnose() -> tuple[Finding, ...]:
     """Everything, in the order in which one thing depends on another."""
-    return (*_build(), *_machine(machine.describe()), *_store(), *_history())
+    before = conditions.read()
+    found = (*_build(), *_machine(), *_store(), *_history())
+    return (*found, *of_others(condition_warnings(before, conditions.read())))
 
 
 def _build() -> Iterator[Finding]:
@@ -44,45 +45,20 @@ def _build() -> Iterator[Finding]:
     try:
         from localprompt.engine.llama_library import build, cpu_features
 
-        features = cpu_features()
-        yield Finding("llama.cpp", build())
+        features, package = cpu_features(), build()
     except LocalPromptError as error:
         yield Finding("llama.cpp", str(error), "broken", error.next_step or "")
         return
-    vectors = [
-        f for f in features if f.startswith(("AVX", "FMA", "F16C", "NEON", "SVE", "DOTPROD"))
-    ]
-    level: Level = "ok" if vectors else "slow"
-    yield Finding(
-        "build uses",
-        ", ".join(features) or "no vector instructions",
-        level,
-        "" if vectors else "reinstall llama-cpp-python from source on this machine",
-    )
+    yield Finding("llama.cpp", package)
+    yield of_build(package.replace(" ", "=="), features, machine.cpu_flags())
 
 
-def _machine(facts: Machine) -> Iterator[Finding]:
+def _machine() -> Iterator[Finding]:
+    facts = machine.describe()
     yield Finding("cpu", facts.cpu or "unknown")
-    cores = f"{facts.physical_cores or '?'} physical, {facts.logical_cores or '?'} logical"
-    usable = f", {facts.usable_cores:g} usable here" if facts.usable_cores else ""
-    yield Finding("cores", cores + usable)
-    free = memory.available()
-    tight = free.available_bytes is not None and free.available_bytes < _FEWEST_FREE_BYTES
-    yield Finding(
-        "memory",
-        f"{format_bytes(free.available_bytes)} free of {format_bytes(free.total_bytes)}",
-        "slow" if tight else "ok",
-        "close other programs before running a model" if tight else "",
-    )
-    if facts.governor == "powersave":
-        yield Finding(
-            "governor",
-            "powersave: the CPU may not reach its full speed",
-            "slow",
-            "sudo cpupower frequency-set -g performance",
-        )
-    if facts.on_battery:
-        yield Finding("power", "on battery: speed may be limited", "slow", "plug it in")
+    yield of_cores(facts, machine.default_threads())
+    yield from of_memory(memory.available())
+    yield from of_power(facts)
 
 
 def _store() -> Iterator[Finding]:
@@ -91,28 +67,37 @@ def _store() -> Iterator[Finding]:
 
     folder = home.home()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    tight = free < _FEWEST_FREE_BYTES
-    yield Finding(
-        "home",
-        f"{folder} ({format_bytes(free)} free)",
-        "slow" if tight else "ok",
-        "make room, or set LOCALPROMPT_HOME to another disk" if tight else "",
-    )
+    rotating = machine.on_rotating_disk(os.stat(existing).st_dev)  # noqa: PTH116  any device
+    yield of_disk(str(folder), shutil.disk_usage(existing).free, rotating)
     entries, problems = list_models()
-    here = [entry.card.name for entry in entries if entry.state == "present"]
-    yield Finding(
-        "models",
-        ", ".join(here) if here else "none here yet",
-        "ok" if here else "slow",
-        "" if here else f"localprompt models pull {DEFAULT_MODEL}",
-    )
+    here = [entry for entry in entries if entry.state == "present"]
+    if here:
+        yield of_models(_peaks(here), _N_CTX, memory.available().available_bytes)
+    else:
+        pull = f"localprompt models pull {DEFAULT_MODEL}"
+        yield Finding("models", "none here yet", "slow", command=pull)
     for entry in entries:
         if entry.state == "damaged":
-            advice = f"localprompt models verify {entry.card.name}"
-            yield Finding("model", f"{entry.card.name} is damaged", "broken", advice)
+            verify = f"localprompt models verify {entry.card.name}"
+            yield Finding("model", f"{entry.card.name} is damaged", "broken", command=verify)
     for problem in problems:
         yield Finding("model card", str(problem), "broken", problem.next_step or "")
+
+
+def _peaks(entries: list[ModelEntry]) -> dict[str, int]:
+    """Predicted peak of each model; those whose header cannot be read are left out."""
+    from localprompt.catalog.inspect import inspect_model
+    from localprompt.catalog.predict import predict_memory
+
+    peaks = {}
+    for entry in entries:
+        try:
+            info = inspect_model(Path(entry.card.weights))
+        except LocalPromptError:
+            continue  # opening it says why
+        n_ctx = max(1, min(_N_CTX, info.n_ctx_train))
+        peaks[entry.card.name] = predict_memory(info, n_ctx=n_ctx, n_batch=512).peak_bytes
+    return peaks
 
 
 def _history() -> Iterator[Finding]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 
 class Finding(Protocol):
-    """As :class:`localprompt.diagnosis.Finding`."""
+    """As :class:`localprompt.checkup.Finding`."""
 
     @property
     def name(self) -> str: ...
@@ -18,17 +18,41 @@ class Finding(Protocol):
     def level(self) -> str: ...
     @property
     def advice(self) -> str: ...
+    @property
+    def command(self) -> str: ...
 
 
 _MARKS = {"ok": "  ", "slow": "! ", "broken": "x "}
 _WIDTH = 80
 _INDENT = " " * 14
+_TRY = "try: "
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
     for finding in findings:
-        head = f"{_MARKS[finding.level]}{finding.name:<12}"
-        lines = textwrap.wrap(finding.text, _WIDTH - len(_INDENT), break_on_hyphens=False)
-        print(head + f"\n{_INDENT}".join(lines or [""]))  # noqa: T201
-        if finding.advice:
-            print(f"{_INDENT}try: {finding.advice}")  # noqa: T201
+        print("\n".join(_lines(finding)))  # noqa: T201
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    """At most 80 columns each, unless a single word has more."""
+    head = f"{_MARKS[finding.level]}{finding.name:<12}"
+    yield from _wrapped(finding.text or " ", head, _INDENT)
+    advice = _INDENT + _TRY
+    if finding.advice:
+        yield from _wrapped(finding.advice, advice, " " * len(advice))
+    if finding.command:
+        # A command that takes several lines can still be pasted as it is.
+        yield from _wrapped(finding.command, advice, " " * len(advice), end=" \\")
+
+
+def _wrapped(text: str, first: str, later: str, *, end: str = "") -> Iterator[str]:
+    lines = textwrap.wrap(
+        text,
+        _WIDTH - len(first) - len(end),
+        break_on_hyphens=False,
+        break_long_words=not end,
+        drop_whitespace=True,
+    )
+    for number, line in enumerate(lines or [""]):
+        more = end if number < len(lines) - 1 else ""
+        yield f"{first if number == 0 else later}{line}{more}"
