@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from localprompt import home
 from localprompt.assemble import model_record
+from localprompt.errors import InputError
 from localprompt.evaluate.models import Models
 from localprompt.evidence.lab import Lab, OnStep
 from localprompt.evidence.tuning import Tunings
@@ -46,20 +49,28 @@ def open_lab(
             store=store,
             models=models,
             find_model=model_record,
-            tunings=Tunings(record, folder / "tunings", _tune),
+            tunings=Tunings(record, folder / "tunings", go_on_or_begin),
             prices=offers,
             on_step=on_step,
         )
 
 
-def _tune(
+def go_on_or_begin(
     request: TrainingRequest, on_progress: Callable[[TrainingProgress], None]
 ) -> TrainingResult:
     """A real tuning; one that was cut off goes on.
 
+    The name ends in a digest of the recipe, so a model of that name that has lost its result is
+    one of ours and may be made again.
+
     Raises:
         LocalPromptError: the model cannot be trained here.
     """
-    from localprompt.training.run import tune
+    from localprompt.training import run
 
-    return tune(request, on_progress)
+    try:
+        return run.tune(msgspec.structs.replace(request, resume=True), on_progress)
+    except InputError as error:
+        if error.where != "--resume":
+            raise
+    return run.tune(msgspec.structs.replace(request, again=True), on_progress)

@@ -261,13 +261,13 @@ def _table(figures: tuple[Figure, ...], say: Language) -> Table:
 def _chart(group: Group, say: Language) -> BarChart:
     title, caption = say(f"groups.{group.name}.title"), say(f"groups.{group.name}.caption")
     axis = _axis(group, say)
-    both = len({figure.basis for figure in group.figures}) > 1
+    estimated = any(figure.basis == "estimated" for figure in group.figures)
     return BarChart(
         title,
         caption,
-        tuple(_bar(figure, axis, say, both=both) for figure in group.figures),
+        tuple(_bar(figure, axis, say) for figure in group.figures),
         axis,
-        legend=(say("page.measured"), say("page.estimated")) if both else (),
+        legend=(say("page.measured"), say("page.estimated")) if estimated else (),
     )
 
 
@@ -293,9 +293,9 @@ def localized(axis: Scale, say: Language) -> Scale:
     return msgspec.structs.replace(axis, ticks=tuple(ticks))
 
 
-def _bar(figure: Figure, axis: Scale, say: Language, *, both: bool) -> Bar:
+def _bar(figure: Figure, axis: Scale, say: Language) -> Bar:
     zero, end = axis.position(0.0), axis.position(figure.value)
-    series = 1 if both and figure.basis == "estimated" else 0
+    series = int(figure.basis == "estimated")
     interval = figure.interval
     return Bar(
         name=figure_name(figure, say),
