@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import pytest
 
 from localprompt.__main__ import run
+from localprompt.bundling.make import Wanted, make
 from localprompt.cli.app import COMMANDS
 from localprompt.store.writer import HistoryWriter
 from tests.cli.program import SHORT, write_prompt
@@ -51,7 +52,10 @@ CALLS: dict[str, list[str]] = {
     "models add": ["{MODEL}", "--name", "mine"],
     "models verify": ["smollm2-135m"],
     "models quantize": ["smollm2-135m", "--to", "q4_0"],
+    "models bundle": ["smollm2-135m"],
     "models remove": ["smollm2-135m"],
+    "bundle verify": ["say.tar"],
+    "bundle install": ["say.tar"],
     "bench": ["say", "-p", "text=red", "-r", "1", "--yes", "--quiet", "--threads", "1"],
     "eval": ["say", "--threads", "1"],
     "compare": [RUNS[0].id, RUNS[1].id],
@@ -96,9 +100,10 @@ def _all_commands() -> Iterator[str]:
 
 @pytest.fixture
 def lab(lab_home: Path) -> Path:
-    """A home with two runs in its history; beside it a prompt with a case."""
+    """A home with two runs in its history; beside it a prompt with a case, and a bundle of it."""
     write_prompt(Path.cwd(), "say", PROMPT)
     (Path.cwd() / "prompts" / "say.jsonl").write_text(json.dumps(CASE))
+    make(Wanted(output=Path("say.tar"), prompts=(Path("prompts"),)))
     with HistoryWriter() as history:
         for record in RUNS:
             history.record(record)

@@ -89,9 +89,13 @@ def members(file: BinaryIO, where: Path) -> Iterator[Member]:
     while (head := file.read(BLOCK)) != bytes(BLOCK):
         path, size = _parse(head, where)
         yield Member(path, size, _chunks(file, path, size, where))
+    closing = 0
     while rest := file.read(CHUNK_BYTES):
+        closing += len(rest)
         if any(rest):
             raise _damaged(where, "something behind the end of the archive")
+    if closing == 0 or closing % BLOCK:
+        raise _damaged(where, "its end within the closing blocks")
 
 
 def _chunks(file: BinaryIO, path: str, size: int, where: Path) -> Iterator[bytes]:

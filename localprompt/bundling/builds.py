@@ -84,7 +84,7 @@ LEVELS: dict[str, dict[str, Level]] = {
 _VECTORS = ("AVX", "AMX", "BMI", "F16C", "FMA", "SVE", "SME", "DOTPROD", "MATMUL")
 _NATIVE_FLAGS = re.compile(
     r"(sse|ssse|avx|amx|bmi|fma|xop)\w*|pni|f16c|abm|movbe|popcnt|gfni|tbm"
-    r"|asimd\w*|fp\w*|sve\w*|sme\w*|i8mm|bf16|atomics|crc32"
+    r"|asimd\w*|fphp|sve\w*|sme\w*|i8mm|bf16|atomics|crc32"
 )
 _FLAGS_OF_FEATURES = {
     "SSE3": ("pni",),

@@ -13,16 +13,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
+from localprompt.bundles import BundleFile, Manifest
 from localprompt.bundling import rules
 from localprompt.bundling.archive import CHUNK_BYTES, Member, members
-from localprompt.bundling.manifest import (
-    MOST_BYTES,
-    BundleFile,
-    Manifest,
-    check_path,
-    decode,
-)
-from localprompt.bundling.rules import MANIFEST, SIGNATURE
+from localprompt.bundling.manifest import MOST_BYTES, check_path, decode
+from localprompt.bundling.rules import DIGEST, MANIFEST, SIGNATURE, digest_line
 from localprompt.bundling.signing import SIGNATURE_BYTES, check_signature
 from localprompt.catalog.receiver import Progress, no_progress
 from localprompt.errors import ChecksumError, InputError, MachineError
@@ -76,6 +71,7 @@ def read_bundle(
                 found=first.path if first else "nothing",
             )
         encoded = b"".join(first.chunks)
+        _check_digest(encoded, next(found, None), path)
         manifest = decode(encoded, str(path))
         second = next(found, None)
         signature = None
@@ -145,6 +141,18 @@ def _copy(
     return done + size
 
 
+def _check_digest(manifest: bytes, member: Member | None, path: Path) -> None:
+    right = digest_line(manifest)
+    same = member is not None and (member.path, member.size_bytes) == (DIGEST, len(right))
+    if member is None or not same or b"".join(member.chunks) != right:
+        raise ChecksumError(
+            "the bundle's manifest is damaged",
+            where=f"{path}: {MANIFEST}",
+            expected=f"the sha256 in {DIGEST}",
+            next_step="copy the bundle anew, and compare its sha256 with that of the original",
+        )
+
+
 def _signature(member: Member, path: Path) -> bytes:
     if member.size_bytes != SIGNATURE_BYTES:
         raise MachineError("the bundle's signature is none", where=f"{path}: {member.path}")
@@ -206,7 +214,7 @@ def _in_folder(folder: Path) -> Iterator[Member]:
         raise MachineError(
             refusal.message, where=refusal.where, expected=refusal.expected, found=refusal.found
         ) from refusal
-    first = [name for name in (MANIFEST, SIGNATURE) if name in found]
+    first = [name for name in (MANIFEST, DIGEST, SIGNATURE) if name in found]
     for name in [*first, *(name for name in sorted(found) if name not in first)]:
         yield Member(name, found[name], _read(folder / name))
 

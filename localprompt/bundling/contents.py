@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from localprompt.bundling.manifest import HOME, BundledModel, check_path
+from localprompt.bundles import BundledModel
+from localprompt.bundling.manifest import HOME, check_path
 from localprompt.catalog.cards import Licence, ModelCard, card_text
 from localprompt.catalog.checksum import sha256_of
 from localprompt.catalog.inspect import inspect_model

@@ -18,8 +18,9 @@ from typing import BinaryIO
 import msgspec
 
 from localprompt import home
+from localprompt.bundles import BundleFile, Manifest
 from localprompt.bundling.check import Opened, read_bundle
-from localprompt.bundling.manifest import BundleFile, Manifest, goes_home
+from localprompt.bundling.manifest import goes_home
 from localprompt.catalog.cards import read_card
 from localprompt.catalog.checksum import remember_sha256, sha256_of
 from localprompt.catalog.files import disk_errors_explained, replace_file, sync

@@ -21,6 +21,7 @@ import msgspec
 
 import localprompt
 from localprompt import home
+from localprompt.bundles import BundleFile, Manifest
 from localprompt.bundling import archive, licences, rules, signing
 from localprompt.bundling.contents import (
     PackedModel,
@@ -30,8 +31,8 @@ from localprompt.bundling.contents import (
     suite_pieces,
     text_piece,
 )
-from localprompt.bundling.manifest import BundleFile, Manifest, encode
-from localprompt.bundling.rules import MANIFEST, SIGNATURE
+from localprompt.bundling.manifest import encode
+from localprompt.bundling.rules import DIGEST, MANIFEST, SIGNATURE, digest_line
 from localprompt.bundling.sbom import sbom_piece
 from localprompt.bundling.wheels import Wheels, WheelsWanted, check_wanted, collect
 from localprompt.catalog.files import disk_errors_explained, sync
@@ -203,7 +204,7 @@ def _write(
 ) -> tuple[str, int]:
     """The archive, complete and under its name; its sha256 and size."""
     encoded = encode(manifest)
-    first = [text_piece(MANIFEST, encoded)]
+    first = [text_piece(MANIFEST, encoded), text_piece(DIGEST, digest_line(encoded))]
     if wanted.sign_with is not None:
         first.append(text_piece(SIGNATURE, signing.sign(encoded, wanted.sign_with)))
     everything = [*first, *pieces]

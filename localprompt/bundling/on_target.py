@@ -17,7 +17,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,8 @@ from localprompt.bundling.rules import (
 )
 
 _INCOMPLETE = ".incomplete"
+_UNPACKED = 5
+"""How much larger than its wheels an environment is at most: 4.1 times was measured."""
 _LOADS = (
     "from localprompt.engine.llama_library import cpu_features, library; library(); "
     "print(' '.join(cpu_features()))"
@@ -45,6 +46,12 @@ def main(folder: Path, arguments: Sequence[str]) -> int:
         _install(folder, options)
     except RefusedError as refusal:
         print(refusal, file=sys.stderr)  # noqa: T201
+        return 3
+    except OSError as error:
+        reason = RefusedError(
+            "the installation failed", where=error.filename, found=error.strerror or str(error)
+        )
+        print(reason, file=sys.stderr)  # noqa: T201
         return 3
     except KeyboardInterrupt:
         print("interrupted; nothing was installed", file=sys.stderr)  # noqa: T201
@@ -77,8 +84,9 @@ def _install(folder: Path, options: argparse.Namespace) -> None:
     environment = _clean_environment(options.home)
     place = options.venv.expanduser().absolute()
     _prepare(place)
+    _check_space(folder / "wheels", place)
     try:
-        venv.EnvBuilder(with_pip=False, symlinks=True).create(place)
+        _make_environment(place)
         (place / _INCOMPLETE).touch()
         _install_packages(folder, place / "bin" / "python", builds, environment)
         _register(folder, place / "bin" / "localprompt", options, environment)
@@ -87,6 +95,18 @@ def _install(folder: Path, options: argparse.Namespace) -> None:
         raise
     (place / _INCOMPLETE).unlink()
     _farewell(place / "bin" / "localprompt", manifest["models"], options)
+
+
+def _make_environment(place: Path) -> None:
+    try:
+        import venv
+    except ImportError as cause:
+        raise RefusedError(
+            "this Python has no venv, which makes the new environment",
+            where=sys.executable,
+            next_step="install it from this system's own packages (python3-venv on Debian)",
+        ) from cause
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(place)
 
 
 def _prepare(place: Path) -> None:
@@ -110,6 +130,19 @@ def _prepare(place: Path) -> None:
             found=cause.strerror,
             next_step="choose another place: --venv DIR",
         ) from cause
+
+
+def _check_space(wheels: Path, place: Path) -> None:
+    packed = sum(path.stat().st_size for path in wheels.rglob("*.whl"))
+    free = shutil.disk_usage(place).free
+    if free < _UNPACKED * packed:
+        raise RefusedError(
+            "there is not enough space on the disk for the new environment",
+            where=str(place),
+            expected=f"{_UNPACKED * packed >> 20} MiB free",
+            found=f"{free >> 20} MiB free",
+            next_step="free some space, or choose another place: --venv DIR",
+        )
 
 
 def _clean_environment(home: Path | None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
+DIGEST = "manifest.json.sha256"
 SIGNATURE = "manifest.json.sig"
 LONGEST_PATH = 240
 """Bytes of a path in a bundle; what a tar header of 1988 can always say."""
@@ -65,6 +66,11 @@ def is_safe_path(path: str) -> bool:
         and not parts[0].startswith(("-", "~"))
         and ":" not in parts[0]
     )
+
+
+def digest_line(manifest: bytes) -> bytes:
+    """What stands beside the manifest: ``sha256sum --check`` reads it."""
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
 
 
 def regular_files(folder: Path) -> Iterator[tuple[str, int]]:
@@ -178,12 +184,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = json.loads(path.read_bytes())
+        encoded = path.read_bytes()
+        whole = (folder / DIGEST).read_bytes() == digest_line(encoded)
+        manifest: dict[str, Any] = json.loads(encoded)
         known = (manifest["format"], manifest["version"]) == ("localprompt-bundle", 1)
     except (OSError, ValueError, KeyError, TypeError) as cause:
         raise RefusedError(
             "the manifest cannot be read", where=str(path), found=str(cause)
         ) from cause
+    if not whole:
+        raise RefusedError(
+            "the manifest is damaged", where=str(path), next_step="copy the bundle anew"
+        )
     if not known:
         raise RefusedError("the manifest is of another program or version", where=str(path))
     return manifest
@@ -196,8 +208,8 @@ def check_folder(folder: Path, files: Iterable[dict[str, Any]]) -> None:
         RefusedError: one is missing, too many, changed, or no ordinary file.
     """
     found = dict(regular_files(folder))
-    found.pop(MANIFEST, None)
-    found.pop(SIGNATURE, None)
+    for name in (MANIFEST, DIGEST, SIGNATURE):
+        found.pop(name, None)
     for entry in files:
         path = folder / entry["path"]
         if not is_safe_path(entry["path"]) or found.pop(entry["path"], None) is None:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt.bundling.manifest import Target
+from localprompt.bundles import Target
 from localprompt.errors import InputError
 
 _PLATFORM = re.compile(
-    r"(?P<system>linux|manylinux\w*?|musllinux_\d+_\d+|macosx_\d+_\d+)_(?P<machine>\w+?)", re.ASCII
+    r"(?P<system>linux|manylinux(1|20\d\d|_\d+_\d+)|musllinux_\d+_\d+|macosx_\d+_\d+)"
+    r"_(?P<machine>\w+)",
+    re.ASCII,
 )
 _LEGACY = {"manylinux1": 5, "manylinux2010": 12, "manylinux2014": 17}
 _SYMBOL = re.compile(rb"GLIBC_2\.(\d+)")

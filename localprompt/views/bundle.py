@@ -12,7 +12,7 @@ from localprompt.units import format_bytes
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from localprompt.bundling.manifest import Manifest
+    from localprompt.bundles import Manifest
 
 
 def made_note(path: Path, manifest: Manifest, size_bytes: int) -> str:
