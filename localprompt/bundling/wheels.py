@@ -73,10 +73,20 @@ def check_wanted(wanted: WheelsWanted) -> None:
     """Find out what cannot be done before anything takes long.
 
     Raises:
-        InputError: llama.cpp for another platform without a wheel of it, or an unknown build.
+        InputError: llama.cpp for another platform without a wheel of it, an unknown build, or a
+            wheel for another processor.
     """
     for name in wanted.levels:
         builds.check_level(name)
+    system, machine = wanted.target.system_and_machine
+    for file in wanted.llama_wheels:
+        if not file.name.endswith((f"_{machine}.whl", "-any.whl")):
+            raise InputError(
+                "this wheel is for another platform than the bundle",
+                where=f"--llama-wheel {file}",
+                expected=f"{system} {machine}",
+                found=file.name.removesuffix(".whl").rsplit("-", 1)[-1],
+            )
     if wanted.target.platforms and (wanted.levels or not wanted.llama_wheels):
         raise InputError(
             "llama.cpp can only be built for this machine's own platform",

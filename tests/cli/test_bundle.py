@@ -62,6 +62,7 @@ def test_one_flipped_bit_in_the_weights_is_named(localprompt: Localprompt, work:
         (["--with-wheels", "--cpu", "z80"], 2, "native"),
         (["--with-wheels", "--python", "three"], 2, "3.11, 3.12"),
         (["--with-wheels", "--platform", "manylinux_2_28_s390x"], 2, "add --llama-wheel FILE"),
+        (["--with-wheels", "--llama-wheel", "x-1-py3-none-linux_vax.whl"], 2, "linux_vax"),
     ],
 )
 def test_what_cannot_be_bundled_is_explained(
