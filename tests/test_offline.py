@@ -15,12 +15,16 @@ from typing import Any, NoReturn
 
 import pytest
 
+from localprompt import record_json
 from localprompt.__main__ import run
 from localprompt.bundling.make import Wanted, make
 from localprompt.cli.app import COMMANDS
+from localprompt.evidence.contrast import contrast
 from localprompt.store.writer import HistoryWriter
 from tests.cli.program import SHORT, write_prompt
+from tests.evidence.harness import TestBench
 from tests.sample_runs import make_run
+from tests.training.tiny_model import write_trainable
 
 pytestmark = pytest.mark.model
 
@@ -36,7 +40,14 @@ metadata:
 user:
 Is {{ text }} a colour?
 """
-CASE = {"text": "red", "expected": "yes it is"}
+CASES = [
+    {"text": text, "expected": answer}
+    for text in ("red", "it")
+    for answer in ("yes it is", "no it is not")
+]
+"""Whatever the model answers, some of them pass."""
+TEXT = "The lamp in the hall was lit before the ship came in. " * 20
+SUITE = Path(__file__).parents[1] / "benchmarks" / "sentiment.yaml"
 RUNS = (make_run(0), make_run(1))
 
 # What each command is called with here; {MODEL} stands for the starter model's file.
@@ -52,6 +63,7 @@ CALLS: dict[str, list[str]] = {
     "models add": ["{MODEL}", "--name", "mine"],
     "models verify": ["smollm2-135m"],
     "models quantize": ["smollm2-135m", "--to", "q4_0"],
+    "models quality": ["smollm2-135m", "--text", "text.txt", "--n-ctx", "64"],
     "models bundle": ["smollm2-135m"],
     "models remove": ["smollm2-135m"],
     "bundle verify": ["say.tar"],
@@ -59,7 +71,32 @@ CALLS: dict[str, list[str]] = {
     "bench": ["say", "-p", "text=red", "-r", "1", "--yes", "--quiet", "--threads", "1"],
     "eval": ["say", "--threads", "1"],
     "compare": [RUNS[0].id, RUNS[1].id],
+    "tune": [
+        "smollm2-135m",
+        "--prompt",
+        "say",
+        "-p",
+        "text=red",
+        "--suite",
+        "say",
+        "--types",
+        "",
+        "--text",
+        "text.txt",
+        "--quiet",
+    ],
     "finetune estimate": ["smollm2-135m"],
+    "finetune measure": [
+        "tiny.gguf",
+        "--prompt",
+        "say",
+        "--train",
+        "prompts/say.jsonl",
+        "--epochs",
+        "1",
+    ],
+    "contrast": ["--from", "contrast.json"],
+    "evidence": ["--plan"],
     "runs list": [],
     "runs show": ["last"],
     "runs export": [],
@@ -102,7 +139,12 @@ def _all_commands() -> Iterator[str]:
 def lab(lab_home: Path) -> Path:
     """A home with two runs in its history; beside it a prompt with a case, and a bundle of it."""
     write_prompt(Path.cwd(), "say", PROMPT)
-    (Path.cwd() / "prompts" / "say.jsonl").write_text(json.dumps(CASE))
+    cases = "".join(json.dumps(case) + "\n" for case in CASES)
+    (Path.cwd() / "prompts" / "say.jsonl").write_text(cases)
+    Path("text.txt").write_text(TEXT)
+    write_trainable(Path("tiny.gguf"))
+    report = contrast(TestBench(Path.cwd()).lab(), str(SUITE))
+    Path("contrast.json").write_bytes(record_json.encode(report))
     make(Wanted(output=Path("say.tar"), prompts=(Path("prompts"),)))
     with HistoryWriter() as history:
         for record in RUNS:
@@ -153,6 +195,7 @@ def test_everything_runs_where_there_is_no_network_at_all() -> None:
         pytest.skip("this machine lets nobody have a network namespace of their own")
     script = f"""
 import json, socket, sys
+from localprompt import record_json
 from localprompt.__main__ import run
 
 try:

@@ -141,7 +141,8 @@ def flags_of(bench: dict[str, Any]) -> tuple[list[str], BenchFlags]:
 def test_a_suite_and_the_flags_that_equal_it_give_the_same_plan(
     tmp_path: Path, bench: dict[str, Any]
 ) -> None:
-    from_suite = read_bench_suite(suite(tmp_path, yaml.safe_dump(bench)))
+    path = suite(tmp_path, yaml.safe_dump(bench))
+    from_suite = spec_from_flags([str(path)], BenchFlags())
     from_flags = spec_from_flags(*flags_of(bench))
     assert from_suite == from_flags
     if from_suite.prompts or from_suite.prefill:
