@@ -46,7 +46,7 @@ CASES = [
     for answer in ("yes it is", "no it is not")
 ]
 """Whatever the model answers, some of them pass."""
-TEXT = "The lamp in the hall was lit before the ship came in. " * 20
+TEXT = "The lamp in the hall was lit before the ship came in. " * 100
 SUITE = Path(__file__).parents[1] / "benchmarks" / "sentiment.yaml"
 RUNS = (make_run(0), make_run(1))
 
