@@ -8,8 +8,9 @@ choices:
 
     python benchmarks/batched_vs_single.py [-m MODEL …] [--cases 64] [-o benchmarks/results/NAME]
 
-The same engine answers the same prompts one at a time (a context of one sequence) and then in a
-context of 4 and of 16, in one process. No time is measured.
+The same engine answers the same prompts one at a time (a context of one sequence) and then in
+contexts of 4, 16 and 32, in one process: answers in cells of their own, choices in shared ones, as
+an evaluation of small requests has them. No time is measured.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from localprompt.execute import render
 from localprompt.measure import machine
 from localprompt.records import RequestedSettings, Sampling
 
-PARALLEL = (4, 16)
+PARALLEL = (4, 16, 32)
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -92,7 +93,7 @@ def _answers(
     """Token ids of each answer: 64, greedy."""
     encoded = [_token_ids(engine, prompt) for prompt in prompts]
     longest = max(map(len, encoded)) + 64
-    engine.prepare(settings, n_ctx=longest * parallel, parallel=parallel)
+    engine.prepare(settings, n_ctx=longest, parallel=parallel, kv_unified=False)
     sampling = Sampling(temperature=0.0, max_tokens=64)
     answers: list[list[int]] = [[] for _ in encoded]
     requests = [GenerationRequest(token_ids, sampling) for token_ids in encoded]

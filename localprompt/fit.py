@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 
 from localprompt.catalog.inspect import ModelInfo, inspect_model
-from localprompt.catalog.predict import BASELINE_BYTES, LIBRARIES_BYTES
+from localprompt.catalog.predict import BASELINE_BYTES, LIBRARIES_BYTES, predict_memory
 from localprompt.errors import ContextOverflowError, NotEnoughMemoryError
 from localprompt.fitting import Demand, fit_into, peak_bytes, refusal, smallest
 from localprompt.measure import memory
 from localprompt.plan import Cell
-from localprompt.records import Message, RunWarning
+from localprompt.records import Message, ModelRecord, RequestedSettings, RunWarning
 from localprompt.units import format_bytes
 
 CELL_STEP = 256
@@ -89,6 +89,16 @@ def predicted_peak(
         prompt_tokens=prompt_tokens,
         baseline_bytes=baseline_bytes,
     )
+
+
+def predicted_kv_cache(model: ModelRecord, settings: RequestedSettings, n_ctx: int) -> int | None:
+    """Estimated bytes of the KV cache of one sequence; None where the model is unknown."""
+    info = _info(model.path)
+    if info is None:
+        return None
+    return predict_memory(
+        info, n_ctx=n_ctx, type_k=settings.type_k, type_v=settings.type_v
+    ).kv_cache_bytes
 
 
 def within_limit(

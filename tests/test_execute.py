@@ -266,9 +266,9 @@ def test_a_session_keeps_its_context_while_the_size_fits() -> None:
     class Counting(ScriptedEngine):
         opened: list[int] = []  # noqa: RUF012
 
-        def prepare(self, requested: RequestedSettings, *, n_ctx: int, parallel: int = 1) -> None:
+        def prepare(self, requested: RequestedSettings, *, n_ctx: int, **more: Any) -> None:
             self.opened.append(n_ctx)
-            super().prepare(requested, n_ctx=n_ctx, parallel=parallel)
+            super().prepare(requested, n_ctx=n_ctx, **more)
 
     engine = Counting(lambda _: [b"a"])
     small, large = cell(max_tokens=4), cell(max_tokens=32)

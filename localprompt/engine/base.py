@@ -177,8 +177,21 @@ class Engine(Protocol):
         """Apply the chat template and tokenize; text from variables stays plain text."""
         ...
 
-    def prepare(self, requested: RequestedSettings, *, n_ctx: int, parallel: int = 1) -> None:
-        """Open a context of at least ``n_ctx`` cells, shared by ``parallel`` sequences."""
+    def prepare(
+        self,
+        requested: RequestedSettings,
+        *,
+        n_ctx: int,
+        parallel: int = 1,
+        kv_unified: bool = True,
+    ) -> None:
+        """Open a context for ``parallel`` sequences.
+
+        Args:
+            n_ctx: at least so many cells, which all sequences share.
+            kv_unified: False gives so many to each, which is faster where many sequences decode,
+                takes more memory, and cannot score choices.
+        """
         ...
 
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Event]:

@@ -7,7 +7,10 @@ once, into a sequence of its own, and each request starts with a copy of it, whi
 
 A batch holds either prompts or single tokens of answers, in turns. llama.cpp attends over the
 cells of all sequences in tiles of 64 tokens; a tile that holds tokens of many sequences can skip
-almost none of the others' cells, one that holds a prompt skips nearly all of them.
+almost none of the others' cells, one that holds a prompt skips nearly all of them. Where each
+sequence has cells of its own, llama.cpp evaluates together only as many tokens of one sequence as
+of its neighbour: each prompt is a batch of its own then, and answers move up into the sequences
+that others have left when nobody is waiting for these.
 
 Requests are read ahead as far as :data:`READ_AHEAD` and :data:`READ_AHEAD_TOKENS` allow, so that
 what they share is found, and so that a hundred thousand of them never have to be in memory.
@@ -18,6 +21,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
 from typing import Generic, NamedTuple, Never, TypeVar
 
 from localprompt.engine.base import ChoiceRequest, Event, GenerationRequest, Scored
@@ -50,15 +54,16 @@ def score_choices(device: Device, requests: Iterable[ChoiceRequest]) -> Iterator
 
 def _run(schedule: _Schedule[E]) -> Iterator[E]:
     try:
-        while batch := schedule.next_batch():
-            schedule.device.decode([slot for part in batch for slot in part.slots])
-            now = time.perf_counter()
-            first = 0
-            for member, slots in batch:
-                yield from member.absorb(slots, first, now)
-                first += len(slots)
-                if member.done:
-                    schedule.release(member)
+        while batches := schedule.next_turn():
+            for batch in batches:
+                schedule.device.decode([slot for part in batch for slot in part.slots])
+                now = time.perf_counter()
+                first = 0
+                for member, slots in batch:
+                    yield from member.absorb(slots, first, now)
+                    first += len(slots)
+                    if member.done:
+                        schedule.release(member)
     finally:
         schedule.close()
 
@@ -81,7 +86,7 @@ class _Prefill:
     decoding = False
 
     def __init__(self, prefix: Prefix, sequence: int) -> None:
-        self.sequences = (sequence,)
+        self.sequences: tuple[int, ...] = (sequence,)
         self._prefix = prefix
         self._position = len(prefix.parent) if prefix.parent else 0
 
@@ -110,27 +115,49 @@ class _Schedule(Generic[E]):
         self._jobs = jobs
         self._waiting: deque[_Waiting[E]] = deque()
         self._active: dict[Member[E], _Waiting[E] | None] = {}
-        self._free = deque(range(device.sequences))
-        self._spare = deque(range(device.sequences, device.sequences + device.prefix_sequences))
+        self._free = list(range(device.sequences))
+        """The lowest is taken first; so are those for prefixes."""
+        self._spare = list(range(device.sequences, device.sequences + device.prefix_sequences))
         self._held_cells = 0
         self._prompts_last = False
 
-    def next_batch(self) -> list[_Part[E]]:
-        """The slots to decode together; empty when everything is answered."""
+    def next_turn(self) -> list[list[_Part[E]]]:
+        """The batches to decode one after the other; none when everything is answered."""
         while self._admit():
             pass
         prompts = [member for member in self._active if not member.decoding]
         answers = [member for member in self._active if member.decoding]
         self._prompts_last = not answers or (bool(prompts) and not self._prompts_last)
-        batch: list[_Part[E]] = []
+        if self._prompts_last:
+            parts = self._take(prompts)
+            return [parts] if parts and self.device.kv_unified else [[part] for part in parts]
+        if not self.device.kv_unified:
+            if not self._waiting:
+                self._close_gaps(answers)
+            answers.sort(key=_sequence)
+        return [self._take(answers)]
+
+    def _take(self, members: Iterable[Member[E]]) -> list[_Part[E]]:
+        """What fits into one batch."""
+        parts: list[_Part[E]] = []
         room, outputs = self.device.batch_tokens, self.device.batch_outputs
-        for member in prompts if self._prompts_last else answers:
+        for member in members:
             slots = member.take(room, outputs)
             if slots:
-                batch.append(_Part(member, slots))
+                parts.append(_Part(member, slots))
                 room -= len(slots)
                 outputs -= sum(slot.wants_logits for slot in slots)
-        return batch
+        return parts
+
+    def _close_gaps(self, answers: Iterable[Member[E]]) -> None:
+        """Move the last answers into the sequences that were left before them."""
+        for member in sorted(answers, key=_sequence, reverse=True):
+            if not self._free or self._free[0] > _sequence(member):
+                return
+            left, taken = _sequence(member), heappop(self._free)
+            self.device.copy(left, taken)
+            member.sequences = (taken,)
+            self._forget((left,), self._free)
 
     def release(self, member: Member[E]) -> None:
         """Take back what a member holds; a prefix keeps its sequence while it is waited for."""
@@ -164,10 +191,7 @@ class _Schedule(Generic[E]):
         missing = [p for p in entry.prefix.chain() if not p.ready] if entry.prefix else []
         if missing:
             return self._start_prefix(missing[-1])
-        busy = bool(self._active)
-        if busy and self._held_cells + _own_cells(entry) > self.device.cells:
-            return False
-        if len(self._free) < entry.job.branches:
+        if not self._has_cells(_own_cells(entry)) or len(self._free) < entry.job.branches:
             return False
         self._start(entry)
         return True
@@ -175,19 +199,25 @@ class _Schedule(Generic[E]):
     def _start_prefix(self, prefix: Prefix) -> bool:
         if prefix.sequence is not None or not self._spare:
             return False
-        if self._active and self._held_cells + prefix.own_tokens > self.device.cells:
+        if not self._has_cells(prefix.own_tokens):
             return False
-        prefix.sequence = self._spare.popleft()
+        prefix.sequence = heappop(self._spare)
         if prefix.parent is not None and prefix.parent.sequence is not None:
             self.device.copy(prefix.parent.sequence, prefix.sequence)
         self._held_cells += prefix.own_tokens
         self._active[_Prefill(prefix, prefix.sequence)] = None
         return True
 
+    def _has_cells(self, wanted: int) -> bool:
+        """Whether so many are free; for what comes alone, or has a sequence's own, they are."""
+        if not self._active or not self.device.kv_unified:
+            return True
+        return self._held_cells + wanted <= self.device.cells
+
     def _start(self, entry: _Waiting[E]) -> None:
         self._waiting.popleft()
         job, prefix = entry
-        sequences = tuple(self._free.popleft() for _ in range(job.branches))
+        sequences = tuple(heappop(self._free) for _ in range(job.branches))
         if prefix is not None and prefix.sequence is not None:
             for sequence in sequences:
                 self.device.copy(prefix.sequence, sequence)
@@ -209,10 +239,10 @@ class _Schedule(Generic[E]):
         if not prefix.active:
             self._held_cells -= prefix.own_tokens
 
-    def _forget(self, sequences: Iterable[int], to: deque[int]) -> None:
+    def _forget(self, sequences: Iterable[int], to: list[int]) -> None:
         for sequence in sequences:
             self.device.forget(sequence)
-            to.append(sequence)
+            heappush(to, sequence)
 
     def _read_ahead(self) -> None:
         jobs: list[Job[E]] = []
@@ -230,6 +260,10 @@ class _Schedule(Generic[E]):
             self._waiting.extend(map(_Waiting, jobs, prefixes))
         else:
             self._waiting.extend(_Waiting(job, None) for job in jobs)
+
+
+def _sequence(member: Member[E]) -> int:
+    return member.sequences[0]
 
 
 def _own_cells(entry: _Waiting[E]) -> int:

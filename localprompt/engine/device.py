@@ -44,8 +44,18 @@ class Device(Protocol):
     """What batching needs from a context."""
 
     @property
+    def kv_unified(self) -> bool:
+        """Whether all sequences share the cells.
+
+        Otherwise each has cells of its own: attention looks at no others, a copy moves data, no
+        token is in two sequences, and only tokens of neighbouring sequences, as many of each, are
+        evaluated together.
+        """
+        ...
+
+    @property
     def cells(self) -> int:
-        """KV cache cells, shared by all sequences."""
+        """KV cache cells, of all sequences together or of each one."""
         ...
 
     @property
@@ -69,7 +79,7 @@ class Device(Protocol):
     def decode(self, slots: Sequence[Slot]) -> None: ...
 
     def copy(self, source: int, target: int) -> None:
-        """Let an empty sequence begin with all that another one holds; cells are shared."""
+        """Let an empty sequence begin with all that another one holds; unified cells are shared."""
         ...
 
     def forget(self, sequence: int) -> None:
@@ -108,8 +118,8 @@ class Seat(NamedTuple):
 class Member(Protocol[E_co]):
     """A request, or a shared prefix, that holds sequences."""
 
-    @property
-    def sequences(self) -> tuple[int, ...]: ...
+    sequences: tuple[int, ...]
+    """Those that it holds now; one that decodes may be moved to another."""
 
     @property
     def decoding(self) -> bool:

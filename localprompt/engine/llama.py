@@ -150,6 +150,7 @@ class LlamaEngine:
         *,
         n_ctx: int,
         parallel: int = 1,
+        kv_unified: bool = True,
         outputs: int | None = None,
     ) -> None:
         if self._context is not None:
@@ -163,6 +164,7 @@ class LlamaEngine:
             requested,
             n_ctx=cells,
             parallel=parallel,
+            kv_unified=kv_unified,
             outputs=outputs,
         )
 

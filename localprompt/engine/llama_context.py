@@ -34,19 +34,23 @@ class Context:
         *,
         n_ctx: int,
         parallel: int,
+        kv_unified: bool = True,
         outputs: int | None = None,
     ) -> None:
         self._lib = library()
         self._vocab_pointer = vocab_pointer
         self._vocabulary = vocabulary
-        params = _params(requested, n_ctx, parallel, outputs)
+        params = _params(requested, parallel, outputs)
+        params.kv_unified = kv_unified and parallel > 1
+        params.n_ctx = n_ctx if kv_unified else n_ctx * params.n_seq_max
         log.clear()
         with interruptible().call():
             self._context = self._lib.llama_init_from_model(model, params)
         if not self._context:
             raise _refused(requested, n_ctx)
         lib, context = self._lib, self._context
-        self.cells = int(lib.llama_n_ctx(context))
+        self.kv_unified = kv_unified
+        self.cells = int(lib.llama_n_ctx_seq(context))
         self.batch_tokens = int(lib.llama_n_batch(context))
         self.sequences = parallel
         self.prefix_sequences = _prefix_sequences(parallel)
@@ -69,7 +73,7 @@ class Context:
     def settings(self, *, use_mmap: bool, repack: bool) -> Settings:
         lib, context = self._lib, self._context
         return Settings(
-            n_ctx=self.cells,
+            n_ctx=int(lib.llama_n_ctx(context)),
             n_batch=self.batch_tokens,
             n_ubatch=int(lib.llama_n_ubatch(context)),
             n_threads=int(lib.llama_n_threads(context)),
@@ -163,14 +167,12 @@ def buffer_sizes(model_buffers: dict[str, int], context: Context | None) -> Buff
     )
 
 
-def _params(requested: RequestedSettings, n_ctx: int, parallel: int, outputs: int | None) -> Any:
+def _params(requested: RequestedSettings, parallel: int, outputs: int | None) -> Any:
     lib = library()
     params = lib.llama_context_default_params()
-    params.n_ctx = n_ctx
     params.n_batch = requested.n_batch or DEFAULT_N_BATCH
     params.n_ubatch = min(requested.n_ubatch or DEFAULT_N_UBATCH, params.n_batch)
     params.n_seq_max = parallel + _prefix_sequences(parallel)
-    params.kv_unified = parallel > 1
     # One row of logits per sequence is all that generating reads; reserving a row per token of
     # the batch would cost n_batch x vocabulary x 4 bytes.
     params.n_outputs_max = outputs or params.n_seq_max

@@ -92,9 +92,9 @@ def shared_prefixes(
     return found
 
 
-def common_tokens(a: TokenIds, b: TokenIds) -> int:
-    """How many tokens both begin with, leaving at least one of each."""
-    low, high = 0, max(0, min(len(a), len(b)) - 1)
+def common_tokens(a: TokenIds, b: TokenIds, *, left: int = 1) -> int:
+    """How many tokens both begin with, leaving at least so many of each."""
+    low, high = 0, max(0, min(len(a), len(b)) - left)
     while low < high:  # comparing slices is a loop in C, comparing items one in Python
         middle = (low + high + 1) // 2
         if a[low:middle] == b[low:middle]:

@@ -63,6 +63,8 @@ class ScriptedEngine:
         self._ids: dict[bytes, int] = {}
         self._settings: Settings | None = None
         self._parallel = 1
+        self.kv_unified = True
+        self.cells = 0
         self._cells = ScriptedCells(0, 0)
         self.decoded: list[list[Slot]] = []
         """Every batch, for tests of what is evaluated together."""
@@ -97,11 +99,20 @@ class ScriptedEngine:
             chat_template_sha256=hashlib.sha256(chat.encode()).hexdigest() if chat else None,
         )
 
-    def prepare(self, requested: RequestedSettings, *, n_ctx: int, parallel: int = 1) -> None:
+    def prepare(
+        self,
+        requested: RequestedSettings,
+        *,
+        n_ctx: int,
+        parallel: int = 1,
+        kv_unified: bool = True,
+    ) -> None:
         self._parallel = parallel
-        self._cells = ScriptedCells(n_ctx, self.batch_outputs)
+        self.kv_unified = kv_unified
+        self.cells = n_ctx
+        self._cells = ScriptedCells(n_ctx, self.batch_outputs, unified=kv_unified)
         self._settings = Settings(
-            n_ctx=n_ctx,
+            n_ctx=n_ctx if kv_unified else n_ctx * self.batch_outputs,
             n_batch=requested.n_batch or 512,
             n_ubatch=requested.n_ubatch or 512,
             n_threads=requested.n_threads or 1,
@@ -147,10 +158,6 @@ class ScriptedEngine:
         return True
 
     # ---- localprompt.engine.device.Device
-
-    @property
-    def cells(self) -> int:
-        return self.settings.n_ctx
 
     @property
     def batch_tokens(self) -> int:

@@ -2,7 +2,8 @@
 
 It refuses what llama.cpp refuses: more tokens than there are cells, a gap in a sequence's
 positions, sequences that share a token but not all tokens before it, more rows of logits than
-were asked for. And it can say what a token attended to, which no real cache can.
+were asked for. Where each sequence has cells of its own, no token can be in two of them. And it can
+say what a token attended to, which no real cache can.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from localprompt.engine.device import Slot
 class ScriptedCells:
     """Cells by sequence; a cell is its number and its token, and may be in several sequences."""
 
-    def __init__(self, cells: int, outputs: int) -> None:
+    def __init__(self, cells: int, outputs: int, *, unified: bool = True) -> None:
         self._size = cells
         self._outputs = outputs
+        self._unified = unified
         self._sequences: dict[int, list[tuple[int, int]]] = {}
         self._users: Counter[int] = Counter()
         self._last = 0
@@ -34,6 +36,8 @@ class ScriptedCells:
             raise RuntimeError("an empty batch")
         if sum(slot.wants_logits for slot in slots) > self._outputs:
             raise RuntimeError("more rows of logits than there is room for")
+        if not self._unified and any(len(slot.sequences) > 1 for slot in slots):
+            raise RuntimeError("a token in several sequences, whose cells are their own")
         self._seen = {}
         for at, slot in enumerate(slots):
             held = [self._sequences.setdefault(s, []) for s in slot.sequences]
@@ -44,15 +48,20 @@ class ScriptedCells:
             self._last += 1
             for one in held:
                 one.append((self._last, slot.token_id))
+                if not self._unified and len(one) > self._size:
+                    raise RuntimeError(f"{len(one)} of {self._size} cells of a sequence")
             self._users[self._last] = len(held)
             if slot.wants_logits:
                 self._seen[at] = tuple(token_id for _, token_id in held[0])
-        if self.used > self._size:
+        if self._unified and self.used > self._size:
             raise RuntimeError(f"{self.used} of {self._size} cells")
 
     def copy(self, source: int, target: int) -> None:
         if self._sequences.get(target):
             raise RuntimeError("a copy into a sequence that is not empty")
+        if not self._unified:
+            self.fill(target, self.tokens_of(source))
+            return
         self._sequences[target] = list(self._sequences[source])
         self._users.update(cell for cell, _ in self._sequences[source])
 

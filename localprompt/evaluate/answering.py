@@ -58,7 +58,7 @@ def answers(
     stream = iter(prepared)
     free: Free = {}
     while first := list(islice(stream, LOOKED_AT)):
-        opened.prepare([one.cells for one in first])
+        opened.prepare([one.cells for one in first], generating=scoring == "generate")
         if scoring == "calibrated":
             free |= _habits(first, opened, free)
         fitting = _Fitting(chain(first, stream), opened, free)
@@ -135,7 +135,7 @@ def _habits(prepared: list[Prepared], opened: OpenModel, known: Free) -> Free:
     requests = [request for ids, request in wanted.items() if ids not in known]
     if not requests:
         return {}
-    opened.prepare([_cells(request) for request in requests])
+    opened.prepare([_cells(request) for request in requests], generating=False)
     found = {s.request: s.scores for s in opened.engine.score_choices(requests)}
     if len(found) != len(requests):
         raise EngineError("the engine left a request without an answer")

@@ -16,8 +16,9 @@ import msgspec
 
 from localprompt.engine.base import Engine
 from localprompt.errors import EngineError, NotEnoughMemoryError
+from localprompt.evaluate.room import CELL_STEP, Room, room_apart, shared_room
 from localprompt.evaluations import EvalRequest
-from localprompt.fit import predicted_peak, resident_before_opening
+from localprompt.fit import predicted_kv_cache, predicted_peak, resident_before_opening
 from localprompt.measure import memory
 from localprompt.plan import Cell
 from localprompt.records import Memory, ModelRecord, PromptTemplate, Sampling, Settings
@@ -25,10 +26,8 @@ from localprompt.units import format_bytes
 
 OpenEngine = Callable[[ModelRecord, EvalRequest], Engine]
 
-MOST_PARALLEL = 16
-"""Beyond it a CPU gains little: decoding is then bound by arithmetic, as prefill is."""
 _KEPT_FREE_BYTES = 64 * 1024**2
-_CELL_STEP = 256
+_SMALLEST = Room(parallel=1, cells=CELL_STEP, kv_unified=True)
 
 
 def open_llama(model: ModelRecord, request: EvalRequest) -> Engine:
@@ -60,39 +59,54 @@ class OpenModel:
         started = time.perf_counter()
         self.engine = open_engine(model, request)
         self._load_seconds = time.perf_counter() - started
-        self.parallel = 1
-        self._cells = 0
+        self._room: Room | None = None
+
+    @property
+    def parallel(self) -> int:
+        """Requests that are answered at once."""
+        return self._room.parallel if self._room else 1
 
     @property
     def cells(self) -> int:
-        """KV cache cells of the open context; 0 where there is none."""
-        return self._cells
+        """KV cache cells that one request can have; 0 where there is no context."""
+        return self._room.cells if self._room else 0
 
     @property
     def most_tokens(self) -> int:
         """What one prompt and its answer may take together."""
         return self._request.settings.n_ctx or self.engine.facts.n_ctx_train
 
-    def prepare(self, needs: list[int]) -> None:
+    def prepare(self, needs: list[int], *, generating: bool = True) -> None:
         """Open a context for requests that need so many cells each, as many at once as fit.
 
-        A context that is large enough already stays.
+        A context that serves already stays.
+
+        Args:
+            generating: whether answers are generated; choices are scored in shared cells only.
 
         Raises:
             EngineError, NotEnoughMemoryError: it cannot be allocated.
         """
-        wanted = min(self._request.parallel or MOST_PARALLEL, max(1, len(needs)))
-        largest = sorted(needs, reverse=True)
-        if wanted <= self.parallel and sum(largest[:wanted]) <= self._cells:
+        largest, wanted = sorted(needs, reverse=True), self._request.parallel
+        room = room_apart(largest, wanted, self._fits, self._kv_cache) if generating else None
+        room = room or shared_room(largest, wanted, self._fits, self._room)
+        if self._serves(room, largest, generating=generating):
             return
-        wanted = max(wanted, self.parallel)
-        while wanted > 1 and not self._fits(sum(largest[:wanted])):
-            wanted -= 1
-        cells = -(-max(sum(largest[:wanted]), self._cells) // _CELL_STEP) * _CELL_STEP
         started = time.perf_counter()
-        self.engine.prepare(self._request.settings, n_ctx=cells, parallel=wanted)
+        self.engine.prepare(
+            self._request.settings,
+            n_ctx=room.cells,
+            parallel=room.parallel,
+            kv_unified=room.kv_unified,
+        )
         self._load_seconds += time.perf_counter() - started
-        self._cells, self.parallel = cells, wanted
+        self._room = room
+
+    def _serves(self, room: Room, largest: list[int], *, generating: bool) -> bool:
+        """Whether the open context does as well as that room would."""
+        if self._room is None or not (generating or self._room.kv_unified):
+            return False
+        return self._room.holds(largest, room.parallel)
 
     def take_load_seconds(self) -> float:
         """What opening the model and its contexts took since this was last asked."""
@@ -102,7 +116,7 @@ class OpenModel:
     def settings(self) -> Settings | None:
         """The effective ones; None where no context was opened."""
         with suppress(EngineError):
-            return self.engine.settings if self._cells else None
+            return self.engine.settings if self._room else None
         return None
 
     def memory(self) -> Memory:
@@ -116,13 +130,16 @@ class OpenModel:
             weights_bytes=buffers.weights_bytes,
             kv_cache_bytes=buffers.kv_cache_bytes,
             compute_bytes=buffers.compute_bytes,
-            predicted_peak_bytes=self._peak(self._cells) if self._cells else None,
+            predicted_peak_bytes=self._peak(self._room) if self._room else None,
         )
 
     def close(self) -> None:
         self.engine.close()
 
-    def _peak(self, cells: int) -> int | None:
+    def _kv_cache(self, cells: int) -> int | None:
+        return predicted_kv_cache(self.model, self._request.settings, cells)
+
+    def _peak(self, room: Room) -> int | None:
         cell = Cell(
             kind="eval",
             model=self.model,
@@ -131,18 +148,21 @@ class OpenModel:
             sampling=Sampling(),
             settings=self._request.settings,
         )
-        return predicted_peak(cell, cells, self._resident)
+        peak = predicted_peak(cell, room.cells, self._resident)
+        if peak is None or room.kv_unified:
+            return peak
+        return peak + (room.sequences - 1) * (self._kv_cache(room.cells) or 0)
 
-    def _fits(self, cells: int) -> bool:
-        """Whether a context of so many cells is predicted to fit beside what is resident."""
+    def _fits(self, room: Room) -> bool:
+        """Whether a context of that shape is predicted to fit beside what is resident."""
         available = memory.available().available_bytes
-        peak, resident = self._peak(cells), memory.read().rss_bytes
+        peak, resident = self._peak(room), memory.read().rss_bytes
         if available is None or peak is None or resident is None:
             return True
         return peak - resident + _KEPT_FREE_BYTES <= available
 
     def _check_memory(self) -> None:
-        available, peak = memory.available().available_bytes, self._peak(_CELL_STEP)
+        available, peak = memory.available().available_bytes, self._peak(_SMALLEST)
         if self._request.force or available is None or peak is None:
             return
         needed = peak - (self._baseline.rss_bytes or 0)

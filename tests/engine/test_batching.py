@@ -20,9 +20,11 @@ def _engine(
     n_ctx: int = 64,
     n_batch: int = 8,
     parallel: int = 1,
+    kv_unified: bool = True,
 ) -> ScriptedEngine:
     engine = ScriptedEngine(answers.__getitem__)
-    engine.prepare(RequestedSettings(n_batch=n_batch), n_ctx=n_ctx, parallel=parallel)
+    settings = RequestedSettings(n_batch=n_batch)
+    engine.prepare(settings, n_ctx=n_ctx, parallel=parallel, kv_unified=kv_unified)
     return engine
 
 
@@ -141,15 +143,29 @@ def test_an_error_half_way_is_raised_after_what_was_said() -> None:
 
 
 @settings(max_examples=100)
-@given(PROMPTS, st.data(), st.integers(2, 5), st.integers(5, 60), st.integers(204, 500))
+@given(
+    PROMPTS,
+    st.data(),
+    st.integers(2, 5),
+    st.integers(5, 60),
+    st.integers(204, 500),
+    st.booleans(),
+)
 def test_any_set_of_prompts_gets_the_answers_that_each_gets_alone(
-    prompts: list[str], data: st.DataObject, parallel: int, n_batch: int, n_ctx: int
+    prompts: list[str],
+    data: st.DataObject,
+    parallel: int,
+    n_batch: int,
+    n_ctx: int,
+    kv_unified: bool,
 ) -> None:
     # The double raises where a request reads another's cells, a cache overflows, or a batch does.
     answers: dict[str, list[bytes | BaseException]] = {
         text: list(data.draw(PIECES)) for text in set(prompts)
     }
-    together = _engine(answers, n_ctx=n_ctx, n_batch=n_batch, parallel=parallel)
+    together = _engine(
+        answers, n_ctx=n_ctx, n_batch=n_batch, parallel=parallel, kv_unified=kv_unified
+    )
     requests = [_request(together, text, max_tokens=4, stop=("END",)) for text in prompts]
     events = list(together.generate(iter(requests)))
     alone = _engine(answers, n_ctx=500)
@@ -245,3 +261,46 @@ def test_abandoned_requests_leave_no_cells_behind() -> None:
     next(events)
     events.close()  # type: ignore[attr-defined]
     assert engine.cells_used == 0
+
+
+def test_where_cells_are_not_shared_each_prompt_is_a_batch_of_its_own() -> None:
+    answers: dict[str, list[bytes | BaseException]] = {"w " * (n + 1): [b"x"] * 3 for n in range(4)}
+    engine = _engine(answers, n_ctx=16, n_batch=64, parallel=4, kv_unified=False)
+    events = list(engine.generate([_request(engine, text) for text in answers]))
+    assert [len(batch) for batch in engine.decoded] == [1, 2, 3, 4, 4, 4, 4]
+    assert _answers(events) == dict.fromkeys(range(4), "xxx")
+
+
+def test_as_many_requests_as_sequences_run_at_once_where_cells_are_not_shared() -> None:
+    answers: dict[str, list[bytes | BaseException]] = {"a b": [b"x"] * 4, "c d": [b"y"] * 4}
+    engine = _engine(answers, n_ctx=10, parallel=2, kv_unified=False)
+    list(engine.generate([_request(engine, t, max_tokens=6) for t in answers]))
+    assert max(len({slot.sequence for slot in batch}) for batch in engine.decoded) == 2
+
+
+def test_sequences_that_are_left_are_taken_by_the_last_answers_when_nobody_waits() -> None:
+    lengths = (1, 2, 9, 3, 9, 9)
+    answers: dict[str, list[bytes | BaseException]] = {
+        f"q{n}": [f"{n}.{k} ".encode() for k in range(length)] for n, length in enumerate(lengths)
+    }
+    engine = _engine(answers, n_ctx=16, parallel=6, kv_unified=False)
+    events = list(engine.generate([_request(engine, text, max_tokens=9) for text in answers]))
+    said = {n: "".join(f"{n}.{k} " for k in range(length)) for n, length in enumerate(lengths)}
+    assert _answers(events) == said
+    steps = [[slot.sequence for slot in batch] for batch in engine.decoded[6:]]
+    assert all(step == list(range(len(step))) for step in steps)
+    assert [len(step) for step in steps] == [6, 5, 4, 3, 3, 3, 3, 3]
+    assert engine.cells_used == 0
+
+
+def test_a_sequence_that_is_left_goes_to_who_waits_and_nobody_is_moved() -> None:
+    answers: dict[str, list[bytes | BaseException]] = {
+        "q0": [b"x"] * 2,
+        "q1": [b"x"] * 8,
+        "q2": [b"x"] * 8,
+    }
+    engine = _engine(answers, n_ctx=16, parallel=2, kv_unified=False)
+    list(engine.generate([_request(engine, text) for text in answers]))
+    third = engine.encode([Message("user", (Segment("q2"),))]).token_ids[0]
+    seated = next(s.sequence for batch in engine.decoded for s in batch if s.token_id == third)
+    assert seated == 0

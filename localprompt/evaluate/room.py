@@ -1,0 +1,100 @@
+"""How large a context the requests of an evaluation get, and how its cells are dealt out.
+
+Shared cells take the least memory: requests of any length lie side by side, and what they begin
+with is there once. But attention looks at all cells to find a sequence's own, which costs more the
+more sequences decode at once. Cells of its own for each sequence avoid that, at the price of as
+many for all as the longest request needs. They are dealt out so where answers are generated and
+the cache stays small; a model whose cells are large gains little by it, because its weights take
+nearly all of the time.
+
+benchmarks/LOG.md has the figures behind the numbers here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from localprompt.engine.prefixes import MOST_NESTED
+
+MOST_SHARING = 16
+"""Sequences that decode at once in shared cells; what more would gain, attention takes."""
+MOST_APART = 32
+"""The same with cells of their own; beyond it memory grows faster than speed."""
+MOST_APART_BYTES = 256 * 1024**2
+"""What their cells may take together."""
+CELL_STEP = 256
+
+
+class Room(msgspec.Struct, frozen=True):
+    """The shape of a context."""
+
+    parallel: int
+    cells: int
+    """All of them, or those of each sequence."""
+    kv_unified: bool
+
+    @property
+    def sequences(self) -> int:
+        """Those for requests and those for shared prefixes."""
+        return self.parallel + MOST_NESTED if self.parallel > 1 else 1
+
+    def holds(self, needs: Sequence[int], parallel: int) -> bool:
+        """Whether it serves requests of so many cells, largest first, so many of them at once."""
+        if parallel > self.parallel:
+            return False
+        most = sum(needs[:parallel]) if self.kv_unified else needs[0]
+        return most <= self.cells
+
+
+def shared_room(
+    needs: Sequence[int], wanted: int | None, fits: Callable[[Room], bool], before: Room | None
+) -> Room:
+    """Shared cells for as many requests at once as fit into free memory.
+
+    Args:
+        needs: cells of each request, the largest first; at least one.
+        wanted: requests at once, where the user said so.
+        fits: whether a context of that shape is predicted to fit.
+        before: the open context, whose size is kept at least.
+    """
+    parallel = min(wanted or MOST_SHARING, len(needs))
+    cells = 0
+    if before is not None and before.kv_unified:
+        parallel, cells = max(parallel, before.parallel), before.cells
+
+    def room(parallel: int) -> Room:
+        return Room(parallel, padded(max(sum(needs[:parallel]), cells)), kv_unified=True)
+
+    while parallel > 1 and not fits(room(parallel)):
+        parallel -= 1
+    return room(parallel)
+
+
+def room_apart(
+    needs: Sequence[int],
+    wanted: int | None,
+    fits: Callable[[Room], bool],
+    kv_cache_bytes: Callable[[int], int | None],
+) -> Room | None:
+    """Cells of its own for each sequence; None where that does not pay off.
+
+    Args:
+        needs, wanted, fits: as for :func:`shared_room`.
+        kv_cache_bytes: what one sequence of so many cells takes; None: unknown.
+    """
+    parallel = min(wanted or MOST_APART, len(needs))
+    cells = padded(needs[0])
+    of_each = kv_cache_bytes(cells)
+    if parallel == 1 or of_each is None:
+        return None
+    affordable = MOST_APART_BYTES // of_each - MOST_NESTED
+    room = Room(min(parallel, affordable), cells, kv_unified=False)
+    enough = room.parallel >= min(parallel, MOST_SHARING)
+    return room if enough and fits(room) else None
+
+
+def padded(cells: int) -> int:
+    """Cells as llama.cpp deals them out."""
+    return -(-cells // CELL_STEP) * CELL_STEP
