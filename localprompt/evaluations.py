@@ -189,7 +189,7 @@ class Floor(msgspec.Struct, frozen=True):
     shared_tokens: int
     """The longest prefix that all prompts of a target share, once per target."""
     own_tokens: int
-    """The rest of each prompt."""
+    """The rest of each prompt, beyond what it has in common with one before it."""
     generated_tokens: int
     prefill_tokens_per_second: float
     decode_tokens_per_second: float | None

@@ -1,6 +1,7 @@
 """The least time that an evaluation could have taken: its tokens over this machine's rates.
 
-The tokens are counted while it runs. The rates are measured right afterwards, in the same process
+The tokens are counted while it runs: what a prompt has in common with one of the prompts answered
+before it need not be evaluated again. The rates are measured right afterwards, in the same process
 and context, on prompts of the evaluation itself: prefill over one full batch, decode over as many
 sequences at once as were used. What a floor leaves out (rendering, sampling, grammars, scoring,
 attention over long contexts) is what the evaluation can lose time with.
@@ -9,15 +10,20 @@ attention over long contexts) is what the evaluation can lose time with.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from localprompt.engine.base import Finished, GenerationRequest, Prefilled, Token
+from localprompt.engine.prefixes import common_tokens
 from localprompt.evaluate.models import OpenModel
 from localprompt.evaluations import Floor
 from localprompt.records import Sampling
 
 LEAST_ANSWERS = 16
 """Fewer take so little time that the measurement would not pay."""
+_LOOKED_BACK = 64
+"""Prompts. The engine sorts them, so that those with a common beginning follow each other, but for
+the order in which those answered at once end."""
 _DECODED = 24
 _SEED_TOKENS = 8
 
@@ -30,15 +36,22 @@ class Work:
         self.generated = 0
         self.last: tuple[int, ...] = ()
         """The token ids of any of the prompts."""
-        self._prompts = 0
+        self._evaluated = 0
         self._shared: tuple[int, ...] | None = None
+        self._before: deque[tuple[int, ...]] = deque(maxlen=_LOOKED_BACK)
 
     def add(self, token_ids: tuple[int, ...], generated: int) -> None:
         self.answers += 1
         self.generated += generated
         self.last = token_ids
-        self._prompts += len(token_ids)
-        self._shared = token_ids if self._shared is None else common(self._shared, token_ids)
+        known = 0
+        for one in reversed(self._before):
+            if one[: known + 1] == token_ids[: known + 1]:
+                known = common_tokens(one, token_ids, left=0)
+        self._evaluated += max(1, len(token_ids) - known)
+        self._before.append(token_ids)
+        shared = token_ids if self._shared is None else self._shared
+        self._shared = shared[: common_tokens(shared, token_ids, left=0)]
 
     @property
     def shared(self) -> int:
@@ -47,18 +60,8 @@ class Work:
 
     @property
     def own(self) -> int:
-        """All other prompt tokens."""
-        return self._prompts - self.shared * self.answers
-
-
-def common(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
-    """The tokens with which both begin."""
-    if b[: len(a)] == a:
-        return a
-    for at, (x, y) in enumerate(zip(a, b, strict=False)):
-        if x != y:
-            return a[:at]
-    return b
+        """All other prompt tokens that nothing before had in common."""
+        return self._evaluated - self.shared
 
 
 def measure_floor(work: Sequence[Work], opened: OpenModel) -> Floor | None:
@@ -82,7 +85,7 @@ def measure_floor(work: Sequence[Work], opened: OpenModel) -> Floor | None:
 
 def _prefill_rate(token_ids: tuple[int, ...], opened: OpenModel) -> float | None:
     settings = opened.engine.settings
-    size = min(settings.n_batch, settings.n_ctx - 1, opened.most_tokens - 1)
+    size = min(settings.n_batch, opened.cells - 1, opened.most_tokens - 1)
     batch = (token_ids * (size // len(token_ids) + 1))[:size]
     started = time.perf_counter()
     for event in opened.engine.generate([GenerationRequest(batch, Sampling(max_tokens=1))]):
