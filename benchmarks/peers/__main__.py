@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 import localprompt
-from benchmarks.peers import accounting, cold, evaluation, overhead, peak, synthetic
+from benchmarks.peers import accounting, cold, evaluation, growth, overhead, peak, synthetic
 from benchmarks.peers.builds import build_tools, given_tools
 from benchmarks.peers.installs import install_llm, install_promptfoo
 from benchmarks.peers.markdown import to_markdown
@@ -37,9 +37,12 @@ SECTIONS: dict[str, Callable[[Setup], Section]] = {
     "cold": cold.measure,
     "choices": evaluation.measure_choices,
     "texts": evaluation.measure_texts,
+    "growth": growth.measure,
 }
-EVALUATIONS = ("choices", "texts")
-"""Need llama-server, and take as long as all others together: measured when asked for."""
+SERVED = ("choices", "texts")
+"""Beside llama-server."""
+EVALUATIONS = (*SERVED, "growth")
+"""They take longer than all others together: measured when asked for."""
 RESULTS = Path(__file__).parents[1] / "results"
 
 Load = tuple[float, float, float]
@@ -50,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measured_at = datetime.now(UTC)
     try:
         chosen = options.only or [name for name in SECTIONS if name not in EVALUATIONS]
-        setup = _setup(options, with_server=not set(EVALUATIONS).isdisjoint(chosen))
+        setup = _setup(options, with_server=not set(SERVED).isdisjoint(chosen))
         load_before = _load_average()
         sections = tuple(_measured(name, setup) for name in chosen)
         environment = _environment(setup, load_before, _load_average())

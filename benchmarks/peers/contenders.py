@@ -30,8 +30,23 @@ class Answers(msgspec.Struct, frozen=True):
     """In the order of the cases."""
 
 
-def localprompt_eval(setup: Setup, workload: Workload, folder: Path) -> tuple[Answers, bool]:
-    """``localprompt eval`` with plain completion, and whether the weights were repacked.
+class Evaluated(msgspec.Struct, frozen=True):
+    """One turn of ``localprompt eval``."""
+
+    answers: Answers
+    repacked: bool
+    """Whether the weights were, for this CPU."""
+    peak_rss_bytes: int
+    """Of the process."""
+
+
+def localprompt_eval(
+    setup: Setup, workload: Workload, folder: Path, *, limit: int | None = None
+) -> Evaluated:
+    """``localprompt eval`` with plain completion.
+
+    Args:
+        limit: only the first so many cases.
 
     Raises:
         WorkerError: it fails, or leaves cases unanswered.
@@ -42,13 +57,19 @@ def localprompt_eval(setup: Setup, workload: Workload, folder: Path) -> tuple[An
     words = ["eval", str(suite), *setup.model_and_threads, "--chat-template", str(plain)]
     words += ["--max-tokens", str(workload.max_tokens), "--temperature", "0"]
     words += ["--choices", ",".join(workload.choices)] if workload.choices else []
+    words += [] if limit is None else ["--limit", str(limit)]
     words += ["--no-cache", "--no-log", "--quiet", "--format", "json"]
     with scratch_home() as env:
-        done = json.loads(run(localprompt_command(*words), env=env).stdout)
+        finished = run(localprompt_command(*words), env=env)
+    done = json.loads(finished.stdout)
     (use,) = done["uses"]
     texts = [case["answer"] for case in sorted(done["results"], key=lambda c: c["case_index"])]
-    _all_there(texts, workload, "localprompt eval")
-    return Answers(use["wall_seconds"], tuple(texts)), bool(use["settings"]["repack"])
+    _all_there(texts, limit or len(workload.cases), "localprompt eval")
+    return Evaluated(
+        Answers(use["wall_seconds"], tuple(texts)),
+        repacked=bool(use["settings"]["repack"]),
+        peak_rss_bytes=finished.peak_rss_bytes,
+    )
 
 
 def loop(setup: Setup, workload: Workload) -> Looped:
@@ -99,7 +120,7 @@ def promptfoo(setup: Setup, program: Path, workload: Workload, folder: Path) -> 
         words += ["--no-cache", "--no-write", "--no-table", "--no-progress-bar"]
         done = run([str(program), *words], env=env)
     texts = promptfoo_texts(json.loads(output.read_text(encoding="utf-8")))
-    _all_there(texts, workload, "promptfoo")
+    _all_there(texts, len(workload.cases), "promptfoo")
     return Answers(done.wall_seconds, tuple(texts))
 
 
@@ -116,10 +137,10 @@ def promptfoo_texts(output: dict[str, Any]) -> list[str]:
     return [row["response"]["output"] for row in rows]
 
 
-def _all_there(texts: list[str], workload: Workload, who: str) -> None:
-    if len(texts) != len(workload.cases):
+def _all_there(texts: list[str], cases: int, who: str) -> None:
+    if len(texts) != cases:
         raise WorkerError(
             f"{who} has not answered every case",
-            expected=f"{len(workload.cases)} answers",
+            expected=f"{cases} answers",
             found=f"{len(texts)}",
         )

@@ -25,7 +25,7 @@ from benchmarks.peers.workloads import Workload
 from localprompt.measure.statistics import median
 
 SLOTS = (1, 4, 8)
-_SIDE_BY_SIDE = (1, 4, 8, 16)
+_SIDE_BY_SIDE = (1, 4, 8, 16, 32)
 _OURS, _LOOP, _FLOOR, _PROMPTFOO = "localprompt eval", "loop", "floor", "promptfoo"
 
 
@@ -110,9 +110,9 @@ def _round(setup: Setup, workload: Workload, folder: Path) -> Round:
         decode=32,
         sequences=_SIDE_BY_SIDE,
     )
-    ours, repacked = contenders.localprompt_eval(setup, workload, folder)
+    ours = contenders.localprompt_eval(setup, workload, folder)
     loop = contenders.loop(setup, workload)
-    answers = {_OURS: ours, _LOOP: Answers(loop.wall_seconds, loop.answers)}
+    answers = {_OURS: ours.answers, _LOOP: Answers(loop.wall_seconds, loop.answers)}
     for slots in SLOTS:
         answers[_server(slots)] = contenders.server(setup, workload, slots)
     if setup.promptfoo:
@@ -123,7 +123,7 @@ def _round(setup: Setup, workload: Workload, folder: Path) -> Round:
         prefill=median(single.prefill_tokens_per_second),
         decode=max(rate.decode_tokens_per_second for rate in batched),
     )
-    return Round(answers, floor, loop, repacked)
+    return Round(answers, floor, loop, ours.repacked)
 
 
 def _figures(rounds: list[Round], targets: Targets) -> list[Figure]:
