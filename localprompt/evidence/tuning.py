@@ -19,6 +19,9 @@ from localprompt.evidence import data
 from localprompt.records import ModelRecord
 from localprompt.trainings import TrainingProgress, TrainingRequest, TrainingResult
 
+_KEY = 16
+"""Hexadecimal digits of a recipe's key in the name of its file."""
+
 Tune = Callable[[TrainingRequest, Callable[[TrainingProgress], None]], TrainingResult]
 """As :func:`localprompt.training.run.tune`."""
 
@@ -70,13 +73,16 @@ class Tunings:
         self._tune = tune
 
     def kept(self, plan: TuningPlan) -> TrainingResult | None:
-        """The tuning, if it was made before and its models are still here."""
-        try:
-            found = msgspec.json.decode(self._path(plan).read_bytes(), type=TrainingResult)
-        except (OSError, msgspec.DecodeError):
-            return None
-        here = all(Path(made.path).is_file() for made in (found.tuned, found.full))
-        return found if here else None
+        """The tuning, if one of that recipe was made before, under whatever name, and its models
+        are still here."""
+        for path in sorted(self._folder.glob(f"*-{plan.key(self._model)[:_KEY]}.json")):
+            try:
+                found = msgspec.json.decode(path.read_bytes(), type=TrainingResult)
+            except (OSError, msgspec.DecodeError):
+                continue
+            if all(Path(made.path).is_file() for made in (found.tuned, found.full)):
+                return found
+        return None
 
     def make(
         self, plan: TuningPlan, on_progress: Callable[[TrainingProgress], None]
@@ -112,4 +118,4 @@ class Tunings:
         )
 
     def _path(self, plan: TuningPlan) -> Path:
-        return self._folder / f"{plan.name}-{plan.key(self._model)[:16]}.json"
+        return self._folder / f"{plan.name}-{plan.key(self._model)[:_KEY]}.json"

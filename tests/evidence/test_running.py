@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from localprompt.errors import InputError
 from localprompt.evidence.all import EXPERIMENTS
+from localprompt.evidence.recipes import SMALLEST
 from localprompt.evidence.running import choose, plan, run
 from localprompt.findings import EvidenceReport, Finding
 from tests.evidence.harness import TestBench
@@ -36,6 +38,13 @@ def test_a_tuning_is_shared_by_all_that_need_it(bench: TestBench) -> None:
         "small-evidence-sentiment-16",
         "small-evidence-sentiment-256",
     ]
+
+
+def test_a_tuning_of_the_same_recipe_is_found_under_another_name(bench: TestBench) -> None:
+    lab, called = bench.lab(), msgspec.structs.replace(SMALLEST, name="otherwise")
+    assert lab.tuned(SMALLEST) == lab.tuned(called)
+    lab.tuned(msgspec.structs.replace(called, epochs=3))
+    assert len(bench.tuned) == 2
 
 
 def test_a_tuned_model_that_was_removed_is_made_again(bench: TestBench) -> None:
