@@ -5,13 +5,17 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from localprompt.cli.options import JsonOption
 from localprompt.cli.output import checked, console, output_file
 from localprompt.errors import InputError
+
+if TYPE_CHECKING:
+    from localprompt.qualities import Quality
+    from localprompt.tunings import Tuning
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -55,14 +59,20 @@ def show(
         typer.Option("--failures", help="What did not pass in an evaluation; last counts those."),
     ] = False,
 ) -> None:
-    """Show everything that was recorded about one run, or an evaluation."""
+    """Show everything that was recorded about one run, an evaluation or a tuning."""
     from localprompt import record_json
     from localprompt.cli.eval_output import is_evaluation, show_evaluation
     from localprompt.store.reader import HistoryReader
+    from localprompt.store.tunings import TuningStore
     from localprompt.views.runs import print_run
 
     if failures or is_evaluation(run):
         show_evaluation(run, failures=failures, json=json)
+        return
+    with TuningStore(read_only=True) as store:
+        kept = store.kept(run)
+    if kept is not None:
+        _show_kept(kept, json=json)
         return
     with HistoryReader() as history:
         record = history.get(run)
@@ -70,6 +80,19 @@ def show(
         sys.stdout.write(record_json.encode(record).decode() + "\n")
     else:
         print_run(record, console())
+
+
+def _show_kept(kept: Quality | Tuning, *, json: bool) -> None:
+    from localprompt import record_json
+    from localprompt.views.quality import print_quality
+    from localprompt.views.tune import print_tuning
+
+    if json:
+        sys.stdout.write(record_json.encode(kept).decode() + "\n")
+    elif kept.kind == "quality":
+        print_quality(kept, console())
+    else:
+        print_tuning(kept, console())
 
 
 @app.command("export")

@@ -122,7 +122,7 @@ def _tuned(model: str, flags: TuneFlags) -> Tuning:
 
 
 def _search(cell: Cell, types: tuple[str, ...], flags: TuneFlags, store: TuningStore) -> Tuning:
-    from localprompt.quality.measure import load_text
+    from localprompt.quality.measure import check_text, load_text
     from localprompt.store.writer import HistoryWriter
     from localprompt.tuning.judging import Judge
     from localprompt.tuning.runs import Runs
@@ -135,6 +135,7 @@ def _search(cell: Cell, types: tuple[str, ...], flags: TuneFlags, store: TuningS
             print_note(text)
 
     text, bounds = load_text(flags.text), Bounds(perplexity=flags.max_perplexity / 100)
+    check_text(cell.model, text)
     tuning = begun(cell, flags.suite, bounds, f"tune {cell.model.name}")
     store.keep(tuning)
     with HistoryWriter() as history:

@@ -35,7 +35,7 @@ from localprompt.errors import (
 from localprompt.ids import new_run_id
 from localprompt.measure import machine, memory
 from localprompt.qualities import Quality, TextFacts
-from localprompt.quality.reading import DEFAULT_N_CTX, OnChunk
+from localprompt.quality.reading import DEFAULT_N_CTX, OnChunk, check_length
 from localprompt.quality.worker import Failed, Reply, Request, Result
 from localprompt.records import ModelRecord, RequestedSettings
 from localprompt.units import MIB, format_bytes
@@ -94,6 +94,20 @@ def parent_of(name: str) -> str | None:
             next_step=f"localprompt models quality {name} --against NAME",
         )
     return parent.name
+
+
+def check_text(model: ModelRecord, text: Text, n_ctx: int = DEFAULT_N_CTX) -> None:
+    """Whether the text is long enough for this model; only its vocabulary is opened.
+
+    Raises:
+        InputError: it is too short.
+        ModelFileError: the model cannot be opened.
+    """
+    from localprompt.engine.llama import LlamaEngine
+
+    with LlamaEngine(Path(model.path), vocab_only=True) as engine:
+        vocabulary = engine.vocabulary
+        check_length(len(vocabulary.tokenize(text.text)) + vocabulary.adds_bos, n_ctx)
 
 
 def measure_quality(

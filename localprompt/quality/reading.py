@@ -151,15 +151,22 @@ def chunks_of(reader: Reader, text: str, n_ctx: int) -> list[list[int]]:
     """
     start = [] if reader.bos is None else [reader.bos]
     tokens = start + reader.tokenize(text)
-    count = len(tokens) // n_ctx
-    if count < _LEAST_CHUNKS:
+    check_length(len(tokens), n_ctx)
+    chunks = [tokens[at * n_ctx : (at + 1) * n_ctx] for at in range(len(tokens) // n_ctx)]
+    return [start + chunk[len(start) :] for chunk in chunks]
+
+
+def check_length(tokens: int, n_ctx: int) -> None:
+    """
+    Raises:
+        InputError: a text of so many tokens is too short to be read in chunks of n_ctx.
+    """
+    if tokens < _LEAST_CHUNKS * n_ctx:
         raise InputError(
             "the text is too short to measure perplexity on",
             expected=f"at least {_LEAST_CHUNKS * n_ctx} tokens",
-            found=f"{len(tokens)} tokens",
+            found=f"{tokens} tokens",
         )
-    chunks = [tokens[at * n_ctx : (at + 1) * n_ctx] for at in range(count)]
-    return [start + chunk[len(start) :] for chunk in chunks]
 
 
 def _scored(reader: Reader, chunk: Sequence[int]) -> Iterator[tuple[Logits, Sequence[int]]]:

@@ -94,6 +94,9 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "sha256", model.sha256 or "not computed"
+    if run.profile is not None:
+        chosen = ", ".join(run.profile.settings) or "the model only"
+        yield "profile", f"{run.profile.name}, for {run.profile.model}: {chosen}"
     yield "prompt", run.prompt.name or "typed in place"
     yield (
         "settings",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from localprompt.__main__ import run
+from localprompt.store.tunings import TuningStore
+from localprompt.tunings import Tuning
+from tests.sample_tunings import tuning
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,28 @@ def test_what_is_wrong_is_said_before_anything_runs(
     assert out == ""
     assert words in " ".join(said.split())
     assert not (lab_home / "profiles").exists()
+
+
+def test_a_tuning_is_shown_again_by_its_id(
+    lab_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with TuningStore() as store:
+        store.keep(tuning())
+    assert run(["runs", "show", tuning().id[:10]]) == 0
+    assert "tune some-model" in capsys.readouterr().out
+    assert run(["runs", "show", tuning().id, "--json"]) == 0
+    assert msgspec.json.decode(capsys.readouterr().out, type=Tuning) == tuning()
+
+
+def test_a_text_that_is_too_short_is_refused_before_the_race(
+    lab_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "short.txt"
+    text.write_text("Too short to say anything about a model. " * 20)
+    assert run(["tune", "smollm2-135m", "--prompt", "summarize", "--text", str(text)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "too short to measure perplexity" in said
+    assert "run" not in said.split("error:")[0]
 
 
 def test_a_suite_that_cannot_pass_ends_the_tuning_with_the_reason(
