@@ -4,7 +4,9 @@ All contenders answer the same prompts on the same file, greedily, in turns. Loa
 starting a server are left out of every wall time; promptfoo's is that of its whole process, for
 whose start its user waits each time. Beside them stands the *floor*: the tokens that have to be
 evaluated (the shared beginning once, each case's own, generated ones) over the rates of llama-bench
-and llama-batched-bench in the same round.
+and llama-batched-bench in the same round. Those rates are of short contexts. After a long shared
+beginning every token attends to all of it, which no program avoids, so there is a second floor with
+llama-bench's rate at that depth.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ from localprompt.measure.statistics import median
 
 SLOTS = (1, 4, 8)
 _SIDE_BY_SIDE = (1, 4, 8, 16, 32)
-_OURS, _LOOP, _FLOOR, _PROMPTFOO = "localprompt eval", "loop", "floor", "promptfoo"
+_OURS, _LOOP, _PROMPTFOO = "localprompt eval", "loop", "promptfoo"
+_FLOOR, _DEEP_FLOOR = "floor", "floor at that depth"
+_DEEP = 256
+"""Tokens of a shared beginning from which on the depth is looked at."""
 
 
 class Targets(msgspec.Struct, frozen=True):
@@ -57,6 +62,8 @@ class Round(msgspec.Struct, frozen=True):
 
     answers: dict[str, Answers]
     floor_seconds: float
+    deep_floor_seconds: float | None
+    """The floor with each case's own tokens at the rate behind the shared beginning."""
     loop: Looped
     repacked: bool
 
@@ -71,15 +78,25 @@ def measure_texts(setup: Setup) -> Section:
     return _measure(setup, workloads.texts(setup.cases or 64), TEXTS)
 
 
-def floor_seconds(loop: Looped, workload: Workload, *, prefill: float, decode: float) -> float:
+def floor_seconds(
+    loop: Looped,
+    workload: Workload,
+    *,
+    prefill: float,
+    decode: float,
+    own_prefill: float | None = None,
+) -> float:
     """The least time for the workload's tokens at these rates.
 
     A choice needs no generated token: the labels' probabilities are there when the prompt has been
     evaluated. Of a free answer the first token comes out of the prompt's evaluation, too.
+
+    Args:
+        own_prefill: of each case's own tokens; None: as of the shared ones.
     """
-    evaluated = loop.shared_tokens + loop.own_tokens
+    evaluating = loop.shared_tokens / prefill + loop.own_tokens / (own_prefill or prefill)
     generated = 0 if workload.choices else loop.generated_tokens - len(workload.cases)
-    return evaluated / prefill + max(0, generated) / decode
+    return evaluating + max(0, generated) / decode
 
 
 def _measure(setup: Setup, workload: Workload, targets: Targets) -> Section:
@@ -117,13 +134,18 @@ def _round(setup: Setup, workload: Workload, folder: Path) -> Round:
         answers[_server(slots)] = contenders.server(setup, workload, slots)
     if setup.promptfoo:
         answers[_PROMPTFOO] = contenders.promptfoo(setup, setup.promptfoo, workload, folder)
-    floor = floor_seconds(
-        loop,
-        workload,
-        prefill=median(single.prefill_tokens_per_second),
-        decode=max(rate.decode_tokens_per_second for rate in batched),
-    )
-    return Round(answers, floor, loop, ours.repacked)
+    prefill = median(single.prefill_tokens_per_second)
+    decode = max(rate.decode_tokens_per_second for rate in batched)
+    deep_floor = None
+    if loop.shared_tokens >= _DEEP:
+        depth = ("-d", str(loop.shared_tokens))
+        deep = llama_bench(setup.tools, ["-m", str(setup.weights), *threads, *sizes, *depth])
+        own_prefill = median(deep.prefill_tokens_per_second)
+        deep_floor = floor_seconds(
+            loop, workload, prefill=prefill, decode=decode, own_prefill=own_prefill
+        )
+    floor = floor_seconds(loop, workload, prefill=prefill, decode=decode)
+    return Round(answers, floor, deep_floor, loop, ours.repacked)
 
 
 def _figures(rounds: list[Round], targets: Targets) -> list[Figure]:
@@ -135,9 +157,12 @@ def _figures(rounds: list[Round], targets: Targets) -> list[Figure]:
 
     which = 1 if rounds[-1].repacked else 0
     floor = (_FLOOR, [one.floor_seconds for one in rounds])
+    deep_seconds = [s for one in rounds if (s := one.deep_floor_seconds) is not None]
+    deep_floor = [(_DEEP_FLOOR, deep_seconds)] if deep_seconds else []
     best = min((_server(slots) for slots in SLOTS), key=lambda name: median(walls(name)[1]))
     figures = [
         beside(_OURS, floor, targets.floor),
+        *(beside(_OURS, deep, None) for deep in deep_floor),
         beside(_LOOP, walls(_OURS), targets.loop[which]),
         beside(best, walls(_OURS), targets.server[which]),
     ]

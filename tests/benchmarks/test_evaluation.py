@@ -114,6 +114,13 @@ def test_the_floor_of_choices_generates_nothing() -> None:
     assert floor == 10.0
 
 
+def test_behind_a_shared_beginning_own_tokens_have_a_rate_of_their_own() -> None:
+    floor = floor_seconds(
+        LOOPED, workloads.choices(10), prefill=100.0, decode=10.0, own_prefill=50.0
+    )
+    assert floor == 4.0 + 12.0
+
+
 def test_the_first_token_of_a_free_answer_comes_with_its_prompt() -> None:
     floor = floor_seconds(LOOPED, workloads.texts(10), prefill=100.0, decode=10.0)
     assert floor == 10.0 + 6.0
@@ -182,6 +189,7 @@ def one_round(walls: dict[str, float], *, repacked: bool = False) -> Round:
     return Round(
         answers={name: Answers(wall, texts) for name, wall in all_walls.items()},
         floor_seconds=1.6,
+        deep_floor_seconds=None,
         loop=LOOPED,
         repacked=repacked,
     )
