@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,19 @@ def verdicts() -> str:
     if not results:
         return ""
     report = msgspec.json.decode(results[-1].read_bytes(), type=EvidenceReport)
-    return f"\n{evidence_markdown(report)}\n"
+    found = Counter(finding.verdict for finding in report.findings)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items()))
+    page, data = (_link(results[-1].with_suffix(end)) for end in (".html", ".json"))
+    return (
+        f"\nTen reasons to prompt instead of fine-tuning, tried: {counts}.\n"
+        "Rules that were fixed before made the verdicts "
+        f"([how](docs/guide/evidence.md), [page]({page}), [data]({data})).\n"
+        f"\n{evidence_markdown(report)}\n"
+    )
+
+
+def _link(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
 def estimates_text() -> str:

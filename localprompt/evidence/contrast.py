@@ -65,7 +65,7 @@ def contrast(lab: Lab, suite: str, train: Path | None = None) -> ContrastReport:
     return ContrastReport(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         localprompt_version=localprompt.__version__,
-        model=lab.model,
+        model=lab.model_to_show,
         machine=machine.describe(),
         suite=opened.name,
         cases=opened.counts.cases,

@@ -88,6 +88,11 @@ class Lab:
         self._models = models
         self._on_step = on_step
 
+    @property
+    def model_to_show(self) -> ModelRecord:
+        """The model as reports have it, which are passed on: without where its file lies."""
+        return msgspec.structs.replace(self.model, path=Path(self.model.path).name)
+
     def step(self, text: str) -> None:
         """Say what is being done."""
         self._on_step(text)

@@ -59,7 +59,7 @@ def plan(experiments: Sequence[Experiment], lab: Lab) -> EvidenceReport:
     return EvidenceReport(
         created_at=_now(),
         localprompt_version=localprompt.__version__,
-        model=lab.model,
+        model=lab.model_to_show,
         machine=machine.describe(),
         plans=tuple(plans),
     )

@@ -139,11 +139,15 @@ def verdict_kind(finding: Finding | None) -> str:
     return "not-run" if finding is None else finding.verdict.replace(" ", "-")
 
 
+_ALSO = ("gain_of_tuning_all", "gain_general")
+"""Figures that no rule looks at, and that nobody should miss who reads headlines only."""
+
+
 def headline(plan: Plan, finding: Finding | None, say: Language) -> str:
-    """The figures that the rule looks at, in words."""
+    """The figures that the rule looks at, in words, and what stands beside them."""
     if finding is None:
         return say("page.expected", seconds=say.quantity(plan.expected_seconds, "seconds"))
-    names = dict.fromkeys(condition.figure for condition in finding.rule.supported)
+    names = {*(condition.figure for condition in finding.rule.supported), *_ALSO}
     found = [_sentence(f, say) for f in finding.figures if f.name in names]
     if not found and finding.prevented:
         return f"{say('page.prevented')}: {finding.prevented}"
