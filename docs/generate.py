@@ -16,13 +16,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import typer.main
 
 from localprompt.cli.app import build_app
-from localprompt.findings import EvidenceReport
+from localprompt.findings import EvidenceReport, Verdict
 from localprompt.finetune.published import accuracy_table
 from localprompt.views.evidence_markdown import evidence_markdown
 
@@ -66,12 +66,14 @@ def verdicts() -> str:
         return ""
     report = msgspec.json.decode(results[-1].read_bytes(), type=EvidenceReport)
     found = Counter(finding.verdict for finding in report.findings)
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(found.items()))
+    counts = ", ".join(f"{found[verdict]} {verdict}" for verdict in get_args(Verdict))
     page, data = (_link(results[-1].with_suffix(end)) for end in (".html", ".json"))
     return (
         f"\nTen reasons to prompt instead of fine-tuning, tried: {counts}.\n"
         "Rules that were fixed before made the verdicts "
         f"([how](docs/guide/evidence.md), [page]({page}), [data]({data})).\n"
+        "In parentheses: the 95 % interval of what was measured, the range of what is estimated.\n"
+        "Scores are those of one small model on small data sets and do not carry over to others.\n"
         f"\n{evidence_markdown(report)}\n"
     )
 

@@ -92,9 +92,10 @@ def predicted_peak(
 
 
 def predicted_kv_cache(model: ModelRecord, settings: RequestedSettings, n_ctx: int) -> int | None:
-    """Estimated bytes of the KV cache of one sequence; None where the model is unknown."""
+    """Estimated bytes of the KV cache of one sequence; None where the model is unknown, or keeps
+    a recurrent state, which is of another size."""
     info = _info(model.path)
-    if info is None:
+    if info is None or info.recurrent:
         return None
     return predict_memory(
         info, n_ctx=n_ctx, type_k=settings.type_k, type_v=settings.type_v

@@ -43,6 +43,10 @@ class TensorTypeShare(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+_RECURRENT = (".ssm_", ".time_mix_", ".shortconv.")
+"""What llama.cpp calls the tensors of such layers."""
+
+
 class ModelInfo(msgspec.Struct, frozen=True):
     """The shape of a model, and what its file says about itself."""
 
@@ -95,6 +99,9 @@ class ModelInfo(msgspec.Struct, frozen=True):
     repackable: tuple[TensorTypeShare, ...]
     """The matrices that llama.cpp may copy into a layout made for the CPU, by type: two or three
     dimensions, used in a product, rows a multiple of 8. Which types are, the CPU decides."""
+    recurrent: bool = False
+    """Whether a layer keeps a state of its own kind (Mamba, RWKV, short convolutions), with a KV
+    cache beside it or without."""
 
 
 def inspect_model(path: Path) -> ModelInfo:
@@ -159,6 +166,7 @@ def describe(head: GgufFile) -> ModelInfo:
         chat_template=values.text("tokenizer.chat_template"),
         tied_embeddings="output.weight" not in names,
         repackable=_shares([tensor for tensor in head.tensors if _may_be_repacked(tensor)]),
+        recurrent=any(part in name for name in names for part in _RECURRENT),
     )
 
 

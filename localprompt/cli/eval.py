@@ -54,9 +54,12 @@ class EvalFlags(EngineFlags, SamplingFlags):
     choices: Annotated[
         str | None, typer.Option("--choices", metavar="A,B,…", help="The only answers allowed.")
     ] = None
-    scoring: Annotated[str, typer.Option(metavar="HOW", help="How a choice is made: generate.")] = (
-        "generate"
-    )
+    scoring: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW", help="How a choice is made: raw, normalized, calibrated or generate."
+        ),
+    ] = "raw"
     parallel: Annotated[
         int | None, typer.Option(min=1, help="Cases at once; by default as many as pay off.")
     ] = None

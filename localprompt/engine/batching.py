@@ -129,13 +129,26 @@ class _Schedule(Generic[E]):
         answers = [member for member in self._active if member.decoding]
         self._prompts_last = not answers or (bool(prompts) and not self._prompts_last)
         if self._prompts_last:
-            parts = self._take(prompts)
-            return [parts] if parts and self.device.kv_unified else [[part] for part in parts]
+            return self._prompt_batches(prompts)
         if not self.device.kv_unified:
             if not self._waiting:
                 self._close_gaps(answers)
             answers.sort(key=_sequence)
         return [self._take(answers)]
+
+    def _prompt_batches(self, prompts: Iterable[Member[E]]) -> list[list[_Part[E]]]:
+        """About one batch of prompts, together or each by itself."""
+        if self.device.kv_unified:
+            parts = self._take(prompts)
+            return [parts] if parts else []
+        batches: list[list[_Part[E]]] = []
+        room = self.device.batch_tokens
+        for member in prompts:
+            if room <= 0:
+                break
+            batches.append(self._take([member]))
+            room -= sum(len(part.slots) for part in batches[-1])
+        return batches
 
     def _take(self, members: Iterable[Member[E]]) -> list[_Part[E]]:
         """What fits into one batch."""

@@ -2,9 +2,10 @@
 
 The tokens are counted while it runs: what a prompt has in common with one of the prompts answered
 before it need not be evaluated again. The rates are measured right afterwards, in the same process
-and context, on prompts of the evaluation itself: prefill over one full batch, decode over as many
-sequences at once as were used. What a floor leaves out (rendering, sampling, grammars, scoring,
-attention over long contexts) is what the evaluation can lose time with.
+and context, on prompts of the evaluation itself: prefill over a batch as full as one request's
+cells allow, decode over as many sequences at once as were used. What a floor leaves out (rendering,
+sampling, grammars, scoring, attention over long contexts) is what the evaluation can lose time
+with.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Work:
         self.last = token_ids
         known = 0
         for one in reversed(self._before):
-            if one[: known + 1] == token_ids[: known + 1]:
+            longer = len(one) > known < len(token_ids) and one[known] == token_ids[known]
+            if longer and one[:known] == token_ids[:known]:
                 known = common_tokens(one, token_ids, left=0)
         self._evaluated += max(1, len(token_ids) - known)
         self._before.append(token_ids)

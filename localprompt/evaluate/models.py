@@ -60,6 +60,10 @@ class OpenModel:
         self.engine = open_engine(model, request)
         self._load_seconds = time.perf_counter() - started
         self._room: Room | None = None
+        self._largest = 0
+        """Cells that a request with a generated answer ever needed."""
+        self.most_parallel = 1
+        """Requests that were answered at once, at most."""
 
     @property
     def parallel(self) -> int:
@@ -79,7 +83,8 @@ class OpenModel:
     def prepare(self, needs: list[int], *, generating: bool = True) -> None:
         """Open a context for requests that need so many cells each, as many at once as fit.
 
-        A context that serves already stays.
+        A context that serves already stays, and none becomes too small for what it served: a
+        judge that is the same model asks in between, one request at a time.
 
         Args:
             generating: whether answers are generated; choices are scored in shared cells only.
@@ -87,12 +92,16 @@ class OpenModel:
         Raises:
             EngineError, NotEnoughMemoryError: it cannot be allocated.
         """
-        largest, wanted = sorted(needs, reverse=True), self._request.parallel
-        room = room_apart(largest, wanted, self._fits, self._kv_cache) if generating else None
-        room = room or shared_room(largest, wanted, self._fits, self._room)
+        largest, wanted, before = sorted(needs, reverse=True), self._request.parallel, self._room
+        room = None
+        if generating:
+            largest[0] = self._largest = max(self._largest, largest[0])
+            room = room_apart(largest, wanted, self._fits, before, self._kv_cache)
+        room = room or shared_room(largest, wanted, self._fits, before)
         if self._serves(room, largest, generating=generating):
             return
         started = time.perf_counter()
+        self._room = None
         self.engine.prepare(
             self._request.settings,
             n_ctx=room.cells,
@@ -101,6 +110,7 @@ class OpenModel:
         )
         self._load_seconds += time.perf_counter() - started
         self._room = room
+        self.most_parallel = max(self.most_parallel, room.parallel)
 
     def _serves(self, room: Room, largest: list[int], *, generating: bool) -> bool:
         """Whether the open context does as well as that room would."""

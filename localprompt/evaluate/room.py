@@ -24,7 +24,11 @@ MOST_APART = 32
 """The same with cells of their own; beyond it memory grows faster than speed."""
 MOST_APART_BYTES = 256 * 1024**2
 """What their cells may take together."""
+LEAST_APART = 8
+"""Fewer find each other's cells quickly."""
 CELL_STEP = 256
+_MOST_SEQUENCES = 256
+"""Of a context, those for shared prefixes included: a limit of llama.cpp."""
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -59,7 +63,7 @@ def shared_room(
         fits: whether a context of that shape is predicted to fit.
         before: the open context, whose size is kept at least.
     """
-    parallel = min(wanted or MOST_SHARING, len(needs))
+    parallel = _at_once(wanted or MOST_SHARING, needs)
     cells = 0
     if before is not None and before.kv_unified:
         parallel, cells = max(parallel, before.parallel), before.cells
@@ -76,23 +80,28 @@ def room_apart(
     needs: Sequence[int],
     wanted: int | None,
     fits: Callable[[Room], bool],
+    before: Room | None,
     kv_cache_bytes: Callable[[int], int | None],
 ) -> Room | None:
     """Cells of its own for each sequence; None where that does not pay off.
 
     Args:
-        needs, wanted, fits: as for :func:`shared_room`.
+        needs, wanted, fits, before: as for :func:`shared_room`.
         kv_cache_bytes: what one sequence of so many cells takes; None: unknown.
     """
-    parallel = min(wanted or MOST_APART, len(needs))
-    cells = padded(needs[0])
+    parallel, cells = _at_once(wanted or MOST_APART, needs), padded(needs[0])
+    if before is not None and not before.kv_unified:
+        parallel, cells = max(parallel, before.parallel), max(cells, before.cells)
     of_each = kv_cache_bytes(cells)
-    if parallel == 1 or of_each is None:
+    if parallel < LEAST_APART or not of_each:
         return None
-    affordable = MOST_APART_BYTES // of_each - MOST_NESTED
-    room = Room(min(parallel, affordable), cells, kv_unified=False)
-    enough = room.parallel >= min(parallel, MOST_SHARING)
-    return room if enough and fits(room) else None
+    room = Room(min(parallel, MOST_APART_BYTES // of_each - MOST_NESTED), cells, kv_unified=False)
+    enough = parallel if wanted else min(parallel, MOST_SHARING)
+    return room if room.parallel >= enough and fits(room) else None
+
+
+def _at_once(most: int, needs: Sequence[int]) -> int:
+    return min(most, len(needs), _MOST_SEQUENCES - MOST_NESTED)
 
 
 def padded(cells: int) -> int:

@@ -162,7 +162,7 @@ class _Run:
         use = ModelUse(
             model=model.name,
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            parallel=opened.parallel,
+            parallel=opened.most_parallel,
             answered=sum(counted.answers for counted in work),
             cached=self._cached - cached_before,
             load_seconds=opened.take_load_seconds(),

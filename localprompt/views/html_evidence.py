@@ -156,8 +156,9 @@ def headline(plan: Plan, finding: Finding | None, say: Language) -> str:
 
 def _sentence(figure: Figure, say: Language) -> str:
     text = f"{figure_name(figure, say)} {say.quantity(figure.value, figure.unit)}"
-    interval = say.interval(figure)
-    return f"{text} ({interval})" if interval else text
+    basis = say(f"page.{figure.basis}") if figure.basis == "estimated" else None
+    beside = ", ".join(part for part in (say.interval(figure), basis) if part)
+    return f"{text} ({beside})" if beside else text
 
 
 def figure_name(figure: Figure, say: Language) -> str:

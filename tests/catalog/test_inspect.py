@@ -9,7 +9,7 @@ import pytest
 
 from localprompt.catalog.inspect import ModelInfo, inspect_model
 from localprompt.errors import ModelFileError
-from tests.catalog.tiny_gguf import METADATA, tiny_gguf
+from tests.catalog.tiny_gguf import METADATA, TENSORS, tiny_gguf
 
 SHAPES: dict[str, Any] = json.loads(Path(__file__).with_name("shapes.json").read_text())
 
@@ -39,6 +39,13 @@ def test_bytes_are_counted_by_type_and_embeddings_are_not_repacked(tmp_path: Pat
         ("F32", 2),
     ]
     assert [(share.type, share.size_bytes) for share in info.repackable] == [("Q4_0", 6912)]
+
+
+def test_layers_with_a_state_of_their_own_are_known_by_their_tensors(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(tiny_gguf(tensors=(*TENSORS, ("blk.1.ssm_in.weight", (64, 96), "Q4_0"))))
+    assert inspect_model(path).recurrent
+    assert not _inspect(tmp_path, METADATA).recurrent
 
 
 def test_heads_may_differ_from_layer_to_layer(tmp_path: Path) -> None:

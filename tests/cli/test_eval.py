@@ -85,3 +85,17 @@ def test_services_are_refused_with_the_list(localprompt: Localprompt, tmp_path: 
     assert refused.code == 2
     assert refused.fields()["found"] == "openai:gpt-5, anthropic:claude"
     assert "-m" in refused.fields()["try"]
+
+
+@pytest.mark.model
+def test_choices_are_scored_and_not_generated_unless_asked_for(
+    localprompt: Localprompt, suite: str
+) -> None:
+    scored = json.loads(localprompt("eval", suite, *QUICK, "-f", "json").out)
+    assert all(set(case["probabilities"]) == {"good", "bad"} for case in scored["results"])
+    assert all(case["completion_tokens"] == 0 for case in scored["results"])
+    written = json.loads(
+        localprompt("eval", suite, *QUICK, "--scoring", "generate", "-f", "json").out
+    )
+    assert all(case["probabilities"] is None for case in written["results"])
+    assert all(case["completion_tokens"] > 0 for case in written["results"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from localprompt.engine.prefixes import MOST_NESTED
 from localprompt.evaluate.room import (
+    LEAST_APART,
     MOST_APART,
     MOST_APART_BYTES,
     MOST_SHARING,
@@ -24,36 +25,64 @@ def _kv_cache(cells: int) -> int:
 
 
 def test_short_answers_of_a_small_model_get_cells_of_their_own() -> None:
-    room = room_apart([120] * 64, None, _always, _kv_cache)
+    room = room_apart([120] * 64, None, _always, None, _kv_cache)
     assert room == Room(parallel=MOST_APART, cells=256, kv_unified=False)
     assert room.sequences * _kv_cache(256) <= MOST_APART_BYTES
 
 
 def test_fewer_sequences_where_each_takes_more() -> None:
-    room = room_apart([500] * 64, None, _always, _kv_cache)
+    room = room_apart([500] * 64, None, _always, None, _kv_cache)
     assert room is not None
     assert MOST_SHARING <= room.parallel < MOST_APART
     assert (room.parallel + MOST_NESTED) * _kv_cache(512) <= MOST_APART_BYTES
 
 
 def test_long_prompts_and_large_models_share() -> None:
-    assert room_apart([2000] * 64, None, _always, _kv_cache) is None
-    assert room_apart([120] * 64, None, _always, lambda cells: cells * 500_000) is None
+    assert room_apart([2000] * 64, None, _always, None, _kv_cache) is None
+    assert room_apart([120] * 64, None, _always, None, lambda cells: cells * 500_000) is None
 
 
 def test_one_request_and_an_unknown_model_share() -> None:
-    assert room_apart([120], None, _always, _kv_cache) is None
-    assert room_apart([120] * 64, 1, _always, _kv_cache) is None
-    assert room_apart([120] * 64, None, _always, lambda _: None) is None
+    assert room_apart([120], None, _always, None, _kv_cache) is None
+    assert room_apart([120] * 64, 1, _always, None, _kv_cache) is None
+    assert room_apart([120] * 64, None, _always, None, lambda _: None) is None
 
 
 def test_what_does_not_fit_into_memory_is_not_dealt_out() -> None:
-    assert room_apart([120] * 64, None, lambda _: False, _kv_cache) is None
+    assert room_apart([120] * 64, None, lambda _: False, None, _kv_cache) is None
 
 
-def test_as_many_as_the_user_asked_for() -> None:
-    room = room_apart([120] * 64, 5, _always, _kv_cache)
-    assert room == Room(parallel=5, cells=256, kv_unified=False)
+def test_as_many_as_the_user_asked_for_or_all_of_them_share() -> None:
+    room = room_apart([120] * 64, 9, _always, None, _kv_cache)
+    assert room == Room(parallel=9, cells=256, kv_unified=False)
+    # 64 of 256 cells each would take more than they may.
+    assert room_apart([120] * 64, 64, _always, None, _kv_cache) is None
+    assert shared_room([120] * 64, 64, _always, None).parallel == 64
+
+
+def test_few_at_once_share() -> None:
+    assert room_apart([120] * (LEAST_APART - 1), None, _always, None, _kv_cache) is None
+    assert room_apart([120] * 64, LEAST_APART - 1, _always, None, _kv_cache) is None
+
+
+def test_a_room_apart_stays_as_large_as_it_was() -> None:
+    before = Room(32, 512, kv_unified=False)
+    small = room_apart([120], None, _always, before, lambda cells: cells * 10_000)
+    assert small == before
+    larger = room_apart([700], None, _always, before, lambda cells: cells * 1_000)
+    assert larger == Room(32, 768, kv_unified=False)
+
+
+def test_no_more_sequences_than_llama_cpp_has() -> None:
+    needs = [100] * 1000
+    assert shared_room(needs, 300, _always, None).sequences == 256
+    apart = room_apart(needs, 300, _always, None, lambda cells: cells)
+    assert apart is not None
+    assert apart.sequences == 256
+
+
+def test_a_model_without_a_cache_shares() -> None:
+    assert room_apart([120] * 64, None, _always, None, lambda _: 0) is None
 
 
 def test_shared_cells_hold_the_largest_requests_at_once() -> None:
