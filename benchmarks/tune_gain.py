@@ -77,6 +77,7 @@ def _tuned(model: str) -> dict[str, Any]:
 
 def _evaluated(model: str, profile: str) -> dict[str, Any]:
     command = [LOCALPROMPT, "eval", SUITE, "-m", model, "--no-cache", "--quiet", "-f", "json"]
+    command += ["--scoring", "generate"]  # as tune itself asks, and as run answers
     if profile == "none":
         command += ["--profile", "none"]
     subprocess.run(command, capture_output=True, check=True)

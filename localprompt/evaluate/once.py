@@ -23,7 +23,8 @@ def evaluate_model(
     cached: bool = True,
     force: bool = False,
 ) -> EvalResult:
-    """Evaluate a model over a suite in every provider's place, as ``localprompt eval -m`` does.
+    """Evaluate a model over a suite in every provider's place, as
+    ``localprompt eval -m MODEL --scoring generate`` does.
 
     Args:
         models: opens the model, and is not closed here.
