@@ -1,7 +1,7 @@
 """How often do greedy answers change when prompts are answered side by side?
 
-They should not, and where arithmetic is exact they do not. But a matrix product over one row and
-over eight rows may add the same numbers in another order; floating point then rounds differently
+They should not, and where arithmetic is exact they do not. But attention over cells that lie among
+those of others may add the same numbers in another order; floating point then rounds differently
 in the last bits, and where two tokens were almost equally probable the other one wins. From that
 token on the answers differ. This counts how often it happens, and does the same for the scores of
 choices:
