@@ -174,11 +174,8 @@ class Draft:
 
     def __init__(self, store: PrefixStore, key: str) -> None:
         self.key = key
-        self.path = store._folder / f"{key}.{secrets.token_hex(4)}{_DRAFT}"
         self._store = store
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        self._descriptor = os.open(self.path, flags, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.path, self._descriptor = _locked_file(store._folder, key)
 
     def keep(self) -> None:
         """It is completely written: seal it and let it be found.
@@ -258,6 +255,18 @@ def _own_files(paths: Iterator[Path]) -> Iterator[tuple[Path, os.stat_result]]:
 
 def _is_own(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
+def _locked_file(folder: Path, key: str) -> tuple[Path, int]:
+    """A new file and its descriptor. One that is not locked yet looks abandoned to another process
+    and may be removed by it; then there is another."""
+    while True:
+        path = folder / f"{key}.{secrets.token_hex(4)}{_DRAFT}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return path, descriptor
+        os.close(descriptor)
 
 
 def _remove_unlocked(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import shutil
@@ -171,6 +172,25 @@ def test_two_processes_that_keep_the_same_state_do_not_disturb_each_other(place:
         found += path is not None
         assert path is not None or not found  # once there, it is never gone or broken
     assert [other.exitcode for other in others] == [0, 0]
+    assert _names(place) == {f"{KEYS[0]}.state"}
+
+
+def test_a_draft_that_is_taken_for_abandoned_before_it_is_locked_is_begun_again(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, lock = PrefixStore(place), fcntl.flock
+    removed: list[int] = []
+
+    def late(descriptor: int, how: int) -> None:
+        if not removed:
+            removed.append(0)
+            removed[0] = PrefixStore(place).remove_abandoned() or len(list(place.iterdir()))
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    _keep(store, KEYS[0])
+    assert removed == [0]  # an empty file, and nothing beside it
+    assert store.find(KEYS[0]) is not None
     assert _names(place) == {f"{KEYS[0]}.state"}
 
 
