@@ -138,6 +138,7 @@ def command(
                 return
             planned = begin(request, store, only_failing=flags.filter_failing)
         interrupted = _carry_out(planned, store, models, flags)
+        models.close()  # statistics take some memory, too; not on top of the models'
         result = _report(planned, store, wanted, flags)
     if interrupted:
         print_note("interrupted" if flags.no_log else "interrupted; what is done was kept")

@@ -27,6 +27,8 @@ _Z95 = 1.959963984540054  # NormalDist().inv_cdf(0.975)
 _Z80 = 0.8416212335729143  # NormalDist().inv_cdf(0.8)
 _RESAMPLES = 9_999
 _SEED = 20_260_101
+_AT_ONCE = 200_000
+"""Values that are drawn together: 7 MB with what is made of them, and no slower than more."""
 _EXACT_FLIPS = 16
 """Up to here all 2^n signs are tried; beyond, a random ``_RESAMPLES`` of them."""
 
@@ -91,7 +93,7 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
         (np.asarray(values, dtype=float),),
         np.mean,
         n_resamples=_RESAMPLES,
-        batch=max(1, 2_000_000 // len(values)),  # bounds memory, not the result
+        batch=max(1, _AT_ONCE // len(values)),  # bounds memory, not the result
         method="BCa",
         rng=np.random.default_rng(_SEED),
     ).confidence_interval
