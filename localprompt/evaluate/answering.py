@@ -19,6 +19,7 @@ from localprompt.engine.base import (
     GenerationRequest,
     Prefilled,
 )
+from localprompt.engine.prefixes import common_tokens
 from localprompt.errors import EngineError
 from localprompt.evaluate.choosing import choose
 from localprompt.evaluate.models import OpenModel
@@ -58,7 +59,11 @@ def answers(
     stream = iter(prepared)
     free: Free = {}
     while first := list(islice(stream, LOOKED_AT)):
-        opened.prepare([one.cells for one in first], generating=scoring == "generate")
+        opened.prepare(
+            [one.cells for one in first],
+            shared=_common([one.token_ids for one in first]),
+            generating=scoring == "generate",
+        )
         if scoring == "calibrated":
             free |= _habits(first, opened, free)
         fitting = _Fitting(chain(first, stream), opened, free)
@@ -140,6 +145,11 @@ def _habits(prepared: list[Prepared], opened: OpenModel, known: Free) -> Free:
     if len(found) != len(requests):
         raise EngineError("the engine left a request without an answer")
     return {request.token_ids: found[index] for index, request in enumerate(requests)}
+
+
+def _common(prompts: list[tuple[int, ...]]) -> int:
+    """How many tokens all of them begin with."""
+    return common_tokens(min(prompts), max(prompts))
 
 
 def _cells(request: ChoiceRequest) -> int:

@@ -80,13 +80,15 @@ class OpenModel:
         """What one prompt and its answer may take together."""
         return self._request.settings.n_ctx or self.engine.facts.n_ctx_train
 
-    def prepare(self, needs: list[int], *, generating: bool = True) -> None:
+    def prepare(self, needs: list[int], *, shared: int = 0, generating: bool = True) -> None:
         """Open a context for requests that need so many cells each, as many at once as fit.
 
         A context that serves already stays, and none becomes too small for what it served: a
         judge that is the same model asks in between, one request at a time.
 
         Args:
+            needs: at least one.
+            shared: cells of what all of them begin with.
             generating: whether answers are generated; choices are scored in shared cells only.
 
         Raises:
@@ -97,8 +99,9 @@ class OpenModel:
         if generating:
             largest[0] = self._largest = max(self._largest, largest[0])
             room = room_apart(largest, wanted, self._fits, before, self._kv_cache)
-        room = room or shared_room(largest, wanted, self._fits, before)
-        if self._serves(room, largest, generating=generating):
+        room = room or shared_room(largest, shared, wanted, self._fits, before)
+        usable = before if before and (generating or before.kv_unified) else None
+        if usable and usable.holds(largest, shared, room.parallel):
             return
         started = time.perf_counter()
         self._room = None
@@ -111,12 +114,6 @@ class OpenModel:
         self._load_seconds += time.perf_counter() - started
         self._room = room
         self.most_parallel = max(self.most_parallel, room.parallel)
-
-    def _serves(self, room: Room, largest: list[int], *, generating: bool) -> bool:
-        """Whether the open context does as well as that room would."""
-        if self._room is None or not (generating or self._room.kv_unified):
-            return False
-        return self._room.holds(largest, room.parallel)
 
     def take_load_seconds(self) -> float:
         """What opening the model and its contexts took since this was last asked."""

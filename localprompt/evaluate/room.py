@@ -44,21 +44,26 @@ class Room(msgspec.Struct, frozen=True):
         """Those for requests and those for shared prefixes."""
         return self.parallel + MOST_NESTED if self.parallel > 1 else 1
 
-    def holds(self, needs: Sequence[int], parallel: int) -> bool:
+    def holds(self, needs: Sequence[int], shared: int, parallel: int) -> bool:
         """Whether it serves requests of so many cells, largest first, so many of them at once."""
         if parallel > self.parallel:
             return False
-        most = sum(needs[:parallel]) if self.kv_unified else needs[0]
+        most = _together(needs[:parallel], shared) if self.kv_unified else needs[0]
         return most <= self.cells
 
 
 def shared_room(
-    needs: Sequence[int], wanted: int | None, fits: Callable[[Room], bool], before: Room | None
+    needs: Sequence[int],
+    shared: int,
+    wanted: int | None,
+    fits: Callable[[Room], bool],
+    before: Room | None,
 ) -> Room:
     """Shared cells for as many requests at once as fit into free memory.
 
     Args:
         needs: cells of each request, the largest first; at least one.
+        shared: of those, the ones of what all requests begin with; they are there once.
         wanted: requests at once, where the user said so.
         fits: whether a context of that shape is predicted to fit.
         before: the open context, whose size is kept at least.
@@ -69,7 +74,8 @@ def shared_room(
         parallel, cells = max(parallel, before.parallel), before.cells
 
     def room(parallel: int) -> Room:
-        return Room(parallel, padded(max(sum(needs[:parallel]), cells)), kv_unified=True)
+        most = max(_together(needs[:parallel], shared), cells)
+        return Room(parallel, padded(most), kv_unified=True)
 
     while parallel > 1 and not fits(room(parallel)):
         parallel -= 1
@@ -98,6 +104,10 @@ def room_apart(
     room = Room(min(parallel, MOST_APART_BYTES // of_each - MOST_NESTED), cells, kv_unified=False)
     enough = parallel if wanted else min(parallel, MOST_SHARING)
     return room if room.parallel >= enough and fits(room) else None
+
+
+def _together(needs: Sequence[int], shared: int) -> int:
+    return shared + sum(need - shared for need in needs)
 
 
 def _at_once(most: int, needs: Sequence[int]) -> int:

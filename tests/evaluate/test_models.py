@@ -69,3 +69,12 @@ def test_a_context_that_serves_stays(starter_model: Path) -> None:
     opened.prepare([200] * 20)
     opened.prepare([30])
     assert len(engine.opened) == 1
+
+
+def test_a_shared_beginning_takes_its_cells_once(starter_model: Path) -> None:
+    opened, engine = _opened(starter_model)
+    opened.prepare([640] * 200, shared=600, generating=False)
+    opened.prepare([620] * 200, shared=600, generating=False)
+    assert engine.opened == [(16, 1280, True)]
+    opened.prepare([640] * 200, generating=False)
+    assert engine.opened[1:] == [(16, 10240, True)]

@@ -57,7 +57,7 @@ def test_as_many_as_the_user_asked_for_or_all_of_them_share() -> None:
     assert room == Room(parallel=9, cells=256, kv_unified=False)
     # 64 of 256 cells each would take more than they may.
     assert room_apart([120] * 64, 64, _always, None, _kv_cache) is None
-    assert shared_room([120] * 64, 64, _always, None).parallel == 64
+    assert shared_room([120] * 64, 0, 64, _always, None).parallel == 64
 
 
 def test_few_at_once_share() -> None:
@@ -75,7 +75,7 @@ def test_a_room_apart_stays_as_large_as_it_was() -> None:
 
 def test_no_more_sequences_than_llama_cpp_has() -> None:
     needs = [100] * 1000
-    assert shared_room(needs, 300, _always, None).sequences == 256
+    assert shared_room(needs, 0, 300, _always, None).sequences == 256
     apart = room_apart(needs, 300, _always, None, lambda cells: cells)
     assert apart is not None
     assert apart.sequences == 256
@@ -87,28 +87,35 @@ def test_a_model_without_a_cache_shares() -> None:
 
 def test_shared_cells_hold_the_largest_requests_at_once() -> None:
     needs = [300, 200, 100, 50]
-    assert shared_room(needs, 2, _always, None) == Room(2, 512, kv_unified=True)
-    assert shared_room([9] * 64, None, _always, None).parallel == MOST_SHARING
+    assert shared_room(needs, 0, 2, _always, None) == Room(2, 512, kv_unified=True)
+    assert shared_room([9] * 64, 0, None, _always, None).parallel == MOST_SHARING
+
+
+def test_what_all_begin_with_is_there_once() -> None:
+    room = shared_room([640] * 200, 600, None, _always, None)
+    assert room == Room(MOST_SHARING, 1280, kv_unified=True)  # 600 + 16 x 40, in steps of 256
+    assert room.holds([640] * 200, 600, MOST_SHARING)
+    assert not room.holds([640] * 200, 0, MOST_SHARING)
 
 
 def test_fewer_share_where_memory_is_short() -> None:
-    room = shared_room([256] * 64, None, lambda room: room.cells <= 1024, None)
+    room = shared_room([256] * 64, 0, None, lambda room: room.cells <= 1024, None)
     assert room == Room(4, 1024, kv_unified=True)
 
 
 def test_one_request_is_tried_whatever_is_predicted() -> None:
-    assert shared_room([5000], None, lambda _: False, None) == Room(1, 5120, kv_unified=True)
+    assert shared_room([5000], 0, None, lambda _: False, None) == Room(1, 5120, kv_unified=True)
 
 
 def test_an_open_context_does_not_shrink() -> None:
     before = Room(16, 4096, kv_unified=True)
-    assert shared_room([100], None, _always, before) == before
-    assert before.holds([100], 1)
-    assert not before.holds([5000], 1)
+    assert shared_room([100], 0, None, _always, before) == before
+    assert before.holds([100], 0, 1)
+    assert not before.holds([5000], 0, 1)
 
 
 def test_cells_apart_hold_what_fits_into_one_sequence() -> None:
     room = Room(8, 256, kv_unified=False)
-    assert room.holds([256] * 8, 8)
-    assert not room.holds([257], 1)
-    assert not room.holds([10] * 9, 9)
+    assert room.holds([256] * 8, 0, 8)
+    assert not room.holds([257], 0, 1)
+    assert not room.holds([10] * 9, 0, 9)
