@@ -39,7 +39,8 @@ def beginning_of(
     """
     if cell.prefix == "whole" or len(prompt.token_ids) <= LEAST_KEPT_TOKENS:
         return ()
-    constant = constant_prefix(prompt.tokens, engine.encode(with_other_values(messages)).tokens)
+    others = engine.encode(with_other_values(messages)).token_ids
+    constant = constant_prefix(engine.explain(prompt), others)
     count = min(constant, len(prompt.token_ids) - 1)
     return prompt.token_ids[:count] if count >= LEAST_KEPT_TOKENS else ()
 

@@ -27,7 +27,8 @@ def receive(cell: Cell) -> ReceivedPrompt:
     path = Path(cell.model.path)
     with LlamaEngine(path, chat_template=cell.chat_template, vocab_only=True) as engine:
         prompt = engine.encode(messages)
-        others = engine.encode(with_other_values(messages))
+        tokens = engine.explain(prompt)
+        others = engine.encode(with_other_values(messages)).token_ids
     return ReceivedPrompt(
         name=cell.template.name,
         path=cell.template.path,
@@ -37,9 +38,9 @@ def receive(cell: Cell) -> ReceivedPrompt:
         messages=messages,
         text=prompt.text,
         spans=prompt.spans,
-        tokens=prompt.tokens,
-        constant_tokens=constant_prefix(prompt.tokens, others.tokens),
-        attributed_tokens=attributed(prompt.tokens),
+        tokens=tokens,
+        constant_tokens=constant_prefix(tokens, others),
+        attributed_tokens=attributed(tokens),
         sampling=cell.sampling,
         choices=cell.template.choices,
         output_schema=cell.template.output_schema,

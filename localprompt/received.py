@@ -104,18 +104,18 @@ def attributed(tokens: Iterable[PromptToken]) -> int:
     return sum(token.origin != "variable" or token.source not in unknown for token in tokens)
 
 
-def constant_prefix(tokens: Sequence[PromptToken], others: Sequence[PromptToken]) -> int:
+def constant_prefix(tokens: Sequence[PromptToken], other_ids: Sequence[int]) -> int:
     """How many tokens at the beginning do not depend on any value.
 
     Args:
         tokens: the prompt.
-        others: the prompt with every value replaced, see :func:`with_other_values`. A token at
-            the border may hold characters of both sides, so it counts only if it comes out the
-            same for other values.
+        other_ids: the prompt with every value replaced, see :func:`with_other_values`. A token
+            at the border may hold characters of both sides, so it counts only if it comes out
+            the same for other values.
     """
     count = 0
-    for token, other in zip(tokens, others, strict=False):
-        if token.origin == "variable" or token.id != other.id:
+    for token, other in zip(tokens, other_ids, strict=False):
+        if token.origin == "variable" or token.id != other:
             break
         count += 1
     return count

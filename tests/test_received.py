@@ -65,12 +65,12 @@ def test_a_token_of_an_unnamed_variable_is_not_attributed() -> None:
 
 
 def test_the_constant_prefix_ends_before_the_first_token_of_a_variable() -> None:
-    assert constant_prefix([_WORD, _VALUE, _WORD], [_WORD, _VALUE, _WORD]) == 1
-    assert constant_prefix([_WORD, _WORD], [_WORD, _WORD]) == 2
+    assert constant_prefix([_WORD, _VALUE, _WORD], [7, 8, 7]) == 1
+    assert constant_prefix([_WORD, _WORD], [7, 7]) == 2
 
 
 def test_a_template_token_that_takes_in_the_beginning_of_a_value_is_not_constant() -> None:
-    assert constant_prefix([_WORD, PromptToken(5, "upx", "template")], [_WORD, _WORD]) == 1
+    assert constant_prefix([_WORD, PromptToken(5, "upx", "template")], [7, 7]) == 1
 
 
 def test_other_values_replace_values_and_nothing_else() -> None:

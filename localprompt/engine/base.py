@@ -8,7 +8,7 @@ seam sees only the types in this module; llama.cpp stands behind it in ``engine.
 The life of an engine::
 
     with open_engine(...) as engine:                    # weights are opened
-        prompt = engine.encode(messages)                # text → token ids, with their origins
+        prompt = engine.encode(messages)                # text → token ids
         engine.prepare(requested, n_ctx=...)             # the context: KV cache, compute buffers
         for event in engine.generate([request]): ...    # Prefilled, Token…, Finished
 
@@ -40,8 +40,9 @@ class EncodedPrompt(msgspec.Struct, frozen=True):
     spans: tuple[Span, ...]
     """The same text in stretches of one origin."""
     token_ids: tuple[int, ...]
-    tokens: tuple[PromptToken, ...]
-    """The same tokens, explained; as long as ``token_ids``."""
+    tail: str
+    """What stands behind the last control token; all of the text where there is none. Whatever
+    follows the prompt is tokenized as one piece with it."""
     chat_template_sha256: str | None
     """None: the model has no chat template, the prompt is a plain completion."""
     rewritten: bool = False
@@ -175,6 +176,10 @@ class Engine(Protocol):
 
     def encode(self, messages: Sequence[Message]) -> EncodedPrompt:
         """Apply the chat template and tokenize; text from variables stays plain text."""
+        ...
+
+    def explain(self, prompt: EncodedPrompt) -> tuple[PromptToken, ...]:
+        """Its tokens, each with its text and where that came from; as many as ``token_ids``."""
         ...
 
     def prepare(

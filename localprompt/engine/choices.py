@@ -14,6 +14,9 @@ from localprompt.engine.device import Device, Seat, Slot
 from localprompt.engine.labels import label_tree
 from localprompt.errors import InputError
 
+_DECIDING_CHARACTERS = 100
+"""The end of a prompt that is tokenized again with each choice; much longer than any token."""
+
 
 class _Whole:
     """The scores of one request, collected where its choices need several passes."""
@@ -130,6 +133,25 @@ def _fitting(choices: tuple[Choice, ...], most_branches: int) -> int:
     if label_tree(ids).branches <= most_branches:
         return len(ids)
     return max(n for n in range(1, len(ids)) if label_tree(ids[:n]).branches <= most_branches)
+
+
+def deciding_end(tail: str, token_ids: Sequence[int], tokenize: Callable[[str], list[int]]) -> str:
+    """As much of a prompt's tail as can change when a choice is written behind it.
+
+    Tokenizers go word by word, so that what follows a text changes the tokens of its last words
+    only. The end is cut off before a word, and only where its tokens are the prompt's own; a
+    text without white space stays whole.
+
+    Args:
+        tail: the prompt's text after its last control token.
+        token_ids: of the prompt.
+        tokenize: plain text → ids.
+    """
+    cut = tail.rfind(" ", 0, max(0, len(tail) - _DECIDING_CHARACTERS))
+    if cut <= 0 or tail[cut - 1].isspace() or tail[cut + 1].isspace():
+        return tail
+    ids = tokenize(tail[cut:])
+    return tail[cut:] if ids == list(token_ids[-len(ids) :]) else tail
 
 
 def choice_tokens(

@@ -20,12 +20,13 @@ from localprompt.engine.base import (
     Scored,
     StateConditions,
 )
-from localprompt.engine.choices import choice_tokens
+from localprompt.engine.choices import choice_tokens, deciding_end
 from localprompt.engine.interrupt import interruptible
 from localprompt.engine.llama_context import CELL_STEP, Context, buffer_sizes
 from localprompt.engine.llama_library import build, cpu_features, library, log
 from localprompt.engine.llama_vocab import Vocabulary
 from localprompt.errors import EngineError, InputError, ModelFileError
+from localprompt.received import PromptToken
 from localprompt.records import Message, RequestedSettings, Settings
 from localprompt.rendering.chat import ChatPrompt, apply_chat_template, plain_completion
 
@@ -129,20 +130,23 @@ class LlamaEngine:
                 bos_token=self.vocabulary.text_of(self.vocabulary.bos),
                 eos_token=self.vocabulary.text_of(self.vocabulary.eos),
             )
-        tokens = tuple(self.vocabulary.encode(prompt.spans))
-        if not tokens:
+        ids, tail = self.vocabulary.encode(prompt.spans)
+        if not ids:
             raise InputError("the prompt is empty", expected="at least one token")
         return EncodedPrompt(
             text=prompt.text,
             spans=prompt.spans,
-            token_ids=tuple(token.id for token in tokens),
-            tokens=tokens,
+            token_ids=tuple(ids),
+            tail=tail,
             chat_template_sha256=(
                 None if template is None else hashlib.sha256(template.encode()).hexdigest()
             ),
             rewritten=prompt.rewritten,
             system_folded=prompt.system_folded,
         )
+
+    def explain(self, prompt: EncodedPrompt) -> tuple[PromptToken, ...]:
+        return tuple(self.vocabulary.explain(prompt.spans))
 
     def prepare(
         self,
@@ -172,7 +176,7 @@ class LlamaEngine:
         return batching.generate(self.context, requests)
 
     def with_choices(self, prompt: EncodedPrompt, choices: Sequence[str]) -> ChoiceRequest:
-        tail = self.vocabulary.text_after_controls(prompt.tokens)
+        tail = deciding_end(prompt.tail, prompt.token_ids, self.vocabulary.tokenize)
         # After a chat template's last words choices follow directly; plain text goes on with a
         # space, unless it ends with one already.
         lead = "" if self.facts.chat_template or tail[-1:].isspace() else " "

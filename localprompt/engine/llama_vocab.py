@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +21,9 @@ from localprompt.errors import EngineError
 from localprompt.received import PromptToken
 from localprompt.rendering.chat import Span
 
+Controls = tuple[tuple[str, int], ...]
+"""The control tokens that a chat template wrote: text, id."""
+
 
 class Vocabulary:
     """Wraps ``llama_vocab *``; valid while its model is open."""
@@ -31,8 +33,10 @@ class Vocabulary:
         self._vocab = pointer
         self._buffer = ctypes.create_string_buffer(256)
         self._pieces: dict[int, bytes] = {}
+        self._known_ids: dict[int, int] = {}
+        """One number for each token that ever occurred: hundreds of prompts may be held."""
         # What the template says is the same in every case of an evaluation, examples included.
-        self._constant = lru_cache(maxsize=16)(self._explain)
+        self._constant = lru_cache(maxsize=16)(self._between)
         self.bos: int = self._lib.llama_vocab_bos(pointer)
         self.eos: int = self._lib.llama_vocab_eos(pointer)
         self.eot: int = self._lib.llama_vocab_eot(pointer)
@@ -87,19 +91,49 @@ class Vocabulary:
         parts = defuse(text, steering)
         return [token for part in parts for token in self._tokenize(part, parse_special=False)]
 
-    def encode(self, spans: Iterable[Span]) -> list[PromptToken]:
-        """A rendered prompt → tokens with their origins, begin-of-text token included."""
+    def encode(self, spans: Iterable[Span]) -> tuple[list[int], str]:
+        """A rendered prompt → token ids, begin-of-text token included, and its tail.
+
+        Returns:
+            the ids, and the text behind the last control token: what follows the prompt is
+            tokenized as one piece with it.
+        """
+        controls, parts = self._parts(spans)
+        ids: list[int] = []
+        tail = ""
+        for part in parts:
+            if isinstance(part, int):
+                ids.append(part)
+                tail = ""
+            else:
+                ids += self._ids(part, controls)
+                tail = _text(part)
+        return ids, tail
+
+    def explain(self, spans: Iterable[Span]) -> list[PromptToken]:
+        """The tokens of :meth:`encode`, each with its text and its origin."""
+        controls, parts = self._parts(spans)
+        tokens: list[PromptToken] = []
+        for part in parts:
+            if isinstance(part, int):
+                tokens.append(self._control(part))
+            else:
+                tokens += self._explain(part, self._ids(part, controls))
+        return tokens
+
+    def _parts(self, spans: Iterable[Span]) -> tuple[Controls, list[int | tuple[Span, ...]]]:
+        """The control tokens that the chat template wrote, and the text between them."""
         spans = tuple(spans)
         controls = self._controls_of(spans)
         pieces = list(split_at_controls(spans, controls))
-        tokens: list[PromptToken] = []
+        parts: list[int | tuple[Span, ...]] = []
         if self.adds_bos:
-            tokens.append(self._control(self.bos))
+            parts.append(self.bos)
             if pieces and isinstance(pieces[0], ControlPiece) and pieces[0].token_id == self.bos:
                 del pieces[0]  # the template wrote it, and so would the tokenizer
         for at, piece in enumerate(pieces):
             if isinstance(piece, ControlPiece):
-                tokens.append(self._control(piece.token_id))
+                parts.append(piece.token_id)
                 continue
             owners = piece.spans
             before, after = pieces[at - 1 : at], pieces[at + 1 : at + 2]
@@ -108,31 +142,22 @@ class Vocabulary:
             if after and self._is(_id(after[0]), "LSTRIP"):
                 owners = without_end(owners)
             if owners:
-                tokens.extend(self._plain(owners, tuple(controls.items())))
-        return tokens
+                parts.append(owners)
+        return tuple(controls.items()), parts
 
-    def text_after_controls(self, tokens: Sequence[PromptToken]) -> str:
-        """The text of a prompt from its last control token on."""
-        plain = itertools.takewhile(lambda token: not token.control, reversed(tokens))
-        pieces = [self.piece(token.id, special=True) for token in plain]
-        return b"".join(reversed(pieces)).decode(errors="replace")
-
-    def _plain(
-        self, spans: tuple[Span, ...], controls: tuple[tuple[str, int], ...]
-    ) -> Sequence[PromptToken]:
+    def _ids(self, spans: tuple[Span, ...], controls: Controls) -> Sequence[int]:
         constant = all(span.origin != "variable" for span in spans)
-        return self._constant(spans, controls) if constant else self._explain(spans, controls)
+        tokenize = self._constant if constant else self._between
+        return tokenize(_text(spans), controls)
 
-    def _explain(
-        self, spans: tuple[Span, ...], controls: tuple[tuple[str, int], ...]
-    ) -> tuple[PromptToken, ...]:
-        ids = self.tokenize("".join(span.text for span in spans), dict(controls))
+    def _between(self, text: str, controls: Controls) -> tuple[int, ...]:
+        return tuple(self.tokenize(text, dict(controls)))
+
+    def _explain(self, spans: Sequence[Span], ids: Sequence[int]) -> Iterator[PromptToken]:
         pieces = [self.piece(token_id, special=True) for token_id in ids]
-        owners = attribute(pieces, spans)
-        return tuple(
-            PromptToken(token_id, data.decode(errors="replace"), owner.origin, owner.source)
-            for token_id, data, owner in zip(ids, pieces, owners, strict=True)
-        )
+        for token_id, data, owner in zip(ids, pieces, attribute(pieces, spans), strict=True):
+            text = data.decode(errors="replace")
+            yield PromptToken(token_id, text, owner.origin, owner.source)
 
     def _control(self, token_id: int) -> PromptToken:
         return PromptToken(token_id, self.text_of(token_id), "chat_template", control=True)
@@ -166,9 +191,14 @@ class Vocabulary:
         )
         if count < 0:
             raise EngineError("the text could not be tokenized", found=f"{len(data)} bytes")
-        return ids[:count]
+        known = self._known_ids
+        return [known.setdefault(token_id, token_id) for token_id in ids[:count]]
 
 
 def _id(piece: ControlPiece | PlainPiece) -> int:
     """The token of a control piece; neighbours of plain pieces are always control pieces."""
     return piece.token_id if isinstance(piece, ControlPiece) else -1
+
+
+def _text(spans: Iterable[Span]) -> str:
+    return "".join(span.text for span in spans)

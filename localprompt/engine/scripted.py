@@ -85,18 +85,23 @@ class ScriptedEngine:
 
     def encode(self, messages: Sequence[Message]) -> EncodedPrompt:
         spans = plain_completion(messages)
-        tokens = tuple(
-            PromptToken(self._id(word.encode()), word, span.origin, span.source)
-            for span in spans
-            for word in _words(span.text)
-        )
+        text = "".join(span.text for span in spans)
         chat = self.facts.chat_template
         return EncodedPrompt(
-            text="".join(span.text for span in spans),
+            text=text,
             spans=spans,
-            token_ids=tuple(token.id for token in tokens),
-            tokens=tokens,
+            token_ids=tuple(
+                self._id(word.encode()) for span in spans for word in _words(span.text)
+            ),
+            tail=text,
             chat_template_sha256=hashlib.sha256(chat.encode()).hexdigest() if chat else None,
+        )
+
+    def explain(self, prompt: EncodedPrompt) -> tuple[PromptToken, ...]:
+        return tuple(
+            PromptToken(self._id(word.encode()), word, span.origin, span.source)
+            for span in prompt.spans
+            for word in _words(span.text)
         )
 
     def prepare(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localprompt.engine.base import Choice, ChoiceRequest, Scored
-from localprompt.engine.choices import choice_tokens
+from localprompt.engine.choices import choice_tokens, deciding_end
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.errors import InputError
 from localprompt.records import Message, RequestedSettings, Segment
@@ -119,3 +119,30 @@ def test_a_space_stands_between_plain_text_and_a_choice() -> None:
 def test_choices_that_cannot_be_told_apart_are_refused(choices: list[str]) -> None:
     with pytest.raises(InputError, match=r"empty|twice"):
         choice_tokens("x", choices, lead="", tokenize=_merging, end_id=0)
+
+
+def _letters(text: str) -> list[int]:
+    return [ord(letter) for letter in text]
+
+
+def test_only_the_last_words_of_a_prompt_are_tokenized_again() -> None:
+    text = "word " * 200 + "the end"
+    end = deciding_end(text, _letters(text), _letters)
+    assert text.endswith(end)
+    assert end.startswith(" word")
+    assert 100 <= len(end) <= 110
+
+
+@pytest.mark.parametrize(
+    "text", ["", "short", "no-white-space" * 40, "two  spaces" + "x" * 120, "line\n \n" + "x" * 120]
+)
+def test_a_prompt_without_a_word_to_cut_before_is_tokenized_whole(text: str) -> None:
+    assert deciding_end(text, _letters(text), _letters) == text
+
+
+def test_an_end_with_other_tokens_than_in_its_prompt_is_not_taken() -> None:
+    def begun(text: str) -> list[int]:
+        return [0, *_letters(text)]  # as a tokenizer that puts a space before every text
+
+    text = "word " * 200
+    assert deciding_end(text, begun(text), begun) == text

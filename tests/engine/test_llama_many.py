@@ -134,6 +134,31 @@ def test_choices_are_tokenized_as_the_model_would_write_them(engine: LlamaEngine
         assert ended == ((engine.vocabulary.eos,) if label == "very dark" else ())
 
 
+TAILS = (
+    "The kettle, bought in March, whistles; it is loud and it is red. " * 6 + "Label:",
+    "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. " * 6 + "Antwort: ",
+    "def f(x):\n    return x + 1  # a comment, and 12,345 things\n" * 8 + "# says: ",
+    "春天来了，花儿都开了。孩子们在公园里放风筝。" * 12 + "答案:",
+    "one  two   three \t four\n\n" * 20 + "=>",
+)
+
+
+@pytest.mark.parametrize("text", TAILS)
+@pytest.mark.parametrize("which", ["starter_model", "base_model"])
+def test_the_end_of_a_long_prompt_gives_its_choices_the_tokens_of_the_whole(
+    which: str, text: str, request: pytest.FixtureRequest
+) -> None:
+    choices = ("positive", "very dark", "Ünïcode", "  padded", "42")
+    path = request.getfixturevalue(which)
+    with LlamaEngine(path, chat_template="", vocab_only=True) as engine:
+        prompt = engine.encode((Message("user", (Segment(text, "text"),)),))
+        lead = "" if text[-1:].isspace() else " "
+        given_up, whole = engine._tokenize_choices(prompt.tail, choices, lead)
+        found = engine.with_choices(prompt, choices)
+        assert found.choices == whole
+        assert found.token_ids == prompt.token_ids[: len(prompt.token_ids) - given_up]
+
+
 def test_a_base_model_goes_on_with_a_space(base_model: Path) -> None:
     with LlamaEngine(base_model, vocab_only=True) as engine:
         prompt = engine.encode((Message("user", (Segment("Grass is"),)),))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from localprompt import home
-from localprompt.engine.base import EncodedPrompt, Engine
+from localprompt.engine.base import Engine
 from localprompt.errors import MachineError
 from localprompt.evidence import data
 from localprompt.evidence.experiment import Outcome
@@ -24,7 +24,7 @@ from localprompt.evidence.lab import Lab
 from localprompt.evidence.recipes import SMALLEST
 from localprompt.evidence.weights import weight_changes
 from localprompt.findings import Condition, Figure, Group, Rule, Sample
-from localprompt.received import attributed, stretches
+from localprompt.received import PromptToken, attributed, stretches
 from localprompt.rendering.prompt import render_messages
 from localprompt.rendering.traced import Origin
 from localprompt.sources.prompt_file import load_prompt
@@ -56,9 +56,9 @@ class Transparency:
         with lab.tools.open_vocabulary(lab.model) as engine:
             received = [one for path in _prompts() for one in _received(path, engine)]
             sample = next(_received(_named(_SHOWN), engine))
-        by_origin = Counter(token.origin for one in received for token in one.tokens)
+        by_origin = Counter(token.origin for one in received for token in one)
         total = by_origin.total()
-        known = sum(attributed(one.tokens) for one in received)
+        known = sum(map(attributed, received))
         tuned, prevented = _of_tuning(lab)
         return Outcome(
             figures=(
@@ -96,10 +96,10 @@ def _of_tuning(lab: Lab) -> tuple[tuple[Figure, ...], str | None]:
     ), None
 
 
-def _received(path: Path, engine: Engine) -> Iterator[EncodedPrompt]:
+def _received(path: Path, engine: Engine) -> Iterator[tuple[PromptToken, ...]]:
     template = load_prompt(path)
     for case in suite_from_prompt(template).open_cases():
-        yield engine.encode(render_messages(template, case.vars))
+        yield engine.explain(engine.encode(render_messages(template, case.vars)))
 
 
 def _prompts() -> list[Path]:
@@ -114,10 +114,10 @@ def _cases(path: Path) -> Path:
     return Path(load_prompt(path).cases or path)
 
 
-def _explained(prompt: EncodedPrompt) -> str:
+def _explained(tokens: tuple[PromptToken, ...]) -> str:
     """One stretch of tokens a line: who wrote it, and its tokens between bars."""
     lines = []
-    for stretch in stretches(prompt.tokens):
+    for stretch in stretches(tokens):
         writer = stretch.source or stretch.origin.replace("_", " ")
         lines.append(f"{writer:<16} {'|'.join(_visible(t.text) for t in stretch.tokens)}")
     return "\n".join(lines)
