@@ -52,7 +52,12 @@ def list_runs(
 
 @app.command("show")
 def show(
-    run: Annotated[str, typer.Argument(help="An id, the beginning of one, last or last~N.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="An id, the beginning of one, last (of everything), or last~N (of runs)."
+        ),
+    ],
     json: JsonOption = False,
     failures: Annotated[
         bool,
@@ -66,6 +71,9 @@ def show(
     from localprompt.store.tunings import TuningStore
     from localprompt.views.runs import print_run
 
+    if run.strip() == "last" and not failures:
+        with HistoryReader() as history:
+            run = history.newest() or run
     if failures or is_evaluation(run):
         show_evaluation(run, failures=failures, json=json)
         return

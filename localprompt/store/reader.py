@@ -88,6 +88,16 @@ class HistoryReader:
                 return self._nth_last(int(match[1] or 0), reference, kind)
             return self._by_prefix(name.upper(), reference)
 
+    def newest(self) -> str | None:
+        """The id of what was begun last: a run, or what has no runs of its own (an evaluation, a
+        measurement of quality, a tuning). None: nothing is recorded."""
+        with explained(self.path):
+            (newest,) = self._one(
+                "SELECT max(id) FROM (SELECT max(id) AS id FROM runs UNION ALL"
+                " SELECT max(id) FROM experiments WHERE kind IN ('eval', 'quality', 'tune'))"
+            )
+        return None if newest is None else str(newest)
+
     def get(self, reference: str, *, kind: Kind | None = None) -> RunRecord:
         """The run that ``reference`` names; see :meth:`resolve`."""
         run_id = self.resolve(reference, kind=kind)

@@ -54,6 +54,7 @@ def test_a_suite_is_evaluated_shown_compared_and_held_to_thresholds(
     evaluation = found["evaluation"]["id"]
     shown = localprompt("runs", "show", evaluation)
     assert "tones: 3 cases, 2 targets" in shown.out
+    assert "tones: 3 cases, 2 targets" in localprompt("runs", "show", "last").out
     failures = localprompt("runs", "show", "last", "--failures")
     failed = sum(not case["score"]["passed"] for case in found["results"])
     assert failures.out.count("failed  ") == failed

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -51,6 +52,20 @@ def test_an_id_that_begins_another_is_found_itself(database: Path) -> None:
             writer.record(msgspec.structs.replace(make_run(), id=run_id))
     with HistoryReader(database) as reader:
         assert reader.resolve("01A") == "01A"
+
+
+def test_the_newest_is_a_run_or_what_has_no_runs(database: Path) -> None:
+    with HistoryReader(database) as reader:
+        assert reader.newest() is None
+    with HistoryWriter(database) as writer:
+        writer.record(RUNS[1])
+    for kind, newest in (("bench", RUNS[1].id), ("eval", "~eval"), ("tune", "~tune")):
+        record = {"id": f"~{kind}", "kind": kind, "created_at": "2026-11-22", "title": kind}
+        with closing(sqlite3.connect(database)) as connection, connection:
+            row = (record["id"], json.dumps(record))
+            connection.execute("INSERT INTO experiments (id, record) VALUES (?, ?)", row)
+        with HistoryReader(database) as reader:
+            assert reader.newest() == newest
 
 
 def test_last_counts_back_from_the_newest_run(history: HistoryReader) -> None:
