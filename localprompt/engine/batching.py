@@ -13,7 +13,8 @@ of its neighbour: each prompt is a batch of its own then, and answers move up in
 that others have left when nobody is waiting for these.
 
 Requests are read ahead as far as :data:`READ_AHEAD` and :data:`READ_AHEAD_TOKENS` allow, so that
-what they share is found, and so that a hundred thousand of them never have to be in memory.
+what they share is found, and so that a hundred thousand of them never have to be in memory. What
+one such portion and the next begin with in common stays in its sequence between them.
 """
 
 from __future__ import annotations
@@ -237,6 +238,8 @@ class _Schedule(Generic[E]):
         seat = Seat(sequences, len(prefix) if prefix else 0, time.perf_counter())
         self._active[job.start(self.device, seat)] = entry
         self._held_cells += _own_cells(entry)
+        if prefix is not None and not self._waiting:
+            self._read_ahead(prefix)  # before it is given up: it may serve those, too
         for node in prefix.chain() if prefix else ():
             node.waiting -= 1
             node.active += 1
@@ -257,7 +260,12 @@ class _Schedule(Generic[E]):
             self.device.forget(sequence)
             heappush(to, sequence)
 
-    def _read_ahead(self) -> None:
+    def _read_ahead(self, held: Prefix | None = None) -> None:
+        """Look at more requests together.
+
+        Args:
+            held: a prefix that those may begin with as well.
+        """
         jobs: list[Job[E]] = []
         tokens = 0
         most = READ_AHEAD if self.device.prefix_sequences else 1
@@ -269,7 +277,7 @@ class _Schedule(Generic[E]):
             tokens += len(job.token_ids)
         if self.device.prefix_sequences:
             jobs.sort(key=lambda job: job.token_ids)
-            prefixes = shared_prefixes([job.token_ids for job in jobs])
+            prefixes = shared_prefixes([job.token_ids for job in jobs], held)
             self._waiting.extend(map(_Waiting, jobs, prefixes))
         else:
             self._waiting.extend(_Waiting(job, None) for job in jobs)

@@ -64,6 +64,7 @@ class Prefix:
 
 def shared_prefixes(
     prompts: Sequence[TokenIds],
+    held: Prefix | None = None,
     *,
     least_saved: int = LEAST_SAVED_TOKENS,
     most_nested: int = MOST_NESTED,
@@ -73,10 +74,16 @@ def shared_prefixes(
     Args:
         prompts: sorted. A prefix leaves at least one token of each prompt to be evaluated,
             because its logits are needed.
+        held: what earlier prompts begin with. As much of it as all of these begin with is theirs,
+            too, and waits for them.
     """
-    found: list[Prefix | None] = [None] * len(prompts)
+    held = _begun_by_all(held, prompts)
+    if held is not None:
+        for node in held.chain():
+            node.waiting += len(prompts)
+    found: list[Prefix | None] = [held] * len(prompts)
     common = [0, *(common_tokens(a, b) for a, b in pairwise(prompts))]
-    ranges: list[tuple[int, int, Prefix | None]] = [(0, len(prompts), None)]
+    ranges: list[tuple[int, int, Prefix | None]] = [(0, len(prompts), held)]
     while ranges:
         start, end, parent = ranges.pop()
         if end - start < 2:
@@ -90,6 +97,21 @@ def shared_prefixes(
         cuts = [start, *(at for at in range(start + 1, end) if common[at] == shared), end]
         ranges.extend((a, b, longest) for a, b in pairwise(cuts))
     return found
+
+
+def _begun_by_all(held: Prefix | None, prompts: Sequence[TokenIds]) -> Prefix | None:
+    """The longest of a prefix and its shorter ones with which each of the sorted prompts begins."""
+    if held is None or not prompts:
+        return None
+    ends = (prompts[0], prompts[-1])  # what both begin with, all do; the shortest comes first
+    return next(
+        (
+            node
+            for node in held.chain()
+            if all(len(end) > len(node) and end[: len(node)] == node.token_ids for end in ends)
+        ),
+        None,
+    )
 
 
 def common_tokens(a: TokenIds, b: TokenIds, *, left: int = 1) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from localprompt.engine import batching
 from localprompt.engine.base import Event, Finished, GenerationRequest, Prefilled, Token
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.records import Message, RequestedSettings, Sampling, Segment
@@ -150,6 +152,7 @@ def test_an_error_half_way_is_raised_after_what_was_said() -> None:
     st.integers(5, 60),
     st.integers(204, 500),
     st.booleans(),
+    st.integers(1, 11),
 )
 def test_any_set_of_prompts_gets_the_answers_that_each_gets_alone(
     prompts: list[str],
@@ -158,6 +161,7 @@ def test_any_set_of_prompts_gets_the_answers_that_each_gets_alone(
     n_batch: int,
     n_ctx: int,
     kv_unified: bool,
+    read_ahead: int,
 ) -> None:
     # The double raises where a request reads another's cells, a cache overflows, or a batch does.
     answers: dict[str, list[bytes | BaseException]] = {
@@ -167,7 +171,8 @@ def test_any_set_of_prompts_gets_the_answers_that_each_gets_alone(
         answers, n_ctx=n_ctx, n_batch=n_batch, parallel=parallel, kv_unified=kv_unified
     )
     requests = [_request(together, text, max_tokens=4, stop=("END",)) for text in prompts]
-    events = list(together.generate(iter(requests)))
+    with patch.object(batching, "READ_AHEAD", read_ahead):
+        events = list(together.generate(iter(requests)))
     alone = _engine(answers, n_ctx=500)
     for at, text in enumerate(prompts):
         only = list(alone.generate([_request(alone, text, max_tokens=4, stop=("END",))]))
@@ -186,6 +191,22 @@ def test_what_all_prompts_begin_with_is_evaluated_once() -> None:
     assert len(prompt_slots) == 80 + 9 * 2
     reused = [event.reused_tokens for event in events if isinstance(event, Prefilled)]
     assert reused == [80] * 9
+
+
+@pytest.mark.parametrize("kv_unified", [True, False])
+def test_what_is_read_ahead_in_portions_shares_across_them(
+    monkeypatch: pytest.MonkeyPatch, kv_unified: bool
+) -> None:
+    monkeypatch.setattr(batching, "READ_AHEAD", 4)
+    system = " ".join(["rule"] * 80) + " "
+    answers: dict[str, list[bytes | BaseException]] = {f"{system}q{n} ?": [b"x"] for n in range(13)}
+    engine = _engine(answers, n_ctx=400, n_batch=64, parallel=3, kv_unified=kv_unified)
+    events = list(engine.generate([_request(engine, text) for text in answers]))
+    prompt_slots = [s for batch in engine.decoded for s in batch if s.position < 82]
+    assert len(prompt_slots) == 80 + 13 * 2
+    reused = [event.reused_tokens for event in events if isinstance(event, Prefilled)]
+    assert reused == [80] * 13
+    assert engine.cells_used == 0
 
 
 def test_reused_tokens_are_those_that_were_not_evaluated_for_the_request() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from localprompt.engine import batching
 from localprompt.engine.base import Choice, ChoiceRequest, Scored
 from localprompt.engine.choices import choice_tokens, deciding_end
 from localprompt.engine.scripted import ScriptedEngine
@@ -43,12 +45,13 @@ def _by_request(scored: list[Scored]) -> dict[int, list[float]]:
 
 
 @settings(max_examples=60)
-@given(TEXTS, LABELS, st.integers(2, 5), st.integers(3, 20))
+@given(TEXTS, LABELS, st.integers(2, 5), st.integers(3, 20), st.integers(1, 9))
 def test_any_set_of_prompts_gets_the_scores_that_each_gets_alone(
-    texts: list[str], labels: list[str], parallel: int, n_batch: int
+    texts: list[str], labels: list[str], parallel: int, n_batch: int, read_ahead: int
 ) -> None:
     together, alone = _engine(parallel=parallel, n_batch=n_batch), _engine(parallel=1)
-    scored = _by_request(list(together.score_choices(_requests(together, texts, labels))))
+    with patch.object(batching, "READ_AHEAD", read_ahead):
+        scored = _by_request(list(together.score_choices(_requests(together, texts, labels))))
     expected = {
         at: _by_request(list(alone.score_choices(_requests(alone, [text], labels))))[0]
         for at, text in enumerate(texts)

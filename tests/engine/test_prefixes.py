@@ -5,7 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localprompt.engine.prefixes import Prefix, TokenIds, common_tokens, shared_prefixes
+from localprompt.engine.prefixes import (
+    MOST_NESTED,
+    Prefix,
+    TokenIds,
+    common_tokens,
+    shared_prefixes,
+)
 
 PROMPTS = st.lists(
     st.lists(st.integers(0, 2), min_size=1, max_size=8).map(tuple), min_size=1, max_size=12
@@ -45,6 +51,51 @@ def test_equal_prompts_share_all_but_their_last_token() -> None:
 
 def test_prompts_that_nothing_joins_share_nothing() -> None:
     assert shared_prefixes([(1, 2, 3), (2, 3, 4)], least_saved=1) == [None, None]
+
+
+def test_later_prompts_take_as_much_of_a_held_prefix_as_all_of_them_begin_with() -> None:
+    system, document = tuple(range(100)), tuple(range(200, 280))
+    earlier = [(*system, *document, 1), (*system, *document, 2), (*system, 3), (*system, 4)]
+    held = shared_prefixes(sorted(earlier))[-1]
+    assert held is not None
+    assert held.parent is not None
+    assert (held.waiting, held.parent.waiting) == (2, 4)
+    same = shared_prefixes([(*system, *document, 5), (*system, *document, 6)], held)
+    assert same == [held, held]
+    assert (held.waiting, held.parent.waiting) == (4, 6)
+    shorter = shared_prefixes([(*system, 5, 5), (*system, *document, 6)], held)
+    assert shorter == [held.parent, held.parent]
+    assert (held.waiting, held.parent.waiting) == (4, 8)
+
+
+def test_a_held_prefix_leaves_a_token_of_each_later_prompt() -> None:
+    system = tuple(range(100))
+    held = shared_prefixes([(*system, 1), (*system, 2)])[0]
+    found = shared_prefixes([system, (*system, 5)], held)
+    assert _lengths(found) == [99, 99]
+    assert held not in found
+    assert shared_prefixes([(7, 8)], held) == [None]
+    assert shared_prefixes([(*system, 9)], held) == [held]
+    assert shared_prefixes([], held) == []
+
+
+@given(PROMPTS, PROMPTS)
+def test_what_is_held_begins_what_it_is_taken_for(
+    earlier: list[TokenIds], prompts: list[TokenIds]
+) -> None:
+    held = shared_prefixes(earlier, least_saved=1)[-1]
+    before = {id(node): node.waiting for node in held.chain()} if held else {}
+    found = shared_prefixes(prompts, held, least_saved=1)
+    for prompt, prefix in zip(prompts, found, strict=True):
+        chain = list(prefix.chain()) if prefix else []
+        assert len(chain) <= MOST_NESTED
+        for node in chain:
+            assert prompt[: len(node)] == node.token_ids
+            assert len(node) < len(prompt)
+    nodes = {id(node): node for prefix in found if prefix for node in prefix.chain()}
+    for name, node in nodes.items():
+        begun = sum(node in prefix.chain() for prefix in found if prefix)
+        assert node.waiting == before.get(name, 0) + begun
 
 
 @given(PROMPTS)
