@@ -238,11 +238,13 @@ class _Schedule(Generic[E]):
         seat = Seat(sequences, len(prefix) if prefix else 0, time.perf_counter())
         self._active[job.start(self.device, seat)] = entry
         self._held_cells += _own_cells(entry)
-        if prefix is not None and not self._waiting:
-            self._read_ahead(prefix)  # before it is given up: it may serve those, too
-        for node in prefix.chain() if prefix else ():
+        chain = list(prefix.chain()) if prefix else []
+        for node in chain:
             node.waiting -= 1
             node.active += 1
+        if chain and not self._waiting:
+            self._read_ahead(prefix)  # before it is given up: it may serve those, too
+        for node in chain:
             self._drop(node)
 
     def _drop(self, prefix: Prefix) -> None:

@@ -209,6 +209,26 @@ def test_what_is_read_ahead_in_portions_shares_across_them(
     assert engine.cells_used == 0
 
 
+def test_requests_that_end_with_an_error_leave_no_cells_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batching, "READ_AHEAD", 4)
+    system = " ".join(["rule"] * 80) + " "
+    answers: dict[str, list[bytes | BaseException]] = {f"{system}q{n} ?": [b"x"] for n in range(8)}
+    engine = _engine(answers, n_ctx=400, n_batch=64, parallel=3)
+    requests = [_request(engine, text) for text in answers]
+
+    def broken() -> Iterator[GenerationRequest]:
+        yield from requests[:4]
+        raise RuntimeError("no more")
+
+    with pytest.raises(RuntimeError, match="no more"):
+        list(engine.generate(broken()))
+    assert engine.cells_used == 0
+    finished = [e for e in engine.generate(requests) if isinstance(e, Finished)]
+    assert len(finished) == 8
+
+
 def test_reused_tokens_are_those_that_were_not_evaluated_for_the_request() -> None:
     system = " ".join(["rule"] * 80) + " "
     document = " ".join(["fact"] * 70) + " "
