@@ -24,8 +24,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from localprompt.catalog.resolve import resolve
 from localprompt.measure import machine
+from localprompt.models.resolve import resolve
 
 PROMPT = "Name three colours."
 TOKENS = 16

@@ -26,13 +26,13 @@ import msgspec
 
 import localprompt
 from benchmarks.peers import workloads
-from localprompt.assemble import RunChoices, ask_cell, with_threads
-from localprompt.catalog.resolve import resolve
 from localprompt.engine.base import GenerationRequest, Token
-from localprompt.engine.llama import LlamaEngine
-from localprompt.execute import render
+from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.measure import machine
-from localprompt.records import RequestedSettings, Sampling
+from localprompt.models.resolve import resolve
+from localprompt.records.run import RequestedSettings, Sampling
+from localprompt.running.assemble import RunChoices, ask_cell, with_threads
+from localprompt.running.execute import render
 
 PARALLEL = (4, 16, 32)
 

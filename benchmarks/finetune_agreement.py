@@ -51,8 +51,8 @@ def text() -> str:
 
 def train_here(model: Path, threads: int) -> dict[str, Any]:
     """One epoch through localprompt's trainer."""
-    from localprompt.engine.llama import LlamaEngine
-    from localprompt.engine.llama_training import Trainer
+    from localprompt.engine.llama.engine import LlamaEngine
+    from localprompt.engine.llama.training import Trainer
     from localprompt.engine.windows import Window
     from localprompt.measure import memory
 
@@ -109,7 +109,7 @@ def train_with_tool(tool: Path, model: Path, threads: int) -> dict[str, Any]:
 
 def compare(tool: Path, model: Path, threads: int) -> dict[str, Any]:
     """Both, one after the other, and how far they are apart."""
-    from localprompt.engine.llama_library import build
+    from localprompt.engine.llama.library import build
     from localprompt.measure import machine
 
     theirs = train_with_tool(tool, model, threads)

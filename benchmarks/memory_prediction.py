@@ -25,12 +25,12 @@ from typing import Any
 
 import msgspec
 
-from localprompt import home
-from localprompt.assemble import model_record
-from localprompt.catalog.inspect import inspect_model
-from localprompt.engine.llama_library import build, cpu_features
+from localprompt import paths
+from localprompt.engine.llama.library import build, cpu_features
 from localprompt.measure import machine
-from localprompt.records import Machine
+from localprompt.models.inspect import inspect_model
+from localprompt.records.run import Machine
+from localprompt.running.assemble import model_record
 from localprompt.units import format_bytes
 
 MODELS = ("smollm2-135m", "gemma3-270m")
@@ -168,7 +168,7 @@ def table_row(row: Row) -> str:
 
 
 def _measured(model: str, n_ctx: int, kv: str, *, use_mmap: bool) -> Row:
-    words = (home.shipped("benchmarks") / "texts" / "english.txt").read_text("utf-8").split()
+    words = (paths.shipped("benchmarks") / "texts" / "english.txt").read_text("utf-8").split()
     command = [
         *(sys.executable, "-m", "localprompt", "ask", "-m", model, "--profile", "none"),
         *("--n-ctx", str(n_ctx), "--type-k", kv, "--type-v", kv, "--no-prefix-store"),

@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from localprompt import home
-from localprompt.assemble import model_record
+from localprompt import paths
 from localprompt.measure import machine
-from localprompt.quality.measure import load_text, measure_quality
+from localprompt.models.quality.measure import load_text, measure_quality
+from localprompt.running.assemble import model_record
 
 _FINAL = re.compile(r"PPL = ([\d.]+) \+/- ([\d.]+)")
 
@@ -48,7 +48,7 @@ def main() -> None:
 def _compared(name: str, tools: Path) -> dict[str, Any]:
     model = model_record(name)
     ours = measure_quality(model, None, load_text(None))
-    path = home.shipped("benchmarks") / "texts" / "english.txt"
+    path = paths.shipped("benchmarks") / "texts" / "english.txt"
     done = subprocess.run(
         [tools / "llama-perplexity", "-m", model.path, "-f", path, "-t", "2"],
         capture_output=True,

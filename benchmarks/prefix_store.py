@@ -43,15 +43,16 @@ from benchmarks.peers.results import (
     figure,
     write_json,
 )
-from localprompt import home, record_json
-from localprompt.assemble import RunChoices, model_record, run_cell
-from localprompt.catalog.cards import DEFAULT_MODEL
-from localprompt.engine.llama_library import build, cpu_features
+from localprompt import paths
+from localprompt.engine.llama.library import build, cpu_features
 from localprompt.measure import conditions, machine, pagecache
 from localprompt.measure.warnings import condition_warnings
-from localprompt.receive import receive
-from localprompt.records import RunRecord
-from localprompt.sources.prompt_file import load_prompt
+from localprompt.models.cards import DEFAULT_MODEL
+from localprompt.records import json
+from localprompt.records.run import RunRecord
+from localprompt.running.assemble import RunChoices, model_record, run_cell
+from localprompt.running.preview import receive
+from localprompt.sources.prompt.file import load_prompt
 
 TITLE = "A second run with its constant prefix kept"
 TARGETS = {450: Target(at_most=0.3), 2000: Target(at_most=0.1)}
@@ -159,7 +160,7 @@ class _Bench:
 
     def _run(self, question: str, *more: str) -> RunRecord:
         command = [*self._command, "-p", f"text={question}", *more]
-        return record_json.decode(run(command, env=self._environment).stdout.encode())
+        return json.decode(run(command, env=self._environment).stdout.encode())
 
 
 def _figures(rounds: list[dict[str, RunRecord]], target: Target | None) -> Iterator[Figure]:
@@ -214,7 +215,7 @@ def _own_home() -> Iterator[tuple[Path, dict[str, str]]]:
     """A home with the user's weights and a cache of its own."""
     with tempfile.TemporaryDirectory(prefix="localprompt-prefix-") as name:
         folder = Path(name)
-        (folder / "models").symlink_to(home.weights_folder())
+        (folder / "models").symlink_to(paths.weights_folder())
         yield folder, {"LOCALPROMPT_HOME": name}
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from localprompt.measure import machine
-from localprompt.measure.paired import compare_passes
+from localprompt.stats.paired import compare_passes
 from localprompt.store.evaluations import EvaluationStore
 
 SUITE = "benchmarks/sentiment.yaml"

@@ -22,9 +22,9 @@ import msgspec
 import typer.main
 
 from localprompt.cli.app import build_app
-from localprompt.findings import EvidenceReport, Verdict
-from localprompt.finetune.published import accuracy_table
-from localprompt.views.evidence_markdown import evidence_markdown
+from localprompt.finetune.estimate.published import accuracy_table
+from localprompt.records.evidence import EvidenceReport, Verdict
+from localprompt.views.evidence_text import evidence_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI_REFERENCE = ROOT / "docs" / "cli.md"

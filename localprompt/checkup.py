@@ -1,6 +1,6 @@
 """Readings of a machine and a build → findings, each with what mends it. Pure.
 
-:mod:`localprompt.diagnosis` takes the readings. What is *broken* keeps prompts from running; what
+:mod:`localprompt.doctor` takes the readings. What is *broken* keeps prompts from running; what
 is *slow* lets them run, but not as well as they could.
 """
 
@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from localprompt.measure.memory import AvailableMemory
-from localprompt.records import Machine, RunWarning
+from localprompt.records.run import Machine, RunWarning
 from localprompt.units import GIB, MIB, format_bytes
 
 Level = Literal["ok", "slow", "broken"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from localprompt import home
-from localprompt.catalog.checksum import remember_sha256
+from localprompt import paths
+from localprompt.models.checksum import remember_sha256
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and programs that they
 # start inherit that; a handler of our own is not inherited, so those begin as they should.
@@ -23,7 +23,7 @@ settings.load_profile("localprompt")
 
 def _pulled(file: str, name: str, more: str = "") -> Path:
     """Weights in the user's own store; tests never write there."""
-    path = home.weights_folder() / file
+    path = paths.weights_folder() / file
     if not path.is_file():
         pytest.skip(f"{name} is not pulled: localprompt models pull {name}{more}")
     return path

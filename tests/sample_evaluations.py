@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from localprompt.evaluations import BatchedTiming, CaseResult, EvalRequest, EvalTarget, Evaluation
-from localprompt.ids import new_run_id
-from localprompt.records import PromptTemplate, Sampling
+from localprompt.records.evaluation import (
+    BatchedTiming,
+    CaseResult,
+    EvalRequest,
+    EvalTarget,
+    Evaluation,
+)
+from localprompt.records.ids import new_run_id
+from localprompt.records.run import PromptTemplate, Sampling
 from localprompt.scoring.aggregate import aggregate
 from localprompt.scoring.expectations import Score
 from tests.sample_runs import make_run

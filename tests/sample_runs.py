@@ -7,9 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from localprompt.experiments import Experiment, PlannedCell, Repetitions
-from localprompt.ids import IdSource
-from localprompt.records import (
+from localprompt.records.bench import Experiment, PlannedCell, Repetitions
+from localprompt.records.ids import IdSource
+from localprompt.records.run import (
     BenchPlace,
     Kind,
     Machine,

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from localprompt.measure.paired import compare_passes
-from localprompt.measure.statistics import Interval
-from localprompt.qualities import Divergence, Mean
-from localprompt.records import Machine, ModelRecord
-from localprompt.tunings import Bounds, SuiteOutcome, Trial, Tuning
+from localprompt.records.quality import Divergence, Mean
+from localprompt.records.run import Machine, ModelRecord
+from localprompt.records.tuning import Bounds, SuiteOutcome, Trial, Tuning
+from localprompt.stats.paired import compare_passes
+from localprompt.stats.samples import Interval
 
 USUAL = ModelRecord(
     name="some-model", path="/m.gguf", sha256="a" * 64, quantization="Q4_1", size_bytes=98362432

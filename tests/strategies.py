@@ -16,8 +16,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 from hypothesis import strategies as st
 
-from localprompt.ids import IdSource
-from localprompt.records import Machine, RunRecord, Samples
+from localprompt.records.ids import IdSource
+from localprompt.records.run import Machine, RunRecord, Samples
 
 TEXT = st.text(max_size=40)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)

@@ -6,7 +6,7 @@ import pytest
 
 from localprompt import checkup
 from localprompt.measure.memory import AvailableMemory
-from localprompt.records import Machine, RunWarning
+from localprompt.records.run import Machine, RunWarning
 from localprompt.units import GIB, MIB
 from tests.sample_runs import make_run
 

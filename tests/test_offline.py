@@ -15,16 +15,16 @@ from typing import Any, NoReturn
 
 import pytest
 
-from localprompt import record_json
 from localprompt.__main__ import run
 from localprompt.bundling.make import Wanted, make
 from localprompt.cli.app import COMMANDS
 from localprompt.evidence.contrast import contrast
+from localprompt.records import json as record_json
 from localprompt.store.writer import HistoryWriter
 from tests.cli.program import SHORT, write_prompt
 from tests.evidence.harness import TestBench
+from tests.finetune.training.tiny_model import write_trainable
 from tests.sample_runs import make_run
-from tests.training.tiny_model import write_trainable
 
 pytestmark = pytest.mark.model
 

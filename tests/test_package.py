@@ -56,8 +56,8 @@ def test_the_installed_wheel_finds_its_prompts_and_models_from_another_folder(
         "LOCALPROMPT_HOME": str(tmp_path / "home"),
     }
     script = (
-        "import localprompt; from localprompt import home; print(localprompt.__file__);"
-        "print(home.shipped('prompts')); from localprompt.__main__ import run;"
+        "import localprompt; from localprompt import paths; print(localprompt.__file__);"
+        "print(paths.shipped('prompts')); from localprompt.__main__ import run;"
         "raise SystemExit(run(['prompts', 'list']) or run(['models', 'list']))"
     )
     done = subprocess.run(

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from localprompt import home
-from localprompt.plan import Cell
-from localprompt.receive import receive
-from localprompt.records import ModelRecord, RequestedSettings, Sampling
+from localprompt import paths
+from localprompt.records.cell import Cell
+from localprompt.records.run import ModelRecord, RequestedSettings, Sampling
 from localprompt.rendering.prompt import render_messages
-from localprompt.sources.cases import Cases
-from localprompt.sources.params import required_inputs
-from localprompt.sources.prompt_file import load_prompt
-from localprompt.sources.prompt_lint import lint
-from localprompt.sources.suite_prompty import suite_from_prompt
+from localprompt.running.preview import receive
+from localprompt.sources.prompt.file import load_prompt
+from localprompt.sources.prompt.lint import lint
+from localprompt.sources.prompt.params import required_inputs
+from localprompt.sources.rows import Cases
+from localprompt.sources.suite.prompty import suite_from_prompt
 
-PATHS = sorted(home.shipped("prompts").glob("*.prompty"))
+PATHS = sorted(paths.shipped("prompts").glob("*.prompty"))
 every_prompt = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -76,7 +76,7 @@ def test_the_list_of_prompts_names_it(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["classify-sentiment", "classify-sentiment-few-shot"])
 def test_sentiments_are_balanced_and_shared_so_that_prompts_can_be_paired(name: str) -> None:
-    template = load_prompt(home.shipped("prompts") / f"{name}.prompty")
+    template = load_prompt(paths.shipped("prompts") / f"{name}.prompty")
     assert template.cases is not None
     assert Path(template.cases).name == "classify-sentiment.jsonl"
     rows = [json.loads(line) for line in Path(template.cases).read_text("utf-8").splitlines()]
@@ -87,7 +87,7 @@ def test_sentiments_are_balanced_and_shared_so_that_prompts_can_be_paired(name: 
 
 @pytest.mark.model
 def test_long_instructions_are_long_and_the_same_in_every_run(starter_model: Path) -> None:
-    template = load_prompt(home.shipped("prompts") / "long-instructions.prompty")
+    template = load_prompt(paths.shipped("prompts") / "long-instructions.prompty")
     assert template.cases is not None
     with Path(template.cases).open(encoding="utf-8", newline="") as file:
         reviews = [row["review"] for row in csv.DictReader(file)]

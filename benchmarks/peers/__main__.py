@@ -21,12 +21,12 @@ from benchmarks.peers.markdown import to_markdown
 from benchmarks.peers.processes import say
 from benchmarks.peers.results import Environment, PeerResult, Section, write_json
 from benchmarks.peers.setup import Setup
-from localprompt.assemble import model_record
-from localprompt.catalog.cards import DEFAULT_MODEL
-from localprompt.engine.llama_library import build, cpu_features
+from localprompt.engine.llama.library import build, cpu_features
 from localprompt.errors import EXIT_DONE, EXIT_MACHINE, LocalPromptError
 from localprompt.measure import conditions, machine
 from localprompt.measure.warnings import condition_warnings
+from localprompt.models.cards import DEFAULT_MODEL
+from localprompt.running.assemble import model_record
 from localprompt.views.messages import format_error
 
 SECTIONS: dict[str, Callable[[Setup], Section]] = {

@@ -15,11 +15,11 @@ import msgspec
 from benchmarks.peers.processes import run
 from benchmarks.peers.results import Section, Target, figure
 from benchmarks.peers.setup import Setup
-from localprompt.assemble import RunChoices, prompt_with_params, run_cell
 from localprompt.errors import WorkerError
-from localprompt.execute import open_session, render
-from localprompt.plan import SamplingChoices
-from localprompt.records import RequestedSettings
+from localprompt.records.cell import SamplingChoices
+from localprompt.records.run import RequestedSettings
+from localprompt.running.assemble import RunChoices, prompt_with_params, run_cell
+from localprompt.running.execute import open_session, render
 
 TOKENS = 128
 NEAR_ITS_OWN = Target(at_least=0.95)
@@ -65,7 +65,7 @@ def generate(model: str, threads: int) -> Accounts:
     Raises:
         LocalPromptError: the model cannot be run, or its answer ends too early.
     """
-    from localprompt.engine.llama import LlamaEngine
+    from localprompt.engine.llama.engine import LlamaEngine
 
     template, params = prompt_with_params(str(STORY), (), lambda: None)
     choices = RunChoices(

@@ -26,7 +26,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.peers.processes import run, say
-from localprompt import home
+from localprompt import paths
 from localprompt.errors import FetchError, MachineError, WorkerError
 from localprompt.measure import machine
 
@@ -99,7 +99,7 @@ def given_tools(folder: Path) -> Tools:
 
 def cache() -> Path:
     """Where peers are kept."""
-    return home.cache_folder() / "peers"
+    return paths.cache_folder() / "peers"
 
 
 def library_origin(ldd: str, installed: Path) -> bool:

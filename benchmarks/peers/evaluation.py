@@ -24,7 +24,7 @@ from benchmarks.peers.loop import Looped
 from benchmarks.peers.results import Figure, Section, Target, figure
 from benchmarks.peers.setup import Setup
 from benchmarks.peers.workloads import Workload
-from localprompt.measure.statistics import median
+from localprompt.stats.samples import median
 
 SLOTS = (1, 4, 8)
 _SIDE_BY_SIDE = (1, 4, 8, 16, 32)

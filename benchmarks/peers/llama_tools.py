@@ -11,7 +11,7 @@ import msgspec
 from benchmarks.peers.builds import Tools
 from benchmarks.peers.processes import run
 from localprompt.errors import WorkerError
-from localprompt.records import Settings
+from localprompt.records.run import Settings
 
 
 class LlamaBench(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import home
+from localprompt import paths
 from localprompt.errors import WorkerError
 
 _LAST_LINES = 5
@@ -84,7 +84,7 @@ def scratch_home() -> Iterator[dict[str, str]]:
     Benchmarks of the harness are no part of the user's history.
     """
     with tempfile.TemporaryDirectory(prefix="localprompt-peers-") as folder:
-        for shared in (home.weights_folder(), home.cache_folder()):
+        for shared in (paths.weights_folder(), paths.cache_folder()):
             shared.mkdir(parents=True, exist_ok=True)
             (Path(folder) / shared.name).symlink_to(shared)
         yield {"LOCALPROMPT_HOME": folder}

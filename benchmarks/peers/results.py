@@ -14,7 +14,7 @@ from statistics import median
 
 import msgspec
 
-from localprompt.records import Machine, ModelRecord, RunWarning
+from localprompt.records.run import Machine, ModelRecord, RunWarning
 
 BUSY_CODES = frozenset({"other_load", "stolen_time", "cpu_quota", "throttled", "on_battery"})
 """Warnings after which the figures are of the machine's other work as much as of the programs."""

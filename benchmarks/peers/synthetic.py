@@ -13,8 +13,8 @@ from benchmarks.peers.processes import localprompt_command, run, scratch_home
 from benchmarks.peers.results import Section, Target, figure
 from benchmarks.peers.setup import Setup
 from localprompt.errors import WorkerError
-from localprompt.experiments import BenchResult, CellResult
-from localprompt.measure.statistics import median
+from localprompt.records.bench import BenchResult, CellResult
+from localprompt.stats.samples import median
 
 AT_PAR = Target(at_least=0.98)
 

@@ -1,6 +1,7 @@
 """A worker process, as the bench sees it: started, asked, and explained when it dies.
 
-See :mod:`localprompt.worker` for what happens at the other end and for the lines in between.
+See :mod:`localprompt.running.worker` for what happens at the other end and for the lines in
+between.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from typing import IO, Self
 
 import msgspec
 
-from localprompt import record_json, worker
-from localprompt.deaths import cause_of_death
+from localprompt.bench.spec import BenchRequest
 from localprompt.errors import WorkerError
-from localprompt.execute import Execution
 from localprompt.measure.kernel import HOST, KernelFiles
-from localprompt.plan_bench import BenchRequest
-from localprompt.records import Samples
+from localprompt.processes import cause_of_death
+from localprompt.records import json
+from localprompt.records.run import Samples
+from localprompt.running import worker
+from localprompt.running.execute import Execution
 
 # -P: a folder called localprompt in the working directory must not take this one's place.
-WORKER_COMMAND = (sys.executable, "-P", "-m", "localprompt.worker")
+WORKER_COMMAND = (sys.executable, "-P", "-m", "localprompt.running.worker")
 
 _SECONDS_TO_LEAVE = 10.0
 
@@ -70,7 +72,7 @@ class Child:
         """
         reply = self._ask(worker.Run())
         if isinstance(reply, worker.Ran):
-            return Execution(record_json.decode(reply.record), Samples(reply.token_seconds))
+            return Execution(json.decode(reply.record), Samples(reply.token_seconds))
         raise _nonsense(reply)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from localprompt.bench.results import bench_result
 from localprompt.errors import InputError
-from localprompt.experiments import (
+from localprompt.records.bench import (
     METRICS,
     BenchComparison,
     BenchResult,
@@ -23,8 +23,8 @@ from localprompt.experiments import (
     PlannedCell,
     Repetitions,
 )
-from localprompt.measure.statistics import compare
-from localprompt.records import BenchPlace, RunRecord, Samples
+from localprompt.records.run import BenchPlace, RunRecord, Samples
+from localprompt.stats.samples import compare
 
 MEMORY_METRICS = ("peak_rss_bytes", "anonymous_bytes", "kv_cache_bytes", "compute_bytes")
 """Fields of records.Memory that are compared. Measured once per cell, so without an interval."""

@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from localprompt.catalog.gguf import TensorInfo, read_gguf
-from localprompt.catalog.inspect import ModelInfo, describe
-from localprompt.catalog.predict import predict_memory
 from localprompt.errors import EngineError, LocalPromptError, NotEnoughMemoryError
-from localprompt.experiments import LimitShare
+from localprompt.gguf.header import TensorInfo, read_gguf
 from localprompt.measure import probe
-from localprompt.measure.roofline import Ceilings, Limit, TokenWork
-from localprompt.records import Machine, RequestedSettings
+from localprompt.models.inspect import ModelInfo, describe
+from localprompt.models.predict import predict_memory
+from localprompt.records.bench import LimitShare
+from localprompt.records.run import Machine, RequestedSettings
+from localprompt.stats.roofline import Ceilings, Limit, TokenWork
 
 _EMBEDDING, _OUTPUT = "token_embd.weight", "output.weight"
 _KV_CELLS = 4096
@@ -91,7 +91,7 @@ def work_and_ceilings(
 
 
 def _measure(machine: Machine, weight_type: str, build: str) -> probe.ArithmeticSample:
-    from localprompt.engine.llama_arithmetic import LlamaProduct
+    from localprompt.engine.llama.arithmetic import LlamaProduct
 
     threads = probe.thread_counts(machine.physical_cores)[-1]
     with LlamaProduct(weight_type) as multiply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from localprompt.bench.comparing import single_run_result
 from localprompt.bench.results import bench_result
 from localprompt.errors import UnknownNameError
-from localprompt.experiments import BenchResult
+from localprompt.records.bench import BenchResult
 from localprompt.store.experiments import ExperimentReader
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from localprompt import home
-from localprompt.records import RunWarning
+from localprompt import paths
+from localprompt.records.run import RunWarning
 
 _PATTERN = "bench-*.lock"
 
@@ -74,7 +74,7 @@ def announced() -> Iterator[Neighbours]:
 
 
 def _folder() -> Path:
-    return home.home() / "running"
+    return paths.home() / "running"
 
 
 def _alive(path: Path) -> bool:

@@ -13,16 +13,8 @@ from pathlib import Path
 import msgspec
 
 import localprompt
-from localprompt.assemble import (
-    RunChoices,
-    prompt_with_params,
-    run_cell,
-    with_profile,
-    with_threads,
-)
 from localprompt.bench.limits import work_and_ceilings
-from localprompt.catalog.cards import DEFAULT_MODEL
-from localprompt.catalog.inspect import inspect_model
+from localprompt.bench.spec import BenchRequest, BenchSpec, CellAsk, cell_asks, key_of
 from localprompt.errors import (
     ContextOverflowError,
     EngineError,
@@ -30,16 +22,24 @@ from localprompt.errors import (
     ModelFileError,
     NotEnoughMemoryError,
 )
-from localprompt.execute import render
-from localprompt.experiments import Experiment, PlannedCell, RefusedCell
-from localprompt.fit import check_memory, context_size
-from localprompt.ids import new_run_id
 from localprompt.measure import machine as this_machine
-from localprompt.measure.roofline import Ceilings, TokenWork, decode_limit, prefill_limit
-from localprompt.measure.statistics import median
-from localprompt.plan import Cell
-from localprompt.plan_bench import BenchRequest, BenchSpec, CellAsk, cell_asks, key_of
-from localprompt.records import Machine, PromptTemplate, RunRecord, Sampling
+from localprompt.models.cards import DEFAULT_MODEL
+from localprompt.models.inspect import inspect_model
+from localprompt.records.bench import Experiment, PlannedCell, RefusedCell
+from localprompt.records.cell import Cell
+from localprompt.records.ids import new_run_id
+from localprompt.records.run import Machine, PromptTemplate, RunRecord, Sampling
+from localprompt.running.admission import check_memory, context_size
+from localprompt.running.assemble import (
+    RunChoices,
+    prompt_with_params,
+    run_cell,
+    with_profile,
+    with_threads,
+)
+from localprompt.running.execute import render
+from localprompt.stats.roofline import Ceilings, TokenWork, decode_limit, prefill_limit
+from localprompt.stats.samples import median
 
 EarlierRuns = Callable[[str, str], Iterable[RunRecord]]
 """sha256 of a model, id of a machine → its latest runs."""
@@ -100,7 +100,7 @@ def plan_bench(
 
 def count_with_llama(cell: Cell) -> int:
     """Tokens of the rendered prompt, by the model's own vocabulary; opens no weights."""
-    from localprompt.engine.llama import LlamaEngine
+    from localprompt.engine.llama.engine import LlamaEngine
 
     path = Path(cell.model.path)
     with LlamaEngine(path, chat_template=cell.chat_template, vocab_only=True) as engine:

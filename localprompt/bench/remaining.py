@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from localprompt.experiments import Experiment, PlannedCell, Repetitions
-from localprompt.measure.statistics import summarize
-from localprompt.records import RunRecord
+from localprompt.records.bench import Experiment, PlannedCell, Repetitions
+from localprompt.records.run import RunRecord
+from localprompt.stats.samples import summarize
 
 DECIDING_METRICS = (
     "ttft_seconds",

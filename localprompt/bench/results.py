@@ -12,7 +12,9 @@ import msgspec
 
 from localprompt.bench.limits import share_of
 from localprompt.bench.remaining import missing
-from localprompt.experiments import (
+from localprompt.measure.timeline import token_gaps
+from localprompt.measure.warnings import sample_warnings
+from localprompt.records.bench import (
     METRICS,
     BenchResult,
     CellFailure,
@@ -21,11 +23,9 @@ from localprompt.experiments import (
     LimitShare,
     PlannedCell,
 )
-from localprompt.measure.roofline import TokenWork, decode_limit, prefill_limit
-from localprompt.measure.statistics import Summary, median, summarize
-from localprompt.measure.timeline import token_gaps
-from localprompt.measure.warnings import sample_warnings
-from localprompt.records import Machine, RunRecord, RunWarning, Samples
+from localprompt.records.run import Machine, RunRecord, RunWarning, Samples
+from localprompt.stats.roofline import TokenWork, decode_limit, prefill_limit
+from localprompt.stats.samples import Summary, median, summarize
 
 Repetition = tuple[RunRecord, Samples]
 

@@ -27,14 +27,14 @@ import msgspec
 from localprompt.bench.child import WORKER_COMMAND, Child
 from localprompt.bench.neighbours import Neighbours, announced
 from localprompt.bench.remaining import CellState, cell_states
+from localprompt.bench.spec import BenchRequest
 from localprompt.errors import HistoryError, WorkerError
-from localprompt.execute import Execution
-from localprompt.experiments import CellFailure, Experiment, Step
 from localprompt.measure import memory
 from localprompt.measure.conditions import read as read_conditions
 from localprompt.measure.warnings import condition_warnings
-from localprompt.plan_bench import BenchRequest
-from localprompt.records import BenchPlace, RunRecord, RunWarning, Samples
+from localprompt.records.bench import CellFailure, Experiment, Step
+from localprompt.records.run import BenchPlace, RunRecord, RunWarning, Samples
+from localprompt.running.execute import Execution
 
 SHARE_OF_FREE_MEMORY = 0.6
 """What the workers of a group may take together, by the peaks of the memory pass."""

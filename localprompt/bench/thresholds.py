@@ -16,8 +16,8 @@ import msgspec
 
 from localprompt.bench.comparing import MEMORY_METRICS
 from localprompt.errors import InputError, UnknownNameError
-from localprompt.experiments import METRICS, BenchComparison, ComparisonRow
-from localprompt.measure.statistics import Interval
+from localprompt.records.bench import METRICS, BenchComparison, ComparisonRow
+from localprompt.stats.samples import Interval
 from localprompt.units import parse_bytes
 
 _CONDITION = re.compile(r"\s*(\w+)\s*(>=|>|<=|<)\s*([+-]?\d+(?:\.\d+)?)\s*([^\d\s].*?)?\s*")

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import home
+from localprompt import paths
 from localprompt.bundling import rules
 from localprompt.bundling.pip import pip
 from localprompt.errors import InputError, MachineError
@@ -271,7 +271,7 @@ def _check_features(name: str, level: Level | None, features: tuple[str, ...]) -
 def _kept(name: str, version: str, arguments: str, flags: tuple[str, ...]) -> Path:
     facts = " ".join([platform.system(), platform.machine(), arguments, *flags])
     digest = hashlib.sha256(facts.encode()).hexdigest()[:12]
-    return home.cache_folder() / "wheels" / f"{PACKAGE}-{version}-{name}-{digest}"
+    return paths.cache_folder() / "wheels" / f"{PACKAGE}-{version}-{name}-{digest}"
 
 
 def _keep(wheel: Path, kept: Path) -> Path:

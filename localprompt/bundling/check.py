@@ -13,14 +13,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from localprompt.bundles import BundleFile, Manifest
 from localprompt.bundling import rules
 from localprompt.bundling.archive import CHUNK_BYTES, Member, members
 from localprompt.bundling.manifest import MOST_BYTES, check_path, decode
 from localprompt.bundling.rules import DIGEST, MANIFEST, SIGNATURE, digest_line
 from localprompt.bundling.signing import SIGNATURE_BYTES, check_signature
-from localprompt.catalog.receiver import Progress, no_progress
 from localprompt.errors import ChecksumError, InputError, MachineError
+from localprompt.models.receiver import Progress, no_progress
+from localprompt.records.bundle import BundleFile, Manifest
 
 Sink = Callable[[BundleFile], AbstractContextManager[BinaryIO | None]]
 """Where a file's bytes go; None where they are only checked."""

@@ -17,16 +17,16 @@ from typing import Any
 
 import msgspec
 
-from localprompt.bundles import BundledModel
 from localprompt.bundling.manifest import HOME, check_path
-from localprompt.catalog.cards import Licence, ModelCard, card_text
-from localprompt.catalog.checksum import sha256_of
-from localprompt.catalog.inspect import inspect_model
-from localprompt.catalog.receiver import Progress
-from localprompt.catalog.resolve import ResolvedModel, mismatch, resolve
-from localprompt.catalog.store import name_from
 from localprompt.errors import InputError, MachineError
-from localprompt.sources.prompt_file import load_prompt
+from localprompt.models.cards import Licence, ModelCard, card_text
+from localprompt.models.checksum import sha256_of
+from localprompt.models.inspect import inspect_model
+from localprompt.models.receiver import Progress
+from localprompt.models.resolve import ResolvedModel, mismatch, resolve
+from localprompt.models.store import name_from
+from localprompt.records.bundle import BundledModel
+from localprompt.sources.prompt.file import load_prompt
 
 _READABLE = frozenset({".yaml", ".yml", ".json", ".jsonl", ".csv", ".tsv", ".prompty", ".txt"})
 _STRUCTURED = frozenset({".yaml", ".yml", ".json", ".prompty"})

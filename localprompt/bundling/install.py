@@ -17,16 +17,16 @@ from typing import BinaryIO
 
 import msgspec
 
-from localprompt import home
-from localprompt.bundles import BundleFile, Manifest
+from localprompt import paths
 from localprompt.bundling.check import Opened, read_bundle
 from localprompt.bundling.manifest import goes_home
-from localprompt.catalog.cards import read_card
-from localprompt.catalog.checksum import remember_sha256, sha256_of
-from localprompt.catalog.files import disk_errors_explained, replace_file, sync
-from localprompt.catalog.receiver import Progress, no_progress
-from localprompt.catalog.staging import staging
 from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
+from localprompt.files import disk_errors_explained, replace_file, sync
+from localprompt.models.cards import read_card
+from localprompt.models.checksum import remember_sha256, sha256_of
+from localprompt.models.receiver import Progress, no_progress
+from localprompt.records.bundle import BundleFile, Manifest
+from localprompt.staging import staging
 from localprompt.units import format_bytes
 
 
@@ -64,7 +64,7 @@ def install(
             is not that of its weights.
         NotEnoughDiskError: there is no room; nothing was changed.
     """
-    store = home.weights_folder()
+    store = paths.weights_folder()
     with disk_errors_explained(store), staging(store, "install", "installation") as folder:
         taking = _Taking(folder / "work", replace=replace, accept_license=accept_license)
         opened = read_bundle(path, key=key, begin=taking.begin, sink=taking.sink, progress=progress)
@@ -99,15 +99,15 @@ class _Taking:
             place = goes_home(file.path)
             if place is None:
                 continue
-            if _same(home.home() / place, file):
+            if _same(paths.home() / place, file):
                 self._unchanged += 1
             else:
                 self._new[place] = file
-        others = [place for place in sorted(self._new) if (home.home() / place).exists()]
+        others = [place for place in sorted(self._new) if (paths.home() / place).exists()]
         if others and not self._replace:
             raise InputError(
                 "files of another content would be overwritten",
-                where=str(home.home() / others[0]),
+                where=str(paths.home() / others[0]),
                 found=f"{len(others)} such file{'s' if len(others) > 1 else ''}",
                 next_step="the same again with --replace, or with another LOCALPROMPT_HOME",
             )
@@ -131,7 +131,7 @@ class _Taking:
         described: set[str] = set()
         for model in opened.manifest.models:
             place = f"models/{model.name}.toml"
-            at = self._work / place if place in self._new else home.home() / place
+            at = self._work / place if place in self._new else paths.home() / place
             try:
                 card = read_card(at)
             except InputError as error:
@@ -156,9 +156,9 @@ class _Taking:
         order = sorted(self._new, key=lambda place: (place.endswith(".toml"), place))
         for place in order:
             if place.endswith(".toml"):  # never an old card with new weights
-                (home.home() / place).unlink(missing_ok=True)
+                (paths.home() / place).unlink(missing_ok=True)
         for place in order:
-            target = home.home() / place
+            target = paths.home() / place
             if place.endswith(".gguf"):
                 (self._work / place).replace(target)
                 remember_sha256(target, self._new[place].sha256)
@@ -173,7 +173,7 @@ class _Taking:
         if free < needed:
             raise NotEnoughDiskError(
                 "there is not enough space on the disk for this bundle",
-                where=str(home.home()),
+                where=str(paths.home()),
                 expected=f"{format_bytes(needed)} free",
                 found=f"{format_bytes(free)} free",
                 next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",

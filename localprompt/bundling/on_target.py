@@ -34,7 +34,7 @@ _INCOMPLETE = ".incomplete"
 _UNPACKED = 5
 """How much larger than its wheels an environment is at most: 4.1 times was measured."""
 _LOADS = (
-    "from localprompt.engine.llama_library import cpu_features, library; library(); "
+    "from localprompt.engine.llama.library import cpu_features, library; library(); "
     "print(' '.join(cpu_features()))"
 )
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from localprompt.catalog.fetch_pypi import pip_failed
+from localprompt.models.fetch_pypi import pip_failed
 
 
 def pip(

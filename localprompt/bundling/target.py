@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt.bundles import Target
 from localprompt.errors import InputError
+from localprompt.records.bundle import Target
 
 _PLATFORM = re.compile(
     r"(?P<system>linux|manylinux(1|20\d\d|_\d+_\d+)|musllinux_\d+_\d+|macosx_\d+_\d+)"

@@ -18,13 +18,13 @@ from pathlib import Path
 import msgspec
 
 import localprompt
-from localprompt.bundles import LlamaBuild, Target
 from localprompt.bundling import builds
 from localprompt.bundling.builds import Build, Say
 from localprompt.bundling.contents import Piece, file_piece, text_piece
 from localprompt.bundling.pip import pip
 from localprompt.bundling.target import WantedTarget, target_of
 from localprompt.errors import InputError, MachineError
+from localprompt.records.bundle import LlamaBuild, Target
 
 _PACKAGE = "localprompt"
 _FOLDER = "wheels"

@@ -11,17 +11,17 @@ import typer
 from localprompt.cli.options import RunFlags
 from localprompt.cli.output import unwritable
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, InputError
-from localprompt.plan import Cell, SamplingChoices
+from localprompt.records.cell import Cell, SamplingChoices
 from localprompt.units import parse_bytes
 
 if TYPE_CHECKING:
-    from localprompt.assemble import RunChoices
-    from localprompt.runner import Outcome
+    from localprompt.running.assemble import RunChoices
+    from localprompt.running.run import Outcome
 
 
 def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
     """The flags as the rest of the package knows them."""
-    from localprompt.assemble import RunChoices
+    from localprompt.running.assemble import RunChoices
 
     return RunChoices(
         model=flags.model,
@@ -70,9 +70,9 @@ def answer(cell: Cell, flags: RunFlags) -> None:
         BrokenPipeError: the reader of stdout went away.
         LocalPromptError: llama.cpp failed half-way, or stdout cannot be written.
     """
-    from localprompt import record_json
-    from localprompt.remarks import NOT_PARSED
-    from localprompt.runner import run_one
+    from localprompt.records import json
+    from localprompt.running.answer_checks import NOT_PARSED
+    from localprompt.running.run import run_one
     from localprompt.views.messages import print_error, print_note, print_warnings, profile_note
     from localprompt.views.stream import AnswerStream
     from localprompt.views.summary import summary_lines
@@ -84,7 +84,7 @@ def answer(cell: Cell, flags: RunFlags) -> None:
     record = outcome.execution.record
     if flags.json:
         with suppress(BrokenPipeError):
-            stream.write(record_json.encode(record).decode())
+            stream.write(json.encode(record).decode())
     stream.finish()
     if not flags.quiet:
         print_note("\n".join(summary_lines(record)))

@@ -20,9 +20,9 @@ def command(
     flags: RunFlags,
 ) -> None:
     """Ask a prompt typed in place, or given on stdin."""
-    from localprompt.assemble import ask_cell
     from localprompt.cli.answer import answer, choices
     from localprompt.cli.output import stdin_text
+    from localprompt.running.assemble import ask_cell
 
     asked = text if text is not None else stdin_text() or ""
     answer(ask_cell(asked, choices(flags)), flags)

@@ -17,8 +17,8 @@ from localprompt.cli.output import checked, console
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_MACHINE, InputError
 
 if TYPE_CHECKING:
-    from localprompt.experiments import BenchResult, Experiment
-    from localprompt.plan_bench import BenchSpec
+    from localprompt.bench.spec import BenchSpec
+    from localprompt.records.bench import BenchResult, Experiment
 
 DETAILS = (
     "Settings take lists and ranges: 1,2 or 1-8 or 128-1024*2 or f16,q8_0 or on,off. Every "
@@ -158,9 +158,9 @@ def write_bench(result: BenchResult, wanted: str, output: Path | None) -> None:
     """The figures, in one of FORMATS, to stdout or a file."""
     from rich.console import Console
 
-    from localprompt.views.bench_export import write_bench as export
     from localprompt.views.bench_table import print_bench
-    from localprompt.views.export import ExportFormat
+    from localprompt.views.files.bench import write_bench as export
+    from localprompt.views.files.runs import ExportFormat
 
     target: Any = (
         nullcontext(sys.stdout)
@@ -180,9 +180,9 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
     Raises:
         InputError: a value is not what its flag takes, or a suite stands beside prompts.
     """
-    from localprompt.plan_bench import BenchSpec, PromptAsk, axis_values
-    from localprompt.sources.bench_suite import SUFFIXES, read_bench_suite
-    from localprompt.value_lists import whole_numbers
+    from localprompt.bench.spec import BenchSpec, PromptAsk, axis_values
+    from localprompt.bench.suite import SUFFIXES, read_bench_suite
+    from localprompt.bench.value_lists import whole_numbers
 
     suites = [name for name in what if name.lower().endswith(SUFFIXES)]
     if suites and len(what) > 1:
@@ -224,7 +224,7 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
 
 def _planned(what: list[str], flags: BenchFlags) -> Experiment:
     from localprompt.bench.planning import count_with_llama, plan_bench
-    from localprompt.engine.llama_library import build, cpu_features
+    from localprompt.engine.llama.library import build, cpu_features
     from localprompt.store.experiments import ExperimentReader
 
     spec = spec_from_flags(what, flags)
@@ -258,7 +258,7 @@ def _resumed(reference: str) -> Experiment:
 
 def _print_profiles(experiment: Experiment) -> None:
     """Which profiles chose models and settings, on stderr."""
-    from localprompt.plan_bench import BenchRequest
+    from localprompt.bench.spec import BenchRequest
     from localprompt.views.messages import print_note, profile_note
 
     cells = [msgspec.convert(cell.request, BenchRequest).cell for cell in experiment.cells]

@@ -14,7 +14,7 @@ from localprompt.errors import ThresholdError
 
 if TYPE_CHECKING:
     from localprompt.bench.thresholds import Judgement
-    from localprompt.experiments import BenchComparison
+    from localprompt.records.bench import BenchComparison
 
 DETAILS = (
     "A and B are benches or evaluations: last, last~1, or an id; the id of a single run works too. "

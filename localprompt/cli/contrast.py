@@ -12,7 +12,7 @@ from localprompt.cli.options import takes
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 
 if TYPE_CHECKING:
-    from localprompt.contrasts import ContrastReport
+    from localprompt.records.contrast import ContrastReport
     from localprompt.views.language import Language
 
 DETAILS = (
@@ -66,9 +66,9 @@ def command(*, flags: ContrastFlags) -> None:
     if flags.read is not None:
         _finish(_read(flags.read), flags, language)
         return
-    from localprompt.catalog.cards import DEFAULT_MODEL
     from localprompt.evidence.contrast import contrast
     from localprompt.evidence.opening import open_lab
+    from localprompt.models.cards import DEFAULT_MODEL
     from localprompt.views.evidence_progress import evidence_progress
     from localprompt.views.messages import print_note
 
@@ -86,10 +86,10 @@ def command(*, flags: ContrastFlags) -> None:
 
 
 def _finish(report: ContrastReport, flags: ContrastFlags, language: Language) -> None:
-    from localprompt import record_json
     from localprompt.cli.output import console, output_file
+    from localprompt.records import json
     from localprompt.views.contrast_table import print_contrast
-    from localprompt.views.html_contrast import contrast_page
+    from localprompt.views.html.contrast import contrast_page
     from localprompt.views.messages import print_note
 
     print_contrast(report, language, console())
@@ -99,7 +99,7 @@ def _finish(report: ContrastReport, flags: ContrastFlags, language: Language) ->
         print_note(f"wrote {flags.output}")
     if flags.results is not None:
         with output_file(flags.results) as file:
-            file.write(record_json.encode(report).decode() + "\n")
+            file.write(json.encode(report).decode() + "\n")
         print_note(f"wrote {flags.results}")
 
 
@@ -111,7 +111,7 @@ def _read(path: Path) -> ContrastReport:
     """
     import msgspec
 
-    from localprompt.contrasts import ContrastReport
+    from localprompt.records.contrast import ContrastReport
 
     try:
         return msgspec.json.decode(path.read_bytes(), type=ContrastReport)

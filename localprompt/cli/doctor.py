@@ -11,7 +11,7 @@ DETAILS = "Nothing is changed. Exits with 3 if something has to be mended first.
 
 def command() -> None:
     """Say what this machine and this build can do."""
-    from localprompt.diagnosis import diagnose
+    from localprompt.doctor import diagnose
     from localprompt.views.doctor import print_findings
 
     findings = diagnose()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.planning import Planned
     from localprompt.evaluate.thresholds import Condition
-    from localprompt.evaluations import EvalRequest, EvalResult, Scoring
+    from localprompt.records.evaluation import EvalRequest, EvalResult, Scoring
     from localprompt.store.evaluations import EvaluationStore
 
 DETAILS = (
@@ -152,9 +152,9 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
     Raises:
         InputError: the chat template cannot be read, or there is no such scoring.
     """
-    from localprompt.assemble import chat_template_text
-    from localprompt.evaluations import EvalRequest
-    from localprompt.plan import SamplingChoices
+    from localprompt.records.cell import SamplingChoices
+    from localprompt.records.evaluation import EvalRequest
+    from localprompt.running.assemble import chat_template_text
 
     return EvalRequest(
         suite=suite,
@@ -214,7 +214,7 @@ def _report(planned: Planned, store: EvaluationStore, wanted: str, flags: EvalFl
     """Write the result where the user wants it, and where the suite does."""
     from localprompt.cli.eval_output import write_result
     from localprompt.evaluate.summarize import load_result
-    from localprompt.views.eval_export import SUFFIXES
+    from localprompt.views.files.eval import SUFFIXES
     from localprompt.views.messages import print_note
 
     result = load_result(planned.evaluation, store)
@@ -256,7 +256,7 @@ def _watch(request: EvalRequest, store: EvaluationStore, models: Models, flags: 
 
 def _format(flags: EvalFlags) -> str:
     """``--format``, or what the name of ``-o`` says."""
-    from localprompt.views.eval_export import SUFFIXES
+    from localprompt.views.files.eval import SUFFIXES
 
     if flags.format is not None:
         return checked("--format", flags.format, FORMATS)

@@ -12,7 +12,7 @@ from localprompt.cli.output import console, output_file
 from localprompt.errors import ThresholdError
 
 if TYPE_CHECKING:
-    from localprompt.evaluations import EvalResult, Evaluation
+    from localprompt.records.evaluation import EvalResult, Evaluation
     from localprompt.store.evaluations import EvaluationStore
 
 
@@ -57,8 +57,8 @@ def write_result(
     """The evaluation as a table or in an export's format, to stdout or a file."""
     from rich.console import Console
 
-    from localprompt.views.eval_export import EvalFormat, write_evaluation
     from localprompt.views.eval_table import print_evaluation
+    from localprompt.views.files.eval import EvalFormat, write_evaluation
 
     evaluation_id = result.evaluation.id
     with output_file(output) as stream:
@@ -76,8 +76,8 @@ def show_evaluation(reference: str, *, failures: bool, json: bool = False) -> No
     Raises:
         UnknownNameError: there is none of that name.
     """
-    from localprompt import record_json
     from localprompt.evaluate.summarize import load_result
+    from localprompt.records import json as record_json
     from localprompt.store.evaluations import EvaluationStore
     from localprompt.views.eval_table import print_failures
     from localprompt.views.messages import print_note

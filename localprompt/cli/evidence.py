@@ -12,7 +12,7 @@ from localprompt.cli.options import takes
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 
 if TYPE_CHECKING:
-    from localprompt.findings import EvidenceReport, Finding
+    from localprompt.records.evidence import EvidenceReport, Finding
     from localprompt.views.language import Language
 
 DETAILS = (
@@ -66,10 +66,10 @@ def command(*, flags: EvidenceFlags) -> None:
     if flags.read is not None:
         _finish(_read(flags.read), flags, language)
         return
-    from localprompt.catalog.cards import DEFAULT_MODEL
     from localprompt.evidence.all import EXPERIMENTS
     from localprompt.evidence.opening import open_lab
     from localprompt.evidence.running import choose, plan, run
+    from localprompt.models.cards import DEFAULT_MODEL
     from localprompt.views.evidence_progress import evidence_progress
     from localprompt.views.messages import print_note
 
@@ -110,16 +110,16 @@ def _finish(report: EvidenceReport, flags: EvidenceFlags, language: Language) ->
 
 def _write(report: EvidenceReport, flags: EvidenceFlags, language: Language) -> None:
     """Page and results as they are now."""
-    from localprompt import record_json
     from localprompt.cli.output import output_file
-    from localprompt.views.html_evidence import evidence_page
+    from localprompt.records import json
+    from localprompt.views.html.evidence import evidence_page
 
     if flags.output is not None:
         with output_file(flags.output) as file:
             file.write(evidence_page(report, language))
     if flags.results is not None:
         with output_file(flags.results) as file:
-            file.write(record_json.encode(report).decode() + "\n")
+            file.write(json.encode(report).decode() + "\n")
 
 
 def _numbers(only: str | None) -> tuple[int, ...]:
@@ -139,7 +139,7 @@ def _read(path: Path) -> EvidenceReport:
     """
     import msgspec
 
-    from localprompt.findings import EvidenceReport
+    from localprompt.records.evidence import EvidenceReport
 
     try:
         return msgspec.json.decode(path.read_bytes(), type=EvidenceReport)

@@ -109,11 +109,11 @@ def estimate(
     Every figure is a range with its assumptions beside it. Prompting the same model, quantized, is
     predicted for contrast.
     """
-    from localprompt.cli.finetune_request import side_by_side
+    from localprompt.finetune.estimate.request import side_by_side
 
     chosen = "json" if flags.json else checked("--format", flags.format, FORMATS)
     if model is None and flags.shape == "list":
-        from localprompt.finetune.shapes import named_shapes
+        from localprompt.finetune.estimate.shapes import named_shapes
         from localprompt.views.finetune import print_shapes
 
         print_shapes(named_shapes().values(), console())
@@ -125,8 +125,8 @@ def estimate(
         print_estimate(report, console())
         _say_what_else(flags)
     else:
-        from localprompt.views.export import ExportFormat
-        from localprompt.views.finetune_export import write_estimate
+        from localprompt.views.files.finetune import write_estimate
+        from localprompt.views.files.runs import ExportFormat
 
         write_estimate(report, cast("ExportFormat", chosen), sys.stdout)
 

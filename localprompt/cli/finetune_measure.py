@@ -14,7 +14,7 @@ from localprompt.cli.output import checked, console, output_file
 from localprompt.errors import InputError
 
 if TYPE_CHECKING:
-    from localprompt.trainings import Loss, Schedule, TrainingRequest, TrainingResult
+    from localprompt.records.training import Loss, Schedule, TrainingRequest, TrainingResult
 
 FORMATS = ("table", "md", "json")
 LOSSES = ("answer", "all")
@@ -99,7 +99,7 @@ def measure(
     All weights but the token embeddings are trained as 32-bit floats. The tuned model is registered
     beside its parent, in the same quantization. Ctrl-C keeps a checkpoint for --resume.
     """
-    from localprompt.training.run import tune
+    from localprompt.finetune.training.run import tune
     from localprompt.views.messages import print_note, print_warnings
     from localprompt.views.training_progress import training_progress
 
@@ -125,7 +125,7 @@ def request_from_flags(
     Raises:
         InputError: a word is not known, or the fraction to hold out is out of its range.
     """
-    from localprompt.trainings import TrainingRequest
+    from localprompt.records.training import TrainingRequest
 
     file, fraction = _holdout(flags.holdout)
     return TrainingRequest(
@@ -170,7 +170,7 @@ def _holdout(text: str) -> tuple[str | None, float]:
 
 
 def _write(result: TrainingResult, wanted: str, flags: MeasureFlags) -> None:
-    from localprompt import record_json
+    from localprompt.records import json as record_json
     from localprompt.views.training import print_training, training_markdown
 
     if wanted == "table" and flags.output is None:

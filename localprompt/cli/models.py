@@ -19,7 +19,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A model's nam
 @app.command("list")
 def list_all() -> None:
     """List the models that are known, and whether their weights are here."""
-    from localprompt.catalog.store import list_models
+    from localprompt.models.store import list_models
     from localprompt.views.messages import print_error
     from localprompt.views.models import print_model_list
 
@@ -42,9 +42,9 @@ def show(
     repack: Annotated[bool, typer.Option("--repack/--no-repack")] = True,
 ) -> None:
     """Show a model's shape, licence and predicted memory, without loading its weights."""
-    from localprompt.catalog.inspect import inspect_model
-    from localprompt.catalog.predict import predict_memory
-    from localprompt.catalog.resolve import resolve
+    from localprompt.models.inspect import inspect_model
+    from localprompt.models.predict import predict_memory
+    from localprompt.models.resolve import resolve
     from localprompt.views.models import print_model
 
     found = resolve(model)
@@ -67,9 +67,9 @@ def pull(
     ] = False,
 ) -> None:
     """Fetch a model's weights, check them, and put them into the store in one step."""
-    from localprompt.catalog.pull import present
-    from localprompt.catalog.pull import pull as pull_weights
-    from localprompt.catalog.resolve import find_card
+    from localprompt.models.pull import present
+    from localprompt.models.pull import pull as pull_weights
+    from localprompt.models.resolve import find_card
     from localprompt.units import format_bytes
     from localprompt.views.messages import print_note
     from localprompt.views.progress import bytes_progress
@@ -92,7 +92,7 @@ def add(
     name: Annotated[str | None, typer.Option("--name", help="The name to use for it.")] = None,
 ) -> None:
     """Register a GGUF file where it lies."""
-    from localprompt.catalog.store import add_model
+    from localprompt.models.store import add_model
     from localprompt.views.messages import print_note
     from localprompt.views.progress import bytes_progress
 
@@ -104,7 +104,7 @@ def add(
 @app.command("verify")
 def verify(name: NameArgument) -> None:
     """Hash a model's weights anew and compare them with its card."""
-    from localprompt.catalog.store import verify_model
+    from localprompt.models.store import verify_model
     from localprompt.views.messages import print_note
     from localprompt.views.progress import bytes_progress
 
@@ -127,8 +127,8 @@ def quantize(
     """Make NAME-TYPE: the same model with its weights in another type."""
     import shlex
 
-    from localprompt.quantizing.job import prepare
-    from localprompt.quantizing.make import make
+    from localprompt.models.quantize.job import prepare
+    from localprompt.models.quantize.make import make
     from localprompt.units import format_bytes, format_seconds
     from localprompt.views.messages import print_note, print_warnings
     from localprompt.views.progress import bytes_progress
@@ -173,7 +173,7 @@ def quality(
 ) -> None:
     """Measure perplexity on a text, and what a quantization lost against its parent."""
     from localprompt.cli.models_quality import measure, show, with_suite
-    from localprompt.records import RequestedSettings
+    from localprompt.records.run import RequestedSettings
 
     settings = RequestedSettings(n_threads=threads)
     found = measure(
@@ -202,7 +202,7 @@ def bundle(
 @app.command("remove")
 def remove(name: NameArgument) -> None:
     """Delete a model's weights from the store, or forget a file that was added."""
-    from localprompt.catalog.store import remove_model
+    from localprompt.models.store import remove_model
     from localprompt.units import format_bytes
     from localprompt.views.messages import print_note
 

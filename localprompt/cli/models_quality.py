@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from localprompt.qualities import Quality
-    from localprompt.records import RequestedSettings
+    from localprompt.records.quality import Quality
+    from localprompt.records.run import RequestedSettings
 
 
 def measure(
@@ -26,8 +26,8 @@ def measure(
     Raises:
         LocalPromptError: a model or the text cannot be had, or llama.cpp fails.
     """
-    from localprompt.assemble import model_record
-    from localprompt.quality.measure import load_text, measure_quality, parent_of
+    from localprompt.models.quality.measure import load_text, measure_quality, parent_of
+    from localprompt.running.assemble import model_record
     from localprompt.store.tunings import TuningStore
     from localprompt.views.progress import chunks_progress
 
@@ -52,8 +52,8 @@ def measure(
 
 def show(quality: Quality, *, json: bool) -> None:
     """The figures on stdout."""
-    from localprompt import record_json
     from localprompt.cli.output import console
+    from localprompt.records import json as record_json
     from localprompt.views.quality import print_quality
 
     if json:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from localprompt.records import RequestedSettings
+from localprompt.records.run import RequestedSettings
 
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the run record as one JSON object.")

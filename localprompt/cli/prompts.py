@@ -17,7 +17,7 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command("list")
 def list_all() -> None:
     """List the prompts that have a name: here, in the home folder, and those that came along."""
-    from localprompt.sources.prompt_search import read_prompts
+    from localprompt.sources.prompt.search import read_prompts
     from localprompt.views.messages import print_error, print_note
     from localprompt.views.prompts import print_prompt_list
 
@@ -43,11 +43,11 @@ def show(
     With -p: messages, text and tokens, and which of them came from which variable. Only the
     model's vocabulary is opened.
     """
-    from localprompt import record_json
-    from localprompt.assemble import RunChoices, run_cell
-    from localprompt.receive import receive
-    from localprompt.sources.params import parse_params, required_inputs
-    from localprompt.sources.prompt_search import load_named_prompt
+    from localprompt.records import json as record_json
+    from localprompt.running.assemble import RunChoices, run_cell
+    from localprompt.running.preview import receive
+    from localprompt.sources.prompt.params import parse_params, required_inputs
+    from localprompt.sources.prompt.search import load_named_prompt
     from localprompt.views.prompts import print_received, print_template
 
     template = load_named_prompt(prompt)
@@ -75,9 +75,9 @@ def new(
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
 ) -> None:
     """Write a prompt file into ./prompts that runs as it is."""
-    from localprompt.sources.params import required_inputs
-    from localprompt.sources.prompt_file import load_prompt
-    from localprompt.sources.prompt_new import new_prompt
+    from localprompt.sources.prompt.file import load_prompt
+    from localprompt.sources.prompt.new import new_prompt
+    from localprompt.sources.prompt.params import required_inputs
     from localprompt.views.messages import print_note
 
     made = new_prompt(name, origin=origin, force=force)
@@ -98,7 +98,7 @@ def lint(
     ] = False,
 ) -> None:
     """Look for mistakes in prompt files. Exits with 2 if one of them cannot be loaded."""
-    from localprompt.sources.prompt_check import check_prompts
+    from localprompt.sources.prompt.check import check_prompts
     from localprompt.views.prompts import print_findings
 
     checked = check_prompts(prompts or [], fix=fix)

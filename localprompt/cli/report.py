@@ -12,9 +12,9 @@ import typer
 from localprompt.errors import InputError, MachineError, UnknownNameError
 
 if TYPE_CHECKING:
-    from localprompt.evaluations import Evaluation
-    from localprompt.experiments import BenchResult
-    from localprompt.records import RunRecord
+    from localprompt.records.bench import BenchResult
+    from localprompt.records.evaluation import Evaluation
+    from localprompt.records.run import RunRecord
     from localprompt.store.evaluations import EvaluationStore
     from localprompt.store.experiments import ExperimentReader
 

@@ -30,9 +30,9 @@ def command(
     flags: PromptFlags,
 ) -> None:
     """Run a prompt file with its parameters."""
-    from localprompt.assemble import prompt_with_params, run_cell
     from localprompt.cli.answer import answer, choices
     from localprompt.cli.output import stdin_text
+    from localprompt.running.assemble import prompt_with_params, run_cell
 
     template, params = prompt_with_params(prompt, flags.param or [], stdin_text)
     answer(run_cell(template, params, choices(flags, lenient=flags.lenient)), flags)

@@ -14,8 +14,8 @@ from localprompt.cli.output import checked, console, output_file
 from localprompt.errors import InputError
 
 if TYPE_CHECKING:
-    from localprompt.qualities import Quality
-    from localprompt.tunings import Tuning
+    from localprompt.records.quality import Quality
+    from localprompt.records.tuning import Tuning
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -65,8 +65,8 @@ def show(
     ] = False,
 ) -> None:
     """Show everything that was recorded about one run, an evaluation or a tuning."""
-    from localprompt import record_json
     from localprompt.cli.eval_output import is_evaluation, show_evaluation
+    from localprompt.records import json as record_json
     from localprompt.store.reader import HistoryReader
     from localprompt.store.tunings import TuningStore
     from localprompt.views.runs import print_run
@@ -91,7 +91,7 @@ def show(
 
 
 def _show_kept(kept: Quality | Tuning, *, json: bool) -> None:
-    from localprompt import record_json
+    from localprompt.records import json as record_json
     from localprompt.views.quality import print_quality
     from localprompt.views.tune import print_tuning
 
@@ -117,7 +117,7 @@ def export(
 ) -> None:
     """Write stored runs as csv, json, jsonl or Markdown, oldest first."""
     from localprompt.store.reader import HistoryReader
-    from localprompt.views.export import ExportFormat, write_runs
+    from localprompt.views.files.runs import ExportFormat, write_runs
 
     chosen = checked("--format", format, get_args(ExportFormat))
     with HistoryReader() as history, output_file(output) as stream:
@@ -187,7 +187,7 @@ def _prune_history(age: datetime | None, keep_last: int | None, *, dry_run: bool
 
 
 def _prune_prefixes(age: datetime | None, *, dry_run: bool) -> None:
-    from localprompt.prefix_store.store import prune as prune_prefixes
+    from localprompt.running.prefix.store import prune as prune_prefixes
     from localprompt.units import format_bytes
 
     done = prune_prefixes(older_than=age, dry_run=dry_run)
@@ -201,7 +201,7 @@ def _prune_prefixes(age: datetime | None, *, dry_run: bool) -> None:
 def _filters(
     kind: str | None, model: str | None, prompt: str | None, since: str | None
 ) -> dict[str, Any]:
-    from localprompt.records import Kind
+    from localprompt.records.run import Kind
 
     return {
         "kind": None if kind is None else checked("--kind", kind, get_args(Kind)),

@@ -14,9 +14,9 @@ from localprompt.cli.output import checked, console, output_file
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 
 if TYPE_CHECKING:
-    from localprompt.plan import Cell
+    from localprompt.records.cell import Cell
+    from localprompt.records.tuning import Tuning
     from localprompt.store.tunings import TuningStore
-    from localprompt.tunings import Tuning
 
 DETAILS = (
     "Types of weights race on the prompt, then settings on the fastest weights whose quality is "
@@ -76,8 +76,8 @@ def command(
     flags: TuneFlags,
 ) -> None:
     """Find the fastest weights and settings for a prompt on this CPU."""
-    from localprompt import record_json
-    from localprompt.views.html_tune import tuning_page
+    from localprompt.records import json
+    from localprompt.views.html.tune import tuning_page
     from localprompt.views.messages import print_note
     from localprompt.views.tune import print_tuning
 
@@ -92,7 +92,7 @@ def command(
         print_note("interrupted; what was measured was kept, and no profile was written")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if flags.format == "json":
-        sys.stdout.write(record_json.encode(tuning).decode() + "\n")
+        sys.stdout.write(json.encode(tuning).decode() + "\n")
     else:
         print_tuning(tuning, console())
     if flags.output is not None:
@@ -104,7 +104,7 @@ def _tuned(model: str, flags: TuneFlags) -> Tuning:
     """Search, and write the profile."""
     import msgspec
 
-    from localprompt.profiles import check_name, write_profile
+    from localprompt.running.profiles import check_name, write_profile
     from localprompt.store.tunings import TuningStore
     from localprompt.tuning.search import profile_of
 
@@ -122,12 +122,12 @@ def _tuned(model: str, flags: TuneFlags) -> Tuning:
 
 
 def _search(cell: Cell, types: tuple[str, ...], flags: TuneFlags, store: TuningStore) -> Tuning:
-    from localprompt.quality.measure import check_text, load_text
+    from localprompt.models.quality.measure import check_text, load_text
+    from localprompt.records.tuning import Bounds
     from localprompt.store.writer import HistoryWriter
     from localprompt.tuning.judging import Judge
     from localprompt.tuning.runs import Runs
     from localprompt.tuning.search import Tuner, begun
-    from localprompt.tunings import Bounds
     from localprompt.views.messages import print_note
 
     def note(text: str) -> None:
@@ -152,7 +152,7 @@ def _search(cell: Cell, types: tuple[str, ...], flags: TuneFlags, store: TuningS
 
 
 def _cell(model: str, flags: TuneFlags) -> Cell:
-    from localprompt.assemble import model_record
+    from localprompt.running.assemble import model_record
     from localprompt.tuning.prompt import cell_to_tune
 
     return cell_to_tune(
@@ -171,7 +171,7 @@ def _types(wanted: str | None) -> tuple[str, ...]:
     Raises:
         UnknownNameError: one is not; with the nearest.
     """
-    from localprompt.quantizing.job import file_type_named
+    from localprompt.models.quantize.job import file_type_named
     from localprompt.tuning.candidates import DEFAULT_TYPES
 
     if wanted is None:

@@ -23,8 +23,8 @@ from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
-from localprompt.received import PromptToken
-from localprompt.records import Message, RequestedSettings, Sampling, Settings
+from localprompt.records.received import PromptToken
+from localprompt.records.run import Message, RequestedSettings, Sampling, Settings
 from localprompt.rendering.traced import Span
 
 EndReason = Literal["stop", "length"]

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from localprompt.engine.llama_library import grammar_converter
+from localprompt.engine.llama.library import grammar_converter
 from localprompt.errors import PromptFileError
-from localprompt.records import FinishReason
+from localprompt.records.run import FinishReason
 
 _ANY_CHARACTER = r'char ::= [^"\\]'
 _JSON_CHARACTER = r'char ::= [^"\\\x00-\x1F\x7F]'

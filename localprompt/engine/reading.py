@@ -1,7 +1,8 @@
 """The seam for reading: how probable does a model find a text that is there already?
 
 Nothing is generated. A reader gives the logits after each token of a stretch of text; what they
-say about the text, or about another model, is arithmetic (:mod:`localprompt.quality.likelihood`).
+say about the text, or about another model, is arithmetic
+(:mod:`localprompt.models.quality.likelihood`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, Self
 
 from localprompt.engine.base import BufferSizes
-from localprompt.records import Settings
+from localprompt.records.run import Settings
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol, Self
 
 from localprompt.engine.base import BufferSizes
-from localprompt.records import Settings
+from localprompt.records.run import Settings
 
 
 class SyntheticEngine(Protocol):

@@ -24,8 +24,8 @@ from localprompt.errors import EngineError
 from localprompt.evaluate.choosing import choose
 from localprompt.evaluate.models import OpenModel
 from localprompt.evaluate.requests import Prepared
-from localprompt.evaluations import BatchedTiming, Scoring
-from localprompt.records import FinishReason
+from localprompt.records.evaluation import BatchedTiming, Scoring
+from localprompt.records.run import FinishReason
 
 LOOKED_AT = 256
 """Requests by which a context is sized."""

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import msgspec
 
 from localprompt.errors import InputError, UnknownNameError
-from localprompt.evaluations import EvalComparison, TargetComparison
-from localprompt.measure.statistics import Interval
+from localprompt.records.evaluation import EvalComparison, TargetComparison
+from localprompt.stats.samples import Interval
 
 _CONDITION = re.compile(r"\s*(.+?)\s*(>=|<=|>|<)\s*([+-]?\d+(?:\.\d+)?)\s*(%?)\s*", re.ASCII)
 

@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 
 from localprompt.engine.base import ChoiceScore
-from localprompt.evaluations import Scoring
+from localprompt.records.evaluation import Scoring
 
 
 def choose(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from localprompt.evaluations import Calibration, CaseResult, Classification, LabelScore
+from localprompt.records.evaluation import Calibration, CaseResult, Classification, LabelScore
 
 MOST_LABELS = 20
 """More different answers are no closed set but free text."""

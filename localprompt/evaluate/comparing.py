@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from localprompt.evaluations import (
+from localprompt.records.evaluation import (
     CaseResult,
     EvalComparison,
     EvalTarget,
@@ -24,7 +24,7 @@ from localprompt.evaluations import (
     Flip,
     TargetComparison,
 )
-from localprompt.measure.paired import (
+from localprompt.stats.paired import (
     PassComparison,
     ScoreComparison,
     cases_needed_for_rates,

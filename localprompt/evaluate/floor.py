@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from localprompt.engine.base import Finished, GenerationRequest, Prefilled, Token
 from localprompt.engine.prefixes import common_tokens
 from localprompt.evaluate.models import OpenModel
-from localprompt.evaluations import Floor
-from localprompt.records import Sampling
+from localprompt.records.evaluation import Floor
+from localprompt.records.run import Sampling
 
 LEAST_ANSWERS = 16
 """Fewer take so little time that the measurement would not pay."""

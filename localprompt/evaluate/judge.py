@@ -13,7 +13,7 @@ from localprompt.engine.base import GenerationRequest, Prefilled
 from localprompt.engine.grammar import grammar_from_schema
 from localprompt.errors import ContextOverflowError
 from localprompt.evaluate.models import OpenModel
-from localprompt.records import Message, Sampling
+from localprompt.records.run import Message, Sampling
 
 MOST_TOKENS = 200
 """Of a verdict: one sentence, yes or no, a number."""

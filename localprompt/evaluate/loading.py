@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import home
+from localprompt import paths
 from localprompt.errors import DatasetError, InputError
-from localprompt.evaluations import EvalRequest
-from localprompt.sources.prompt_search import load_named_prompt
-from localprompt.sources.suite import load_suite
-from localprompt.sources.suite_prompty import suite_from_prompt
-from localprompt.sources.suite_records import EvalSuite
+from localprompt.records.evaluation import EvalRequest
+from localprompt.sources.prompt.search import load_named_prompt
+from localprompt.sources.suite.prompty import suite_from_prompt
+from localprompt.sources.suite.records import EvalSuite
+from localprompt.sources.suite.suite import load_suite
 
 SUITE_FILES = (".yaml", ".yml", ".json")
 
@@ -69,7 +69,7 @@ def _suite_file(name: str) -> Path:
     if path.is_file():
         return path
     relative = path.relative_to("benchmarks") if path.parts[:1] == ("benchmarks",) else path
-    for folder in home.search_path("benchmarks"):
+    for folder in paths.search_path("benchmarks"):
         if not path.is_absolute() and (folder / relative).is_file():
             return folder / relative
     raise DatasetError(

@@ -17,11 +17,15 @@ import msgspec
 from localprompt.engine.base import Engine
 from localprompt.errors import EngineError, NotEnoughMemoryError
 from localprompt.evaluate.room import CELL_STEP, Room, room_apart, shared_room
-from localprompt.evaluations import EvalRequest
-from localprompt.fit import predicted_kv_cache, predicted_peak, resident_before_opening
 from localprompt.measure import memory
-from localprompt.plan import Cell
-from localprompt.records import Memory, ModelRecord, PromptTemplate, Sampling, Settings
+from localprompt.records.cell import Cell
+from localprompt.records.evaluation import EvalRequest
+from localprompt.records.run import Memory, ModelRecord, PromptTemplate, Sampling, Settings
+from localprompt.running.admission import (
+    predicted_kv_cache,
+    predicted_peak,
+    resident_before_opening,
+)
 from localprompt.units import format_bytes
 
 OpenEngine = Callable[[ModelRecord, EvalRequest], Engine]
@@ -32,7 +36,7 @@ _SMALLEST = Room(parallel=1, cells=CELL_STEP, kv_unified=True)
 
 def open_llama(model: ModelRecord, request: EvalRequest) -> Engine:
     """The engine for real models."""
-    from localprompt.engine.llama import LlamaEngine
+    from localprompt.engine.llama.engine import LlamaEngine
 
     return LlamaEngine(Path(model.path), request.settings, chat_template=request.chat_template)
 

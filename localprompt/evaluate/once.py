@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from localprompt.assemble import model_record
 from localprompt.evaluate.models import Models
 from localprompt.evaluate.opening import begin
 from localprompt.evaluate.runner import OnProgress, run_evaluation
 from localprompt.evaluate.summarize import load_result
-from localprompt.evaluations import EvalRequest, EvalResult
-from localprompt.records import ModelRecord, RequestedSettings
+from localprompt.records.evaluation import EvalRequest, EvalResult
+from localprompt.records.run import ModelRecord, RequestedSettings
+from localprompt.running.assemble import model_record
 from localprompt.store.evaluations import EvaluationStore
 
 

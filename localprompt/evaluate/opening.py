@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt.assemble import model_record
 from localprompt.errors import InputError
 from localprompt.evaluate.loading import open_suite
 from localprompt.evaluate.planning import FindModel, Planned, plan_again, plan_evaluation
-from localprompt.evaluations import EvalRequest
+from localprompt.records.evaluation import EvalRequest
+from localprompt.running.assemble import model_record
 from localprompt.store.evaluations import EvaluationStore
 
 

@@ -15,17 +15,17 @@ from typing import Any
 import msgspec
 
 import localprompt
-from localprompt import record_json
-from localprompt.assemble import follow_profile, model_record, with_threads
-from localprompt.catalog.cards import DEFAULT_MODEL
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.evaluate.selection import Selection, select
-from localprompt.evaluations import EvalRequest, EvalTarget, Evaluation
-from localprompt.ids import new_run_id
 from localprompt.measure import machine
-from localprompt.plan import sampling_for
-from localprompt.records import Machine, ModelRecord
-from localprompt.sources.suite_records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
+from localprompt.models.cards import DEFAULT_MODEL
+from localprompt.records import json
+from localprompt.records.cell import sampling_for
+from localprompt.records.evaluation import EvalRequest, EvalTarget, Evaluation
+from localprompt.records.ids import new_run_id
+from localprompt.records.run import Machine, ModelRecord
+from localprompt.running.assemble import follow_profile, model_record, with_threads
+from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
 
 FindModel = Callable[[str], ModelRecord]
 
@@ -281,7 +281,7 @@ def _count(
     for case in cases:
         total += 1
         # Where a case stands may change without changing what it is.
-        digest.update(record_json.encode(msgspec.structs.replace(case, where="")))
+        digest.update(json.encode(msgspec.structs.replace(case, where="")))
         for index, target in enumerate(targets):
             per_target[index] += is_for(case, target)
     return total, digest.hexdigest(), per_target

@@ -17,10 +17,10 @@ from localprompt.engine.base import Engine
 from localprompt.errors import LocalPromptError
 from localprompt.evaluate.models import OpenEngine
 from localprompt.evaluate.requests import digest_of
-from localprompt.evaluations import CaseResult, EvalRequest, Evaluation
-from localprompt.records import Message, ModelRecord
+from localprompt.records.evaluation import CaseResult, EvalRequest, Evaluation
+from localprompt.records.run import Message, ModelRecord
 from localprompt.rendering.prompt import render_messages
-from localprompt.sources.suite_prompts import with_affixes
+from localprompt.sources.suite.prompts import with_affixes
 
 
 def open_vocabulary(model: ModelRecord, request: EvalRequest) -> Engine:
@@ -29,7 +29,7 @@ def open_vocabulary(model: ModelRecord, request: EvalRequest) -> Engine:
     Raises:
         ModelFileError, EngineError: it is not there, or cannot be opened.
     """
-    from localprompt.engine.llama import LlamaEngine
+    from localprompt.engine.llama.engine import LlamaEngine
 
     path = Path(model.path)
     return LlamaEngine(path, chat_template=request.chat_template, vocab_only=True)

@@ -10,18 +10,18 @@ from itertools import chain
 
 import msgspec
 
-from localprompt.case_matrix import (
+from localprompt.evaluate.comparing import compare_evaluations, paired_targets
+from localprompt.evaluate.models import OpenEngine
+from localprompt.evaluate.received import Received, open_vocabulary
+from localprompt.evaluate.summarize import load_result
+from localprompt.records.case_matrix import (
     CaseMatrix,
     EvaluationReport,
     MatrixCell,
     MatrixColumn,
     MatrixRow,
 )
-from localprompt.evaluate.comparing import compare_evaluations, paired_targets
-from localprompt.evaluate.models import OpenEngine
-from localprompt.evaluate.received import Received, open_vocabulary
-from localprompt.evaluate.summarize import load_result
-from localprompt.evaluations import CaseResult, Evaluation
+from localprompt.records.evaluation import CaseResult, Evaluation
 from localprompt.store.evaluations import EvaluationStore
 
 MOST_CASES = 5_000

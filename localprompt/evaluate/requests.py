@@ -18,11 +18,11 @@ from localprompt.engine.base import ChoiceRequest, EncodedPrompt, GenerationRequ
 from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
 from localprompt.errors import ContextOverflowError, LocalPromptError
 from localprompt.evaluate.models import OpenModel
-from localprompt.evaluations import EvalRequest, EvalTarget, Scoring
-from localprompt.records import Message, PromptTemplate, Sampling, Segment
+from localprompt.records.evaluation import EvalRequest, EvalTarget, Scoring
+from localprompt.records.run import Message, PromptTemplate, Sampling, Segment
 from localprompt.rendering.prompt import render_messages
-from localprompt.sources.suite_prompts import with_affixes
-from localprompt.sources.suite_records import EvalCase
+from localprompt.sources.suite.prompts import with_affixes
+from localprompt.sources.suite.records import EvalCase
 
 CONTENT_FREE = "N/A"
 """What stands in for every value of a case where choices are calibrated: it says nothing, so

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from localprompt.evaluate.answering import Answered
 from localprompt.evaluate.requests import Prepared
-from localprompt.evaluations import CaseResult
+from localprompt.records.evaluation import CaseResult
 from localprompt.scoring.expectations import (
     Answer,
     AnyExpectation,
@@ -14,7 +14,7 @@ from localprompt.scoring.expectations import (
     Judge,
 )
 from localprompt.scoring.score import score_case
-from localprompt.sources.suite_records import EvalCase
+from localprompt.sources.suite.records import EvalCase
 
 
 def make_result(

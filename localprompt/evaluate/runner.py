@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import msgspec
 
-from localprompt.assemble import model_record
 from localprompt.evaluate.answering import Answered, answers
 from localprompt.evaluate.floor import Work, measure_floor
 from localprompt.evaluate.judge import LocalJudge
@@ -24,8 +23,9 @@ from localprompt.evaluate.models import Models, OpenModel
 from localprompt.evaluate.planning import FindModel, Planned
 from localprompt.evaluate.requests import Prepared, prepare, scoring_of
 from localprompt.evaluate.results import make_result, needs_time
-from localprompt.evaluations import CaseResult, EvalRequest, EvalTarget, ModelUse
-from localprompt.records import ModelRecord
+from localprompt.records.evaluation import CaseResult, EvalRequest, EvalTarget, ModelUse
+from localprompt.records.run import ModelRecord
+from localprompt.running.assemble import model_record
 from localprompt.scoring.aggregate import with_comparison
 from localprompt.scoring.expectations import (
     Answer,
@@ -34,7 +34,7 @@ from localprompt.scoring.expectations import (
     Judge,
 )
 from localprompt.scoring.score import COMPARISON, score_comparison
-from localprompt.sources.suite_records import EvalCase
+from localprompt.sources.suite.records import EvalCase
 from localprompt.store.evaluations import EvaluationStore
 
 JUDGED_AT_ONCE = 64

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from localprompt.sources.suite_records import EvalCase
+from localprompt.sources.suite.records import EvalCase
 
 
 class Selection(msgspec.Struct, frozen=True):

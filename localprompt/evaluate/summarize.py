@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from localprompt.evaluate.classify import Tally
-from localprompt.evaluations import (
+from localprompt.records.evaluation import (
     AssertionSummary,
     CaseResult,
     EvalResult,
@@ -21,9 +21,9 @@ from localprompt.evaluations import (
     PassRate,
     TargetSummary,
 )
-from localprompt.measure.paired import mean_interval, wilson
-from localprompt.measure.statistics import Interval, median
 from localprompt.scoring.expectations import Score
+from localprompt.stats.paired import mean_interval, wilson
+from localprompt.stats.samples import Interval, median
 from localprompt.store.evaluations import EvaluationStore
 
 MOST_RESAMPLED = 5_000

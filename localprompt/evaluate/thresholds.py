@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from localprompt.errors import InputError, UnknownNameError
-from localprompt.evaluations import EvalResult, TargetSummary
+from localprompt.records.evaluation import EvalResult, TargetSummary
 
 FIGURES = ("pass_rate", "score", "failed", "errors", "unscored", "accuracy", "macro_f1")
 

@@ -11,25 +11,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import localprompt
-from localprompt import record_json
-from localprompt.contrasts import ContrastReport, Curve, Judged, Way
 from localprompt.errors import InputError, MachineError
 from localprompt.evaluate.loading import open_suite
-from localprompt.evaluations import EvalRequest
 from localprompt.evidence import larger
 from localprompt.evidence.electricity import usd_of
 from localprompt.evidence.figures import estimated, middle, once, score
 from localprompt.evidence.judging import break_even, curve, judge
 from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.tuning import TuningPlan
-from localprompt.findings import Figure
-from localprompt.finetune.prompting import Prompting
-from localprompt.finetune.ranges import Range
-from localprompt.finetune.shapes import find_shape
+from localprompt.finetune.estimate.prompting import Prompting
+from localprompt.finetune.estimate.shapes import find_shape
 from localprompt.measure import machine
-from localprompt.records import ModelRecord, PromptTemplate
-from localprompt.sources.suite_records import EvalSuite
-from localprompt.trainings import TrainingResult
+from localprompt.records import json
+from localprompt.records.contrast import ContrastReport, Curve, Judged, Way
+from localprompt.records.evaluation import EvalRequest
+from localprompt.records.evidence import Figure
+from localprompt.records.run import ModelRecord, PromptTemplate
+from localprompt.records.training import TrainingResult
+from localprompt.sources.suite.records import EvalSuite
+from localprompt.stats.ranges import Range
 
 REPETITIONS = 6
 _EPOCHS = 2
@@ -128,7 +128,7 @@ def _fresh(
             ["run", template.path, *params, "--model", model.path, "--json", "--no-log"]
         )
         seconds.append(ran.wall_seconds)
-        peak = record_json.decode(ran.stdout).memory.peak_rss_bytes
+        peak = json.decode(ran.stdout).memory.peak_rss_bytes
         if peak is not None:
             peaks.append(float(peak))
     return peaks, seconds

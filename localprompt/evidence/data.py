@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from localprompt import home
+from localprompt import paths as home
 from localprompt.errors import DatasetError
 
 DATASETS = "datasets"

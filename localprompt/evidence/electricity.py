@@ -7,7 +7,7 @@ most laptops and most countries; ratios between two ways do not depend on them.
 
 from __future__ import annotations
 
-from localprompt.finetune.ranges import Range
+from localprompt.stats.ranges import Range
 
 WATTS_PER_BUSY_CORE = Range(3.0, 8.0, 20.0)
 """From an efficient laptop to an older desktop."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from localprompt.evidence.tuning import TuningPlan
-from localprompt.findings import Figure, Group, Note, Rule, Sample
+from localprompt.records.evidence import Figure, Group, Note, Rule, Sample
 
 if TYPE_CHECKING:
     from localprompt.evidence.lab import Lab

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from localprompt.evidence.lab import Answers
-from localprompt.findings import Figure, Unit
-from localprompt.finetune.ranges import Range
-from localprompt.measure.paired import compare_passes, wilson
-from localprompt.measure.statistics import Interval, summarize
+from localprompt.records.evidence import Figure, Unit
+from localprompt.stats.paired import compare_passes, wilson
+from localprompt.stats.ranges import Range
+from localprompt.stats.samples import Interval, summarize
 
 
 def score(name: str, answers: Answers, about: str = "") -> Figure:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from localprompt.contrasts import Curve, Judged, Way, Winner
 from localprompt.evidence.lab import Answers
-from localprompt.findings import Figure
-from localprompt.measure.paired import compare_passes
+from localprompt.records.contrast import Curve, Judged, Way, Winner
+from localprompt.records.evidence import Figure
+from localprompt.stats.paired import compare_passes
 
 LESS_IS_BETTER = (
     "memory",

@@ -13,21 +13,21 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt.catalog.inspect import inspect_model
 from localprompt.errors import EngineError, InputError
 from localprompt.evaluate.loading import open_suite
 from localprompt.evaluate.models import Models
 from localprompt.evaluate.planning import FindModel, Planned, plan_evaluation
 from localprompt.evaluate.runner import run_evaluation
-from localprompt.evaluations import EvalRequest, Scoring
 from localprompt.evidence.tools import REAL, Tools
 from localprompt.evidence.tuning import TuningPlan, Tunings
-from localprompt.finetune.cost import Price
-from localprompt.quality.reading import Comparison
-from localprompt.records import ModelRecord
+from localprompt.finetune.estimate.cost import Price
+from localprompt.finetune.training.support import check_trainable
+from localprompt.models.inspect import inspect_model
+from localprompt.models.quality.reading import Comparison
+from localprompt.records.evaluation import EvalRequest, Scoring
+from localprompt.records.run import ModelRecord
+from localprompt.records.training import TrainingProgress, TrainingResult
 from localprompt.store.evaluations import EvaluationStore
-from localprompt.training.support import check_trainable
-from localprompt.trainings import TrainingProgress, TrainingResult
 from localprompt.units import format_seconds
 
 OnStep = Callable[[str], None]

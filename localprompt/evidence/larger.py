@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from localprompt.evidence.figures import estimated
-from localprompt.findings import Figure
-from localprompt.finetune.cost import Price
-from localprompt.finetune.estimate import Estimate, estimate
-from localprompt.finetune.hardware import find_gpu
-from localprompt.finetune.prompting import Prompting, prompting_of_shape
-from localprompt.finetune.recipe import make_recipe
-from localprompt.finetune.shapes import ModelShape, find_shape
+from localprompt.finetune.estimate.cost import Price
+from localprompt.finetune.estimate.estimate import Estimate, estimate
+from localprompt.finetune.estimate.hardware import find_gpu
+from localprompt.finetune.estimate.prompting import Prompting, prompting_of_shape
+from localprompt.finetune.estimate.recipe import make_recipe
+from localprompt.finetune.estimate.shapes import ModelShape, find_shape
+from localprompt.records.evidence import Figure
 
 LARGE = "llama-2-7b"
 METHODS = ("full", "lora", "qlora")

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import home
-from localprompt.assemble import model_record
+from localprompt import paths
 from localprompt.errors import InputError
 from localprompt.evaluate.models import Models
 from localprompt.evidence.lab import Lab, OnStep
 from localprompt.evidence.tuning import Tunings
-from localprompt.finetune.cost import read_prices
+from localprompt.finetune.estimate.cost import read_prices
+from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
+from localprompt.running.assemble import model_record
 from localprompt.store.evaluations import EvaluationStore
-from localprompt.trainings import TrainingProgress, TrainingRequest, TrainingResult
 
 FOLDER = "evidence"
 HISTORY = "answers.db"
@@ -40,7 +40,7 @@ def open_lab(
     """
     offers = read_prices(prices)
     record = model_record(model)
-    folder = home.cache_folder() / FOLDER
+    folder = paths.cache_folder() / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with EvaluationStore(folder / HISTORY) as store, Models() as models:
         yield Lab(
@@ -66,7 +66,7 @@ def go_on_or_begin(
     Raises:
         LocalPromptError: the model cannot be trained here.
     """
-    from localprompt.training import run
+    from localprompt.finetune.training import run
 
     try:
         return run.tune(msgspec.structs.replace(request, resume=True), on_progress)

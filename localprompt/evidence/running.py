@@ -17,14 +17,14 @@ from pathlib import Path
 import msgspec
 
 import localprompt
-from localprompt import record_json
-from localprompt.catalog.files import replace_file
 from localprompt.errors import InputError, MachineError
 from localprompt.evidence.experiment import Experiment, Outcome
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.tuning import TuningPlan
-from localprompt.findings import EvidenceReport, Finding, Plan
+from localprompt.files import replace_file
 from localprompt.measure import machine
+from localprompt.records import json
+from localprompt.records.evidence import EvidenceReport, Finding, Plan
 
 OnFinding = Callable[[EvidenceReport, Finding, bool], None]
 """Told the report so far, what was just added to it, and whether that was reused."""
@@ -148,7 +148,7 @@ def _new(tunings: Sequence[TuningPlan], lab: Lab, taken: set[str]) -> Iterator[f
 def _keep(finding: Finding, lab: Lab) -> None:
     path = _path(lab, finding.number, finding.key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, record_json.encode(finding))
+    replace_file(path, json.encode(finding))
 
 
 def _path(lab: Lab, number: int, key: str) -> Path:

@@ -17,10 +17,10 @@ import msgspec
 
 from localprompt.engine.base import Engine
 from localprompt.errors import WorkerError
-from localprompt.finetune.shapes import ModelShape
+from localprompt.finetune.estimate.shapes import ModelShape
 from localprompt.measure.machine import default_threads
-from localprompt.quality.reading import Comparison, read_beside
-from localprompt.records import ModelRecord
+from localprompt.models.quality.reading import Comparison, read_beside
+from localprompt.records.run import ModelRecord
 from localprompt.units import MIB
 
 _CONVERSION_BUFFER_BYTES = 64 * MIB
@@ -52,16 +52,16 @@ class Tools:
 
 
 def open_vocabulary(model: ModelRecord) -> Engine:
-    from localprompt.engine.llama import LlamaEngine
+    from localprompt.engine.llama.engine import LlamaEngine
 
     return LlamaEngine(Path(model.path), vocab_only=True)
 
 
 def convert(model: ModelRecord, target: Path, file_type: str) -> None:
     """Raises EngineError: llama.cpp could not do it."""
-    from localprompt.quantizing.child import Child
-    from localprompt.quantizing.job import FILE_TYPE_IDS
-    from localprompt.quantizing.worker import Request
+    from localprompt.models.quantize.child import Child
+    from localprompt.models.quantize.job import FILE_TYPE_IDS
+    from localprompt.models.quantize.worker import Request
 
     request = Request(
         source=model.path,
@@ -78,7 +78,7 @@ def convert(model: ModelRecord, target: Path, file_type: str) -> None:
 
 def compare_texts(model: Path, parent: Path, text: str) -> Comparison:
     """Raises EngineError, ModelFileError: a model cannot be read with."""
-    from localprompt.engine.llama_perplexity import LlamaReader
+    from localprompt.engine.llama.perplexity import LlamaReader
 
     with LlamaReader(model) as reader, LlamaReader(parent) as other:
         return read_beside(reader, other, text)
@@ -101,9 +101,9 @@ def run(arguments: Sequence[str]) -> Ran:
 
 def shape_of(path: Path) -> ModelShape:
     """Raises InputError: the header describes no dense decoder."""
-    from localprompt.catalog.gguf import read_gguf
-    from localprompt.catalog.inspect import describe
-    from localprompt.finetune.shapes import check_parameters, shape_from_gguf_metadata
+    from localprompt.finetune.estimate.shapes import check_parameters, shape_from_gguf_metadata
+    from localprompt.gguf.header import read_gguf
+    from localprompt.models.inspect import describe
 
     head = read_gguf(path)
     info = describe(head)

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import record_json
 from localprompt.evidence import data
-from localprompt.records import ModelRecord
-from localprompt.trainings import TrainingProgress, TrainingRequest, TrainingResult
+from localprompt.records import json
+from localprompt.records.run import ModelRecord
+from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
 
 _KEY = 16
 """Hexadecimal digits of a recipe's key in the name of its file."""
 
 Tune = Callable[[TrainingRequest, Callable[[TrainingProgress], None]], TrainingResult]
-"""As :func:`localprompt.training.run.tune`."""
+"""As :func:`localprompt.finetune.training.run.tune`."""
 
 
 class TuningPlan(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ class Tunings:
             return found
         result = self._tune(self._request(plan), on_progress)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._path(plan).write_bytes(record_json.encode(result))
+        self._path(plan).write_bytes(json.encode(result))
         return result
 
     def _request(self, plan: TuningPlan) -> TrainingRequest:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt.catalog.gguf import TensorInfo, read_gguf
 from localprompt.errors import InputError
+from localprompt.gguf.header import TensorInfo, read_gguf
 
 
 class WeightChanges(msgspec.Struct, frozen=True):

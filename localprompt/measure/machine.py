@@ -21,7 +21,7 @@ import msgspec
 from localprompt.measure import cgroup
 from localprompt.measure.conditions import Conditions, governor, on_battery, throttled
 from localprompt.measure.kernel import HOST, ON_LINUX, KernelFiles
-from localprompt.records import Machine
+from localprompt.records.run import Machine
 from localprompt.units import GIB
 
 _CPUS = "sys/devices/system/cpu"

@@ -28,10 +28,10 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import home
+from localprompt import paths
 from localprompt.errors import NotEnoughMemoryError
 from localprompt.measure import machine, memory
-from localprompt.records import Machine
+from localprompt.records.run import Machine
 from localprompt.units import MIB, format_bytes
 
 Multiply = Callable[[int], float]
@@ -175,7 +175,7 @@ def save(result: ProbeResult) -> bool:
 
 
 def _path(machine_id: str) -> Path:
-    return home.cache_folder() / f"probe-{machine_id}.json"
+    return paths.cache_folder() / f"probe-{machine_id}.json"
 
 
 def _key(sample: ArithmeticSample) -> tuple[str, str, int]:

@@ -1,4 +1,4 @@
-"""From the moments of one request to the figures of its :class:`~localprompt.records.Timing`.
+"""From the moments of one request to the figures of its :class:`~localprompt.records.run.Timing`.
 
 Whoever runs a request notes when each phase began and when each token was there, all with
 ``time.perf_counter()``; everything else is arithmetic, kept here so that ``ask``, benches and
@@ -20,8 +20,8 @@ from itertools import pairwise
 
 import msgspec
 
-from localprompt.measure.statistics import quantile
-from localprompt.records import Samples, Timing, TokenCounts
+from localprompt.records.run import Samples, Timing, TokenCounts
+from localprompt.stats.samples import quantile
 
 
 class Marks(msgspec.Struct, frozen=True):

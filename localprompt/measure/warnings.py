@@ -1,7 +1,7 @@
 """Reasons to doubt a measurement, each with what to do about it.
 
-Pure: samples and readings in, :class:`~localprompt.records.RunWarning` out. A warning is data that
-is stored with the figures and shown beside them; it never changes or removes a sample. Every
+Pure: samples and readings in, :class:`~localprompt.records.run.RunWarning` out. A warning is data
+that is stored with the figures and shown beside them; it never changes or removes a sample. Every
 threshold stands below with its reason, and a warning says the figure that crossed it.
 
     sample_warnings      one quantity's samples: slow first run, outliers, noise, drift
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 from localprompt.measure.conditions import Conditions, throttled
 from localprompt.measure.memory import MemoryReading
-from localprompt.measure.statistics import median, robust_spread, trend
-from localprompt.records import RunWarning
+from localprompt.records.run import RunWarning
+from localprompt.stats.samples import median, robust_spread, trend
 from localprompt.units import format_bytes, format_seconds
 
 FEWEST_SAMPLES = 5

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from localprompt.errors import PromptFileError
-from localprompt.records import Message, Segment
+from localprompt.records.run import Message, Segment
 from localprompt.rendering.budget import Limits
 from localprompt.rendering.traced import (
     Origin,

@@ -20,7 +20,7 @@ from typing import Any, Literal, SupportsIndex
 
 import msgspec
 
-from localprompt.records import Segment
+from localprompt.records.run import Segment
 
 Origin = Literal["chat_template", "template", "variable"]
 

@@ -1,7 +1,7 @@
 """The records that go into scoring and come out of it.
 
-They know no file format: suites are read by :mod:`localprompt.sources.suite`, which hands over
-expectations whose values are already rendered for one case.
+They know no file format: suites are read by :mod:`localprompt.sources.suite.suite`, which hands
+over expectations whose values are already rendered for one case.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from localprompt.records import Message
+from localprompt.records.run import Message
 
 
 class Expectation(msgspec.Struct, frozen=True):

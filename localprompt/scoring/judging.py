@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from localprompt.errors import LocalPromptError
-from localprompt.records import Message, Segment
+from localprompt.records.run import Message, Segment
 from localprompt.scoring.expectations import Answer, CannotScoreError, Expectation, Judge
 from localprompt.scoring.json_checks import embedded
 from localprompt.scoring.verdict import Verdict, quoted

@@ -20,9 +20,10 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
-from localprompt import home, record_json
+from localprompt import paths
 from localprompt.errors import HistoryError, UnknownNameError
-from localprompt.evaluations import CaseResult, Evaluation, ModelUse
+from localprompt.records import json
+from localprompt.records.evaluation import CaseResult, Evaluation, ModelUse
 from localprompt.store.connection import (
     BUSY_SECONDS,
     empty_history,
@@ -53,7 +54,7 @@ class EvaluationStore:
     """
 
     def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
-        self.path = home.history_path() if path is None else path
+        self.path = paths.history_path() if path is None else path
         self._open = ExitStack()
         with explained(self.path):
             empty = read_only and not self.path.exists()
@@ -68,7 +69,7 @@ class EvaluationStore:
         with explained(self.path), transaction(self._connection):
             self._connection.execute(
                 "INSERT INTO experiments (id, record) VALUES (?, ?)",
-                (evaluation.id, record_json.encode(evaluation).decode()),
+                (evaluation.id, json.encode(evaluation).decode()),
             )
 
     def add(self, evaluation_id: str, results: Iterable[CaseResult]) -> None:
@@ -79,7 +80,7 @@ class EvaluationStore:
                 result.target,
                 result.case_index,
                 result.repetition,
-                record_json.encode(result).decode(),
+                json.encode(result).decode(),
             )
             for result in results
         ]
@@ -91,7 +92,7 @@ class EvaluationStore:
         with explained(self.path), transaction(self._connection):
             self._connection.execute(
                 "INSERT INTO eval_model_uses (experiment_id, record) VALUES (?, ?)",
-                (evaluation_id, record_json.encode(use).decode()),
+                (evaluation_id, json.encode(use).decode()),
             )
 
     # ---- reading

@@ -15,8 +15,8 @@ import re
 import msgspec
 
 from localprompt.errors import HistoryError, UnknownNameError
-from localprompt.experiments import CellFailure, Experiment
-from localprompt.records import RunRecord, Samples
+from localprompt.records.bench import CellFailure, Experiment
+from localprompt.records.run import RunRecord, Samples
 from localprompt.store.connection import explained
 from localprompt.store.encoding import unpack
 from localprompt.store.reader import HistoryReader

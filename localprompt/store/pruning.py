@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from localprompt import home
+from localprompt import paths
 from localprompt.errors import InputError
 from localprompt.store.connection import BUSY_SECONDS, open_history, transaction
 from localprompt.store.encoding import comparable
@@ -78,7 +78,7 @@ def prune(
             expected="an age, or how many of the last runs to keep (0 or more)",
             next_step="localprompt runs prune --help",
         )
-    database = home.history_path() if path is None else path
+    database = paths.history_path() if path is None else path
     if not database.exists():
         return Pruned(runs=0, runs_left=0, freed_bytes=0, compacted=False)
     chosen = {"before": None if older_than is None else comparable(older_than), "keep": keep_last}

@@ -20,9 +20,10 @@ from typing import Any, Self
 
 import msgspec
 
-from localprompt import home, record_json
+from localprompt import paths
 from localprompt.errors import HistoryError, UnknownNameError
-from localprompt.records import Kind, RunRecord, Samples
+from localprompt.records import json
+from localprompt.records.run import Kind, RunRecord, Samples
 from localprompt.store import schema
 from localprompt.store.connection import BUSY_SECONDS, empty_history, explained, open_history
 from localprompt.store.encoding import comparable, unpack
@@ -64,7 +65,7 @@ class HistoryReader:
     """
 
     def __init__(self, path: Path | None = None, *, busy_seconds: float = BUSY_SECONDS) -> None:
-        self.path = home.history_path() if path is None else path
+        self.path = paths.history_path() if path is None else path
         self._open = ExitStack()
         with explained(self.path):
             there = self.path.exists()
@@ -125,8 +126,8 @@ class HistoryReader:
         """
         conditions = {
             "kind = ?": kind,
-            "model_name = ?": None if model is None else record_json.well_formed(model),
-            "prompt_name = ?": None if prompt is None else record_json.well_formed(prompt),
+            "model_name = ?": None if model is None else json.well_formed(model),
+            "prompt_name = ?": None if prompt is None else json.well_formed(prompt),
             "created_at >= ?": None if since is None else comparable(since),
         }
         given = {sql: value for sql, value in conditions.items() if value is not None}
@@ -231,7 +232,7 @@ class HistoryReader:
 
     def _decode(self, run_id: str, record: str) -> RunRecord:
         try:
-            return record_json.decode(record)
+            return json.decode(record)
         except msgspec.DecodeError as error:
             raise HistoryError(
                 "the record of a run cannot be read",

@@ -8,10 +8,11 @@ from typing import Self
 
 import msgspec
 
-from localprompt import home, record_json
+from localprompt import paths
 from localprompt.errors import HistoryError
+from localprompt.records import json
+from localprompt.records.training import TrainingResult
 from localprompt.store.connection import BUSY_SECONDS, explained, open_history, transaction
-from localprompt.trainings import TrainingResult
 
 
 class TrainingStore:
@@ -25,7 +26,7 @@ class TrainingStore:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = home.history_path() if path is None else path
+        self.path = paths.history_path() if path is None else path
         self._open = ExitStack()
         self._connection = self._open.enter_context(open_history(self.path, BUSY_SECONDS))
 
@@ -38,7 +39,7 @@ class TrainingStore:
         with explained(self.path), transaction(self._connection):
             self._connection.execute(
                 "INSERT INTO experiments (id, record) VALUES (?, ?)",
-                (result.id, record_json.encode(result).decode()),
+                (result.id, json.encode(result).decode()),
             )
 
     def trainings(self, *, limit: int | None = None) -> list[TrainingResult]:

@@ -14,9 +14,11 @@ from typing import Self
 
 import msgspec
 
-from localprompt import home, record_json
+from localprompt import paths
 from localprompt.errors import HistoryError
-from localprompt.qualities import Quality
+from localprompt.records import json
+from localprompt.records.quality import Quality
+from localprompt.records.tuning import Tuning
 from localprompt.store.connection import (
     BUSY_SECONDS,
     empty_history,
@@ -24,7 +26,6 @@ from localprompt.store.connection import (
     open_history,
     transaction,
 )
-from localprompt.tunings import Tuning
 
 _KEEP = """
 INSERT INTO experiments (id, record) VALUES (?, ?)
@@ -46,7 +47,7 @@ class TuningStore:
     """
 
     def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
-        self.path = home.history_path() if path is None else path
+        self.path = paths.history_path() if path is None else path
         self._open = ExitStack()
         with explained(self.path):
             empty = read_only and not self.path.exists()
@@ -57,7 +58,7 @@ class TuningStore:
     def keep(self, record: Quality | Tuning) -> None:
         """Add a record, or put it in the place of the one with its id."""
         with explained(self.path), transaction(self._connection):
-            self._connection.execute(_KEEP, (record.id, record_json.encode(record).decode()))
+            self._connection.execute(_KEEP, (record.id, json.encode(record).decode()))
 
     def kept(self, reference: str) -> Quality | Tuning | None:
         """The record whose id begins so; None: there is none, or more than one."""

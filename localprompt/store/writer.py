@@ -18,9 +18,10 @@ from typing import Self
 
 import msgspec
 
-from localprompt import home, record_json
-from localprompt.experiments import CellFailure, Experiment
-from localprompt.records import Machine, RunRecord, Samples
+from localprompt import paths
+from localprompt.records import json
+from localprompt.records.bench import CellFailure, Experiment
+from localprompt.records.run import Machine, RunRecord, Samples
 from localprompt.store.connection import BUSY_SECONDS, explained, open_history, transaction
 from localprompt.store.encoding import pack
 
@@ -46,7 +47,7 @@ class HistoryWriter:
     """
 
     def __init__(self, path: Path | None = None, *, busy_seconds: float = BUSY_SECONDS) -> None:
-        self.path = home.history_path() if path is None else path
+        self.path = paths.history_path() if path is None else path
         self._open = ExitStack()
         self._connection = self._open.enter_context(open_history(self.path, busy_seconds))
 
@@ -62,7 +63,7 @@ class HistoryWriter:
             self._connection.execute(_ADD_MACHINE, _identity(run.machine))
             self._connection.execute(
                 "INSERT INTO runs (id, record) VALUES (?, ?)",
-                (run.id, record_json.encode(run).decode()),
+                (run.id, json.encode(run).decode()),
             )
             if samples is not None:
                 self._connection.executemany(
@@ -94,7 +95,7 @@ class HistoryWriter:
         with explained(self.path), transaction(self._connection):
             self._connection.execute(
                 "INSERT INTO experiments (id, record) VALUES (?, ?)",
-                (experiment.id, record_json.encode(experiment).decode()),
+                (experiment.id, json.encode(experiment).decode()),
             )
 
     def fail(self, failure: CellFailure) -> None:

@@ -14,15 +14,15 @@ from localprompt.errors import InputError
 from localprompt.evaluate.comparing import compare_evaluations
 from localprompt.evaluate.models import Models
 from localprompt.evaluate.once import evaluate_model
-from localprompt.evaluations import EvalResult
-from localprompt.measure.paired import PassComparison, mcnemar, paired_rate_interval
-from localprompt.qualities import Quality
-from localprompt.quality.measure import Text, measure_quality
-from localprompt.records import ModelRecord, RequestedSettings
+from localprompt.models.quality.measure import Text, measure_quality
+from localprompt.records.evaluation import EvalResult
+from localprompt.records.quality import Quality
+from localprompt.records.run import ModelRecord, RequestedSettings
+from localprompt.records.tuning import Bounds, SuiteOutcome
+from localprompt.stats.paired import PassComparison, mcnemar, paired_rate_interval
 from localprompt.store.evaluations import EvaluationStore
 from localprompt.store.tunings import TuningStore
 from localprompt.tuning.candidates import Candidate
-from localprompt.tunings import Bounds, SuiteOutcome
 
 _NUMERIC = frozenset({"type_k", "type_v"})
 """Settings that change what is computed by more than rounding."""

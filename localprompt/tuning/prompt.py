@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from localprompt.assemble import prompt_with_params, with_threads
 from localprompt.errors import InputError, ParameterError
 from localprompt.evaluate.loading import open_suite
-from localprompt.evaluations import EvalRequest
-from localprompt.plan import Cell, SamplingChoices, sampling_for
-from localprompt.records import ModelRecord, PromptTemplate, RequestedSettings
+from localprompt.records.cell import Cell, SamplingChoices, sampling_for
+from localprompt.records.evaluation import EvalRequest
+from localprompt.records.run import ModelRecord, PromptTemplate, RequestedSettings
 from localprompt.rendering.prompt import render_messages
-from localprompt.sources.prompt_search import load_named_prompt
+from localprompt.running.assemble import prompt_with_params, with_threads
+from localprompt.sources.prompt.search import load_named_prompt
 
 
 def cell_to_tune(

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from localprompt.measure.statistics import median
+from localprompt.stats.samples import median
 
 ROUNDS = (1, 2, 3)
 """Further runs of each candidate in each round."""

@@ -14,15 +14,15 @@ from pathlib import Path
 import msgspec
 
 from localprompt.bench.child import WORKER_COMMAND, Child
+from localprompt.bench.spec import BenchRequest
 from localprompt.errors import WorkerError
-from localprompt.experiments import CellFailure
-from localprompt.measure.statistics import median
-from localprompt.plan import Cell
-from localprompt.plan_bench import BenchRequest
-from localprompt.records import BenchPlace, RunRecord
+from localprompt.records.bench import CellFailure
+from localprompt.records.cell import Cell
+from localprompt.records.run import BenchPlace, RunRecord
+from localprompt.records.tuning import Trial
+from localprompt.stats.samples import median
 from localprompt.store.writer import HistoryWriter
 from localprompt.tuning.candidates import Candidate
-from localprompt.tunings import Trial
 
 
 class Runs:

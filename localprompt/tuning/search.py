@@ -18,22 +18,22 @@ from datetime import UTC, datetime
 import msgspec
 
 import localprompt
-from localprompt.engine.llama_library import build, cpu_features
+from localprompt.engine.llama.library import build, cpu_features
 from localprompt.errors import InputError, MachineError, WorkerError
-from localprompt.ids import new_run_id
 from localprompt.measure import machine
-from localprompt.measure.statistics import compare
-from localprompt.plan import Cell
-from localprompt.profiles import Profile
-from localprompt.qualities import Quality
-from localprompt.records import RequestedSettings
+from localprompt.records.cell import Cell
+from localprompt.records.ids import new_run_id
+from localprompt.records.quality import Quality
+from localprompt.records.run import RequestedSettings
+from localprompt.records.tuning import Bounds, SuiteOutcome, Trial, Tuning
+from localprompt.running.profiles import Profile
+from localprompt.stats.samples import compare
 from localprompt.store.tunings import TuningStore
 from localprompt.tuning.candidates import Candidate, Changes, together, variations
 from localprompt.tuning.judging import Judge
 from localprompt.tuning.race import race
 from localprompt.tuning.runs import Runs
 from localprompt.tuning.weights import Weights
-from localprompt.tunings import Bounds, SuiteOutcome, Trial, Tuning
 
 _WORTH_IT = 0.98
 """A change of settings stays where it leaves at most this share of the time."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from localprompt.assemble import model_record
-from localprompt.catalog.cards import read_catalog
-from localprompt.catalog.receiver import Progress, no_progress
-from localprompt.catalog.store import remove_model
-from localprompt.quantizing.job import prepare
-from localprompt.quantizing.make import make
-from localprompt.records import ModelRecord
+from localprompt.models.cards import read_catalog
+from localprompt.models.quantize.job import prepare
+from localprompt.models.quantize.make import make
+from localprompt.models.receiver import Progress, no_progress
+from localprompt.models.store import remove_model
+from localprompt.records.run import ModelRecord
+from localprompt.running.assemble import model_record
 
 
 class Weights:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from localprompt.views.figures import label_text
 
 if TYPE_CHECKING:
-    from localprompt.experiments import Step
+    from localprompt.records.bench import Step
 
 _DOING = {"memory": "memory of", "load": "load", "timing": "time", "failed": "failed:"}
 

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from localprompt.experiments import (
+from localprompt.records.bench import (
     BenchResult,
     CellResult,
     Experiment,
@@ -23,7 +23,7 @@ from localprompt.experiments import (
     PlannedCell,
     RefusedCell,
 )
-from localprompt.records import RunWarning
+from localprompt.records.run import RunWarning
 from localprompt.units import UNKNOWN, format_bytes, format_seconds
 from localprompt.views.figures import (
     cell_name,

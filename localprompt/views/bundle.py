@@ -12,7 +12,7 @@ from localprompt.units import format_bytes
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from localprompt.bundles import Manifest
+    from localprompt.records.bundle import Manifest
 
 
 def made_note(path: Path, manifest: Manifest, size_bytes: int) -> str:

@@ -16,9 +16,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from localprompt.experiments import BenchComparison, ComparisonRow, Experiment
+from localprompt.records.bench import BenchComparison, ComparisonRow, Experiment
 from localprompt.units import UNKNOWN
-from localprompt.views.export import _markdown_cell, _markdown_row
 from localprompt.views.figures import (
     better,
     interval_text,
@@ -27,6 +26,7 @@ from localprompt.views.figures import (
     title,
     value_text,
 )
+from localprompt.views.files.runs import _markdown_cell, _markdown_row
 
 _COLUMNS = ("cell", "quantity", "A", "B", "B / A", "B − A", "95 % interval of B − A", "verdict")
 _NARROW_WIDTHS = {"quantity": 10, "A": 11, "B": 11, "B / A": 5, "B − A": 18, "verdict": 14}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from localprompt.contrasts import ContrastReport
-from localprompt.views.html_contrast import QUANTITIES, figure_text, sides, way_name
+from localprompt.records.contrast import ContrastReport
+from localprompt.views.html.contrast import QUANTITIES, figure_text, sides, way_name
 from localprompt.views.language import Language
 
 

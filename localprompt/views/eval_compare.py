@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localprompt import record_json
-from localprompt.evaluations import EvalComparison, Evaluation, Flip, TargetComparison
-from localprompt.measure.statistics import Interval
+from localprompt.records import json
+from localprompt.records.evaluation import EvalComparison, Evaluation, Flip, TargetComparison
+from localprompt.stats.samples import Interval
 from localprompt.units import UNKNOWN
 from localprompt.views.eval_table import short
-from localprompt.views.export import _markdown_cell, _markdown_row
+from localprompt.views.files.runs import _markdown_cell, _markdown_row
 
 COLUMNS = ("figure", "A", "B", "B − A", "95 % interval", "p", "p (Holm)", "verdict")
 UNDECIDED = "no difference shown"
@@ -71,7 +71,7 @@ def comparison_markdown(comparison: EvalComparison) -> str:
 
 def comparison_json(comparison: EvalComparison) -> str:
     """The whole record."""
-    return record_json.encode(comparison).decode() + "\n"
+    return json.encode(comparison).decode() + "\n"
 
 
 def pair_name(pair: TargetComparison) -> str:

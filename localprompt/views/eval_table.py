@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localprompt.evaluations import (
+from localprompt.records.evaluation import (
     CaseResult,
     Classification,
     EvalResult,
@@ -26,7 +26,7 @@ from localprompt.views.eval_text import (
     target_row,
     use_lines,
 )
-from localprompt.views.export import _CONTROL, _picture
+from localprompt.views.files.runs import _CONTROL, _picture
 
 MOST_FAILURES = 5
 _SHOWN = 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from localprompt.evaluations import (
+from localprompt.records.evaluation import (
     EvalResult,
     Evaluation,
     MeanScore,

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.status import Status
 
-from localprompt.findings import EvidenceReport, Finding
+from localprompt.records.evidence import EvidenceReport, Finding
 from localprompt.units import format_seconds
-from localprompt.views.html_evidence import headline, verdict_kind
+from localprompt.views.html.evidence import headline, verdict_kind
 from localprompt.views.language import Language
 
 

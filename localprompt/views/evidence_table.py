@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from localprompt.findings import EvidenceReport
-from localprompt.views.html_evidence import headline, verdict_kind
+from localprompt.records.evidence import EvidenceReport
+from localprompt.views.html.evidence import headline, verdict_kind
 from localprompt.views.language import Language
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from localprompt.experiments import CellResult, Interval, LimitShare, Repetitions, Summary
-from localprompt.records import Memory
+from localprompt.records.bench import CellResult, Interval, LimitShare, Repetitions, Summary
+from localprompt.records.run import Memory
 from localprompt.units import (
     UNKNOWN,
     Quantity,

@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localprompt.finetune.cost import CostEstimate
-from localprompt.finetune.estimate import Estimate
-from localprompt.finetune.hardware import GPU_SIZES, LAPTOPS, Device, Fit
-from localprompt.finetune.prompting import SideBySide
-from localprompt.finetune.ranges import Range
-from localprompt.finetune.shapes import NamedShape
+from localprompt.finetune.estimate.cost import CostEstimate
+from localprompt.finetune.estimate.estimate import Estimate
+from localprompt.finetune.estimate.hardware import GPU_SIZES, LAPTOPS, Device, Fit
+from localprompt.finetune.estimate.prompting import SideBySide
+from localprompt.finetune.estimate.shapes import NamedShape
+from localprompt.stats.ranges import Range
 from localprompt.units import GIB, MIB, UNKNOWN, format_bytes, format_count, format_figure
-from localprompt.views.export import _markdown_cell, _markdown_row
+from localprompt.views.files.runs import _markdown_cell, _markdown_row
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "logits", "adapter", "overhead")
 """Of the peak, in the order of ``MemoryEstimate``."""

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any
 
 from localprompt.errors import UnknownNameError
-from localprompt.findings import Condition, Figure, Unit
+from localprompt.records.evidence import Condition, Figure, Unit
 from localprompt.units import format_bytes, format_seconds
 
 LANGUAGES = ("en", "pt-BR")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from localprompt.errors import LocalPromptError
 
 if TYPE_CHECKING:
-    from localprompt.records import ProfileUse, RunWarning
+    from localprompt.records.run import ProfileUse, RunWarning
 
 
 def format_error(error: LocalPromptError) -> str:

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localprompt.catalog.cards import ModelCard
-from localprompt.catalog.inspect import ModelInfo
-from localprompt.catalog.predict import MemoryPrediction
-from localprompt.catalog.store import ModelEntry
+from localprompt.models.cards import ModelCard
+from localprompt.models.inspect import ModelInfo
+from localprompt.models.predict import MemoryPrediction
+from localprompt.models.store import ModelEntry
 from localprompt.units import UNKNOWN, format_bytes, format_count
 
 

@@ -16,17 +16,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localprompt.received import (
+from localprompt.records.received import (
     LEAST_KEPT_TOKENS,
     PromptToken,
     ReceivedPrompt,
     Stretch,
     stretches,
 )
-from localprompt.records import InputSpec, Message, PromptTemplate, Sampling
+from localprompt.records.run import InputSpec, Message, PromptTemplate, Sampling
 from localprompt.rendering.traced import Origin, Span
-from localprompt.sources.prompt_check import CheckedFile
-from localprompt.sources.prompt_search import ListedPrompt
+from localprompt.sources.prompt.check import CheckedFile
+from localprompt.sources.prompt.search import ListedPrompt
 
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 _LONGEST_SPAN = 900

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localprompt.measure.statistics import Interval
-from localprompt.qualities import Divergence, Perplexity, Quality
+from localprompt.records.quality import Divergence, Perplexity, Quality
+from localprompt.stats.samples import Interval
 from localprompt.units import UNKNOWN, format_bytes, format_seconds
 
 _SPAN = "({} to {})"

@@ -11,19 +11,19 @@ import io
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from localprompt.case_matrix import EvaluationReport
-from localprompt.evaluations import CaseResult
-from localprompt.experiments import BenchResult
-from localprompt.records import Machine, RunRecord
-from localprompt.views.bench_markdown import bench_markdown
+from localprompt.records.bench import BenchResult
+from localprompt.records.case_matrix import EvaluationReport
+from localprompt.records.evaluation import CaseResult
+from localprompt.records.run import Machine, RunRecord
 from localprompt.views.eval_compare import comparison_markdown
-from localprompt.views.eval_export import write_evaluation
-from localprompt.views.export import write_runs
 from localprompt.views.figures import moment_text
-from localprompt.views.html_bench import bench_sections
-from localprompt.views.html_eval import eval_sections
-from localprompt.views.html_page import Section, render_page
-from localprompt.views.html_runs import run_sections
+from localprompt.views.files.bench_markdown import bench_markdown
+from localprompt.views.files.eval import write_evaluation
+from localprompt.views.files.runs import write_runs
+from localprompt.views.html.bench import bench_sections
+from localprompt.views.html.eval import eval_sections
+from localprompt.views.html.page import Section, render_page
+from localprompt.views.html.runs import run_sections
 
 
 def html_report(

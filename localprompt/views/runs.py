@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from localprompt.records import RunRecord
+from localprompt.records.run import RunRecord
 from localprompt.units import (
     UNKNOWN,
     format_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from localprompt.records import RunRecord
+from localprompt.records.run import RunRecord
 from localprompt.units import MIB, UNKNOWN, format_bytes, format_rate, format_seconds
 
 _WIDTH = 80

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
-from localprompt.finetune.ranges import Range
-from localprompt.trainings import TrainingResult
+from localprompt.records.training import TrainingResult
+from localprompt.stats.ranges import Range
 from localprompt.units import (
     UNKNOWN,
     format_bytes,
@@ -21,7 +21,7 @@ from localprompt.units import (
     format_rate,
     format_seconds,
 )
-from localprompt.views.export import _markdown_cell, _markdown_row
+from localprompt.views.files.runs import _markdown_cell, _markdown_row
 from localprompt.views.finetune import Column, Section, _drawn
 
 _STOPPED = {

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from localprompt.trainings import TrainingProgress
+from localprompt.records.training import TrainingProgress
 from localprompt.units import UNKNOWN, format_rate, format_seconds
 
 _SECONDS_BETWEEN_LINES = 10.0

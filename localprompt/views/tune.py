@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from localprompt.tunings import SuiteOutcome, Trial, Tuning, frontier
+from localprompt.records.tuning import SuiteOutcome, Trial, Tuning, frontier
 from localprompt.units import UNKNOWN, format_bytes, format_rate, format_seconds
 
 COLUMNS = ("candidate", "request", "speed", "perplexity", "passed", "peak RSS", "")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt.experiments import Experiment, PlannedCell, Repetitions
-from localprompt.ids import new_run_id
+from localprompt.bench.spec import BenchRequest, key_of
 from localprompt.measure import machine
-from localprompt.plan import Cell
-from localprompt.plan_bench import BenchRequest, key_of
-from localprompt.records import ModelRecord, PromptTemplate, RequestedSettings, Sampling
+from localprompt.records.bench import Experiment, PlannedCell, Repetitions
+from localprompt.records.cell import Cell
+from localprompt.records.ids import new_run_id
+from localprompt.records.run import ModelRecord, PromptTemplate, RequestedSettings, Sampling
 
 
 def model_file(folder: Path, content: bytes = b"weights") -> Path:
@@ -26,7 +26,7 @@ def request(
     model: Path, text: str = "say something", *, prefill: int = 0, decode: int = 0
 ) -> BenchRequest:
     """A request for a prompt of that text, or for synthetic work."""
-    from localprompt.catalog.checksum import sha256_of
+    from localprompt.models.checksum import sha256_of
 
     status = model.stat()
     cell = Cell(

@@ -21,14 +21,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from localprompt import worker
+from localprompt.bench.spec import BenchRequest
 from localprompt.engine.base import BufferSizes, Engine
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.engine.synthetic import SyntheticEngine
 from localprompt.errors import EngineError
-from localprompt.plan import Cell
-from localprompt.plan_bench import BenchRequest
-from localprompt.records import Settings
+from localprompt.records.cell import Cell
+from localprompt.records.run import Settings
+from localprompt.running import worker
 
 COMMAND = (sys.executable, __file__)
 

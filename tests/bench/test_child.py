@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localprompt import worker
 from localprompt.bench.child import Child
 from localprompt.errors import WorkerError
 from localprompt.measure.kernel import ON_LINUX
+from localprompt.running import worker
 from tests.bench import scripted_worker
 from tests.bench.benches import model_file, request
 

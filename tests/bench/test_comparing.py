@@ -11,8 +11,8 @@ from localprompt.bench.loading import load_bench, load_bench_or_run
 from localprompt.bench.results import bench_result
 from localprompt.bench.thresholds import judge, parse_threshold
 from localprompt.errors import InputError, UnknownNameError
-from localprompt.experiments import BenchResult
-from localprompt.records import RunRecord
+from localprompt.records.bench import BenchResult
+from localprompt.records.run import RunRecord
 from localprompt.store.experiments import ExperimentReader
 from localprompt.store.writer import HistoryWriter
 from tests.bench.test_results import measured, timed

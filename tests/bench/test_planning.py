@@ -11,15 +11,15 @@ import pytest
 
 from localprompt.bench import limits, planning
 from localprompt.bench.planning import check_resumable, plan_bench
+from localprompt.bench.spec import BenchRequest, BenchSpec, PromptAsk
 from localprompt.errors import InputError, LocalPromptError, ModelMissingError
-from localprompt.experiments import Experiment
 from localprompt.measure import memory
 from localprompt.measure import probe as probing
 from localprompt.measure.probe import ArithmeticSample, BandwidthSample, ProbeResult
-from localprompt.plan import SamplingChoices
-from localprompt.plan_bench import BenchRequest, BenchSpec, PromptAsk
-from localprompt.records import Machine, RunRecord
-from tests.catalog.tiny_gguf import tiny_gguf
+from localprompt.records.bench import Experiment
+from localprompt.records.cell import SamplingChoices
+from localprompt.records.run import Machine, RunRecord
+from tests.models.tiny_gguf import tiny_gguf
 from tests.sample_runs import make_run
 
 PROMPT = """---

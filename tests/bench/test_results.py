@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from localprompt.bench.results import bench_result
-from localprompt.experiments import CellFailure
-from localprompt.measure.roofline import Ceilings, TokenWork, decode_limit, prefill_limit
-from localprompt.records import RunRecord, RunWarning, Samples
+from localprompt.records.bench import CellFailure
+from localprompt.records.run import RunRecord, RunWarning, Samples
+from localprompt.stats.roofline import Ceilings, TokenWork, decode_limit, prefill_limit
 from tests.sample_runs import in_bench, make_experiment, make_run
 
 Repetition = tuple[RunRecord, Samples]

@@ -17,8 +17,8 @@ from localprompt.bench import neighbours
 from localprompt.bench.remaining import missing
 from localprompt.bench.runner import run_bench
 from localprompt.errors import HistoryError
-from localprompt.experiments import CellFailure, Experiment, Repetitions, Step
-from localprompt.records import RunRecord, Samples
+from localprompt.records.bench import CellFailure, Experiment, Repetitions, Step
+from localprompt.records.run import RunRecord, Samples
 from localprompt.store.experiments import ExperimentReader
 from localprompt.store.writer import HistoryWriter
 from tests.bench.benches import experiment, model_file, request
@@ -236,7 +236,7 @@ import sys
 from pathlib import Path
 import msgspec
 from localprompt.bench.runner import run_bench
-from localprompt.experiments import Experiment
+from localprompt.records.bench import Experiment
 from localprompt.store.writer import HistoryWriter
 
 bench = msgspec.json.decode(sys.stdin.buffer.read(), type=Experiment)

@@ -10,16 +10,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localprompt import worker
 from localprompt.bench.child import Child
 from localprompt.bench.limits import token_work
-from localprompt.engine.ggml_library import ggml
-from localprompt.engine.llama_arithmetic import LlamaProduct
-from localprompt.engine.llama_synthetic import LlamaSynthetic
+from localprompt.bench.spec import BenchRequest
+from localprompt.engine.llama.arithmetic import LlamaProduct
+from localprompt.engine.llama.ggml_library import ggml
+from localprompt.engine.llama.synthetic import LlamaSynthetic
 from localprompt.errors import EngineError
 from localprompt.measure.kernel import ON_LINUX
-from localprompt.plan_bench import BenchRequest
-from localprompt.records import RequestedSettings
+from localprompt.records.run import RequestedSettings
+from localprompt.running import worker
 from tests.bench.benches import request
 
 pytestmark = pytest.mark.model
@@ -105,7 +105,7 @@ def bench_request(model: Path, text: str, **synthetic: int) -> BenchRequest:
 # in between (as /usr/bin/time is) keeps the tests' own size out of it.
 ACCOUNTANT = """
 import os, subprocess, sys
-child = subprocess.Popen([sys.executable, "-m", "localprompt.worker"])
+child = subprocess.Popen([sys.executable, "-m", "localprompt.running.worker"])
 _, status, usage = os.wait4(child.pid, 0)
 child.returncode = os.waitstatus_to_exitcode(status)
 print(usage.ru_maxrss)

@@ -15,7 +15,7 @@ from benchmarks.peers.llama_tools import bench_arguments, parse_batched, parse_b
 from benchmarks.peers.results import Section, read_json
 from benchmarks.peers.setup import Setup
 from localprompt.errors import EXIT_MACHINE, MachineError, WorkerError
-from localprompt.records import Settings
+from localprompt.records.run import Settings
 from tests.benchmarks.test_results import result_with
 
 LLAMA_BENCH = json.dumps(

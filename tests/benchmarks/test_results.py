@@ -18,7 +18,7 @@ from benchmarks.peers.results import (
     read_json,
     write_json,
 )
-from localprompt.records import Machine, ModelRecord, RunWarning
+from localprompt.records.run import Machine, ModelRecord, RunWarning
 
 OTHER_LOAD = RunWarning("other_load", "other programs kept 1.6 cores busy", "close them and repeat")
 MACHINE = Machine(

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from localprompt.bundles import BundleFile, Manifest
 from localprompt.bundling import archive
 from localprompt.bundling.check import read_bundle
 from localprompt.bundling.manifest import encode
 from localprompt.bundling.rules import DIGEST, MANIFEST, digest_line
+from localprompt.records.bundle import BundleFile, Manifest
 
 GOOD = {"home/prompts/a.txt": b"one", "sbom.cdx.json": b"{}"}
 

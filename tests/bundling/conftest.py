@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from localprompt.bundling.make import Made, Wanted, make
-from localprompt.catalog.store import add_model
-from tests.catalog.tiny_gguf import tiny_gguf
+from localprompt.models.store import add_model
+from tests.models.tiny_gguf import tiny_gguf
 
 PROMPT = """---
 name: say

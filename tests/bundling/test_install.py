@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.bundles import BundledModel
 from localprompt.bundling.check import read_bundle
 from localprompt.bundling.install import install
 from localprompt.bundling.make import Made
 from localprompt.bundling.rules import MANIFEST
-from localprompt.catalog.cards import Licence
-from localprompt.catalog.store import verify_model
 from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
 from localprompt.evaluate.loading import _suite_file
-from localprompt.sources.prompt_search import load_named_prompt
+from localprompt.models.cards import Licence
+from localprompt.models.store import verify_model
+from localprompt.records.bundle import BundledModel
+from localprompt.sources.prompt.search import load_named_prompt
 from tests.bundling.archives import GOOD, manifest_of, packed
 from tests.bundling.test_make import _Usage
 

@@ -12,11 +12,10 @@ from typing import NamedTuple, NoReturn
 import msgspec
 import pytest
 
-from localprompt import home
+from localprompt import paths
 from localprompt.bundling import make as making
 from localprompt.bundling.check import read_bundle
 from localprompt.bundling.make import Made, make
-from localprompt.catalog.cards import read_card
 from localprompt.errors import (
     ChecksumError,
     InputError,
@@ -24,8 +23,9 @@ from localprompt.errors import (
     NotEnoughDiskError,
     PromptFileError,
 )
+from localprompt.models.cards import read_card
 from tests.bundling.conftest import wanted
-from tests.catalog.tiny_gguf import tiny_gguf
+from tests.models.tiny_gguf import tiny_gguf
 
 
 def test_it_holds_weights_cards_prompts_suites_terms_and_a_bill(made: Made) -> None:
@@ -70,7 +70,7 @@ def test_weights_that_no_card_describes_get_one(near: Path) -> None:
 
 
 def _shape() -> dict[str, object]:
-    from tests.catalog.tiny_gguf import METADATA
+    from tests.models.tiny_gguf import METADATA
 
     return dict(METADATA)
 
@@ -78,7 +78,7 @@ def _shape() -> dict[str, object]:
 def test_weights_that_stay_elsewhere_go_to_the_store_of_the_other_side(
     near: Path, tmp_path: Path
 ) -> None:
-    from localprompt.catalog.store import add_model
+    from localprompt.models.store import add_model
 
     (tmp_path / "elsewhere.gguf").write_bytes(tiny_gguf(_shape() | {"general.name": "Other"}))
     add_model(tmp_path / "elsewhere.gguf", name="mine")
@@ -174,7 +174,7 @@ def test_weights_that_change_while_they_are_copied_are_noticed(
     chunks = making._chunks
 
     def changed(content: Path | bytes) -> Iterator[bytes]:
-        return chunks(b"other" if content == home.weights_folder() / "tiny.gguf" else content)
+        return chunks(b"other" if content == paths.weights_folder() / "tiny.gguf" else content)
 
     monkeypatch.setattr(making, "_chunks", changed)
     with pytest.raises(ChecksumError, match="changed while") as caught:

@@ -18,12 +18,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from localprompt.bundles import LlamaBuild
 from localprompt.bundling import make as making
 from localprompt.bundling import rules
 from localprompt.bundling.make import make
 from localprompt.bundling.target import target_of, wanted_target
 from localprompt.bundling.wheels import Wheels, WheelsWanted, _own_wheel, _wheel
+from localprompt.records.bundle import LlamaBuild
 from tests.bundling.conftest import wanted
 from tests.bundling.wheelhouse import pip_wheel, write_wheel
 

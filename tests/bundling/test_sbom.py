@@ -14,7 +14,7 @@ from localprompt.bundling.licences import terms_of, wheel_pieces
 from localprompt.bundling.sbom import sbom_piece
 from localprompt.bundling.target import target_of, wanted_target
 from localprompt.bundling.wheels import Wheels, _wheel
-from localprompt.catalog.receiver import no_progress
+from localprompt.models.receiver import no_progress
 from tests.bundling.wheelhouse import write_wheel
 
 

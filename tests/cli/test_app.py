@@ -169,6 +169,6 @@ def test_a_bug_keeps_its_traceback(
     def bug() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("localprompt.diagnosis.diagnose", bug)
+    monkeypatch.setattr("localprompt.doctor.diagnose", bug)
     with pytest.raises(ZeroDivisionError):
         localprompt("doctor")

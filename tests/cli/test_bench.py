@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from localprompt.experiments import Step
+from localprompt.records.bench import Step
 from localprompt.store.experiments import ExperimentReader
 from tests.cli.conftest import Localprompt
 from tests.sample_runs import in_bench, make_experiment, make_run

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from localprompt.__main__ import run
-from localprompt.catalog import predict
-from tests.catalog.tiny_gguf import METADATA, tiny_gguf
+from localprompt.models import predict
+from tests.models.tiny_gguf import METADATA, tiny_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
 Tensors = list[tuple[str, tuple[int, ...], str]]

@@ -9,11 +9,11 @@ import pytest
 
 from localprompt.cli.finetune_measure import MeasureFlags, request_from_flags
 from localprompt.errors import InputError
-from localprompt.trainings import TrainingResult
+from localprompt.records.training import TrainingResult
 from tests.cli.conftest import Localprompt
 from tests.cli.program import command_line, started
-from tests.training.conftest import PROMPT, ROWS, write_rows
-from tests.training.tiny_model import write_trainable
+from tests.finetune.training.conftest import PROMPT, ROWS, write_rows
+from tests.finetune.training.tiny_model import write_trainable
 
 TRAINING = ("tiny.gguf", "--train", "train.csv", "--prompt", "sort.prompty", "--as", "tuned")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.records import RunRecord
+from localprompt.records.run import RunRecord
 from localprompt.store.reader import HistoryReader
 from tests.cli.program import command_line, completed, started
 
@@ -22,7 +22,7 @@ LONG = ("--threads", "1", "--max-tokens", "2000", "--n-ctx", "2304")
 TELL_WHEN_PREFILL_BEGINS = """
 import os, sys
 from localprompt.__main__ import main
-from localprompt.engine.llama_context import Context
+from localprompt.engine.llama.context import Context
 
 decode = Context.decode
 
@@ -37,7 +37,7 @@ main(sys.argv[1:])
 TELL_WHEN_LOADING = """
 import os, sys
 from localprompt.__main__ import main
-from localprompt.engine.interrupt import Interruptible
+from localprompt.engine.llama.interrupt import Interruptible
 
 go_on = Interruptible.go_on
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalog.tiny_gguf import tiny_gguf
 from tests.cli.conftest import Localprompt
 from tests.cli.program import SHORT
+from tests.models.tiny_gguf import tiny_gguf
 
 pytestmark = pytest.mark.model
 
@@ -40,7 +40,7 @@ def test_a_model_is_shown_with_its_tensors_licence_template_and_predicted_memory
 def test_showing_a_model_does_not_load_it(
     localprompt: Localprompt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("localprompt.engine.llama_library.library", None)
+    monkeypatch.setattr("localprompt.engine.llama.library.library", None)
     assert localprompt("models", "show", "smollm2-135m").code == 0
 
 

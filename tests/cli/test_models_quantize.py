@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from localprompt.__main__ import run
-from localprompt.catalog.store import verify_model
-from tests.quantizing.tiny_llama import write_model
+from localprompt.models.store import verify_model
+from tests.models.quantize.tiny_llama import write_model
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from localprompt import record_json
-from localprompt.records import RunRecord
+from localprompt.records import json
+from localprompt.records.run import RunRecord
 from tests.cli.conftest import Localprompt
 
 pytestmark = pytest.mark.model
@@ -29,7 +29,7 @@ def prompt(work: Path) -> str:
 def _record(localprompt: Localprompt, prompt: str, text: str, *more: str) -> RunRecord:
     ran = localprompt("run", prompt, "-p", f"text={text}", *LIMITS, "--json", *more)
     assert ran.code == 0, ran.err
-    return record_json.decode(ran.out)
+    return json.decode(ran.out)
 
 
 def test_a_second_run_brings_the_beginning_back_with_the_same_answer(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from localprompt import home
+from localprompt import paths
 from tests.cli.conftest import Localprompt
 from tests.cli.program import SHORT, Ran, write_prompt
 
@@ -47,9 +47,9 @@ def prompts(
 ) -> Localprompt:
     """``localprompt prompts …`` where ``./prompts/sum.prompty`` is the only prompt."""
     write_prompt(work, "sum", SUM)
-    shipped = home.shipped
+    shipped = paths.shipped
     places = {"prompts": tmp_path / "nothing-shipped"}
-    monkeypatch.setattr(home, "shipped", lambda folder: places.get(folder, shipped(folder)))
+    monkeypatch.setattr(paths, "shipped", lambda folder: places.get(folder, shipped(folder)))
     return lambda *arguments, stdin=b"": localprompt("prompts", *arguments, stdin=stdin)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localprompt import home
-from localprompt.evaluations import Evaluation
-from localprompt.ids import new_run_id
+from localprompt import paths
+from localprompt.records.evaluation import Evaluation
+from localprompt.records.ids import new_run_id
 from localprompt.store.evaluations import EvaluationStore
 from localprompt.store.writer import HistoryWriter
 from tests.cli.conftest import Localprompt
@@ -19,7 +19,7 @@ from tests.views.eval_reports import PLAIN, results, stored
 @pytest.fixture
 def evaluations(work: Path) -> tuple[Evaluation, Evaluation]:
     """An earlier and a later one; the model that answered is not on this machine."""
-    with EvaluationStore(home.history_path()) as store:
+    with EvaluationStore(paths.history_path()) as store:
         return (
             stored(store, (PLAIN,), results(True, False), title="before"),
             stored(store, (PLAIN,), results(False, False), title="after"),

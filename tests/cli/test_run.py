@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localprompt import record_json
+from localprompt.records import json as record_json
 from tests.cli.conftest import Localprompt
 from tests.cli.program import SHORT, write_prompt
 

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from localprompt.__main__ import run
+from localprompt.records.tuning import Tuning
 from localprompt.store.tunings import TuningStore
-from localprompt.tunings import Tuning
 from tests.sample_tunings import tuning
 
 

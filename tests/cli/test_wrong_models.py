@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 import pytest
 
 from localprompt.measure.memory import AvailableMemory
-from tests.catalog.tiny_gguf import METADATA, tiny_gguf
 from tests.cli.conftest import Localprompt
 from tests.cli.program import SHORT, completed
+from tests.models.tiny_gguf import METADATA, tiny_gguf
 
 pytestmark = pytest.mark.model
 
@@ -22,7 +22,7 @@ def no_model_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> NoReturn:
         raise AssertionError("a model was opened")
 
-    monkeypatch.setattr("localprompt.runner.open_llama", refuse)
+    monkeypatch.setattr("localprompt.running.run.open_llama", refuse)
 
 
 @pytest.mark.usefixtures("no_model_is_opened")

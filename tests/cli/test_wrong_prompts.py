@@ -26,7 +26,7 @@ def no_model_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> NoReturn:
         raise AssertionError("a model was opened")
 
-    monkeypatch.setattr("localprompt.runner.open_llama", refuse)
+    monkeypatch.setattr("localprompt.running.run.open_llama", refuse)
 
 
 @pytest.fixture

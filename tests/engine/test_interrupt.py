@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from localprompt.engine.interrupt import interruptible
+from localprompt.engine.llama.interrupt import interruptible
 
 ABORT = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)
 PROGRESS = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_float, ctypes.c_void_p)

@@ -13,9 +13,9 @@ import pytest
 
 from localprompt.engine.base import Event, Finished, GenerationRequest, Prefilled, Token
 from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema, parse_output
-from localprompt.engine.llama import LlamaEngine
+from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.errors import InputError, ModelFileError
-from localprompt.records import Message, RequestedSettings, Sampling, Segment
+from localprompt.records.run import Message, RequestedSettings, Sampling, Segment
 
 pytestmark = pytest.mark.model
 
@@ -258,7 +258,7 @@ def test_a_model_with_a_flipped_bit_in_its_head_is_refused_with_the_reason(
 def test_the_whole_package_can_still_be_imported_afterwards() -> None:
     # In a process of its own: the package takes llama.cpp's log for itself.
     script = (
-        "from localprompt.engine.llama_library import library; library();"
+        "from localprompt.engine.llama.library import library; library();"
         "import llama_cpp; print(hasattr(llama_cpp, 'Llama'))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -17,8 +17,8 @@ from localprompt.engine.base import (
     Scored,
     Token,
 )
-from localprompt.engine.llama import LlamaEngine
-from localprompt.records import Message, RequestedSettings, Sampling, Segment
+from localprompt.engine.llama.engine import LlamaEngine
+from localprompt.records.run import Message, RequestedSettings, Sampling, Segment
 
 pytestmark = pytest.mark.model
 

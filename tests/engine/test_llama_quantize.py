@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.catalog.gguf import read_gguf
-from localprompt.catalog.inspect import inspect_model
-from localprompt.catalog.tensor_types import FILE_TYPES
-from localprompt.engine.llama_library import library, log
-from localprompt.engine.llama_quantize import plan, quantize
+from localprompt.engine.llama.library import library, log
+from localprompt.engine.llama.quantize import plan, quantize
 from localprompt.errors import EngineError
-from localprompt.quantizing.job import FILE_TYPE_IDS
-from tests.quantizing.tiny_llama import SHAPES, write_model
+from localprompt.gguf.header import read_gguf
+from localprompt.gguf.tensor_types import FILE_TYPES
+from localprompt.models.inspect import inspect_model
+from localprompt.models.quantize.job import FILE_TYPE_IDS
+from tests.models.quantize.tiny_llama import SHAPES, write_model
 
 
 @pytest.fixture

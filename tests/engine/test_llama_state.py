@@ -12,9 +12,9 @@ import pytest
 
 from localprompt.engine.base import GenerationRequest, Prefilled, Token
 from localprompt.engine.device import Slot
-from localprompt.engine.llama import LlamaEngine
+from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.errors import EngineError
-from localprompt.records import RequestedSettings, Sampling
+from localprompt.records.run import RequestedSettings, Sampling
 
 pytestmark = pytest.mark.model
 

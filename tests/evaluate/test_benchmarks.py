@@ -10,7 +10,7 @@ import pytest
 
 from localprompt.evaluate.loading import open_suite
 from localprompt.evaluate.planning import plan_evaluation
-from localprompt.evaluations import EvalRequest
+from localprompt.records.evaluation import EvalRequest
 from tests.evaluate.harness import find_model
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from localprompt.engine.base import ChoiceScore
 from localprompt.evaluate.choosing import choose
-from localprompt.evaluations import EvalResult, Scoring
+from localprompt.records.evaluation import EvalResult, Scoring
 from tests.evaluate.harness import Lab
 
 
@@ -100,8 +100,8 @@ def test_a_case_with_other_words_around_it_gets_a_calibration_of_its_own(lab: La
 
 def test_a_schema_goes_before_choices(lab: Lab) -> None:
     from localprompt.evaluate.requests import scoring_of
-    from localprompt.evaluations import EvalRequest
-    from localprompt.records import PromptTemplate
+    from localprompt.records.evaluation import EvalRequest
+    from localprompt.records.run import PromptTemplate
 
     request = EvalRequest(suite="s", scoring="raw")
     closed = PromptTemplate(name="p", body="", choices=("a", "b"))

@@ -11,8 +11,8 @@ from rich.console import Console
 from localprompt.errors import UnknownNameError
 from localprompt.evaluate.changes import confirmed, parse_change
 from localprompt.evaluate.comparing import compare_evaluations
-from localprompt.evaluations import CaseResult, EvalComparison, Evaluation
-from localprompt.measure.paired import cases_needed_for_rates, mcnemar
+from localprompt.records.evaluation import CaseResult, EvalComparison, Evaluation
+from localprompt.stats.paired import cases_needed_for_rates, mcnemar
 from localprompt.store.evaluations import EvaluationStore
 from localprompt.views.eval_compare import comparison_markdown, print_comparison, rows
 from tests.sample_evaluations import make_evaluation, make_result, make_target

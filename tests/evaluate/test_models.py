@@ -9,8 +9,8 @@ import pytest
 
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.evaluate.models import OpenModel
-from localprompt.evaluations import EvalRequest
-from localprompt.records import ModelRecord, RequestedSettings
+from localprompt.records.evaluation import EvalRequest
+from localprompt.records.run import ModelRecord, RequestedSettings
 
 pytestmark = pytest.mark.model
 

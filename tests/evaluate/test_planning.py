@@ -5,7 +5,7 @@ import pytest
 from localprompt.errors import DatasetError, InputError, UnknownNameError
 from localprompt.evaluate.planning import Planned
 from localprompt.evaluate.selection import select
-from localprompt.sources.suite_records import EvalCase
+from localprompt.sources.suite.records import EvalCase
 from tests.evaluate.harness import Lab
 
 FOREIGN = """
@@ -61,7 +61,7 @@ def test_a_provider_that_the_suite_does_not_have_is_told_with_those_it_has(lab: 
 def test_the_options_of_a_prompt_go_before_those_of_a_provider_and_flags_before_both(
     lab: Lab,
 ) -> None:
-    from localprompt.plan import SamplingChoices
+    from localprompt.records.cell import SamplingChoices
 
     lab.write(
         "options.yaml",

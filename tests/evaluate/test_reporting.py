@@ -6,8 +6,8 @@ import pytest
 from localprompt.engine.base import Engine
 from localprompt.errors import ModelFileError
 from localprompt.evaluate.reporting import load_report
-from localprompt.evaluations import EvalRequest
-from localprompt.records import ModelRecord
+from localprompt.records.evaluation import EvalRequest
+from localprompt.records.run import ModelRecord
 from tests.evaluate.harness import Lab
 
 

@@ -11,7 +11,7 @@ import pytest
 from localprompt.errors import InputError
 from localprompt.evaluate.opening import begin
 from localprompt.evaluate.runner import EvalProgress
-from localprompt.evaluations import CaseResult, EvalRequest, EvalResult
+from localprompt.records.evaluation import CaseResult, EvalRequest, EvalResult
 from tests.evaluate.harness import Lab, find_model
 
 
@@ -81,7 +81,7 @@ def test_equal_requests_of_one_evaluation_are_answered_once(lab: Lab) -> None:
 
 
 def test_repetitions_with_a_temperature_are_drawn_anew(lab: Lab) -> None:
-    from localprompt.plan import SamplingChoices
+    from localprompt.records.cell import SamplingChoices
 
     lab.evaluate("tones.yaml", repeat=3, sampling=SamplingChoices(temperature=0.8))
     assert len(lab.asked) == 12
@@ -278,7 +278,7 @@ def test_the_best_of_several_prompts_is_chosen_when_all_answers_are_there(lab: L
 
 def test_schemas_hold_answers_to_a_grammar_and_choices_bound_their_length(lab: Lab) -> None:
     from localprompt.evaluate.requests import grammar_of
-    from localprompt.records import PromptTemplate
+    from localprompt.records.run import PromptTemplate
 
     choices = grammar_of(PromptTemplate(name="p", body="", choices=("good", "bad")))
     assert choices == 'root ::= "good" | "bad"'
@@ -313,6 +313,6 @@ def test_rows_are_planned_without_being_held(lab: Lab, tmp_path: Path) -> None:
 
 def test_records_survive_json(lab: Lab) -> None:
     result = lab.evaluate("tones.yaml")
-    from localprompt import record_json
+    from localprompt.records import json as record_json
 
     assert json.loads(record_json.encode(result))["evaluation"]["cases"] == 4

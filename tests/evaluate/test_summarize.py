@@ -8,7 +8,7 @@ from localprompt.errors import InputError, UnknownNameError
 from localprompt.evaluate.classify import Tally
 from localprompt.evaluate.summarize import MOST_RESAMPLED, mean_score, summarize
 from localprompt.evaluate.thresholds import met, parse_condition
-from localprompt.evaluations import EvalResult
+from localprompt.records.evaluation import EvalResult
 from tests.sample_evaluations import make_evaluation, make_result, make_target
 
 

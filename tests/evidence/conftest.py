@@ -6,7 +6,7 @@ import pytest
 
 from localprompt.evidence.all import EXPERIMENTS
 from localprompt.evidence.running import run
-from localprompt.findings import EvidenceReport
+from localprompt.records.evidence import EvidenceReport
 from tests.evidence.harness import TestBench
 
 

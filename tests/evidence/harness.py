@@ -8,23 +8,21 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import record_json
 from localprompt.engine.base import Engine
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.errors import NotEnoughMemoryError, UnknownNameError
 from localprompt.evaluate.models import Models
-from localprompt.evaluations import EvalRequest
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.tools import Ran, Tools
 from localprompt.evidence.tuning import Tunings
-from localprompt.finetune.cost import read_prices
-from localprompt.finetune.shapes import find_shape
-from localprompt.measure.statistics import Interval
-from localprompt.qualities import Divergence, Mean, Perplexity
-from localprompt.quality.reading import Comparison
-from localprompt.records import ModelRecord
-from localprompt.store.evaluations import EvaluationStore
-from localprompt.trainings import (
+from localprompt.finetune.estimate.cost import read_prices
+from localprompt.finetune.estimate.shapes import find_shape
+from localprompt.models.quality.reading import Comparison
+from localprompt.records import json
+from localprompt.records.evaluation import EvalRequest
+from localprompt.records.quality import Divergence, Mean, Perplexity
+from localprompt.records.run import ModelRecord
+from localprompt.records.training import (
     Epoch,
     Examples,
     TrainingMemory,
@@ -34,8 +32,10 @@ from localprompt.trainings import (
     TrainingSeconds,
     TunedModel,
 )
+from localprompt.stats.samples import Interval
+from localprompt.store.evaluations import EvaluationStore
 from localprompt.units import GIB, MIB
-from tests.catalog.tiny_gguf import TENSORS, tiny_gguf
+from tests.models.tiny_gguf import TENSORS, tiny_gguf
 from tests.sample_runs import make_run
 
 FULL = tuple((name, shape, "F32") for name, shape, _ in TENSORS)
@@ -127,7 +127,7 @@ class TestBench:
 
     def _run(self, arguments: Sequence[str]) -> Ran:
         self.ran.append(arguments)
-        return Ran(record_json.encode(make_run(len(self.ran))).decode(), 1.0 + len(self.ran) / 100)
+        return Ran(json.encode(make_run(len(self.ran))).decode(), 1.0 + len(self.ran) / 100)
 
     def _shape(self, path: Path):  # type: ignore[no-untyped-def]
         return find_shape("smollm2-135m")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.contrasts import ContrastReport, Way
 from localprompt.errors import InputError
 from localprompt.evidence.contrast import contrast
 from localprompt.evidence.judging import break_even, curve, judge
 from localprompt.evidence.lab import Answers
-from localprompt.findings import Figure
-from localprompt.measure.statistics import Interval
-from localprompt.views.html_contrast import contrast_page
+from localprompt.records.contrast import ContrastReport, Way
+from localprompt.records.evidence import Figure
+from localprompt.stats.samples import Interval
+from localprompt.views.html.contrast import contrast_page
 from localprompt.views.language import LANGUAGES, Language
 from tests.evidence.harness import TestBench
 

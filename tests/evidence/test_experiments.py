@@ -14,7 +14,7 @@ from localprompt.evidence.experiment import Experiment
 from localprompt.evidence.experiments.transparency import Transparency
 from localprompt.evidence.running import choose, run
 from localprompt.evidence.tools import open_vocabulary
-from localprompt.findings import EvidenceReport, Finding
+from localprompt.records.evidence import EvidenceReport, Finding
 from tests.evidence.harness import TestBench
 
 every_experiment = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.name)

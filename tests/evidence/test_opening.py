@@ -6,7 +6,7 @@ import pytest
 
 from localprompt.errors import DatasetError, InputError
 from localprompt.evidence.opening import go_on_or_begin
-from localprompt.trainings import TrainingRequest
+from localprompt.records.training import TrainingRequest
 
 REQUEST = TrainingRequest(model="small", train="train.csv", prompt="plain", name="small-1")
 
@@ -23,7 +23,7 @@ def asked_of_training(
             raise first
         return "result"
 
-    monkeypatch.setattr("localprompt.training.run.tune", tune)
+    monkeypatch.setattr("localprompt.finetune.training.run.tune", tune)
     assert go_on_or_begin(REQUEST, lambda _: None) == "result"  # type: ignore[comparison-overlap]
     return asked
 

@@ -9,8 +9,8 @@ import pytest
 
 from localprompt.evidence.all import EXPERIMENTS
 from localprompt.evidence.running import plan
-from localprompt.findings import EvidenceReport, Figure, Note, Sample
-from localprompt.views.html_evidence import evidence_page, guessed_unit, headline
+from localprompt.records.evidence import EvidenceReport, Figure, Note, Sample
+from localprompt.views.html.evidence import evidence_page, guessed_unit, headline
 from localprompt.views.language import LANGUAGES, Language
 from tests.evidence.harness import TestBench
 

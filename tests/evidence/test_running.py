@@ -11,7 +11,7 @@ from localprompt.errors import InputError
 from localprompt.evidence.all import EXPERIMENTS
 from localprompt.evidence.recipes import SMALLEST
 from localprompt.evidence.running import choose, plan, run
-from localprompt.findings import EvidenceReport, Finding
+from localprompt.records.evidence import EvidenceReport, Finding
 from tests.evidence.harness import TestBench
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import localprompt
-from localprompt.records import Timing
+from localprompt.records.run import Timing
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "measuring.md"
 PACKAGE = Path(localprompt.__file__).parent

@@ -15,7 +15,7 @@ from localprompt.measure.timeline import (
     timing,
     token_gaps,
 )
-from localprompt.records import TokenCounts
+from localprompt.records.run import TokenCounts
 
 MARKS = Marks(
     submitted=100.0, tokenized=100.5, prefill_start=100.5, prefill_end=102.5, finished=106.5

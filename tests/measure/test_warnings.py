@@ -11,7 +11,7 @@ import pytest
 from localprompt.measure.conditions import Conditions
 from localprompt.measure.memory import MemoryReading
 from localprompt.measure.warnings import condition_warnings, frequency_warnings, sample_warnings
-from localprompt.records import RunWarning
+from localprompt.records.run import RunWarning
 
 CALM = Conditions(
     monotonic_seconds=1000.0,

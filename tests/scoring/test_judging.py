@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from localprompt.errors import ContextOverflowError
-from localprompt.records import Message
+from localprompt.records.run import Message
 from localprompt.scoring.expectations import Answer, Expectation
 from localprompt.scoring.score import score, score_comparison
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from localprompt.errors import HistoryError, UnknownNameError
-from localprompt.experiments import CellFailure
-from localprompt.records import Samples
+from localprompt.records.bench import CellFailure
+from localprompt.records.run import Samples
 from localprompt.store.experiments import ExperimentReader
 from localprompt.store.pruning import prune
 from localprompt.store.reader import HistoryReader

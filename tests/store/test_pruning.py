@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localprompt.errors import HistoryError, InputError
-from localprompt.records import Samples
+from localprompt.records.run import Samples
 from localprompt.store.pruning import Pruned, prune
 from localprompt.store.reader import HistoryReader
 from localprompt.store.writer import HistoryWriter

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localprompt import record_json
 from localprompt.errors import HistoryError, UnknownNameError
-from localprompt.records import Samples
+from localprompt.records import json as record_json
+from localprompt.records.run import Samples
 from localprompt.store.encoding import comparable, pack, unpack
 from localprompt.store.reader import HistoryReader
 from localprompt.store.writer import HistoryWriter

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from localprompt.errors import HistoryError
-from localprompt.records import Samples
+from localprompt.records.run import Samples
 from localprompt.store import schema
 from localprompt.store.evaluations import EvaluationStore
 from localprompt.store.reader import HistoryReader

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from localprompt.errors import HistoryError
-from localprompt.records import RunRecord, Samples
+from localprompt.records.run import RunRecord, Samples
 from localprompt.store.reader import HistoryReader
 from localprompt.store.writer import HistoryWriter
 from tests.sample_runs import make_run
@@ -28,8 +28,8 @@ RECORDER = """
 import sys
 from pathlib import Path
 import msgspec
-from localprompt.ids import new_run_id
-from localprompt.records import Samples
+from localprompt.records.ids import new_run_id
+from localprompt.records.run import Samples
 from localprompt.store.writer import HistoryWriter
 from tests.sample_runs import make_run
 

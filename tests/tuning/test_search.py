@@ -9,17 +9,17 @@ import msgspec
 import pytest
 
 from localprompt.errors import InputError, NotEnoughDiskError, WorkerError
-from localprompt.measure.paired import compare_passes
-from localprompt.plan import Cell
-from localprompt.qualities import Quality
-from localprompt.records import ModelRecord, PromptTemplate, RequestedSettings, Sampling
+from localprompt.records.cell import Cell
+from localprompt.records.quality import Quality
+from localprompt.records.run import ModelRecord, PromptTemplate, RequestedSettings, Sampling
+from localprompt.records.tuning import SuiteOutcome, Trial, Tuning
+from localprompt.stats.paired import compare_passes
 from localprompt.store.tunings import TuningStore
 from localprompt.tuning.candidates import Candidate
 from localprompt.tuning.judging import Judge
 from localprompt.tuning.runs import Runs
 from localprompt.tuning.search import Tuner, profile_of
 from localprompt.tuning.weights import Weights
-from localprompt.tunings import SuiteOutcome, Trial, Tuning
 from tests.sample_tunings import USUAL, divergence, tuning
 
 SECONDS = {"some-model": 1.0, "some-model-q4_0": 0.3, "some-model-q8_0": 0.5, "some-model-f32": 2.0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from localprompt.experiments import (
+from localprompt.records.bench import (
     BenchComparison,
     BenchResult,
     CellFailure,
@@ -16,8 +16,8 @@ from localprompt.experiments import (
     RefusedCell,
     Repetitions,
 )
-from localprompt.measure.statistics import compare, summarize
-from localprompt.records import Memory, RunWarning
+from localprompt.records.run import Memory, RunWarning
+from localprompt.stats.samples import compare, summarize
 from tests.sample_runs import make_run
 
 MIB = 1024**2

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from localprompt.case_matrix import EvaluationReport
 from localprompt.engine.base import Engine
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.evaluate.reporting import load_report
-from localprompt.evaluations import (
+from localprompt.records.case_matrix import EvaluationReport
+from localprompt.records.evaluation import (
     CaseResult,
     EvalRequest,
     EvalTarget,
@@ -20,7 +20,7 @@ from localprompt.evaluations import (
     Floor,
     ModelUse,
 )
-from localprompt.records import ModelRecord, PromptTemplate
+from localprompt.records.run import ModelRecord, PromptTemplate
 from localprompt.store.evaluations import EvaluationStore
 from tests.sample_evaluations import make_evaluation, make_result, make_target
 from tests.sample_runs import make_run

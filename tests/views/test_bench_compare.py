@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from localprompt.experiments import BenchComparison
+from localprompt.records.bench import BenchComparison
 from localprompt.views.compare_table import (
     comparison_json,
     comparison_markdown,

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from localprompt.experiments import BenchResult
-from localprompt.views.bench_export import bench_rows, write_bench
-from localprompt.views.bench_markdown import bench_markdown
-from localprompt.views.export import ExportFormat
+from localprompt.records.bench import BenchResult
+from localprompt.views.files.bench import bench_rows, write_bench
+from localprompt.views.files.bench_markdown import bench_markdown
+from localprompt.views.files.runs import ExportFormat
 from tests.views.bench_records import MIB, bench, cell, failed, sample_bench, synthetic
 
 

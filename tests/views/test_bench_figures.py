@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from localprompt.experiments import LimitShare, Repetitions
-from localprompt.measure.statistics import summarize
+from localprompt.records.bench import LimitShare, Repetitions
+from localprompt.stats.samples import summarize
 from localprompt.units import format_range, format_rate, format_with_margin, unit_for
 from localprompt.views import figures
 from tests.views.bench_records import MIB, cell, failed, memory, samples

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from localprompt.experiments import BenchResult, Experiment, RefusedCell, Repetitions
+from localprompt.records.bench import BenchResult, Experiment, RefusedCell, Repetitions
 from localprompt.views.bench_table import estimate_line, print_bench, print_plan
 from tests.views.bench_records import (
     OUTLIERS,

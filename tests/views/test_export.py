@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from localprompt import record_json
-from localprompt.records import RunRecord
-from localprompt.views.export import MARKDOWN_COLUMNS, ExportFormat, columns, write_runs
+from localprompt.records import json as record_json
+from localprompt.records.run import RunRecord
+from localprompt.views.files.runs import MARKDOWN_COLUMNS, ExportFormat, columns, write_runs
 from tests.sample_runs import make_run
 from tests.strategies import run_records
 

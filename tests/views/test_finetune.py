@@ -8,15 +8,15 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from localprompt.catalog import predict
-from localprompt.finetune.cost import read_prices
-from localprompt.finetune.estimate import estimate
-from localprompt.finetune.hardware import Gpu, find_gpu, known_gpus
-from localprompt.finetune.prompting import SideBySide, prompting_of_shape
-from localprompt.finetune.recipe import METHODS, make_recipe
-from localprompt.finetune.shapes import find_shape, named_shapes
+from localprompt.finetune.estimate.cost import read_prices
+from localprompt.finetune.estimate.estimate import estimate
+from localprompt.finetune.estimate.hardware import Gpu, find_gpu, known_gpus
+from localprompt.finetune.estimate.prompting import SideBySide, prompting_of_shape
+from localprompt.finetune.estimate.recipe import METHODS, make_recipe
+from localprompt.finetune.estimate.shapes import find_shape, named_shapes
+from localprompt.models import predict
+from localprompt.views.files.finetune import estimate_rows, write_estimate
 from localprompt.views.finetune import estimate_markdown, print_estimate, print_shapes
-from localprompt.views.finetune_export import estimate_rows, write_estimate
 
 CPU = "cpu-llama.cpp"
 

@@ -4,19 +4,11 @@ from typing import TypeVar
 
 import msgspec
 
-from localprompt.experiments import BenchResult, CellResult
-from localprompt.measure.statistics import summarize
-from localprompt.views.html_bench import bench_sections
-from localprompt.views.html_page import (
-    BarChart,
-    Block,
-    Facts,
-    Notices,
-    PanelChart,
-    Section,
-    Table,
-)
-from localprompt.views.html_runs import run_sections
+from localprompt.records.bench import BenchResult, CellResult
+from localprompt.stats.samples import summarize
+from localprompt.views.html.bench import bench_sections
+from localprompt.views.html.page import BarChart, Block, Facts, Notices, PanelChart, Section, Table
+from localprompt.views.html.runs import run_sections
 from tests.sample_runs import make_run
 from tests.views.bench_records import (
     MIB,

@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localprompt.evaluations import ModelUse
-from localprompt.records import PromptTemplate
+from localprompt.records.evaluation import ModelUse
+from localprompt.records.run import PromptTemplate
 from localprompt.scoring.aggregate import aggregate
 from localprompt.scoring.expectations import Score
-from localprompt.views.charts import Point, apart
-from localprompt.views.html_eval import eval_sections
-from localprompt.views.html_eval_cases import MOST_TEXT, CaseTable, shared_ends
-from localprompt.views.html_page import BarChart, Block, Facts, Notices, ScatterChart, Table
+from localprompt.views.html.charts import Point, apart
+from localprompt.views.html.eval import eval_sections
+from localprompt.views.html.eval_cases import MOST_TEXT, CaseTable, shared_ends
+from localprompt.views.html.page import BarChart, Block, Facts, Notices, ScatterChart, Table
 from localprompt.views.report import html_report, markdown_report
 from tests.sample_evaluations import make_result, make_target
 from tests.sample_runs import make_run

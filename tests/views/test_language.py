@@ -8,8 +8,8 @@ import string
 import pytest
 
 from localprompt.errors import UnknownNameError
-from localprompt.findings import Condition, Figure
-from localprompt.measure.statistics import Interval
+from localprompt.records.evidence import Condition, Figure
+from localprompt.stats.samples import Interval
 from localprompt.views.language import LANGUAGES, Language, texts
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from localprompt.errors import ModelMissingError, PromptFileError
-from localprompt.records import RunWarning
+from localprompt.records.run import RunWarning
 from localprompt.views.messages import format_error, print_error, print_note, print_warnings
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from localprompt.received import PromptToken, ReceivedPrompt
-from localprompt.records import InputSpec, Message, PromptTemplate, Sampling, Segment
+from localprompt.records.received import PromptToken, ReceivedPrompt
+from localprompt.records.run import InputSpec, Message, PromptTemplate, Sampling, Segment
 from localprompt.rendering.traced import Span
-from localprompt.sources.prompt_check import CheckedFile
-from localprompt.sources.prompt_lint import Finding
-from localprompt.sources.prompt_search import ListedPrompt
+from localprompt.sources.prompt.check import CheckedFile
+from localprompt.sources.prompt.lint import Finding
+from localprompt.sources.prompt.search import ListedPrompt
 from localprompt.views.prompts import (
     print_findings,
     print_prompt_list,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from localprompt.records import RunRecord
+from localprompt.records.run import RunRecord
 from localprompt.views.summary import summary_lines
 from tests.sample_runs import make_run
 from tests.strategies import run_records

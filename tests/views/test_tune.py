@@ -5,8 +5,8 @@ import re
 
 from rich.console import Console
 
-from localprompt.tunings import Tuning
-from localprompt.views.html_tune import tuning_page
+from localprompt.records.tuning import Tuning
+from localprompt.views.html.tune import tuning_page
 from localprompt.views.tune import print_tuning
 from tests.sample_tunings import tuning
 

@@ -14,8 +14,8 @@ from localprompt.evidence.figures import estimated, middle, once, ratio
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.larger import LARGE, gpu_change
 from localprompt.evidence.recipes import HELD_OUT, PLAIN, SENTIMENT
-from localprompt.findings import Condition, Figure, Group, Note, Rule
-from localprompt.records import ModelRecord
+from localprompt.records.evidence import Condition, Figure, Group, Note, Rule
+from localprompt.records.run import ModelRecord
 
 PROMPTED = "sentiment-few-shot"
 _TUNING = SENTIMENT[256]
@@ -89,7 +89,7 @@ def _scaled(change: Figure, per_answer: Figure) -> Figure:
     """The change with the interval that its answers have."""
     import msgspec
 
-    from localprompt.measure.statistics import Interval
+    from localprompt.stats.samples import Interval
 
     if per_answer.interval is None:
         return change

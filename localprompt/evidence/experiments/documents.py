@@ -13,7 +13,7 @@ from localprompt.evidence.figures import gain, once, score
 from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.recipes import PASSAGES
 from localprompt.evidence.retrieval import Index
-from localprompt.findings import Condition, Figure, Group, Rule
+from localprompt.records.evidence import Condition, Figure, Group, Rule
 
 CASES = "closed-questions.csv"
 OPEN, CLOSED = "answer-from-passage", "closed-book"

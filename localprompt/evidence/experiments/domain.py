@@ -13,7 +13,7 @@ from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import gain, score
 from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.tuning import TuningPlan
-from localprompt.findings import Condition, Figure, Group, Note, Rule
+from localprompt.records.evidence import Condition, Figure, Group, Note, Rule
 
 CASES = "domain.csv"
 WITH, WITHOUT = "domain-with-text", "domain-without-text"

@@ -14,8 +14,8 @@ from localprompt.evidence.figures import gain, once, score
 from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.prompts import with_examples
 from localprompt.evidence.recipes import HELD_OUT, PLAIN, SENTIMENT, TRAIN
-from localprompt.findings import Condition, Figure, Group, Rule
-from localprompt.measure.paired import compare_passes
+from localprompt.records.evidence import Condition, Figure, Group, Rule
+from localprompt.stats.paired import compare_passes
 
 IN_PROMPT = (0, 1, 2, 4, 8, 16)
 _BOTH = 16

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from localprompt.catalog.checksum import sha256_of
 from localprompt.errors import MachineError
 from localprompt.evidence import data
 from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import gain, once, score
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.recipes import LARGEST
-from localprompt.findings import Condition, Figure, Group, Rule
-from localprompt.qualities import Perplexity
-from localprompt.quality.measure import load_text
-from localprompt.quality.reading import Comparison
-from localprompt.records import ModelRecord
+from localprompt.models.checksum import sha256_of
+from localprompt.models.quality.measure import load_text
+from localprompt.models.quality.reading import Comparison
+from localprompt.records.evidence import Condition, Figure, Group, Rule
+from localprompt.records.quality import Perplexity
+from localprompt.records.run import ModelRecord
 
 QUESTIONS, PROMPT = "general-knowledge.csv", "general-question"
 

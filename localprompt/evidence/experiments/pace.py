@@ -13,9 +13,9 @@ from localprompt.evidence.figures import middle, once, ratio
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.prompts import with_instruction
 from localprompt.evidence.recipes import HELD_OUT, PLAIN, SENTIMENT, SMALLEST, TRAIN
-from localprompt.findings import Condition, Figure, Group, Rule
-from localprompt.measure.statistics import Interval
-from localprompt.sources.prompt_file import load_prompt
+from localprompt.records.evidence import Condition, Figure, Group, Rule
+from localprompt.sources.prompt.file import load_prompt
+from localprompt.stats.samples import Interval
 
 _REPETITIONS = 6
 _LARGER = SENTIMENT[256]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from localprompt import record_json
 from localprompt.errors import MachineError
 from localprompt.evidence import data
 from localprompt.evidence.experiment import Outcome
@@ -16,8 +15,9 @@ from localprompt.evidence.figures import estimated, middle, once, ratio
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.larger import LARGE, METHODS, prompting, training
 from localprompt.evidence.recipes import HELD_OUT, PLAIN, SMALLEST
-from localprompt.findings import Condition, Figure, Group, Note, Rule
-from localprompt.finetune.shapes import ModelShape, find_shape
+from localprompt.finetune.estimate.shapes import ModelShape, find_shape
+from localprompt.records import json
+from localprompt.records.evidence import Condition, Figure, Group, Note, Rule
 
 _REPETITIONS = 6
 _RATIOS = ("ratio_full_measured", "ratio_least_small", "ratio_least_large")
@@ -75,7 +75,7 @@ class Resources:
                     *("--model", lab.model.path, "--json", "--no-log"),
                 ]
             )
-            peak = record_json.decode(ran.stdout).memory.peak_rss_bytes
+            peak = json.decode(ran.stdout).memory.peak_rss_bytes
             if peak is not None:
                 peaks.append(float(peak))
         if not peaks:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from localprompt import home
+from localprompt import paths
 from localprompt.engine.base import Engine
 from localprompt.errors import MachineError
 from localprompt.evidence import data
@@ -23,12 +23,12 @@ from localprompt.evidence.figures import once
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.recipes import SMALLEST
 from localprompt.evidence.weights import weight_changes
-from localprompt.findings import Condition, Figure, Group, Rule, Sample
-from localprompt.received import PromptToken, attributed, stretches
+from localprompt.records.evidence import Condition, Figure, Group, Rule, Sample
+from localprompt.records.received import PromptToken, attributed, stretches
 from localprompt.rendering.prompt import render_messages
 from localprompt.rendering.traced import Origin
-from localprompt.sources.prompt_file import load_prompt
-from localprompt.sources.suite_prompty import suite_from_prompt
+from localprompt.sources.prompt.file import load_prompt
+from localprompt.sources.suite.prompty import suite_from_prompt
 
 _SHOWN = "classify-sentiment"
 _ORIGINS: tuple[Origin, ...] = ("template", "variable", "chat_template")
@@ -103,11 +103,11 @@ def _received(path: Path, engine: Engine) -> Iterator[tuple[PromptToken, ...]]:
 
 
 def _prompts() -> list[Path]:
-    return sorted(home.shipped("prompts").glob("*.prompty"))
+    return sorted(paths.shipped("prompts").glob("*.prompty"))
 
 
 def _named(name: str) -> Path:
-    return home.shipped("prompts") / f"{name}.prompty"
+    return paths.shipped("prompts") / f"{name}.prompty"
 
 
 def _cases(path: Path) -> Path:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from localprompt.catalog.gguf import read_gguf
 from localprompt.errors import MachineError, UnknownNameError
 from localprompt.evidence import data
 from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import gain, once, score
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.recipes import SENTIMENT
-from localprompt.findings import Condition, Figure, Group, Rule
-from localprompt.records import ModelRecord
+from localprompt.gguf.header import read_gguf
+from localprompt.records.evidence import Condition, Figure, Group, Rule
+from localprompt.records.run import ModelRecord
 
 OTHER_FAMILY = "gemma3-270m"
 OTHER_TYPES = ("Q4_0", "Q8_0")

@@ -1,0 +1,233 @@
+"""A llama.cpp context: the KV cache, the batch and the decode call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from localprompt.engine.base import BufferSizes, GenerationRequest
+from localprompt.engine.device import RequestSampler, Slot
+from localprompt.engine.llama.interrupt import interruptible
+from localprompt.engine.llama.library import library, log
+from localprompt.engine.llama.sampler import Greedy, Sampler
+from localprompt.engine.llama.vocab import Vocabulary
+from localprompt.engine.prefixes import MOST_NESTED
+from localprompt.errors import EngineError, InputError, NotEnoughMemoryError
+from localprompt.gguf.tensor_types import KV_TYPES
+from localprompt.records.run import RequestedSettings, Settings
+
+DEFAULT_N_BATCH = 512
+DEFAULT_N_UBATCH = 512
+CELL_STEP = 256
+"""llama.cpp rounds the KV cache up to a multiple of this."""
+
+
+class Context:
+    """An open context of one model; implements :class:`localprompt.engine.device.Device`."""
+
+    def __init__(
+        self,
+        model: Any,
+        vocab_pointer: Any,
+        vocabulary: Vocabulary,
+        requested: RequestedSettings,
+        *,
+        n_ctx: int,
+        parallel: int,
+        kv_unified: bool = True,
+        outputs: int | None = None,
+    ) -> None:
+        self._lib = library()
+        self._vocab_pointer = vocab_pointer
+        self._vocabulary = vocabulary
+        params = _params(requested, parallel, outputs)
+        params.kv_unified = kv_unified and parallel > 1
+        params.n_ctx = n_ctx if kv_unified else n_ctx * params.n_seq_max
+        log.clear()
+        with interruptible().call():
+            self._context = self._lib.llama_init_from_model(model, params)
+        if not self._context:
+            raise _refused(requested, n_ctx)
+        lib, context = self._lib, self._context
+        self.kv_unified = kv_unified
+        self.cells = int(lib.llama_n_ctx_seq(context))
+        self.batch_tokens = int(lib.llama_n_batch(context))
+        self.sequences = parallel
+        self.prefix_sequences = _prefix_sequences(parallel)
+        self.batch_outputs = int(params.n_outputs_max)
+        sizes = log.buffers()
+        self.kv_cache_bytes = _sum(sizes, "KV", "RS")
+        self.compute_bytes = _sum(sizes, "compute", "output")
+        self._flash_attn = _flash_attention(requested.flash_attn)
+        self._requested = requested
+        self._batch = lib.llama_batch_init(self.batch_tokens, 0, parallel)
+        self._interruptible = interruptible()
+        lib.llama_set_abort_callback(context, *self._interruptible.abort(lib.ggml_abort_callback))
+        self._memory = lib.llama_get_memory(context)
+
+    @property
+    def pointer(self) -> Any:
+        """``llama_context *``, for calls that have no need of batches and samplers."""
+        return self._context
+
+    def settings(self, *, use_mmap: bool, repack: bool) -> Settings:
+        lib, context = self._lib, self._context
+        return Settings(
+            n_ctx=int(lib.llama_n_ctx(context)),
+            n_batch=self.batch_tokens,
+            n_ubatch=int(lib.llama_n_ubatch(context)),
+            n_threads=int(lib.llama_n_threads(context)),
+            n_threads_batch=int(lib.llama_n_threads_batch(context)),
+            type_k=self._requested.type_k,
+            type_v=self._requested.type_v,
+            flash_attn=self._flash_attn,
+            use_mmap=use_mmap,
+            repack=repack,
+        )
+
+    def decode(self, slots: Sequence[Slot]) -> None:
+        batch = self._batch
+        tokens, positions, logits = batch.token, batch.pos, batch.logits
+        counts, sequences = batch.n_seq_id, batch.seq_id
+        for at, slot in enumerate(slots):
+            tokens[at] = slot.token_id
+            positions[at] = slot.position
+            logits[at] = slot.wants_logits
+            counts[at] = len(slot.sequences)
+            of_slot = sequences[at]
+            for n, sequence in enumerate(slot.sequences):
+                of_slot[n] = sequence
+        batch.n_tokens = len(slots)
+        with self._interruptible.call():
+            status = self._lib.llama_decode(self._context, batch)
+        if status != 0:
+            raise EngineError(
+                "llama.cpp could not evaluate a batch",
+                expected="status 0",
+                found=f"status {status}" + (f": {why}" if (why := log.complaints()) else ""),
+            )
+
+    def copy(self, source: int, target: int) -> None:
+        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def forget(self, sequence: int) -> None:
+        self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def sampler(self, request: GenerationRequest) -> RequestSampler:
+        sampling = request.sampling
+        if self.sequences > 1 and sampling.temperature <= 0 and request.grammar is None:
+            return Greedy(self._context, len(self._vocabulary))
+        return ContextSampler(
+            self._context, Sampler(self._vocab_pointer, sampling, request.grammar)
+        )
+
+    def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> list[float]:
+        from localprompt.engine.llama.logits import log_probabilities, row
+
+        logits = row(self._context, batch_index, len(self._vocabulary))
+        return log_probabilities(logits, token_ids)
+
+    def piece(self, token_id: int) -> bytes:
+        return self._vocabulary.piece(token_id)
+
+    def is_end(self, token_id: int) -> bool:
+        return self._vocabulary.is_end(token_id)
+
+    def perf(self) -> dict[str, float]:
+        """llama.cpp's own account since the context was made: milliseconds and token counts."""
+        data = self._lib.llama_perf_context(self._context)
+        return {name: getattr(data, name) for name, _ in data._fields_}
+
+    def close(self) -> None:
+        if self._context:
+            self._lib.llama_batch_free(self._batch)
+            self._lib.llama_free(self._context)
+            self._context = None
+
+
+class ContextSampler:
+    """A sampler bound to the context whose logits it reads."""
+
+    def __init__(self, context: Any, sampler: Sampler) -> None:
+        self._context = context
+        self._sampler = sampler
+
+    def sample(self, batch_index: int) -> int:
+        return self._sampler.sample(self._context, batch_index)
+
+    def close(self) -> None:
+        self._sampler.close()
+
+
+def buffer_sizes(model_buffers: dict[str, int], context: Context | None) -> BufferSizes:
+    return BufferSizes(
+        weights_bytes=_sum(model_buffers, "model"),
+        kv_cache_bytes=context.kv_cache_bytes if context else None,
+        compute_bytes=context.compute_bytes if context else None,
+    )
+
+
+def _params(requested: RequestedSettings, parallel: int, outputs: int | None) -> Any:
+    lib = library()
+    params = lib.llama_context_default_params()
+    params.n_batch = requested.n_batch or DEFAULT_N_BATCH
+    params.n_ubatch = min(requested.n_ubatch or DEFAULT_N_UBATCH, params.n_batch)
+    params.n_seq_max = parallel + _prefix_sequences(parallel)
+    # One row of logits per sequence is all that generating reads; reserving a row per token of
+    # the batch would cost n_batch x vocabulary x 4 bytes.
+    params.n_outputs_max = outputs or params.n_seq_max
+    if requested.n_threads is not None:
+        params.n_threads = requested.n_threads
+    if requested.n_threads_batch is not None:
+        params.n_threads_batch = requested.n_threads_batch
+    params.type_k = _kv_type("type_k", requested.type_k)
+    params.type_v = _kv_type("type_v", requested.type_v)
+    if requested.flash_attn is not None:
+        params.flash_attn_type = int(requested.flash_attn)
+    params.swa_full = False
+    params.no_perf = False
+    return params
+
+
+def _prefix_sequences(parallel: int) -> int:
+    """Sequences that hold what several prompts share."""
+    return MOST_NESTED if parallel > 1 else 0
+
+
+def _kv_type(name: str, value: str) -> int:
+    if value not in KV_TYPES:
+        raise InputError(
+            "unknown type for the KV cache", where=name, expected=", ".join(KV_TYPES), found=value
+        )
+    return int(getattr(library(), f"GGML_TYPE_{value.upper()}"))
+
+
+def _flash_attention(requested: bool | None) -> bool | None:
+    if requested is not None:
+        return requested
+    if log.mentions(r"Flash Attention.*(disabled|not supported)"):
+        return False
+    return True if log.mentions(r"Flash Attention.*enabled") else None
+
+
+def _refused(requested: RequestedSettings, n_ctx: int) -> Exception:
+    why = log.complaints()
+    if why and "quantized V cache" in why:
+        return InputError(
+            "a quantized type_v needs flash attention",
+            where="type_v",
+            expected="--flash-attn, or f16",
+            found=requested.type_v,
+        )
+    if why and "alloc" in why.lower():
+        return NotEnoughMemoryError(
+            f"the context of {n_ctx} tokens could not be allocated",
+            found=why,
+            next_step="use a smaller --n-ctx, or --type-k q8_0 --type-v q8_0",
+        )
+    return EngineError("llama.cpp refused to open a context", found=why)
+
+
+def _sum(sizes: dict[str, int], *kinds: str) -> int | None:
+    found = [size for name, size in sizes.items() if name.split()[-1] in kinds]
+    return sum(found) if found else None

@@ -1,0 +1,243 @@
+"""The engine that runs GGUF models on the CPU, inside this process, through llama.cpp."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from localprompt.engine import batching
+from localprompt.engine.base import (
+    BufferSizes,
+    Choice,
+    ChoiceRequest,
+    EncodedPrompt,
+    Event,
+    GenerationRequest,
+    ModelFacts,
+    Scored,
+    StateConditions,
+)
+from localprompt.engine.choices import choice_tokens, deciding_end
+from localprompt.engine.llama import state
+from localprompt.engine.llama.context import CELL_STEP, Context, buffer_sizes
+from localprompt.engine.llama.interrupt import interruptible
+from localprompt.engine.llama.library import build, cpu_features, library, log
+from localprompt.engine.llama.vocab import Vocabulary
+from localprompt.errors import EngineError, InputError, ModelFileError
+from localprompt.records.received import PromptToken
+from localprompt.records.run import Message, RequestedSettings, Settings
+from localprompt.rendering.chat import ChatPrompt, apply_chat_template, plain_completion
+
+_DEFAULTS = RequestedSettings()
+
+
+class LlamaEngine:
+    """Opens a GGUF file; implements :class:`localprompt.engine.base.Engine`.
+
+    Args:
+        path: the GGUF file.
+        requested: ``use_mmap`` and ``repack`` say how the weights are opened.
+        chat_template: Jinja2 text to use instead of the model's own; "" for plain completion.
+        vocab_only: open only the vocabulary, enough to encode, not to generate.
+
+    Raises:
+        ModelFileError: llama.cpp cannot read the file; carries the reason from its log.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        requested: RequestedSettings = _DEFAULTS,
+        *,
+        chat_template: str | None = None,
+        vocab_only: bool = False,
+    ) -> None:
+        lib = library()
+        log.clear()
+        params = lib.llama_model_default_params()
+        params.load_mode = (
+            lib.LLAMA_LOAD_MODE_MMAP if requested.use_mmap else lib.LLAMA_LOAD_MODE_NONE
+        )
+        params.use_extra_bufts = requested.repack
+        params.vocab_only = vocab_only
+        self._path = path
+        self._context: Context | None = None
+        params.progress_callback = interruptible().go_on(lib.llama_progress_callback)
+        with interruptible().call():
+            self._model: Any = lib.llama_model_load_from_file(str(path).encode(), params)
+        if not self._model:
+            raise ModelFileError(
+                "llama.cpp cannot load this model",
+                where=str(path),
+                found=log.complaints(),
+                next_step=f"localprompt models verify {path}",
+            )
+        self._lib = lib
+        self._model_buffers = log.buffers()
+        self._vocab_pointer = lib.llama_model_get_vocab(self._model)
+        own = lib.llama_model_chat_template(self._model, None)
+        template = chat_template if chat_template is not None else (own or b"").decode()
+        self.facts = ModelFacts(
+            architecture=self._metadata("general.architecture"),
+            n_ctx_train=int(lib.llama_model_n_ctx_train(self._model)),
+            chat_template=template or None,
+        )
+        self.vocabulary = Vocabulary(self._vocab_pointer)
+        # The cases of an evaluation end alike: the chat template's words, the same choices.
+        self._choice_tokens = lru_cache(maxsize=16)(self._tokenize_choices)
+
+    @property
+    def build(self) -> str:
+        return build()
+
+    @property
+    def cpu_features(self) -> tuple[str, ...]:
+        return cpu_features()
+
+    @property
+    def settings(self) -> Settings:
+        names = self._model_buffers
+        return self.context.settings(
+            use_mmap=any("Mapped" in name for name in names),
+            repack=any("REPACK" in name for name in names),
+        )
+
+    @property
+    def buffers(self) -> BufferSizes:
+        return buffer_sizes(self._model_buffers, self._context)
+
+    @property
+    def context(self) -> Context:
+        """The open context.
+
+        Raises:
+            EngineError: :meth:`prepare` was not called.
+        """
+        if self._context is None:
+            raise EngineError("no context is open", expected="prepare() before this call")
+        return self._context
+
+    def encode(self, messages: Sequence[Message]) -> EncodedPrompt:
+        template = self.facts.chat_template
+        if template is None:
+            prompt = ChatPrompt(plain_completion(messages))
+        else:
+            prompt = apply_chat_template(
+                template,
+                messages,
+                bos_token=self.vocabulary.text_of(self.vocabulary.bos),
+                eos_token=self.vocabulary.text_of(self.vocabulary.eos),
+            )
+        ids, tail = self.vocabulary.encode(prompt.spans)
+        if not ids:
+            raise InputError("the prompt is empty", expected="at least one token")
+        return EncodedPrompt(
+            text=prompt.text,
+            spans=prompt.spans,
+            token_ids=tuple(ids),
+            tail=tail,
+            chat_template_sha256=(
+                None if template is None else hashlib.sha256(template.encode()).hexdigest()
+            ),
+            rewritten=prompt.rewritten,
+            system_folded=prompt.system_folded,
+        )
+
+    def explain(self, prompt: EncodedPrompt) -> tuple[PromptToken, ...]:
+        return tuple(self.vocabulary.explain(prompt.spans))
+
+    def prepare(
+        self,
+        requested: RequestedSettings,
+        *,
+        n_ctx: int,
+        parallel: int = 1,
+        kv_unified: bool = True,
+        outputs: int | None = None,
+    ) -> None:
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        cells = -(-n_ctx // CELL_STEP) * CELL_STEP
+        self._context = Context(
+            self._model,
+            self._vocab_pointer,
+            self.vocabulary,
+            requested,
+            n_ctx=cells,
+            parallel=parallel,
+            kv_unified=kv_unified,
+            outputs=outputs,
+        )
+
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Event]:
+        return batching.generate(self.context, requests)
+
+    def with_choices(self, prompt: EncodedPrompt, choices: Sequence[str]) -> ChoiceRequest:
+        tail = deciding_end(prompt.tail, prompt.token_ids, self.vocabulary.tokenize)
+        # After a chat template's last words choices follow directly; plain text goes on with a
+        # space, unless it ends with one already.
+        lead = "" if self.facts.chat_template or tail[-1:].isspace() else " "
+        given_up, encoded = self._choice_tokens(tail, tuple(choices), lead)
+        return ChoiceRequest(prompt.token_ids[: len(prompt.token_ids) - given_up], encoded)
+
+    @property
+    def end_id(self) -> int:
+        """The token with which the model ends its turn."""
+        # llama.cpp guesses the end of a turn from the names of tokens; the template decides.
+        vocabulary = self.vocabulary
+        turn = vocabulary.text_of(vocabulary.eot)
+        ends_turns = bool(turn) and turn in (self.facts.chat_template or "")
+        return vocabulary.eot if ends_turns else vocabulary.eos
+
+    def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
+        return batching.score_choices(self.context, requests)
+
+    @property
+    def state_conditions(self) -> StateConditions | None:
+        if not state.can_keep(self._model):
+            return None
+        original = self._metadata(f"{self.facts.architecture}.rope.scaling.original_context_length")
+        return state.state_conditions(
+            self.settings, int(original) if original else self.facts.n_ctx_train
+        )
+
+    def evaluate_prefix(self, token_ids: Sequence[int]) -> None:
+        state.evaluate(self._model, self.context, token_ids)
+
+    def save_prefix(self, token_ids: Sequence[int], path: Path) -> None:
+        state.save(self.context, token_ids, path)
+
+    def restore_prefix(self, token_ids: Sequence[int], path: Path) -> bool:
+        return state.restore(self.context, token_ids, path)
+
+    def close(self) -> None:
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        if self._model:
+            self._lib.llama_model_free(self._model)
+            self._model = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _tokenize_choices(
+        self, tail: str, choices: tuple[str, ...], lead: str
+    ) -> tuple[int, tuple[Choice, ...]]:
+        return choice_tokens(
+            tail, choices, lead=lead, tokenize=self.vocabulary.tokenize, end_id=self.end_id
+        )
+
+    def _metadata(self, key: str) -> str | None:
+        import ctypes
+
+        buffer = ctypes.create_string_buffer(256)
+        size = self._lib.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode(errors="replace") if size >= 0 else None

@@ -1,0 +1,1 @@
+"""GGUF files: the header, tensor types, and telling one file from another."""

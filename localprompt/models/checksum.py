@@ -1,0 +1,104 @@
+"""The sha256 of weights, without hashing 100 MB at every run.
+
+A hash that was computed once is remembered by the file's absolute path, size, modification time
+(nanoseconds) and inode. Any change of these means that the file is hashed again. The memory is
+one JSON file in the cache folder: losing it, damaging it or being unable to write it costs time
+and nothing else. ``models verify`` does not ask it (``fresh=True``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from localprompt import paths
+from localprompt.files import replace_file
+
+Hashed = Callable[[int, int], None]
+"""Called with the bytes hashed so far and the size of the file."""
+
+_CHUNK_BYTES = 1024**2
+_SHA256 = re.compile("[0-9a-f]{64}")
+_MOST_ENTRIES = 1000
+
+
+def sha256_of(path: Path, *, progress: Hashed | None = None, fresh: bool = False) -> str:
+    """The sha256 of the file's bytes, as 64 hexadecimal digits.
+
+    Args:
+        path: the file.
+        progress: called about every 16 MiB while hashing; not called when the hash is known.
+        fresh: hash the bytes even where a hash is remembered.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    path = path.absolute()
+    known = None if fresh else known_sha256(path)
+    if known is not None:
+        return known
+    before = _signature(path)
+    digest = _hash(path, progress)
+    if _signature(path) == before:
+        _remember(path, before, digest)
+    return digest
+
+
+def known_sha256(path: Path) -> str | None:
+    """The remembered hash, or None if the file has changed or was never hashed."""
+    entry = _read_memory().get(str(path.absolute()))
+    try:
+        if isinstance(entry, list) and entry[:-1] == _signature(path):
+            return entry[-1] if _SHA256.fullmatch(str(entry[-1])) else None
+    except OSError:
+        pass  # the file is gone
+    return None
+
+
+def remember_sha256(path: Path, digest: str) -> None:
+    """Note a hash that was computed while the file was written."""
+    _remember(path.absolute(), _signature(path), digest)
+
+
+def _hash(path: Path, progress: Hashed | None) -> str:
+    with path.open("rb") as file:
+        if progress is None:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest, done, total = hashlib.sha256(), 0, path.stat().st_size
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            done += len(chunk)
+            if done % (16 * _CHUNK_BYTES) == 0 or done == total:
+                progress(done, total)
+        return digest.hexdigest()
+
+
+def _signature(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def _memory_path() -> Path:
+    return paths.cache_folder() / "sha256.json"
+
+
+def _read_memory() -> dict[str, object]:
+    try:
+        memory = json.loads(_memory_path().read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return memory if isinstance(memory, dict) else {}
+
+
+def _remember(path: Path, signature: list[int], digest: str) -> None:
+    memory = _read_memory()
+    memory.pop(str(path), None)
+    memory[str(path)] = [*signature, digest]
+    newest = dict(list(memory.items())[-_MOST_ENTRIES:])
+    try:
+        replace_file(_memory_path(), json.dumps(newest, indent=0).encode())
+    except OSError:
+        return  # an unwritable home costs a hash at the next run, nothing else

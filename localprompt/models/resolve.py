@@ -1,0 +1,141 @@
+"""From what a user calls a model to the file that will be opened.
+
+``-m`` takes a name or alias of the catalog, or the path of a GGUF file. Nothing here opens a
+socket or reads weights: names are looked up in the cards, files are asked for their size.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from localprompt.errors import ChecksumError, ModelMissingError, UnknownNameError
+from localprompt.models.cards import Catalog, ModelCard, read_catalog
+from localprompt.models.checksum import known_sha256
+
+
+class ResolvedModel(msgspec.Struct, frozen=True):
+    """A model whose weights are on this machine."""
+
+    name: str
+    """The card's name; the file's name without ``.gguf`` for a path."""
+    path: Path
+    """Absolute."""
+    card: ModelCard | None
+    """None for a path that no card describes."""
+    sha256: str | None
+    """Of the file's bytes, if they were hashed before; ask
+    :func:`localprompt.models.checksum.sha256_of` to have it computed."""
+
+
+def resolve(name_or_path: str) -> ResolvedModel:
+    """Find a model.
+
+    Raises:
+        UnknownNameError: no such name; with the nearest ones.
+        ModelMissingError: the name is known and the weights are not here, or a path to nothing.
+        ChecksumError: the weights are not those of the card.
+        InputError: the card of that name is broken.
+    """
+    catalog = read_catalog()
+    if card := catalog.find(name_or_path):
+        return resolve_card(card)
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        path = path.absolute()
+        name = path.stem if path.suffix.lower() == ".gguf" else path.name
+        return ResolvedModel(name, path, _card_at(path, catalog), known_sha256(path))
+    if _looks_like_a_path(name_or_path):
+        raise ModelMissingError(
+            "there is no such model file",
+            where=str(path),
+            found="a folder" if path.is_dir() else None,
+            next_step="localprompt models list",
+        )
+    raise unknown_model(name_or_path, catalog)
+
+
+def resolve_card(card: ModelCard) -> ResolvedModel:
+    """The weights of a card.
+
+    Raises:
+        ModelMissingError, ChecksumError: as :func:`resolve`.
+    """
+    path = card.weights
+    try:
+        size = path.stat().st_size
+    except OSError:
+        raise missing(card) from None
+    known = known_sha256(path)
+    if size != card.size_bytes:
+        raise mismatch(card, f"{card.size_bytes} bytes", f"{size} bytes")
+    if known not in {None, card.sha256}:
+        raise mismatch(card, f"sha256 {card.sha256}", f"sha256 {known}")
+    return ResolvedModel(card.name, path.absolute(), card, known)
+
+
+def find_card(name: str) -> ModelCard:
+    """The card of a name or alias, whether its weights are here or not.
+
+    Raises:
+        UnknownNameError: no such name.
+        InputError: the card of that name is broken.
+    """
+    catalog = read_catalog()
+    card = catalog.find(name)
+    if card is None:
+        raise unknown_model(name, catalog)
+    return card
+
+
+def unknown_model(name: str, catalog: Catalog) -> UnknownNameError:
+    import difflib
+
+    nearest = difflib.get_close_matches(name.lower(), catalog.names(), n=3, cutoff=0.5)
+    return UnknownNameError(
+        f"no model is called {name!r}",
+        nearest=tuple(nearest),
+        next_step="localprompt models list, or give the path of a .gguf file",
+    )
+
+
+def missing(card: ModelCard) -> ModelMissingError:
+    """The weights of a known model are not here."""
+    if not card.sources:
+        return ModelMissingError(
+            f"the file of {card.name} is gone",
+            where=str(card.weights),
+            next_step=f"localprompt models remove {card.name}, then models add its new PATH",
+        )
+    consent = " --accept-license" if card.licence.needs_acceptance else ""
+    return ModelMissingError(
+        f"the weights of {card.name} are not on this machine",
+        where=str(card.weights),
+        next_step=f"localprompt models pull {card.name}{consent}",
+    )
+
+
+def mismatch(card: ModelCard, expected: str, found: str) -> ChecksumError:
+    """The weights are there and are not those of the card."""
+    again = f"models pull {card.name}" if card.sources else f"models add {card.weights}"
+    return ChecksumError(
+        f"the weights of {card.name} are not those that its card describes",
+        where=str(card.weights),
+        expected=expected,
+        found=found,
+        next_step=f"localprompt {again}",
+    )
+
+
+def _card_at(path: Path, catalog: Catalog) -> ModelCard | None:
+    """The card whose weights lie at this path, if any."""
+    size = path.stat().st_size
+    return next(
+        (c for c in catalog.cards.values() if c.size_bytes == size and c.weights == path), None
+    )
+
+
+def _looks_like_a_path(text: str) -> bool:
+    return text.lower().endswith(".gguf") or text.startswith(("~", ".")) or os.sep in text

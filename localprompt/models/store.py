@@ -1,0 +1,214 @@
+"""The models of this machine: adding, listing, verifying, removing.
+
+Weights are in the store (``$LOCALPROMPT_HOME/models``), where a pull or a quantization put them,
+or they stay where the user has them and only a card in the same folder points there. Removing
+deletes the former and forgets the latter.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from localprompt import paths
+from localprompt.errors import ChecksumError, InputError, MachineError, ModelMissingError
+from localprompt.files import disk_errors_explained
+from localprompt.models.cards import (
+    FILE_PATTERN,
+    NAME_PATTERN,
+    Catalog,
+    Licence,
+    ModelCard,
+    read_catalog,
+    write_card,
+)
+from localprompt.models.checksum import sha256_of
+from localprompt.models.inspect import ModelInfo, inspect_model
+from localprompt.models.receiver import Progress, no_progress
+from localprompt.models.resolve import find_card, mismatch, missing, resolve_card
+
+State = Literal["present", "missing", "damaged"]
+
+
+class ModelEntry(msgspec.Struct, frozen=True):
+    """One line of ``models list``."""
+
+    card: ModelCard
+    card_file: Path
+    state: State
+    """missing: not pulled, or its file is gone; damaged: there, but not what the card says."""
+
+
+class Removal(msgspec.Struct, frozen=True):
+    """What :func:`remove_model` did."""
+
+    card: ModelCard
+    weights_deleted: bool
+    """False: only the registration is gone, the file stays where it is."""
+    freed_bytes: int
+
+
+def list_models() -> tuple[tuple[ModelEntry, ...], tuple[InputError, ...]]:
+    """Every known model by name, and what was wrong with the cards that cannot be read.
+
+    Reads cards and file sizes, no weights.
+    """
+    catalog = read_catalog()
+    entries = tuple(
+        ModelEntry(card, catalog.card_files[name], _state(card))
+        for name, card in catalog.cards.items()
+    )
+    return entries, tuple(catalog.problems.values())
+
+
+def add_model(
+    path: Path,
+    *,
+    name: str | None = None,
+    parent: ModelCard | None = None,
+    progress: Progress = no_progress,
+) -> ModelCard:
+    """Register a GGUF file where it lies. Hashes it once, which takes about a second per GB.
+
+    Args:
+        path: the file. In the store it belongs to localprompt (removing it deletes it);
+            elsewhere it stays the user's.
+        name: the name to use; None derives it from the file's.
+        parent: for a quantized child: whose card gives licence and lineage.
+        progress: told of the hashing, stage ``verify``.
+
+    Raises:
+        ModelFileError: no GGUF, damaged, or no language model.
+        InputError: the name is taken or cannot be a name.
+        MachineError, NotEnoughDiskError: the registration cannot be written.
+    """
+    path = path.expanduser().absolute()
+    info = inspect_model(path)
+    name = _free_name(name or name_from(path), path, read_catalog())
+    sha256 = sha256_of(path, progress=lambda done, total: progress("verify", done, total))
+    in_store = path.parent == paths.weights_folder() and re.match(FILE_PATTERN, path.name)
+    card = ModelCard(
+        name=name,
+        file=path.name if in_store else f"{name}.gguf",
+        sha256=sha256,
+        size_bytes=path.stat().st_size,
+        licence=parent.licence if parent else Licence(name=info.licence or "unknown"),
+        description=_description(info, parent),
+        chat=info.chat_template is not None,
+        parent_sha256=parent.sha256 if parent else None,
+        path=None if in_store else str(path),
+    )
+    folder = paths.weights_folder()
+    with disk_errors_explained(folder):
+        write_card(card, folder / f"{name}.toml")
+    return card
+
+
+def verify_model(name: str, *, progress: Progress = no_progress) -> ModelCard:
+    """Hash a model's weights anew and compare with its card.
+
+    Raises:
+        UnknownNameError: no such model.
+        ModelMissingError: its weights are not here.
+        ChecksumError: size or sha256 differ.
+        MachineError: the file cannot be read.
+    """
+    card = find_card(name)
+    weights = card.weights
+    try:
+        size = weights.stat().st_size
+    except OSError:
+        raise missing(card) from None
+    if size != card.size_bytes:
+        raise mismatch(card, f"{card.size_bytes} bytes", f"{size} bytes")
+    try:
+        found = sha256_of(
+            weights, progress=lambda done, total: progress("verify", done, total), fresh=True
+        )
+    except OSError as cause:
+        raise MachineError(
+            "the weights cannot be read", where=str(weights), found=cause.strerror
+        ) from cause
+    if found != card.sha256:
+        raise mismatch(card, f"sha256 {card.sha256}", f"sha256 {found}")
+    return card
+
+
+def remove_model(name: str) -> Removal:
+    """Delete a model's weights from the store, or forget a file that was added.
+
+    Raises:
+        UnknownNameError: no such model.
+        ModelMissingError: there is nothing to remove.
+        MachineError: a file cannot be deleted.
+    """
+    card = find_card(name)
+    store = paths.weights_folder()
+    registration = store / f"{card.name}.toml"
+    deleted, freed = False, 0
+    with disk_errors_explained(store):
+        if card.path is None and card.weights.exists():
+            freed = card.weights.stat().st_size
+            card.weights.unlink()
+            deleted = True
+        registered = registration.exists() and not card.sources
+        if registered:
+            registration.unlink()
+    if not deleted and not registered:
+        raise ModelMissingError(
+            f"nothing of {card.name} is in the store",
+            where=str(store),
+            next_step="localprompt models list",
+        )
+    return Removal(card, deleted, freed)
+
+
+def _state(card: ModelCard) -> State:
+    try:
+        resolve_card(card)
+    except ModelMissingError:
+        return "missing"
+    except ChecksumError:
+        return "damaged"
+    return "present"
+
+
+def name_from(path: Path) -> str:
+    """What a model is called whose file nobody named: ``Some Model.GGUF`` → ``some-model``."""
+    stem = path.stem if path.suffix.lower() == ".gguf" else path.name
+    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:100] or "model"
+
+
+def _free_name(name: str, path: Path, catalog: Catalog) -> str:
+    """The name, if it can be one and no other model has it; adding a file again is fine."""
+    if not re.match(NAME_PATTERN, name):
+        raise InputError(
+            "this cannot be the name of a model",
+            where="--name",
+            expected="lower-case letters, digits, dots, dashes and underscores",
+            found=name,
+            next_step=f"localprompt models add {path} --name {name_from(Path(name))}",
+        )
+    if not str(path).isprintable():
+        raise InputError(
+            "the path of the file cannot be written into a card",
+            where=repr(str(path)),
+            expected="a path without control characters and undecodable bytes",
+        )
+    taken = catalog.find(name)
+    if taken is not None and (taken.weights != path or taken.sources):
+        raise InputError(
+            f"there is another model called {name}",
+            where=str(taken.weights),
+            next_step=f"localprompt models add {path} --name {name}-2",
+        )
+    return name
+
+
+def _description(info: ModelInfo, parent: ModelCard | None) -> str:
+    if parent is not None:
+        return f"{parent.name}, quantized to {info.file_type}."
+    return f"{info.name or Path(info.path).stem}, {info.file_type}; added from a file."

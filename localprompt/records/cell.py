@@ -1,0 +1,95 @@
+"""What is going to be executed, decided before anything is.
+
+A :class:`Cell` is one model, one prompt with its parameters, and one set of settings: everything
+that the engine needs and nothing that it could look up. Cells are plain data, so that they can
+be listed, estimated, stored, and sent to another process.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from localprompt.records.run import (
+    Kind,
+    ModelRecord,
+    ProfileUse,
+    PromptTemplate,
+    RequestedSettings,
+    Sampling,
+)
+
+DEFAULT_MAX_TOKENS = 256
+
+PrefixUse = Literal["whole", "apart", "kept"]
+"""How the constant beginning of a prompt is evaluated: together with the rest; in batches of its
+own; or that, unless an earlier run kept its state. The last two give the same answer."""
+
+
+class MemoryLimit(msgspec.Struct, frozen=True):
+    """How much the process may take; settings are chosen so that it is predicted to suffice."""
+
+    bytes: int
+    """Of peak RSS."""
+    fixed: tuple[str, ...] = ()
+    """Fields of the settings that the user typed, and that stay as they are."""
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """One model × prompt × settings."""
+
+    kind: Kind
+    model: ModelRecord
+    template: PromptTemplate
+    params: dict[str, Any]
+    sampling: Sampling
+    settings: RequestedSettings
+    chat_template: str | None = None
+    """Jinja2 text to use instead of the model's own; "" for plain completion."""
+    lenient: bool = False
+    """Undefined variables render empty instead of being errors."""
+    force: bool = False
+    """Load even where the memory is predicted not to suffice."""
+    profile: ProfileUse | None = None
+    """Which profile chose model and settings; None: none did."""
+    prefix: PrefixUse = "whole"
+    limit: MemoryLimit | None = None
+
+
+class SamplingChoices(msgspec.Struct, frozen=True):
+    """What the user asked for on the command line; None leaves it to the prompt file."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    seed: int | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+def sampling_for(choices: SamplingChoices, options: dict[str, Any]) -> Sampling:
+    """The user's choices over the prompt file's ``model.options`` over the defaults.
+
+    Args:
+        choices: from the command line.
+        options: v2 names: temperature, topK, topP, minP, seed, maxOutputTokens, stopSequences.
+    """
+    default = Sampling(max_tokens=DEFAULT_MAX_TOKENS)
+
+    def pick(choice: Any, option: str, fallback: Any) -> Any:
+        if choice is not None:
+            return choice
+        value = options.get(option)
+        return fallback if value is None else value
+
+    return Sampling(
+        temperature=float(pick(choices.temperature, "temperature", default.temperature)),
+        top_k=int(pick(choices.top_k, "topK", default.top_k)),
+        top_p=float(pick(choices.top_p, "topP", default.top_p)),
+        min_p=float(pick(choices.min_p, "minP", default.min_p)),
+        seed=int(pick(choices.seed, "seed", default.seed)),
+        max_tokens=int(pick(choices.max_tokens, "maxOutputTokens", default.max_tokens)),
+        stop=choices.stop or tuple(options.get("stopSequences") or ()),
+    )

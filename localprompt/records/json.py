@@ -1,0 +1,65 @@
+"""The one JSON form of a run record.
+
+``--json``, the store, exports and the lines that workers send are the same JSON object, field for
+field as in :mod:`localprompt.records.run`. It is made and read here and nowhere else, so that what
+one of them writes the others can read.
+
+What JSON or UTF-8 cannot hold is settled here too: a float that is not a number becomes null, and
+half a surrogate pair (a byte of a path or of an argument that was no UTF-8) becomes U+FFFD. Where
+neither occurs, ``decode(encode(record)) == record``.
+
+Records outlive the version that wrote them: a field added later has a default, which is what older
+records get when they are read; a field that this version does not know is passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from localprompt.records.run import RunRecord
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """One JSON object on one line, UTF-8, without a line end; of a run record or another one."""
+    try:
+        return msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(_without_surrogates(msgspec.to_builtins(record)))
+
+
+def decode(data: bytes | str) -> RunRecord:
+    """The record that ``data`` describes.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON, or no run record (``ValidationError``, with the path
+            of the field in its message).
+    """
+    return _decoder().decode(data)
+
+
+@cache
+def _decoder() -> msgspec.json.Decoder[RunRecord]:
+    return msgspec.json.Decoder(RunRecord)
+
+
+def well_formed(text: str) -> str:
+    """The text as a record holds it: lone surrogates replaced by U+FFFD."""
+    return _LONE_SURROGATE.sub("\ufffd", text)
+
+
+def _without_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return well_formed(value)
+        case dict():
+            return {_without_surrogates(k): _without_surrogates(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_without_surrogates(item) for item in value]
+        case _:
+            return value

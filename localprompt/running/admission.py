@@ -1,0 +1,209 @@
+"""Does it fit? Prompts into contexts, contexts into memory; asked before anything is loaded.
+
+Predictions are estimates from the model's header (:mod:`localprompt.models.predict`). They
+decide whether to try; what was really taken is measured, and both are kept side by side.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from localprompt.errors import ContextOverflowError, NotEnoughMemoryError
+from localprompt.measure import memory
+from localprompt.models.inspect import ModelInfo, inspect_model
+from localprompt.models.predict import BASELINE_BYTES, LIBRARIES_BYTES, predict_memory
+from localprompt.records.cell import Cell
+from localprompt.records.run import Message, ModelRecord, RequestedSettings, RunWarning
+from localprompt.running.memory_limit import Demand, fit_into, peak_bytes, refusal, smallest
+from localprompt.units import format_bytes
+
+CELL_STEP = 256
+"""llama.cpp rounds a context up to a multiple of this many cells."""
+_BYTES_PER_TOKEN = 3
+"""Of text, a low guess: enough to predict before the tokenizer is there."""
+_KEPT_FREE_BYTES = 64 * 1024**2
+"""Left to the rest of the system when a model is let in."""
+
+
+def context_size(cell: Cell, prompt_tokens: int, n_ctx_train: int) -> int:
+    """The n_ctx to open: what was asked for, or what the prompt and its answer need.
+
+    Raises:
+        ContextOverflowError: the prompt leaves no room for an answer. Says how long it is, what
+            n_ctx would fit, and what memory that takes.
+    """
+    requested = cell.settings.n_ctx
+    limit = requested or n_ctx_train
+    needed = prompt_tokens + cell.sampling.max_tokens
+    if prompt_tokens < limit:
+        return requested or min(needed, n_ctx_train)
+    fitting = -(-needed // CELL_STEP) * CELL_STEP
+    next_step = f"--n-ctx {fitting}"
+    if (peak := predicted_peak(cell, fitting)) is not None:
+        next_step += f" (about {format_bytes(peak)} of memory, estimated)"
+    if needed > n_ctx_train:
+        next_step = (
+            f"shorten the prompt: {cell.model.name} was trained on {n_ctx_train} tokens; "
+            f"beyond that its answers make little sense, but {next_step} would hold it"
+        )
+    raise ContextOverflowError(
+        "the prompt does not fit into the context",
+        where=cell.template.path or cell.template.name or None,
+        expected=f"fewer than {limit} tokens (n_ctx)",
+        found=f"{prompt_tokens} tokens",
+        next_step=next_step,
+    )
+
+
+def resident_before_opening(reading: memory.MemoryReading) -> int | None:
+    """Where a prediction begins: what is resident now, and llama.cpp's libraries where they are
+    still to be loaded. None: unknown."""
+    if reading.rss_bytes is None or "llama_cpp.llama_cpp" in sys.modules:
+        return reading.rss_bytes
+    return reading.rss_bytes + LIBRARIES_BYTES
+
+
+def predicted_peak(
+    cell: Cell,
+    n_ctx: int,
+    baseline_bytes: int | None = None,
+    prompt_tokens: int | None = None,
+) -> int | None:
+    """Estimated peak RSS of running the cell in n_ctx cells; None where the model is unknown.
+
+    Args:
+        baseline_bytes: as :func:`resident_before_opening`; None assumes a typical process of ours.
+        prompt_tokens: None assumes a prompt that fills a physical batch.
+    """
+    info = _info(cell.model.path)
+    if info is None:
+        return None
+    return peak_bytes(
+        info,
+        cell.settings,
+        n_ctx=n_ctx,
+        prompt_tokens=prompt_tokens,
+        baseline_bytes=baseline_bytes,
+    )
+
+
+def predicted_kv_cache(model: ModelRecord, settings: RequestedSettings, n_ctx: int) -> int | None:
+    """Estimated bytes of the KV cache of one sequence; None where the model is unknown, or keeps
+    a recurrent state, which is of another size."""
+    info = _info(model.path)
+    if info is None or info.recurrent:
+        return None
+    return predict_memory(
+        info, n_ctx=n_ctx, type_k=settings.type_k, type_v=settings.type_v
+    ).kv_cache_bytes
+
+
+def within_limit(
+    cell: Cell, n_ctx: int, prompt_tokens: int, baseline_bytes: int | None
+) -> tuple[Cell, int]:
+    """The cell with settings that fit into its limit of memory, and the n_ctx to open.
+
+    Args:
+        n_ctx: as :func:`context_size` gives it; it stays where there is no limit.
+        baseline_bytes: as :func:`resident_before_opening`; None assumes a typical process of ours.
+
+    Raises:
+        NotEnoughMemoryError: nothing fits, unless ``cell.force``: then what takes the least.
+    """
+    info = _info(cell.model.path)
+    if cell.limit is None or info is None:
+        return cell, n_ctx
+    demand = _demand(cell, n_ctx, prompt_tokens, baseline_bytes)
+    fitted = fit_into(info, demand, cell.limit.bytes)
+    if fitted is None:
+        if not cell.force:
+            raise refusal(info, demand, cell.limit.bytes, _other_models(cell))
+        fitted = smallest(info, demand)
+    return msgspec.structs.replace(cell, settings=fitted.settings), fitted.n_ctx
+
+
+def over_limit(cell: Cell, peak_rss_bytes: int | None) -> tuple[RunWarning, ...]:
+    """The warning that the run took more than it was meant to, where it did."""
+    if cell.limit is None or peak_rss_bytes is None or peak_rss_bytes <= cell.limit.bytes:
+        return ()
+    return (
+        RunWarning(
+            "over_max_memory",
+            f"the run took {format_bytes(peak_rss_bytes)}, more than --max-memory "
+            f"{format_bytes(cell.limit.bytes)}",
+            "the prediction was too low for this model; ask for less",
+        ),
+    )
+
+
+def check_memory(cell: Cell, messages: Sequence[Message], baseline_bytes: int | None) -> None:
+    """Refuse what would not fit into free memory or the cell's limit, before the weights are
+    touched.
+
+    How many tokens the messages are is not known yet. Free memory is checked with a guess; of
+    the limit, only what not even a prompt of one token could keep is refused here.
+
+    Raises:
+        NotEnoughMemoryError: unless ``cell.force``.
+    """
+    if cell.force:
+        return
+    info, available = _info(cell.model.path), memory.available().available_bytes
+    if info is None:
+        return
+    if cell.limit is not None:
+        within_limit(cell, cell.settings.n_ctx or CELL_STEP, 1, baseline_bytes)
+    if available is None:
+        return
+    text_bytes = sum(len(message.text.encode()) for message in messages)
+    guess = text_bytes // _BYTES_PER_TOKEN + cell.sampling.max_tokens
+    n_ctx = cell.settings.n_ctx or min(guess, info.n_ctx_train or guess)
+    peak = predicted_peak(cell, max(1, n_ctx), baseline_bytes)
+    if peak is not None and cell.limit is not None:
+        peak = min(peak, cell.limit.bytes)  # the settings will be chosen for it
+    needed = (peak or 0) - (baseline_bytes or 0)
+    if needed + _KEPT_FREE_BYTES <= available:
+        return
+    raise NotEnoughMemoryError(
+        f"{cell.model.name} would not fit into free memory",
+        expected=f"{format_bytes(needed)} (estimated, at n_ctx {n_ctx})",
+        found=f"{format_bytes(available)} free",
+        next_step="use a smaller --n-ctx, --type-k q8_0 --type-v q8_0, or --force to try",
+    )
+
+
+def _demand(cell: Cell, n_ctx: int, prompt_tokens: int, baseline_bytes: int | None) -> Demand:
+    return Demand(
+        settings=cell.settings,
+        n_ctx=n_ctx,
+        prompt_tokens=prompt_tokens,
+        baseline_bytes=BASELINE_BYTES if baseline_bytes is None else baseline_bytes,
+        fixed=cell.limit.fixed if cell.limit else (),
+    )
+
+
+def _other_models(cell: Cell) -> dict[str, ModelInfo]:
+    """Those in the store beside the cell's own."""
+    from localprompt.models.store import list_models
+
+    entries, _ = list_models()
+    paths = {
+        entry.card.name: str(entry.card.weights) for entry in entries if entry.state == "present"
+    }
+    found = {name: _info(path) for name, path in paths.items() if path != cell.model.path}
+    return {name: info for name, info in found.items() if info is not None}
+
+
+def _info(path: str) -> ModelInfo | None:
+    """The model's shape; None for one that the predictions do not cover."""
+    from localprompt.errors import ModelFileError
+
+    try:
+        return inspect_model(Path(path))
+    except ModelFileError:
+        # Whoever opens the model says why, with llama.cpp's own reason.
+        return None

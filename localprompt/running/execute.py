@@ -1,0 +1,333 @@
+"""One cell, executed and measured: what everything else in the package repeats.
+
+``ask`` and ``run`` execute a cell in their own process; benches and evaluations do it in workers.
+Nothing here prints or stores: text is handed on as it becomes certain, the record comes back.
+
+The order follows the clock::
+
+    render │ open the weights │ tokenize │ open the context │ prefill, decode │ read memory
+           └───── load ───────┘          └───── load ───────┘
+
+The context is opened when the prompt's length is known, so that the KV cache is as large as it
+has to be and no larger. Opening it is part of load, so a request counts as submitted one
+tokenization before its prefill begins: TTFT contains tokenization and no part of loading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import msgspec
+
+import localprompt
+from localprompt.engine.base import EncodedPrompt, Engine, Finished, GenerationRequest, Prefilled
+from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
+from localprompt.errors import LocalPromptError
+from localprompt.measure import conditions, machine, memory, timeline
+from localprompt.measure.memory import MemoryReading
+from localprompt.measure.warnings import condition_warnings
+from localprompt.records.cell import Cell
+from localprompt.records.ids import new_run_id
+from localprompt.records.run import (
+    FinishReason,
+    Memory,
+    Message,
+    PromptRecord,
+    RequestedSettings,
+    RunRecord,
+    Samples,
+    Sampling,
+    TokenCounts,
+)
+from localprompt.rendering.prompt import render_messages
+from localprompt.running.admission import (
+    check_memory,
+    context_size,
+    over_limit,
+    predicted_peak,
+    resident_before_opening,
+    within_limit,
+)
+from localprompt.running.answer_checks import judge
+from localprompt.running.prefix.beginning import Beginning, beginning_of
+
+_WARM_UP_TOKENS = 32
+
+OpenEngine = Callable[[Cell], Engine]
+OnText = Callable[[str], None]
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """A cell's messages, and how long they took."""
+
+    messages: tuple[Message, ...]
+    render_seconds: float
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """What came out of a cell."""
+
+    record: RunRecord
+    samples: Samples
+    failure: LocalPromptError | None = None
+    """What ended it half-way; the record then holds what there was until that moment."""
+
+
+def render(cell: Cell) -> Rendered:
+    """Template and parameters → messages.
+
+    Raises:
+        PromptFileError, ParameterError: the template does not render.
+    """
+    started = time.perf_counter()
+    messages = render_messages(cell.template, cell.params, lenient=cell.lenient)
+    return Rendered(messages, time.perf_counter() - started)
+
+
+def execute(cell: Cell, open_engine: OpenEngine, on_text: OnText | None = None) -> Execution:
+    """Run one cell once, in this process; see :meth:`Session.attempt` for what may be raised."""
+    rendered = render(cell)
+    with open_session(cell, rendered, open_engine) as session:
+        return session.attempt(cell, rendered, on_text)
+
+
+@contextmanager
+def open_session(cell: Cell, rendered: Rendered, open_engine: OpenEngine) -> Iterator[Session]:
+    """Open the cell's model for one run or several.
+
+    Raises:
+        NotEnoughMemoryError: predicted not to fit; refused before the weights are touched.
+        ModelFileError, EngineError: llama.cpp refuses the model.
+    """
+    baseline = memory.read()
+    resident = resident_before_opening(baseline)
+    check_memory(cell, rendered.messages, resident)
+    started = time.perf_counter()
+    with open_engine(cell) as engine:
+        yield Session(engine, baseline, resident, time.perf_counter() - started)
+
+
+class Session:
+    """An open model. The context stays open from run to run while its size fits."""
+
+    def __init__(
+        self, engine: Engine, baseline: MemoryReading, resident: int | None, open_seconds: float
+    ) -> None:
+        self._engine = engine
+        self._baseline = baseline
+        self._resident = resident
+        self._open_seconds = open_seconds
+        self._context_seconds = 0.0
+        self._n_ctx = 0
+        self._settings: RequestedSettings | None = None
+
+    def run(self, cell: Cell, rendered: Rendered, on_text: OnText | None = None) -> Execution:
+        """:meth:`attempt` for those who have no use for half an answer.
+
+        Raises:
+            as :meth:`attempt`; and what ended the answer half-way.
+        """
+        execution = self.attempt(cell, rendered, on_text)
+        if execution.failure is not None:
+            raise execution.failure
+        return execution
+
+    def attempt(self, cell: Cell, rendered: Rendered, on_text: OnText | None = None) -> Execution:
+        """Run a cell on this model and measure it.
+
+        What ends the generation early does not take away what there is until then. After a
+        KeyboardInterrupt, or a BrokenPipeError from ``on_text``, it is recorded as
+        ``interrupted``; after a failure of llama.cpp behind the prefill as ``error``, and the
+        execution carries the ``failure``.
+
+        Raises:
+            ContextOverflowError: the prompt does not fit into n_ctx.
+            NotEnoughMemoryError: nothing fits into the cell's limit of memory.
+            EngineError, NotEnoughMemoryError: llama.cpp cannot allocate the context, or fails
+                before there is anything to keep.
+        """
+        created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        before = conditions.read()
+        engine = self._engine
+
+        started = time.perf_counter()
+        prompt = engine.encode(rendered.messages)
+        constant = beginning_of(cell, engine, rendered.messages, prompt)
+        tokenize_seconds = time.perf_counter() - started
+        n_ctx = context_size(cell, len(prompt.token_ids), engine.facts.n_ctx_train)
+        cell, n_ctx = within_limit(cell, n_ctx, len(prompt.token_ids), self._resident)
+        self._prepare(cell, n_ctx)
+
+        grammar = _grammar(cell)
+        beginning = Beginning(cell, engine, constant)
+        answer = _Answer(time.perf_counter(), tokenize_seconds, beginning)
+        answer.collect(engine, GenerationRequest(prompt.token_ids, cell.sampling, grammar), on_text)
+        reading, after = memory.read(), conditions.read()
+
+        not_kept = beginning.finish()
+
+        counts = TokenCounts(len(prompt.token_ids), beginning.reused_tokens, len(answer.tokens))
+        output, remarks = judge(
+            cell, prompt, counts, answer.text, answer.finish_reason, engine.facts.n_ctx_train
+        )
+        described = machine.describe(llama_cpp_build=engine.build, cpu_features=engine.cpu_features)
+        record = RunRecord(
+            id=new_run_id(),
+            kind=cell.kind,
+            created_at=created_at,
+            localprompt_version=localprompt.__version__,
+            model=cell.model,
+            prompt=_prompt_record(cell, rendered.messages, prompt),
+            settings=engine.settings,
+            sampling=_with_grammar(cell, grammar),
+            tokens=counts,
+            timing=timeline.timing(
+                answer.marks(),
+                answer.tokens,
+                counts,
+                load_seconds=self._open_seconds + self._context_seconds,
+                render_seconds=rendered.render_seconds,
+            ),
+            memory=self._memory(cell, reading, n_ctx, counts.prompt),
+            output=output,
+            profile=cell.profile,
+            machine=machine.after(described, before, after),
+            warnings=(
+                *remarks,
+                *not_kept,
+                *over_limit(cell, reading.peak_rss_bytes),
+                *condition_warnings(before, after, reading),
+            ),
+        )
+        samples = timeline.samples(answer.marks(), answer.tokens)
+        return Execution(record, samples, answer.failure)
+
+    def warm_up(self, cell: Cell, rendered: Rendered) -> None:
+        """Evaluate the beginning of the prompt and one token.
+
+        The first evaluation finds the weights' pages unmapped and threads not yet started;
+        repetitions that are compared with each other should not have that in one of them. A part
+        of the prompt is enough for it, and a long one would cost as much as a repetition.
+
+        Raises:
+            as :meth:`run`.
+        """
+        prompt = self._engine.encode(rendered.messages)
+        n_prompt = len(prompt.token_ids)
+        self._prepare(cell, context_size(cell, n_prompt, self._engine.facts.n_ctx_train))
+        beginning = prompt.token_ids[:_WARM_UP_TOKENS]
+        one_token = msgspec.structs.replace(cell.sampling, max_tokens=1)
+        for _ in self._engine.generate([GenerationRequest(beginning, one_token)]):
+            pass
+
+    def _prepare(self, cell: Cell, n_ctx: int) -> None:
+        enough = n_ctx == self._n_ctx or (n_ctx < self._n_ctx and cell.settings.n_ctx is None)
+        if enough and cell.settings == self._settings:
+            return
+        started = time.perf_counter()
+        self._engine.prepare(cell.settings, n_ctx=n_ctx)
+        self._context_seconds = time.perf_counter() - started
+        self._n_ctx, self._settings = n_ctx, cell.settings
+
+    def _memory(self, cell: Cell, reading: MemoryReading, n_ctx: int, prompt_tokens: int) -> Memory:
+        buffers = self._engine.buffers
+        return Memory(
+            baseline_rss_bytes=self._baseline.rss_bytes,
+            peak_rss_bytes=reading.peak_rss_bytes,
+            anonymous_bytes=reading.anonymous_bytes,
+            file_backed_bytes=reading.file_backed_bytes,
+            weights_bytes=buffers.weights_bytes,
+            kv_cache_bytes=buffers.kv_cache_bytes,
+            compute_bytes=buffers.compute_bytes,
+            predicted_peak_bytes=predicted_peak(cell, n_ctx, self._resident, prompt_tokens),
+            max_memory_bytes=cell.limit.bytes if cell.limit else None,
+        )
+
+
+class _Answer:
+    """Collects the events of one request."""
+
+    def __init__(self, ready: float, tokenize_seconds: float, beginning: Beginning) -> None:
+        self._submitted = ready - tokenize_seconds
+        self._ready = ready
+        self._prefilled: float | None = None
+        self._released: float | None = None
+        self._finished: float | None = None
+        self._beginning = beginning
+        self.tokens: list[timeline.TokenEvent] = []
+        self.text = ""
+        self.finish_reason: FinishReason = "interrupted"
+        self.failure: LocalPromptError | None = None
+
+    def collect(self, engine: Engine, request: GenerationRequest, on_text: OnText | None) -> None:
+        beginning = self._beginning
+        try:
+            beginning.hold()
+            request = msgspec.structs.replace(request, held_tokens=beginning.held_tokens)
+            for event in engine.generate([request]):
+                if isinstance(event, Prefilled):
+                    self._prefilled = event.seconds
+                    continue
+                if isinstance(event, Finished):
+                    self._finished = event.seconds
+                    self.finish_reason = event.reason
+                    self._released = event.seconds if event.text else None
+                else:
+                    self.tokens.append(timeline.TokenEvent(event.seconds, bool(event.text)))
+                self.text += event.text
+                if event.text and on_text is not None:
+                    on_text(event.text)
+        except (KeyboardInterrupt, BrokenPipeError):
+            self.finish_reason = "interrupted"
+        except LocalPromptError as error:
+            if self._prefilled is None:
+                beginning.abandon()
+                raise
+            self.finish_reason, self.failure = "error", error
+
+    def marks(self) -> timeline.Marks:
+        return timeline.Marks(
+            submitted=self._submitted,
+            tokenized=self._ready,
+            prefill_start=self._ready,
+            prefill_end=self._prefilled,
+            released=self._released,
+            finished=self._finished,
+            prefix_store_seconds=self._beginning.store_seconds,
+        )
+
+
+def _grammar(cell: Cell) -> str | None:
+    """What the answer is held to: a schema, a closed set of answers, or nothing."""
+    template = cell.template
+    if template.output_schema:
+        return grammar_from_schema(template.output_schema)
+    return grammar_from_choices(template.choices) if template.choices else None
+
+
+def _prompt_record(
+    cell: Cell, messages: tuple[Message, ...], prompt: EncodedPrompt
+) -> PromptRecord:
+    ids = struct.pack(f"<{len(prompt.token_ids)}i", *prompt.token_ids)
+    return PromptRecord(
+        name=cell.template.name or None,
+        path=cell.template.path,
+        sha256=cell.template.sha256 or None,
+        params=cell.params,
+        messages=messages,
+        rendered_sha256=hashlib.sha256(prompt.text.encode()).hexdigest(),
+        token_ids_sha256=hashlib.sha256(ids).hexdigest(),
+        chat_template_sha256=prompt.chat_template_sha256,
+    )
+
+
+def _with_grammar(cell: Cell, grammar: str | None) -> Sampling:
+    if grammar is None:
+        return cell.sampling
+    digest = hashlib.sha256(grammar.encode()).hexdigest()
+    return msgspec.structs.replace(cell.sampling, grammar_sha256=digest)

@@ -1,0 +1,57 @@
+"""Cells → engine → store: the stage that makes things happen and keeps what happened.
+
+``ask`` and ``run`` come through :func:`run_one`: the cell is executed in this process and its
+record is stored in one transaction. An answer is never lost to a history that cannot be written:
+what went wrong there is handed back beside the answer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from localprompt.errors import HistoryError
+from localprompt.records.cell import Cell
+from localprompt.running.execute import Execution, OnText, execute
+
+if TYPE_CHECKING:
+    from localprompt.engine.base import Engine
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A cell's execution, and why it is not in the history if it should be."""
+
+    execution: Execution
+    not_recorded: HistoryError | None = None
+
+
+def open_llama(cell: Cell) -> Engine:
+    """The engine for real models."""
+    from localprompt.engine.llama.engine import LlamaEngine
+
+    return LlamaEngine(Path(cell.model.path), cell.settings, chat_template=cell.chat_template)
+
+
+def run_one(cell: Cell, *, log: bool = True, on_text: OnText | None = None) -> Outcome:
+    """Execute a cell in this process and record it.
+
+    Args:
+        log: False records nothing and does not touch the history.
+        on_text: called with each piece of the answer as it becomes certain.
+
+    Raises:
+        LocalPromptError: as :func:`localprompt.running.execute.execute` does.
+    """
+    execution = execute(cell, open_llama, on_text)
+    if not log:
+        return Outcome(execution)
+    from localprompt.store.writer import HistoryWriter
+
+    try:
+        with HistoryWriter() as history:
+            history.record(execution.record, execution.samples)
+    except HistoryError as error:
+        return Outcome(execution, not_recorded=error)
+    return Outcome(execution)

@@ -1,0 +1,1 @@
+"""Prompt files and their parameters: found, read, checked, made and mended."""

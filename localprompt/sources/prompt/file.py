@@ -1,0 +1,121 @@
+"""A ``.prompty`` file → :class:`~localprompt.records.run.PromptTemplate`.
+uses.
+
+Files of v1 are read through :mod:`localprompt.sources.prompt.v1`. What only a hosted service needs
+(``model.connection``, ``tools``) is not resolved: a prompt written for one runs here without the
+service's keys in the environment. What localprompt cannot do is noted in the record; reading
+succeeds, rendering says why it does not.
+
+Our own keys live under ``metadata.localprompt``: ``cases``, a dataset beside the file, and
+``choices``, the closed set of answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from localprompt.errors import PromptFileError
+from localprompt.records.run import PromptTemplate
+from localprompt.sources.prompt.document import (
+    RawDocument,
+    load_document,
+    read_raw,
+    resolve_document,
+)
+from localprompt.sources.prompt.front_matter import KeyLines
+from localprompt.sources.prompt.properties import RICH_KINDS, input_specs, output_schema
+from localprompt.sources.prompt.references import inside_folder
+from localprompt.sources.prompt.v1 import modernize
+
+__all__ = ["load_document", "load_prompt"]
+
+
+def load_prompt(path: Path | str, *, env: Mapping[str, str] | None = None) -> PromptTemplate:
+    """Read a prompt file of either version.
+
+    Args:
+        path: of the file.
+        env: what ``${env:…}`` sees; the process's environment if it is left out.
+
+    Raises:
+        PromptFileError: with the file, line and key of what is wrong.
+    """
+    raw = read_raw(Path(path))
+    return template_from(raw, env=env)
+
+
+def template_from(raw: RawDocument, *, env: Mapping[str, str] | None = None) -> PromptTemplate:
+    """The record of a file that was read; see :func:`load_prompt`."""
+    modern, _ = modernize(raw.data)
+    document = resolve_document(raw, _without_service(modern), env=env)
+    model: dict[str, Any] = document.get("model") or {}
+    metadata: dict[str, Any] = document.get("metadata") or {}
+    ours: dict[str, Any] = metadata.get("localprompt") or {}
+    template = document["template"]
+    return PromptTemplate(
+        name=document.get("name") or raw.path.stem,
+        body=raw.matter.body,
+        path=str(raw.path),
+        sha256=hashlib.sha256(raw.bytes).hexdigest(),
+        description=document.get("description"),
+        model_id=model.get("id"),
+        options=_options(model.get("options") or {}),
+        inputs=input_specs(
+            document.get("inputs") or [], strict=bool(template["format"].get("strict"))
+        ),
+        output_schema=output_schema(document.get("outputs"), ("outputs",), raw.lines),
+        choices=tuple(_as_word(choice) for choice in ours.get("choices") or ()),
+        cases=_cases(raw.path, ours.get("cases"), raw.lines),
+        metadata=metadata,
+        body_line=raw.matter.body_line,
+        unsupported=tuple(_unsupported({**document, "tools": modern.get("tools")})),
+    )
+
+
+def _without_service(data: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in data.items() if key != "tools"}
+    if isinstance(kept.get("model"), Mapping):
+        kept["model"] = {key: value for key, value in kept["model"].items() if key != "connection"}
+    return kept
+
+
+def _options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """v2's names, with what stands under ``additionalProperties`` beside them."""
+    named = {key: value for key, value in options.items() if value is not None}
+    return {**(named.pop("additionalProperties", None) or {}), **named}
+
+
+def _as_word(choice: Any) -> str:
+    return str(choice).lower() if isinstance(choice, bool) else str(choice)
+
+
+def _cases(path: Path, name: str | None, lines: KeyLines) -> str | None:
+    if name is None:
+        return None
+    where = lines.where(("metadata", "localprompt", "cases"))
+    file = inside_folder(path.resolve().parent, name, where)
+    if not file.is_file():
+        raise PromptFileError(
+            "there is no such file of cases", where=where, expected=str(file.name)
+        )
+    return str(file)
+
+
+def _unsupported(document: Mapping[str, Any]) -> Iterator[str]:
+    template = document["template"]
+    language, parser = template["format"]["kind"], template["parser"]["kind"]
+    api = (document.get("model") or {}).get("apiType")
+    if language not in ("jinja2", "*", ""):
+        yield f"templates in {language}"
+    if parser not in ("prompty", "*", ""):
+        yield f"the parser {parser}"
+    if api in ("embedding", "image"):
+        yield f"the API {api}"
+    if document.get("tools"):
+        yield "tools"
+    for entry in document.get("inputs") or ():
+        if entry["kind"] in RICH_KINDS:
+            yield f"the {entry['kind']} input {entry['name']!r}"

@@ -1,0 +1,1 @@
+"""Suites of evaluations, ours and promptfoo's: read into cases and assertions."""

@@ -1,0 +1,112 @@
+"""Tests into cases: variables filled in, expectations rendered, ids given.
+
+One test with lists of texts among its variables, or with files that a pattern matches, becomes
+one case for each combination, in the order in which promptfoo runs them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from localprompt.errors import DatasetError, LocalPromptError
+from localprompt.scoring.expectations import AnyExpectation, Expectation, ExpectationSet
+from localprompt.sources.suite.assertions import render_expectation
+from localprompt.sources.suite.ids import CaseIds
+from localprompt.sources.suite.records import EvalCase
+from localprompt.sources.suite.tests import Test
+from localprompt.sources.suite.values import (
+    FILE,
+    file_path,
+    matching,
+    render,
+    resolve_references,
+    variable_from_file,
+)
+from localprompt.sources.yaml import At
+
+
+class CaseMaker:
+    """Turns tests into cases, one after the other, and gives them their ids."""
+
+    def __init__(self, folder: Path, translate: Callable[[str, str], str]) -> None:
+        self.folder = folder
+        self.translate = translate
+        """Nunjucks text and its place → Jinja2."""
+        self.ids = CaseIds()
+        self.index = 0
+
+    def cases(self, test: Test) -> Iterator[EvalCase]:
+        """The cases of one test, in the order in which promptfoo runs them.
+
+        Raises:
+            DatasetError: a variable's file cannot be read, or a template cannot be rendered.
+        """
+        if test.literal:
+            yield self._case(test, test.vars, test.id)
+            self.index += 1
+            return
+        choices = [self._choices(name, value, test) for name, value in test.vars.items()]
+        combinations = itertools.product(*choices)
+        several = any(len(choice) > 1 for choice in choices)
+        for number, values in enumerate(combinations, start=1):
+            variables = resolve_references(dict(zip(test.vars, values, strict=True)))
+            own = f"{test.id}-{number}" if test.id is not None and several else test.id
+            yield self._case(test, variables, own)
+            self.index += 1
+
+    def _case(self, test: Test, variables: dict[str, Any], own_id: str | None) -> EvalCase:
+        try:
+            return EvalCase(
+                id=self.ids.next(variables, self.index) if own_id is None else own_id,
+                index=self.index,
+                vars=variables,
+                expectations=tuple(
+                    render_expectation(_judged(e, test.judge), variables) for e in test.expectations
+                ),
+                threshold=test.threshold,
+                description=render(test.description, variables) if test.description else None,
+                metadata=test.metadata,
+                prefix=self.translate(test.prefix or "", str(test.at)),
+                suffix=self.translate(test.suffix or "", str(test.at)),
+                prompts=test.prompts,
+                providers=test.providers,
+                where=str(test.at),
+            )
+        except LocalPromptError as error:
+            raise DatasetError(
+                error.message, where=str(test.at), expected=error.expected, found=error.found
+            ) from error
+
+    def _choices(self, name: str, value: Any, test: Test) -> list[Any]:
+        """What one variable may be: a list of texts stands for each of them."""
+        at = test.at / "vars" / name
+        if isinstance(value, list) and value and isinstance(value[0], str) and test.expand:
+            return [choice for item in value for choice in self._loaded(item, at)]
+        return self._loaded(value, at)
+
+    def _loaded(self, value: Any, at: At) -> list[Any]:
+        if not isinstance(value, str):
+            return [value]
+        if not value.startswith(FILE):
+            # One line end at the end is not part of a text, as promptfoo has it.
+            return [value.removesuffix("\n")]
+        paths = matching(self.folder, value.removeprefix(FILE))
+        checked = [file_path(f"{FILE}{path}", self.folder, at) for path in paths]
+        return [variable_from_file(p) for p in checked or [file_path(value, self.folder, at)]]
+
+
+def _judged(expected: AnyExpectation, judge: str | None) -> AnyExpectation:
+    """The test's judge for those that name none."""
+    if judge is None:
+        return expected
+    if isinstance(expected, ExpectationSet):
+        members = tuple(m for m in (_judged(m, judge) for m in expected.members))
+        return msgspec.structs.replace(
+            expected, members=tuple(m for m in members if isinstance(m, Expectation))
+        )
+    return msgspec.structs.replace(expected, judge=expected.judge or judge)

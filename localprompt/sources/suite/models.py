@@ -1,0 +1,89 @@
+"""The ``providers`` of a suite: models of ours by name, and ids of services to be mapped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from localprompt.sources.suite.problems import Keys, Problems
+from localprompt.sources.suite.records import SuiteProvider
+from localprompt.sources.yaml import At
+
+OURS = "localprompt:"
+_NO_MODELS = frozenset({"echo", "http", "https", "webhook", "websocket", "openai", "anthropic"})
+_REMOTE = "it belongs to a service; the model that answers runs here"
+_KEYS = Keys(
+    frozenset({"id", "label", "config", "prompts"}),
+    ignored={
+        "delay": "there is no rate limit to keep",
+        "inputs": _REMOTE,
+        "env": _REMOTE,
+    },
+    refused={"transform": "answers are scored as they are"},
+)
+
+_OPTIONS = {
+    "temperature": "temperature",
+    "max_tokens": "maxOutputTokens",
+    "maxTokens": "maxOutputTokens",
+    "max_completion_tokens": "maxOutputTokens",
+    "max_output_tokens": "maxOutputTokens",
+    "maxOutputTokens": "maxOutputTokens",
+    "num_predict": "maxOutputTokens",
+    "top_p": "topP",
+    "topP": "topP",
+    "top_k": "topK",
+    "topK": "topK",
+    "min_p": "minP",
+    "seed": "seed",
+    "stop": "stopSequences",
+    "stopSequences": "stopSequences",
+}
+
+
+def read_providers(
+    value: Any, at: At, problems: Problems, notes: dict[str, None]
+) -> tuple[SuiteProvider, ...]:
+    """``providers``: a name, or a list of names and of mappings with ``id`` or as ``{id: …}``."""
+    if value is None:
+        return ()
+    found = []
+    for index, item in enumerate(value if isinstance(value, list) else [value]):
+        here = at / index if isinstance(value, list) else at
+        if isinstance(item, str):
+            found.append(_provider(item, {}, here, notes))
+            continue
+        if isinstance(item, dict) and "id" not in item and len(item) == 1:
+            ((name, settings),) = item.items()
+            item = {"id": name, **settings} if isinstance(settings, dict) else None  # noqa: PLW2901
+        if not isinstance(item, dict) or not isinstance(item.get("id"), str):
+            problems.add(here, "not a provider", "a model's name, or a mapping with id", repr(item))
+            continue
+        notes.update(dict.fromkeys(_KEYS.check(item, here, problems)))
+        found.append(_provider(item["id"], item, here, notes))
+    return tuple(found)
+
+
+def _provider(name: str, item: dict[str, Any], at: At, notes: dict[str, None]) -> SuiteProvider:
+    own = name.removeprefix(OURS)
+    foreign = own == name and (":" in name or name in _NO_MODELS)
+    prompts = item.get("prompts")
+    return SuiteProvider(
+        id=own,
+        label=str(item.get("label") or own),
+        foreign=foreign,
+        options=options_from(item.get("config"), at / "config", notes),
+        prompts=tuple(map(str, prompts)) if isinstance(prompts, list) else None,
+        where=str(at),
+    )
+
+
+def options_from(config: Any, at: At, notes: dict[str, None]) -> dict[str, Any]:
+    """A provider's or a prompt's ``config`` as ``model.options``; the rest of it is noted."""
+    options: dict[str, Any] = {}
+    for key, value in config.items() if isinstance(config, dict) else ():
+        if key not in _OPTIONS:
+            notes[f"{at / key}: {key!r} is ignored: {_REMOTE}"] = None
+        elif value is not None:
+            is_stop = _OPTIONS[key] == "stopSequences"
+            options[_OPTIONS[key]] = [value] if is_stop and isinstance(value, str) else value
+    return options

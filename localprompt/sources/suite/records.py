@@ -1,0 +1,113 @@
+"""What an evaluation suite is once it has been read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from localprompt.records.run import PromptTemplate
+from localprompt.scoring.expectations import AnyExpectation
+
+
+class SuitePrompt(msgspec.Struct, frozen=True):
+    """One of a suite's prompts."""
+
+    label: str
+    """Unique in its suite."""
+    template: PromptTemplate
+    where: str
+
+    def matches(self, names: tuple[str, ...] | None) -> bool:
+        """Whether a list of prompt names selects it: its label, a group, or ``group:*``."""
+        return names is None or any(
+            self.label == name or self.label.startswith(f"{name.removesuffix('*').rstrip(':')}:")
+            for name in names
+        )
+
+
+class SuiteProvider(msgspec.Struct, frozen=True):
+    """What a suite wants to be answered by."""
+
+    id: str
+    """A model of ours, by name or path, or the id of a service, as ``openai:gpt-5``."""
+    label: str
+    foreign: bool
+    """True: no model of ours; the user says with ``-m`` what answers instead."""
+    options: dict[str, Any] = {}
+    """``model.options`` with v2 names: temperature, maxOutputTokens, …"""
+    prompts: tuple[str, ...] | None = None
+    """The prompts that it is given, by label or group; None: all."""
+    where: str = ""
+
+
+class EvalCase(msgspec.Struct, frozen=True):
+    """One case, ready to run: variables in, expectations out."""
+
+    id: str
+    """The suite's own id where there is one; otherwise a digest of the variables, so that a case
+    keeps its id when others come and go."""
+    index: int
+    """Its position in the suite, from 0."""
+    vars: dict[str, Any]
+    expectations: tuple[AnyExpectation, ...] = ()
+    threshold: float | None = None
+    description: str | None = None
+    metadata: dict[str, Any] = {}
+    prefix: str = ""
+    """Jinja2 text to put before the prompt."""
+    suffix: str = ""
+    """Jinja2 text to put behind the prompt."""
+    prompts: tuple[str, ...] | None = None
+    """The prompts that it is for, by label or group; None: all."""
+    providers: tuple[str, ...] | None = None
+    """The providers that it is for, by label or id; None: all."""
+    where: str = ""
+    """File and line."""
+
+
+class CaseCounts(msgspec.Struct, frozen=True):
+    """What a pass over all cases found."""
+
+    cases: int
+    skipped_rows: int = 0
+    """Malformed rows that were left out, as the user allowed."""
+    first_skipped: tuple[str, ...] = ()
+    """What was wrong with the first of them."""
+
+
+class EvalSuite(msgspec.Struct, frozen=True):
+    """A suite, read and checked. Cases are streamed, not kept."""
+
+    name: str
+    path: str
+    description: str | None
+    prompts: tuple[SuitePrompt, ...]
+    providers: tuple[SuiteProvider, ...]
+    open_cases: Callable[[], Iterator[EvalCase]]
+    """A new pass over the cases; bad rows are passed over if the suite was read so."""
+    counts: CaseCounts
+    repeat: int = 1
+    """How often each case is run."""
+    outputs: tuple[str, ...] = ()
+    """Files to write results to, absolute."""
+    needs: frozenset[str] = frozenset()
+    """Of judge, code and logprobs, what its assertions need."""
+    judges: tuple[str, ...] = ()
+    """The models that its assertions name as judges."""
+    notes: tuple[str, ...] = ()
+    """What was ignored, for the user to know."""
+
+    def cases(self) -> Iterator[EvalCase]:
+        """All cases in order, each pass reads the files again.
+
+        Raises:
+            DatasetError: a file changed since the suite was read and is no longer well-formed.
+        """
+        return self.open_cases()
+
+    @property
+    def foreign_providers(self) -> tuple[SuiteProvider, ...]:
+        """Those that have to be mapped to a model of ours, or refused."""
+        return tuple(provider for provider in self.providers if provider.foreign)

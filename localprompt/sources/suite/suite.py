@@ -1,0 +1,241 @@
+"""An evaluation suite: promptfoo's configuration file, read, checked and frozen.
+
+    promptfooconfig.yaml ─▶ prompts, providers, defaultTest, tests, scenarios ─▶ EvalSuite
+
+Everything that is wrong is told at once, with file, line and key; so is everything that would
+change the outcome and cannot be had here (code in other languages, remote graders, transforms).
+Keys that only concern how promptfoo runs or shows things are ignored with a note.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from localprompt.errors import DatasetError, PromptFileError
+from localprompt.sources.suite.models import read_providers
+from localprompt.sources.suite.nunjucks import translate_nunjucks, variables_of
+from localprompt.sources.suite.problems import Keys, Problems
+from localprompt.sources.suite.prompts import LoadPrompt, PromptReader
+from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt
+from localprompt.sources.suite.stream import CaseStream
+from localprompt.sources.suite.tests import Outcome, Test, TestReader
+from localprompt.sources.suite.values import FILE
+from localprompt.sources.yaml import At, Document, read_document
+
+_SHOW = "it concerns how promptfoo shows or shares results"
+_RUN = "it concerns how promptfoo runs; localprompt fits its work to this machine"
+_CODE = "it runs code around the evaluation"
+_KEYS = Keys(
+    frozenset(
+        {"description", "prompts", "providers", "targets", "tests", "defaultTest", "scenarios"}
+        | {"outputPath", "evaluateOptions", "assertionTemplates", "env", "$schema"}
+    ),
+    ignored={
+        "tags": _SHOW,
+        "metadata": _SHOW,
+        "sharing": _SHOW,
+        "author": _SHOW,
+        "writeLatestResults": _SHOW,
+        "commandLineOptions": "options are given to localprompt itself",
+        "tracing": _RUN,
+    },
+    refused={
+        "derivedMetrics": "they are written in JavaScript's arithmetic",
+        "nunjucksFilters": "they are written in JavaScript",
+        "extensions": _CODE,
+        "redteam": "it makes tests with a remote service",
+    },
+)
+_OPTION_KEYS = Keys(
+    frozenset({"repeat"}),
+    ignored=dict.fromkeys(
+        ("maxConcurrency", "delay", "cache", "timeoutMs", "maxEvalTimeMs", "showProgressBar"), _RUN
+    ),
+    refused={"generateSuggestions": "it writes prompts with a remote service"},
+)
+_SCENARIO_KEYS = Keys(frozenset({"description", "config", "tests"}))
+_OUTSIDE = frozenset({"_conversation", "loop", "range"})
+"""Names that templates may use without any variable of a case."""
+
+
+def load_suite(
+    path: Path,
+    *,
+    load_prompt: LoadPrompt | None = None,
+    allow_code: bool = False,
+    skip_bad_rows: bool = False,
+    lenient: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> EvalSuite:
+    """Read and check a suite; a pass over all its cases is part of it.
+
+    Args:
+        path: of the YAML or JSON file; ``file://`` in it is relative to its folder.
+        load_prompt: reads a ``.prompty`` prompt by name or path.
+        allow_code: whether ``python`` assertions may run; otherwise they are refused.
+        skip_bad_rows: whether malformed rows are passed over and counted.
+        lenient: whether cases may lack variables that a prompt uses.
+        env: what ``{{ env.NAME }}`` stands for; the process's environment by default. The
+            suite's own ``env`` goes before it.
+
+    Raises:
+        DatasetError: all that is wrong with the suite.
+    """
+    document = read_document(path)
+    problems = Problems()
+    if not isinstance(document.data, dict):
+        raise DatasetError(
+            "not a suite", where=str(path), expected="a mapping with prompts and tests"
+        )
+    notes = dict.fromkeys(_KEYS.check(document.data, document.at, problems))
+    environment = {**(os.environ if env is None else env), **_own_env(document, problems)}
+    config, at, folder = document.data, document.at, path.parent
+    prompts = PromptReader(
+        folder, problems, load_prompt=load_prompt, env=environment, notes=notes
+    ).read(config.get("prompts"), at / "prompts")
+    key = "targets" if "targets" in config else "providers"
+    providers = read_providers(config.get(key), at / key, problems, notes)
+    stream = CaseStream(
+        folder,
+        lambda reader: _tests(document, reader),
+        lambda text, where: translate_nunjucks(text, where=where, env=environment),
+        allow_code=allow_code,
+        skip_bad_rows=skip_bad_rows,
+    )
+    objections = no_objections if lenient else missing_variables(prompts, problems)
+    counts, assertions = stream.check(problems, objections)
+    repeat = _repeat(document, problems, notes)
+    problems.raise_if_any()
+    return EvalSuite(
+        name=path.stem,
+        path=str(path),
+        description=config.get("description"),
+        prompts=prompts,
+        providers=providers,
+        open_cases=stream,
+        counts=counts,
+        repeat=repeat,
+        outputs=_outputs(config.get("outputPath"), folder),
+        needs=frozenset(assertions.needs),
+        judges=tuple(sorted(assertions.judges)),
+        notes=(*notes, *assertions.notes),
+    )
+
+
+def _tests(document: Document, reader: TestReader) -> Iterator[Outcome]:
+    """All tests of the suite, defaults applied."""
+    config, at = document.data, document.at
+    default = _default(config.get("defaultTest"), at / "defaultTest", reader)
+    tests, scenarios = config.get("tests"), config.get("scenarios")
+    if tests is None and scenarios is None:
+        yield default
+        return
+    if tests is not None:
+        for outcome in reader.read_all(tests, at / "tests"):
+            yield outcome.over(default) if isinstance(outcome, Test) else outcome
+    for scenario, here in _scenarios(scenarios, at / "scenarios", reader):
+        for note in _SCENARIO_KEYS.check(scenario, here, reader.problems):
+            reader.assertions.note(note)
+        for data in reader.read_all(scenario.get("config") or [{}], here / "config"):
+            if isinstance(data, DatasetError):
+                yield data
+                continue
+            shared = data.over(default)
+            for outcome in reader.read_all(scenario.get("tests") or [{}], here / "tests"):
+                yield outcome.over(shared) if isinstance(outcome, Test) else outcome
+
+
+def _default(value: Any, at: At, reader: TestReader) -> Test:
+    if value is None:
+        return Test(at=at)
+    if isinstance(value, str):
+        paths = list(reader.files(value, at))
+        if not paths:
+            return Test(at=at)
+        document = read_document(paths[0])
+        return reader.read(document.data, document.at)
+    return reader.read(value, at)
+
+
+def _scenarios(value: Any, at: At, reader: TestReader) -> Iterator[tuple[dict[str, Any], At]]:
+    """The scenarios, those of files included."""
+    for index, item in enumerate(value if isinstance(value, list) else [value] if value else []):
+        here = at / index
+        if isinstance(item, str) and item.startswith(FILE):
+            for path in reader.files(item, here):
+                document = read_document(path)
+                yield from _scenarios(document.data, document.at, reader)
+        elif isinstance(item, dict):
+            yield item, here
+        else:
+            reader.problems.add(here, "not a scenario", "config and tests", repr(item))
+
+
+def missing_variables(
+    prompts: tuple[SuitePrompt, ...], problems: Problems
+) -> Callable[[EvalCase, Problems], None]:
+    """An objection to cases that lack a variable of a prompt that they are for.
+
+    A file of rows lacks a column in all of them, which is told once.
+    """
+    needed: dict[str, tuple[SuitePrompt, list[str]]] = {}
+    for prompt in prompts:
+        defaults = {spec.name for spec in prompt.template.inputs if not spec.required}
+        try:
+            names = [n for n in variables_of(prompt.template.body) if n not in defaults | _OUTSIDE]
+        except PromptFileError as error:
+            problems.add_error(error, prompt.where)
+            continue
+        needed[prompt.label] = prompt, names
+    told: set[tuple[str, str, str]] = set()
+
+    def objections(case: EvalCase, problems: Problems) -> None:
+        for prompt, names in needed.values():
+            if all(name in case.vars for name in names) or not prompt.matches(case.prompts):
+                continue
+            file = case.where.partition(":")[0]
+            for name in (name for name in names if name not in case.vars):
+                if (prompt.label, name, file) in told:
+                    continue
+                told.add((prompt.label, name, file))
+                problems.add(
+                    case.where,
+                    f"there is no {name!r}, which the prompt {prompt.label!r} uses",
+                    f"a variable or a column {name}",
+                    ", ".join(case.vars) or "no variables",
+                )
+
+    return objections
+
+
+def no_objections(case: EvalCase, problems: Problems) -> None:
+    """Takes every case as it is."""
+
+
+def _own_env(document: Document, problems: Problems) -> dict[str, str]:
+    value = document.data.get("env") or {}
+    if isinstance(value, dict):
+        return {str(key): str(item) for key, item in value.items()}
+    problems.add(document.at / "env", "env is no mapping", "NAME: value", repr(value))
+    return {}
+
+
+def _repeat(document: Document, problems: Problems, notes: dict[str, None]) -> int:
+    options, at = document.data.get("evaluateOptions") or {}, document.at / "evaluateOptions"
+    if not isinstance(options, dict):
+        problems.add(at, "evaluateOptions is no mapping", "e.g. repeat: 3", repr(options))
+        return 1
+    notes.update(dict.fromkeys(_OPTION_KEYS.check(options, at, problems)))
+    repeat = options.get("repeat", 1)
+    if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
+        problems.add(at / "repeat", "repeat is no number of times", "1 or more", repr(repeat))
+        return 1
+    return repeat
+
+
+def _outputs(value: Any, folder: Path) -> tuple[str, ...]:
+    names = value if isinstance(value, list) else [value] if value else []
+    return tuple(str((folder / str(name)).absolute()) for name in names)

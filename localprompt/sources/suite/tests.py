@@ -1,0 +1,285 @@
+"""Tests of a suite: inline, or in csv, jsonl, json and yaml files.
+
+    tests, scenarios ─▶ Test ─▶ over defaultTest ─▶ cases (:mod:`localprompt.sources.suite.cases`)
+
+Row files (csv, jsonl) are read anew on every pass and never held, so a suite may have more cases
+than memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from localprompt.errors import DatasetError
+from localprompt.scoring.expectations import AnyExpectation
+from localprompt.sources.rows import read_rows
+from localprompt.sources.suite.assertions import AssertionReader, is_number, judge_name
+from localprompt.sources.suite.problems import Keys, Problems
+from localprompt.sources.suite.tests_table import split_columns
+from localprompt.sources.suite.values import FILE, matching
+from localprompt.sources.yaml import At, read_document
+
+_FORMATS = "csv, jsonl, json or yaml"
+_CODE = "answers and variables are taken as they are"
+TEST_KEYS = Keys(
+    frozenset(
+        {"id", "description", "vars", "assert", "threshold", "metadata", "options"}
+        | {"prompts", "providers"}
+    ),
+    refused={
+        "assertScoringFunction": "a score is the weighted mean of its assertions",
+        "provider": "every case runs on every model; providers selects among the suite's",
+        "providerOutput": "answers come from a model that runs here",
+    },
+)
+OPTION_KEYS = Keys(
+    frozenset({"prefix", "suffix", "provider", "disableVarExpansion", "disableDefaultAsserts"}),
+    ignored={
+        "runSerially": "cases do not disturb each other",
+        "disableConversationVar": "there is no _conversation",
+    },
+    refused={
+        "transform": _CODE,
+        "postprocess": _CODE,
+        "transformVars": _CODE,
+        "storeOutputAs": "cases do not depend on each other",
+        "rubricPrompt": "the local judge has its own prompt; the rubric is its value",
+    },
+)
+
+
+class Test(msgspec.Struct, frozen=True):
+    """A test as it stands in a suite, or a part of one: defaultTest, a scenario's config."""
+
+    __test__ = False  # no test of ours, whatever pytest thinks of its name
+
+    vars: dict[str, Any] = {}
+    expectations: tuple[AnyExpectation, ...] = ()
+    threshold: float | None = None
+    description: str | None = None
+    metadata: dict[str, Any] = {}
+    prefix: str | None = None
+    suffix: str | None = None
+    judge: str | None = None
+    id: str | None = None
+    prompts: tuple[str, ...] | None = None
+    providers: tuple[str, ...] | None = None
+    expand: bool = True
+    """Whether lists among its variables stand for one case each."""
+    literal: bool = False
+    """Whether variables are what they are: no lists to expand, no files, no references."""
+    default_assertions: bool = True
+    """Whether those of defaultTest are added."""
+    at: At = At("")
+
+    def over(self, default: Test) -> Test:
+        """This test with what it leaves out taken from ``default``; assertions add up."""
+        inherited = default.expectations if self.default_assertions else ()
+        return msgspec.structs.replace(
+            self,
+            vars={**default.vars, **self.vars},
+            expectations=(*inherited, *self.expectations),
+            threshold=default.threshold if self.threshold is None else self.threshold,
+            description=self.description or default.description,
+            metadata={**default.metadata, **self.metadata},
+            prefix=default.prefix if self.prefix is None else self.prefix,
+            suffix=default.suffix if self.suffix is None else self.suffix,
+            judge=self.judge or default.judge,
+            prompts=default.prompts if self.prompts is None else self.prompts,
+            providers=default.providers if self.providers is None else self.providers,
+            expand=self.expand and default.expand,
+        )
+
+
+Outcome = Test | DatasetError
+"""A test, or what is wrong with the row where one should be."""
+
+
+class TestReader:
+    """Reads tests; what is wrong inside one goes to the problems of its assertions' reader."""
+
+    __test__ = False
+
+    def __init__(self, folder: Path, assertions: AssertionReader) -> None:
+        self.folder = folder
+        self.assertions = assertions
+
+    @property
+    def problems(self) -> Problems:
+        return self.assertions.problems
+
+    def read(self, value: Any, at: At) -> Test:
+        """A test written as a mapping."""
+        if not isinstance(value, dict):
+            self.problems.add(at, "not a test", "a mapping", repr(value))
+            return Test(at=at)
+        for note in TEST_KEYS.check(value, at, self.problems):
+            self.assertions.note(note)
+        options = self._mapping(value, "options", at)
+        for note in OPTION_KEYS.check(options, at / "options", self.problems):
+            self.assertions.note(note)
+        return Test(
+            vars=self._variables(value.get("vars"), at / "vars"),
+            expectations=self.assertions.read_list(value.get("assert"), at / "assert"),
+            threshold=self._threshold(value, at),
+            description=self._text(value, "description", at),
+            metadata=self._mapping(value, "metadata", at),
+            prefix=self._text(options, "prefix", at / "options"),
+            suffix=self._text(options, "suffix", at / "options"),
+            judge=self._judge(options),
+            id=None if value.get("id") is None else str(value["id"]),
+            prompts=self._names(value, "prompts", at),
+            providers=self._names(value, "providers", at),
+            expand=not options.get("disableVarExpansion"),
+            default_assertions=not options.get("disableDefaultAsserts"),
+            at=at,
+        )
+
+    def read_row(self, values: Mapping[str, Any], at: At) -> Test:
+        """A test written as a row of a table.
+
+        Raises:
+            DatasetError: a special column is not known or holds no number.
+        """
+        variables, fields = split_columns(values)
+        found = [
+            self.assertions.read_shorthand(
+                text, at / column, fields.get("metric"), fields["thresholds"].get(number)
+            )
+            for number, (column, text) in enumerate(fields["expected"])
+        ]
+        return Test(
+            vars=variables,
+            expectations=tuple(e for e in found if e is not None),
+            threshold=fields.get("threshold"),
+            description=fields.get("description"),
+            metadata=fields["metadata"],
+            prefix=fields.get("prefix"),
+            suffix=fields.get("suffix"),
+            id=fields.get("id"),
+            at=at,
+        )
+
+    def read_all(self, value: Any, at: At) -> Iterator[Outcome]:
+        """The value of ``tests``: a list, or what names files of tests."""
+        items = value if isinstance(value, list) else [value]
+        for index, item in enumerate(items):
+            here = at / index if isinstance(value, list) else at
+            if isinstance(item, str):
+                for path in self.files(item, here):
+                    yield from self.read_file(path)
+            elif isinstance(item, dict) and "path" in item and "vars" not in item:
+                self.problems.add(here, "tests made by code cannot be had", "a file of tests")
+            else:
+                yield self.read(item, here)
+
+    def read_file(self, path: Path) -> Iterator[Outcome]:
+        """The tests of one file, row files streamed."""
+        shown = str(path)
+        try:
+            if path.suffix in {".csv", ".jsonl"}:
+                read = self._row if path.suffix == ".csv" else self.read
+                for line, row in read_rows(path):
+                    at = At(shown, first_line=line)
+                    yield read(row, at) if isinstance(row, dict) else not_a_row(row, at)
+            elif path.suffix in {".json", ".yaml", ".yml"}:
+                document = read_document(path)
+                yield from self.read_all(document.data or [], document.at)
+            else:
+                self.problems.add(
+                    shown, f"tests cannot be read from {path.suffix or 'such'} files", _FORMATS
+                )
+        except DatasetError as error:
+            self.problems.add_error(error, shown)
+
+    def files(self, reference: str, at: At) -> Iterable[Path]:
+        """The files that a text names, which may be a pattern."""
+        name = reference.removeprefix(FILE)
+        if "://" in name:
+            self.problems.add(at, "tests are read from files", "file://…", reference)
+            return []
+        paths = matching(self.folder, name)
+        if not paths:
+            self.problems.add(at, "there is no such file", found=str(self.folder / name))
+        return paths
+
+    def _row(self, values: Mapping[str, Any], at: At) -> Outcome:
+        try:
+            return self.read_row(values, at)
+        except DatasetError as error:
+            return DatasetError(
+                error.message, where=str(at), expected=error.expected, found=error.found
+            )
+
+    def _variables(self, value: Any, at: At) -> dict[str, Any]:
+        """``vars``: a mapping, or the names of YAML or JSON files with one."""
+        if value is None:
+            return {}
+        if isinstance(value, dict):
+            return {str(key): item for key, item in value.items()}
+        merged: dict[str, Any] = {}
+        for name in value if isinstance(value, list) else [value]:
+            for path in self.files(name, at) if isinstance(name, str) else ():
+                try:
+                    data = read_document(path).data
+                except DatasetError as error:
+                    self.problems.add_error(error, at)
+                    continue
+                if isinstance(data, dict):
+                    merged.update(data)
+                else:
+                    self.problems.add(str(path), "no variables", "a mapping")
+            if not isinstance(name, str):
+                self.problems.add(at, "not variables", "a mapping or a file's name", repr(name))
+        return merged
+
+    def _judge(self, options: Mapping[str, Any]) -> str | None:
+        judge = judge_name(options.get("provider"))
+        if judge is not None:
+            self.assertions.judges.add(judge)
+        return judge
+
+    def _mapping(self, value: Mapping[str, Any], key: str, at: At) -> dict[str, Any]:
+        item = value.get(key)
+        if item is None or isinstance(item, dict):
+            return item or {}
+        self.problems.add(at / key, f"{key} is no mapping", "a mapping", repr(item))
+        return {}
+
+    def _text(self, value: Mapping[str, Any], key: str, at: At) -> str | None:
+        item = value.get(key)
+        if item is None or isinstance(item, str):
+            return item
+        self.problems.add(at / key, f"{key} is no text", "a text", repr(item))
+        return None
+
+    def _threshold(self, value: Mapping[str, Any], at: At) -> float | None:
+        item = value.get("threshold")
+        if item is None or is_number(item):
+            return item
+        self.problems.add(at / "threshold", "threshold is not a number", "0 to 1", repr(item))
+        return None
+
+    def _names(self, value: Mapping[str, Any], key: str, at: At) -> tuple[str, ...] | None:
+        item = value.get(key)
+        if item is None:
+            return None
+        if isinstance(item, list) and all(isinstance(name, str) for name in item):
+            return tuple(item)
+        self.problems.add(at / key, f"{key} is no list of names", "a list of texts", repr(item))
+        return None
+
+
+_FORMATS = "csv, jsonl, json or yaml"
+
+
+def not_a_row(row: Any, at: At) -> DatasetError:
+    """What is wrong with a row that is no mapping."""
+    if isinstance(row, DatasetError):
+        return row
+    found = type(row).__name__
+    return DatasetError("the row is no object", where=str(at), expected="{…}", found=found)

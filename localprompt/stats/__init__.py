@@ -1,0 +1,1 @@
+"""Statistics: samples, paired comparisons, intervals, the roofline. Pure."""

@@ -1,0 +1,216 @@
+"""An evaluation as csv, json, jsonl, Markdown and JUnit XML.
+
+- csv: one row per result, the case's variables as columns ``var.NAME``; for spreadsheets.
+- jsonl: one :class:`~localprompt.records.evaluation.CaseResult` per line, as it is stored.
+- json: ``{"evaluation": …, "targets": […], "uses": […], "results": […]}``.
+- md: what the terminal shows, as tables.
+- junit: one test case per result, for CI systems; unscored results are skipped tests.
+
+Results are written as they come. What a model answered is written by nobody who can be trusted:
+in csv, texts that a spreadsheet would run as a formula are defused; in Markdown and XML,
+everything that means something there is escaped, and what XML cannot hold becomes U+FFFD.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, TextIO
+from xml.sax.saxutils import escape, quoteattr
+
+import msgspec
+
+from localprompt.records import json
+from localprompt.records.evaluation import CaseResult, EvalResult
+from localprompt.views.eval_text import (
+    COLUMNS,
+    heading,
+    mean_text,
+    remarks,
+    target_name,
+    target_row,
+    use_lines,
+)
+from localprompt.views.files.runs import _csv_cell, _markdown_cell, _markdown_row
+
+EvalFormat = Literal["csv", "json", "jsonl", "md", "junit"]
+SUFFIXES: dict[str, EvalFormat] = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".md": "md",
+    ".xml": "junit",
+}
+OpenResults = Callable[[], Iterable[CaseResult]]
+"""A new pass over all results."""
+
+_COLUMNS = (
+    "prompt",
+    "model",
+    "case_id",
+    "case_index",
+    "repetition",
+    "description",
+    "passed",
+    "score",
+    "reason",
+    "answer",
+    "expected",
+    "error",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached",
+    "batched_ttft_seconds",
+    "batched_decode_seconds",
+)
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_evaluation(
+    result: EvalResult,
+    open_results: OpenResults,
+    format: EvalFormat,  # noqa: A002
+    stream: TextIO,
+) -> None:
+    """Write the evaluation to ``stream``: UTF-8, opened with ``newline=""`` where it is a file."""
+    writers = {
+        "csv": _write_csv,
+        "json": _write_json,
+        "jsonl": _write_jsonl,
+        "md": _write_markdown,
+        "junit": _write_junit,
+    }
+    writers[format](result, open_results, stream)
+
+
+def _write_jsonl(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:
+    stream.writelines(json.encode(case).decode() + "\n" for case in open_results())
+
+
+def _write_json(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:
+    head = json.encode(result).decode()
+    stream.write(f'{head[:-1]},"results":[')
+    for number, case in enumerate(open_results()):
+        stream.write(",\n" if number else "\n")
+        stream.write(json.encode(case).decode())
+    stream.write("\n]}\n")
+
+
+def _write_csv(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:
+    # A first pass for the columns: cases may have different variables.
+    names = dict.fromkeys(name for case in open_results() for name in case.vars)
+    stream.write(",".join((*_COLUMNS, *(_csv_cell(f"var.{name}") for name in names))) + "\n")
+    for case in open_results():
+        row = [*_row(result, case), *(case.vars.get(name) for name in names)]
+        stream.write(",".join(map(_csv_cell, row)) + "\n")
+
+
+def _row(result: EvalResult, case: CaseResult) -> tuple[Any, ...]:
+    target, timing = result.evaluation.targets[case.target], case.timing
+    return (
+        target.prompt,
+        target.model.name,
+        case.case_id,
+        case.case_index,
+        case.repetition,
+        case.description,
+        case.score.passed,
+        case.score.score,
+        case.score.reason,
+        case.answer,
+        case.expected,
+        case.error,
+        case.finish_reason,
+        case.prompt_tokens,
+        case.completion_tokens,
+        case.cached,
+        timing.ttft_seconds if timing else None,
+        timing.decode_seconds if timing else None,
+    )
+
+
+def _write_markdown(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:
+    stream.write(f"## {_markdown_cell(heading(result.evaluation))}\n\n")
+    stream.write(_markdown_row(COLUMNS))
+    stream.write(_markdown_row("---" for _ in COLUMNS))
+    stream.writelines(
+        _markdown_row(map(_markdown_cell, target_row(summary))) for summary in result.targets
+    )
+    stream.writelines(_markdown_details(result))
+    lines = [line.strip() for use in result.uses for line in use_lines(use)]
+    stream.writelines(f"\n- {_markdown_cell(line)}" for line in (*lines, *remarks(result)))
+    failed = ("prompt", "model", "case", "answer", "found")
+    begun = False
+    for case in open_results():
+        if case.score.passed:
+            continue
+        if not begun:
+            stream.write("\n\n### Not passed\n\n")
+            stream.write(_markdown_row(failed) + _markdown_row("---" for _ in failed))
+            begun = True
+        row = _row(result, case)
+        shown = (row[0], row[1], case.description or case.case_id, case.answer, case.score.reason)
+        stream.write(_markdown_row(map(_markdown_cell, shown)))
+    stream.write("" if begun else "\n")
+
+
+def _markdown_details(result: EvalResult) -> Iterator[str]:
+    for summary in result.targets:
+        name = _markdown_cell(target_name(summary))
+        if summary.metrics:
+            yield f"\n### Metrics: {name}\n\n| metric | mean (95 %) |\n| --- | --- |\n"
+            for metric, mean in summary.metrics.items():
+                yield _markdown_row((_markdown_cell(metric), mean_text(mean)))
+        if (found := summary.classification) is not None:
+            columns = ("expected", *found.labels, "other", "F1")
+            yield f"\n### Expected and answered: {name}\n\n"
+            yield _markdown_row(map(_markdown_cell, columns))
+            yield _markdown_row("---" for _ in columns)
+            for score, row in zip(found.scores, found.matrix, strict=True):
+                cells = (score.label, *row, f"{score.f1:.3f}")
+                yield _markdown_row(map(_markdown_cell, cells))
+            yield f"\nAccuracy {found.accuracy:.3f}, macro-F1 {found.macro_f1:.3f}\n"
+
+
+def _write_junit(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:
+    evaluation = result.evaluation
+    failed = sum(summary.passes.failed - summary.passes.errors for summary in result.targets)
+    errors = sum(summary.passes.errors for summary in result.targets)
+    skipped = sum(summary.passes.unscored for summary in result.targets)
+    tests = sum(summary.done for summary in result.targets)
+    stream.write('<?xml version="1.0" encoding="UTF-8"?>\n')
+    stream.write(
+        f'<testsuites><testsuite name={_attribute(evaluation.title)} tests="{tests}" '
+        f'failures="{failed}" errors="{errors}" skipped="{skipped}" '
+        f"timestamp={_attribute(evaluation.created_at)}>\n"
+    )
+    for case in open_results():
+        target = evaluation.targets[case.target]
+        seconds = case.timing.total_seconds if case.timing else None
+        again = f" #{case.repetition + 1}" if evaluation.repeat > 1 else ""
+        name = f"{case.description or case.case_id}{again}"
+        taken = "" if seconds is None else f' time="{seconds:.6f}"'
+        stream.write(
+            f"<testcase classname={_attribute(f'{target.prompt}, {target.model.name}')} "
+            f"name={_attribute(name)}{taken}>{_outcome(case)}</testcase>\n"
+        )
+    stream.write("</testsuite></testsuites>\n")
+
+
+def _outcome(case: CaseResult) -> str:
+    """The element inside a ``testcase`` that says how it ended; nothing where it passed."""
+    if case.score.passed:
+        return ""
+    reason = _attribute(case.score.reason)
+    if case.error is not None:
+        return f"<error message={reason}/>"
+    if case.score.passed is None:
+        return f"<skipped message={reason}/>"
+    asked = msgspec.json.encode(msgspec.to_builtins(case.vars, str_keys=True)).decode()
+    body = escape(_NOT_XML.sub("\ufffd", f"variables: {asked}\nanswer: {case.answer}"))
+    return f"<failure message={reason}>{body}</failure>"
+
+
+def _attribute(text: str) -> str:
+    return quoteattr(_NOT_XML.sub("\ufffd", text))

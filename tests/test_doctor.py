@@ -1,0 +1,47 @@
+"""What the readings on this machine come to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from localprompt import doctor, paths
+from localprompt.errors import EngineError
+from tests.models.tiny_gguf import tiny_gguf
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCALPROMPT_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_everything_is_looked_at_and_nothing_is_written(tmp_path: Path) -> None:
+    found = {finding.name: finding for finding in doctor.diagnose()}
+    expected = {"localprompt", "llama.cpp", "build uses", "cpu", "cores", "memory", "home"}
+    assert expected < found.keys()
+    assert found["models"].command.startswith("localprompt models pull ")
+    assert not any(finding.level == "broken" for finding in found.values())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_models_that_are_here_are_told_with_the_memory_they_take(tmp_path: Path) -> None:
+    from localprompt.models.store import add_model
+
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(tiny_gguf())
+    paths.weights_folder().mkdir(parents=True)
+    add_model(path)
+    models = next(finding for finding in doctor.diagnose() if finding.name == "models")
+    assert "tiny " in models.text
+    assert models.text.endswith("peak at n_ctx 4096, estimated")
+
+
+def test_a_library_that_does_not_open_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> tuple[str, ...]:
+        raise EngineError("llama.cpp's library could not be opened", next_step="python -m pip …")
+
+    monkeypatch.setattr("localprompt.engine.llama.library.cpu_features", fail)
+    found = next(finding for finding in doctor.diagnose() if finding.name == "llama.cpp")
+    assert (found.level, found.advice) == ("broken", "python -m pip …")
