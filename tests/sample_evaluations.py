@@ -12,9 +12,10 @@ from localprompt.records.evaluation import (
     Evaluation,
 )
 from localprompt.records.ids import new_run_id
-from localprompt.records.run import PromptTemplate, Sampling
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.run import Sampling
+from localprompt.records.score import Score
 from localprompt.scoring.aggregate import aggregate
-from localprompt.scoring.expectations import Score
 from tests.sample_runs import make_run
 
 

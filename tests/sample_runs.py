@@ -9,19 +9,18 @@ import msgspec
 
 from localprompt.records.bench import Experiment, PlannedCell, Repetitions
 from localprompt.records.ids import IdSource
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import Message, Segment
 from localprompt.records.run import (
     BenchPlace,
     Kind,
     Machine,
     Memory,
-    Message,
-    ModelRecord,
     Output,
     PromptRecord,
     RunRecord,
     RunWarning,
     Sampling,
-    Segment,
     Settings,
     Timing,
     TokenCounts,

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from localprompt.records.model import ModelRecord
 from localprompt.records.quality import Divergence, Mean
-from localprompt.records.run import Machine, ModelRecord
+from localprompt.records.run import Machine
 from localprompt.records.tuning import Bounds, SuiteOutcome, Trial, Tuning
 from localprompt.stats.paired import compare_passes
 from localprompt.stats.samples import Interval

@@ -10,7 +10,8 @@ import pytest
 
 from localprompt import paths
 from localprompt.records.cell import Cell
-from localprompt.records.run import ModelRecord, RequestedSettings, Sampling
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import RequestedSettings, Sampling
 from localprompt.rendering.prompt import render_messages
 from localprompt.running.preview import receive
 from localprompt.sources.prompt.file import load_prompt

@@ -17,9 +17,10 @@ from benchmarks.peers.results import Section, Target, figure
 from benchmarks.peers.setup import Setup
 from localprompt.bench.child import WORKER_COMMAND, Child
 from localprompt.bench.planning import count_with_llama, plan_bench
-from localprompt.bench.spec import BenchRequest, BenchSpec
+from localprompt.bench.spec import BenchSpec
 from localprompt.engine.llama.library import build
 from localprompt.errors import WorkerError
+from localprompt.records.cell import BenchRequest
 
 SAME = Target(at_least=0.97, at_most=1.03)
 _KILOBYTES = re.compile(r"Maximum resident set size \(kbytes\): (\d+)")

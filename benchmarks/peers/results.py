@@ -14,7 +14,8 @@ from statistics import median
 
 import msgspec
 
-from localprompt.records.run import Machine, ModelRecord, RunWarning
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import Machine, RunWarning
 
 BUSY_CODES = frozenset({"other_load", "stolen_time", "cpu_quota", "throttled", "on_battery"})
 """Warnings after which the figures are of the machine's other work as much as of the programs."""

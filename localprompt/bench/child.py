@@ -15,11 +15,11 @@ from typing import IO, Self
 
 import msgspec
 
-from localprompt.bench.spec import BenchRequest
 from localprompt.errors import WorkerError
 from localprompt.measure.kernel import HOST, KernelFiles
 from localprompt.processes import cause_of_death
 from localprompt.records import json
+from localprompt.records.cell import BenchRequest
 from localprompt.records.run import Samples
 from localprompt.running import worker
 from localprompt.running.execute import Execution

@@ -14,7 +14,7 @@ import msgspec
 
 import localprompt
 from localprompt.bench.limits import work_and_ceilings
-from localprompt.bench.spec import BenchRequest, BenchSpec, CellAsk, cell_asks, key_of
+from localprompt.bench.spec import BenchSpec, CellAsk, cell_asks, key_of
 from localprompt.errors import (
     ContextOverflowError,
     EngineError,
@@ -26,9 +26,10 @@ from localprompt.measure import machine as this_machine
 from localprompt.models.cards import DEFAULT_MODEL
 from localprompt.models.inspect import inspect_model
 from localprompt.records.bench import Experiment, PlannedCell, RefusedCell
-from localprompt.records.cell import Cell
+from localprompt.records.cell import BenchRequest, Cell
 from localprompt.records.ids import new_run_id
-from localprompt.records.run import Machine, PromptTemplate, RunRecord, Sampling
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.run import Machine, RunRecord, Sampling
 from localprompt.running.admission import check_memory, context_size
 from localprompt.running.assemble import (
     RunChoices,

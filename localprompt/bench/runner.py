@@ -27,12 +27,12 @@ import msgspec
 from localprompt.bench.child import WORKER_COMMAND, Child
 from localprompt.bench.neighbours import Neighbours, announced
 from localprompt.bench.remaining import CellState, cell_states
-from localprompt.bench.spec import BenchRequest
 from localprompt.errors import HistoryError, WorkerError
 from localprompt.measure import memory
 from localprompt.measure.conditions import read as read_conditions
 from localprompt.measure.warnings import condition_warnings
 from localprompt.records.bench import CellFailure, Experiment, Step
+from localprompt.records.cell import BenchRequest
 from localprompt.records.run import BenchPlace, RunRecord, RunWarning, Samples
 from localprompt.running.execute import Execution
 

@@ -2,7 +2,8 @@
 
 A suite file and the flags of ``localprompt bench`` both become a :class:`BenchSpec`, so that what
 one of them says the other can say too. Its product is a list of :class:`CellAsk`: names, not yet
-looked up. What they turn into is a :class:`BenchRequest`, which a worker can execute without
+looked up. What they turn into is a
+:class:`~localprompt.records.cell.BenchRequest`, which a worker can execute without
 looking anything up either, and whose key is the same wherever the same work is asked for.
 """
 
@@ -18,7 +19,7 @@ import msgspec
 from localprompt.bench.value_lists import switches, whole_numbers, words
 from localprompt.errors import InputError
 from localprompt.records.bench import Repetitions
-from localprompt.records.cell import Cell, SamplingChoices
+from localprompt.records.cell import BenchRequest, SamplingChoices
 from localprompt.records.run import RequestedSettings
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
@@ -76,23 +77,6 @@ class CellAsk(msgspec.Struct, frozen=True):
     """Fields of the settings that were asked for: no profile changes those."""
     profile: str = "none"
     prefix_store: bool = False
-
-
-class BenchRequest(msgspec.Struct, frozen=True):
-    """A cell as a worker executes it. Synthetic ones have a cell too, without a prompt."""
-
-    cell: Cell
-    prefill: int = 0
-    """Synthetic: tokens to evaluate at once."""
-    decode: int = 0
-    """Synthetic: tokens to evaluate one by one."""
-    size_bytes: int | None = None
-    """Of the model file when the bench was planned; with the next, how a change is noticed."""
-    mtime_ns: int | None = None
-
-    @property
-    def synthetic(self) -> bool:
-        return bool(self.prefill or self.decode)
 
 
 def axis_values(field: str, text: str, where: str) -> tuple[Any, ...]:

@@ -19,13 +19,14 @@ import msgspec
 
 from localprompt.bundling.manifest import HOME, check_path
 from localprompt.errors import InputError, MachineError
-from localprompt.models.cards import Licence, ModelCard, card_text
+from localprompt.models.cards import ModelCard, card_text
 from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import inspect_model
 from localprompt.models.receiver import Progress
 from localprompt.models.resolve import ResolvedModel, mismatch, resolve
 from localprompt.models.store import name_from
 from localprompt.records.bundle import BundledModel
+from localprompt.records.model import Licence
 from localprompt.sources.prompt.file import load_prompt
 
 _READABLE = frozenset({".yaml", ".yml", ".json", ".jsonl", ".csv", ".tsv", ".prompty", ".txt"})

@@ -258,7 +258,7 @@ def _resumed(reference: str) -> Experiment:
 
 def _print_profiles(experiment: Experiment) -> None:
     """Which profiles chose models and settings, on stderr."""
-    from localprompt.bench.spec import BenchRequest
+    from localprompt.records.cell import BenchRequest
     from localprompt.views.messages import print_note, profile_note
 
     cells = [msgspec.convert(cell.request, BenchRequest).cell for cell in experiment.cells]

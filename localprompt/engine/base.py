@@ -23,9 +23,9 @@ from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
+from localprompt.records.prompt import Message, Span
 from localprompt.records.received import PromptToken
-from localprompt.records.run import Message, RequestedSettings, Sampling, Settings
-from localprompt.rendering.traced import Span
+from localprompt.records.run import RequestedSettings, Sampling, Settings
 
 EndReason = Literal["stop", "length"]
 StateConditions = dict[str, Any]

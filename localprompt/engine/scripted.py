@@ -31,8 +31,9 @@ from localprompt.engine.device import HELD_SEQUENCE, Slot, evaluate_beginning
 from localprompt.engine.prefixes import MOST_NESTED
 from localprompt.engine.scripted_cells import ScriptedCells
 from localprompt.errors import EngineError
+from localprompt.records.prompt import Message
 from localprompt.records.received import PromptToken
-from localprompt.records.run import Message, RequestedSettings, Settings
+from localprompt.records.run import RequestedSettings, Settings
 from localprompt.rendering.chat import plain_completion
 
 _END = -1

@@ -13,7 +13,8 @@ from localprompt.engine.base import GenerationRequest, Prefilled
 from localprompt.engine.grammar import grammar_from_schema
 from localprompt.errors import ContextOverflowError
 from localprompt.evaluate.models import OpenModel
-from localprompt.records.run import Message, Sampling
+from localprompt.records.prompt import Message
+from localprompt.records.run import Sampling
 
 MOST_TOKENS = 200
 """Of a verdict: one sentence, yes or no, a number."""

@@ -20,7 +20,9 @@ from localprompt.evaluate.room import CELL_STEP, Room, room_apart, shared_room
 from localprompt.measure import memory
 from localprompt.records.cell import Cell
 from localprompt.records.evaluation import EvalRequest
-from localprompt.records.run import Memory, ModelRecord, PromptTemplate, Sampling, Settings
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.run import Memory, Sampling, Settings
 from localprompt.running.admission import (
     predicted_kv_cache,
     predicted_peak,

@@ -7,7 +7,8 @@ from localprompt.evaluate.opening import begin
 from localprompt.evaluate.runner import OnProgress, run_evaluation
 from localprompt.evaluate.summarize import load_result
 from localprompt.records.evaluation import EvalRequest, EvalResult
-from localprompt.records.run import ModelRecord, RequestedSettings
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import RequestedSettings
 from localprompt.running.assemble import model_record
 from localprompt.store.evaluations import EvaluationStore
 

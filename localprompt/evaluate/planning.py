@@ -23,7 +23,8 @@ from localprompt.records import json
 from localprompt.records.cell import sampling_for
 from localprompt.records.evaluation import EvalRequest, EvalTarget, Evaluation
 from localprompt.records.ids import new_run_id
-from localprompt.records.run import Machine, ModelRecord
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import Machine
 from localprompt.running.assemble import follow_profile, model_record, with_threads
 from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
 

@@ -18,7 +18,8 @@ from localprompt.errors import LocalPromptError
 from localprompt.evaluate.models import OpenEngine
 from localprompt.evaluate.requests import digest_of
 from localprompt.records.evaluation import CaseResult, EvalRequest, Evaluation
-from localprompt.records.run import Message, ModelRecord
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import Message
 from localprompt.rendering.prompt import render_messages
 from localprompt.sources.suite.prompts import with_affixes
 

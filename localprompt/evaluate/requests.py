@@ -19,7 +19,8 @@ from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
 from localprompt.errors import ContextOverflowError, LocalPromptError
 from localprompt.evaluate.models import OpenModel
 from localprompt.records.evaluation import EvalRequest, EvalTarget, Scoring
-from localprompt.records.run import Message, PromptTemplate, Sampling, Segment
+from localprompt.records.prompt import Message, PromptTemplate, Segment
+from localprompt.records.run import Sampling
 from localprompt.rendering.prompt import render_messages
 from localprompt.sources.suite.prompts import with_affixes
 from localprompt.sources.suite.records import EvalCase

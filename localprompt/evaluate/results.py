@@ -5,14 +5,8 @@ from __future__ import annotations
 from localprompt.evaluate.answering import Answered
 from localprompt.evaluate.requests import Prepared
 from localprompt.records.evaluation import CaseResult
-from localprompt.scoring.expectations import (
-    Answer,
-    AnyExpectation,
-    CaseScore,
-    Expectation,
-    ExpectationSet,
-    Judge,
-)
+from localprompt.records.score import Answer, AnyExpectation, CaseScore, Expectation, ExpectationSet
+from localprompt.scoring.expectations import Judge
 from localprompt.scoring.score import score_case
 from localprompt.sources.suite.records import EvalCase
 

@@ -24,15 +24,11 @@ from localprompt.evaluate.planning import FindModel, Planned
 from localprompt.evaluate.requests import Prepared, prepare, scoring_of
 from localprompt.evaluate.results import make_result, needs_time
 from localprompt.records.evaluation import CaseResult, EvalRequest, EvalTarget, ModelUse
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
+from localprompt.records.score import Answer, CaseScore, Expectation
 from localprompt.running.assemble import model_record
 from localprompt.scoring.aggregate import with_comparison
-from localprompt.scoring.expectations import (
-    Answer,
-    CaseScore,
-    Expectation,
-    Judge,
-)
+from localprompt.scoring.expectations import Judge
 from localprompt.scoring.score import COMPARISON, score_comparison
 from localprompt.sources.suite.records import EvalCase
 from localprompt.store.evaluations import EvaluationStore

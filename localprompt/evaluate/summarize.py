@@ -21,7 +21,7 @@ from localprompt.records.evaluation import (
     PassRate,
     TargetSummary,
 )
-from localprompt.scoring.expectations import Score
+from localprompt.records.score import Score
 from localprompt.stats.paired import mean_interval, wilson
 from localprompt.stats.samples import Interval, median
 from localprompt.store.evaluations import EvaluationStore

@@ -26,7 +26,8 @@ from localprompt.records import json
 from localprompt.records.contrast import ContrastReport, Curve, Judged, Way
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.evidence import Figure
-from localprompt.records.run import ModelRecord, PromptTemplate
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
 from localprompt.records.training import TrainingResult
 from localprompt.sources.suite.records import EvalSuite
 from localprompt.stats.ranges import Range

@@ -25,7 +25,7 @@ from localprompt.finetune.training.support import check_trainable
 from localprompt.models.inspect import inspect_model
 from localprompt.models.quality.reading import Comparison
 from localprompt.records.evaluation import EvalRequest, Scoring
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
 from localprompt.records.training import TrainingProgress, TrainingResult
 from localprompt.store.evaluations import EvaluationStore
 from localprompt.units import format_seconds

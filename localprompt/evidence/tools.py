@@ -20,7 +20,7 @@ from localprompt.errors import WorkerError
 from localprompt.finetune.estimate.shapes import ModelShape
 from localprompt.measure.machine import default_threads
 from localprompt.models.quality.reading import Comparison, read_beside
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
 from localprompt.units import MIB
 
 _CONVERSION_BUFFER_BYTES = 64 * MIB

@@ -16,7 +16,7 @@ import msgspec
 
 from localprompt.evidence import data
 from localprompt.records import json
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
 
 _KEY = 16

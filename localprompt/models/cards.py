@@ -21,30 +21,15 @@ import msgspec
 from localprompt import paths
 from localprompt.errors import InputError
 from localprompt.files import replace_file
+from localprompt.records.model import Licence, Name, Sha256
 
 DEFAULT_MODEL = "smollm2-135m"
 """The model that is used where none is named."""
 
-NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}\Z"
 FILE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,199}\.gguf\Z"
 
-Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 FileName = Annotated[str, msgspec.Meta(pattern=FILE_PATTERN)]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Size = Annotated[int, msgspec.Meta(gt=0)]
-
-
-class Licence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Under what terms the weights may be used."""
-
-    name: str
-    """SPDX identifier where there is one, otherwise the title of the terms."""
-    url: str | None = None
-    """Where the full text is."""
-    notice: str = ""
-    """What a user has to be shown before accepting."""
-    needs_acceptance: bool = False
-    """True: the weights are fetched only after the user has said yes."""
 
 
 class WheelPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,19 +16,12 @@ import msgspec
 from localprompt import paths
 from localprompt.errors import ChecksumError, InputError, MachineError, ModelMissingError
 from localprompt.files import disk_errors_explained
-from localprompt.models.cards import (
-    FILE_PATTERN,
-    NAME_PATTERN,
-    Catalog,
-    Licence,
-    ModelCard,
-    read_catalog,
-    write_card,
-)
+from localprompt.models.cards import FILE_PATTERN, Catalog, ModelCard, read_catalog, write_card
 from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import ModelInfo, inspect_model
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.models.resolve import find_card, mismatch, missing, resolve_card
+from localprompt.records.model import NAME_PATTERN, Licence
 
 State = Literal["present", "missing", "damaged"]
 

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from localprompt.records.run import BenchPlace, Machine, Memory, ModelRecord, RunWarning, Settings
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import BenchPlace, Machine, Memory, RunWarning, Settings
 from localprompt.stats.roofline import Ceilings, TokenWork
 from localprompt.stats.samples import Comparison, Interval, Summary
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from localprompt.models.cards import Licence, Name, Sha256
+from localprompt.records.model import Licence, Name, Sha256
 
 
 class BundleFile(msgspec.Struct, frozen=True):

@@ -11,14 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from localprompt.records.run import (
-    Kind,
-    ModelRecord,
-    ProfileUse,
-    PromptTemplate,
-    RequestedSettings,
-    Sampling,
-)
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.run import Kind, ProfileUse, RequestedSettings, Sampling
 
 DEFAULT_MAX_TOKENS = 256
 
@@ -93,3 +88,20 @@ def sampling_for(choices: SamplingChoices, options: dict[str, Any]) -> Sampling:
         max_tokens=int(pick(choices.max_tokens, "maxOutputTokens", default.max_tokens)),
         stop=choices.stop or tuple(options.get("stopSequences") or ()),
     )
+
+
+class BenchRequest(msgspec.Struct, frozen=True):
+    """A cell as a worker executes it. Synthetic ones have a cell too, without a prompt."""
+
+    cell: Cell
+    prefill: int = 0
+    """Synthetic: tokens to evaluate at once."""
+    decode: int = 0
+    """Synthetic: tokens to evaluate one by one."""
+    size_bytes: int | None = None
+    """Of the model file when the bench was planned; with the next, how a change is noticed."""
+    mtime_ns: int | None = None
+
+    @property
+    def synthetic(self) -> bool:
+        return bool(self.prefill or self.decode)

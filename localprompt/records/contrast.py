@@ -7,7 +7,8 @@ from typing import Literal
 import msgspec
 
 from localprompt.records.evidence import Figure
-from localprompt.records.run import Machine, ModelRecord
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import Machine
 
 Kind = Literal["prompting", "tuning"]
 Winner = Literal["prompting", "tuning", "undecided"]

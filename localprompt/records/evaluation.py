@@ -17,18 +17,18 @@ from typing import Any, Literal
 import msgspec
 
 from localprompt.records.cell import SamplingChoices
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
 from localprompt.records.run import (
     FinishReason,
     Machine,
     Memory,
-    ModelRecord,
     ProfileUse,
-    PromptTemplate,
     RequestedSettings,
     Sampling,
     Settings,
 )
-from localprompt.scoring.expectations import CaseScore
+from localprompt.records.score import CaseScore
 from localprompt.stats.paired import PassComparison, ScoreComparison
 from localprompt.stats.samples import Interval
 

@@ -20,7 +20,8 @@ from typing import Literal
 
 import msgspec
 
-from localprompt.records.run import Machine, ModelRecord
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import Machine
 from localprompt.stats.samples import Interval
 
 Basis = Literal["measured", "estimated"]

@@ -11,7 +11,8 @@ from typing import Literal
 
 import msgspec
 
-from localprompt.records.run import Machine, ModelRecord, Settings
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import Machine, Settings
 from localprompt.stats.paired import wilson
 from localprompt.stats.samples import Interval
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
-from localprompt.records.run import Message, Sampling, Segment
-from localprompt.rendering.traced import UNNAMED, Origin, Span
+from localprompt.records.prompt import UNNAMED, Message, Origin, Segment, Span
+from localprompt.records.run import Sampling
 
 LEAST_KEPT_TOKENS = 64
 """A constant beginning that is shorter is neither evaluated apart nor kept. Evaluating one apart

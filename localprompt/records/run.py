@@ -1,13 +1,7 @@
-"""The frozen records that pass between stages.
+"""The run record: one JSON object per execution.
 
-Files become records, records become measurements, measurements become rows and views; nothing
-flows back. This module is the vocabulary of that one direction: it knows no file format, no
-database and no terminal. Field names carry their unit (``_seconds``, ``_bytes``, ``_tokens``,
-``_per_second``) and ``None`` means unknown, never zero.
-
-Two groups live here. *Prompts*: what a template is and what became of it when it was rendered.
-*Runs*: the run record, one JSON object per execution, which ``--json``, the store, exports,
-benches and evaluations all share.
+``--json``, the store, exports, benches and evaluations all share it. Field names carry their unit
+(``_seconds``, ``_bytes``, ``_tokens``, ``_per_second``) and ``None`` means unknown, never zero.
 """
 
 from __future__ import annotations
@@ -16,96 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
-# --------------------------------------------------------------------------- prompts
-
-Role = Literal["system", "user", "assistant", "developer"]
-AttributeValue = str | int | float | bool
-
-
-class Segment(msgspec.Struct, frozen=True):
-    """A stretch of rendered text with its origin."""
-
-    text: str
-    """The characters, as the model will receive them."""
-    source: str | None = None
-    """The variable it came from (``text``, or the expression when there are several);
-    None for the template's own words."""
-
-
-class Message(msgspec.Struct, frozen=True):
-    """One turn of a conversation."""
-
-    role: Role
-    segments: tuple[Segment, ...]
-    attributes: dict[str, AttributeValue] = {}
-    """What stood in brackets on the role line: ``user[name="Ada", id=7]``."""
-
-    @property
-    def text(self) -> str:
-        return "".join(segment.text for segment in self.segments)
-
-
-class InputSpec(msgspec.Struct, frozen=True):
-    """A parameter that a prompt declares."""
-
-    name: str
-    kind: str = "string"
-    """string, integer, float, number, boolean, array, object, thread, …"""
-    description: str | None = None
-    default: Any = None
-    required: bool = False
-    """True: there is neither a default nor permission to leave it out."""
-    insisted: bool = False
-    """The file itself says ``required: true``; then ``--lenient`` does not help either."""
-    enum_values: tuple[Any, ...] = ()
-    strict: bool = False
-    """Reject values that look like a role line instead of quoting them."""
-
-
-class PromptTemplate(msgspec.Struct, frozen=True):
-    """A prompt file, read and validated but not yet rendered."""
-
-    name: str
-    body: str
-    """The Jinja2 text after the front matter."""
-    path: str | None = None
-    sha256: str = ""
-    """Of the file's bytes."""
-    description: str | None = None
-    model_id: str | None = None
-    options: dict[str, Any] = {}
-    """``model.options`` with v2 names: temperature, maxOutputTokens, topP, topK, seed,
-    stopSequences."""
-    inputs: tuple[InputSpec, ...] = ()
-    output_schema: dict[str, Any] | None = None
-    """JSON Schema of the answer, from ``outputs``; None for free text."""
-    choices: tuple[str, ...] = ()
-    """The closed set of answers, from ``metadata.localprompt.choices``."""
-    cases: str | None = None
-    """The dataset beside the file, from ``metadata.localprompt.cases``; absolute."""
-    metadata: dict[str, Any] = {}
-    body_line: int = 1
-    """Line of the file where ``body`` begins, so that errors can point into the file."""
-    unsupported: tuple[str, ...] = ()
-    """What the file asks for and localprompt does not do (tools, images, another template
-    language); it can be read and shown, not rendered."""
-
-
-# --------------------------------------------------------------------------- runs
-
-
-class ModelRecord(msgspec.Struct, frozen=True):
-    """The weights that answered."""
-
-    name: str
-    path: str
-    sha256: str | None = None
-    """Of the file's bytes; None while it has not been computed."""
-    architecture: str | None = None
-    quantization: str | None = None
-    """The file's type by llama.cpp's name: Q4_1, Q4_K_M, F16, …"""
-    parameters: int | None = None
-    size_bytes: int | None = None
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import Message
 
 
 class PromptRecord(msgspec.Struct, frozen=True):

@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from localprompt.records.run import Machine, ModelRecord, RunWarning
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import Machine, RunWarning
 from localprompt.stats.ranges import Range
 
 Loss = Literal["answer", "all"]

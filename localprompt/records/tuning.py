@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from localprompt.records.model import ModelRecord
 from localprompt.records.quality import Divergence
-from localprompt.records.run import Machine, ModelRecord
+from localprompt.records.run import Machine
 from localprompt.stats.paired import PassComparison
 from localprompt.stats.samples import Interval
 

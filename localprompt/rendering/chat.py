@@ -25,16 +25,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from localprompt.errors import PromptFileError
-from localprompt.records.run import Message, Segment
+from localprompt.records.prompt import Message, Origin, Segment, Span
 from localprompt.rendering.budget import Limits
-from localprompt.rendering.traced import (
-    Origin,
-    Span,
-    TracedText,
-    from_segments,
-    spans_of,
-    traced,
-)
+from localprompt.rendering.traced import TracedText, from_segments, spans_of, traced
 
 if TYPE_CHECKING:
     import jinja2

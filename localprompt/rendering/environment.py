@@ -31,6 +31,7 @@ import jinja2.runtime
 from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from localprompt.records.prompt import Origin, Span
 from localprompt.rendering.budget import STEP, Limits, current, printed_size, spending
 from localprompt.rendering.failures import Place, mapped_errors
 from localprompt.rendering.guards import (
@@ -42,7 +43,7 @@ from localprompt.rendering.guards import (
     operator_cost,
     settled,
 )
-from localprompt.rendering.traced import Origin, Span, TracedText, spans_of, trace_values
+from localprompt.rendering.traced import TracedText, spans_of, trace_values
 
 _OTHER_TEMPLATES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from localprompt.errors import ParameterError, PromptFileError
-from localprompt.records.run import InputSpec, Message, PromptTemplate, Segment
+from localprompt.records.prompt import InputSpec, Message, PromptTemplate, Segment
 from localprompt.rendering.roles import parse_messages, read_thread, thread_marker
 from localprompt.rendering.segments import render_segments
 from localprompt.rendering.traced import traced

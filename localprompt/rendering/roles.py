@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast, get_args
 
 from localprompt.errors import ParameterError
-from localprompt.records.run import AttributeValue, Message, Role, Segment
+from localprompt.records.prompt import AttributeValue, Message, Role, Segment
 from localprompt.rendering.traced import TracedText, from_segments, spans_of, to_segments
 
 _BLANK = "\uffff"

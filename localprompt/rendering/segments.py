@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from localprompt.errors import ParameterError
-from localprompt.records.run import Segment
+from localprompt.records.prompt import Segment
 from localprompt.rendering.budget import Limits
 from localprompt.rendering.traced import to_segments, trace_values
 

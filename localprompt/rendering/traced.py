@@ -16,22 +16,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, SupportsIndex
+from typing import Any, SupportsIndex
 
-import msgspec
-
-from localprompt.records.run import Segment
-
-Origin = Literal["chat_template", "template", "variable"]
-
-
-class Span(msgspec.Struct, frozen=True):
-    """A stretch of text with one origin."""
-
-    text: str
-    origin: Origin
-    source: str | None = None
-    """The variable's name where ``origin`` is ``variable``; None where it is not known which."""
+from localprompt.records.prompt import UNNAMED, Origin, Segment, Span
 
 
 class TracedText(str):
@@ -201,10 +188,6 @@ def from_segments(segments: Iterable[Segment]) -> TracedText:
         Span(segment.text, "template" if segment.source is None else "variable", segment.source)
         for segment in segments
     )
-
-
-UNNAMED = "(expression)"
-"""The source of text that came out of variables, where it is not known which."""
 
 
 def to_segments(text: str) -> tuple[Segment, ...]:

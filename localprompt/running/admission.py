@@ -17,7 +17,9 @@ from localprompt.measure import memory
 from localprompt.models.inspect import ModelInfo, inspect_model
 from localprompt.models.predict import BASELINE_BYTES, LIBRARIES_BYTES, predict_memory
 from localprompt.records.cell import Cell
-from localprompt.records.run import Message, ModelRecord, RequestedSettings, RunWarning
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import Message
+from localprompt.records.run import RequestedSettings, RunWarning
 from localprompt.running.memory_limit import Demand, fit_into, peak_bytes, refusal, smallest
 from localprompt.units import format_bytes
 

@@ -18,14 +18,9 @@ from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import inspect_model
 from localprompt.models.resolve import ResolvedModel, mismatch, resolve
 from localprompt.records.cell import Cell, MemoryLimit, PrefixUse, SamplingChoices, sampling_for
-from localprompt.records.run import (
-    InputSpec,
-    Kind,
-    ModelRecord,
-    ProfileUse,
-    PromptTemplate,
-    RequestedSettings,
-)
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import InputSpec, PromptTemplate
+from localprompt.records.run import Kind, ProfileUse, RequestedSettings
 from localprompt.running.profiles import (
     DEFAULT,
     NONE,

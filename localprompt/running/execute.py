@@ -33,10 +33,10 @@ from localprompt.measure.memory import MemoryReading
 from localprompt.measure.warnings import condition_warnings
 from localprompt.records.cell import Cell
 from localprompt.records.ids import new_run_id
+from localprompt.records.prompt import Message
 from localprompt.records.run import (
     FinishReason,
     Memory,
-    Message,
     PromptRecord,
     RequestedSettings,
     RunRecord,

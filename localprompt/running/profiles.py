@@ -22,7 +22,8 @@ from localprompt import paths
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.files import disk_errors_explained, replace_file
 from localprompt.measure import machine
-from localprompt.records.run import ModelRecord, ProfileUse, RequestedSettings
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import ProfileUse, RequestedSettings
 
 DEFAULT = "default"
 """The newest of the model's on this machine, if there is one."""

@@ -12,12 +12,12 @@ import time
 from datetime import UTC, datetime
 
 import localprompt
-from localprompt.bench.spec import BenchRequest
 from localprompt.engine.synthetic import SyntheticEngine
 from localprompt.measure import conditions, machine, memory
 from localprompt.measure.memory import MemoryReading
 from localprompt.measure.timeline import token_gaps
 from localprompt.measure.warnings import condition_warnings
+from localprompt.records.cell import BenchRequest
 from localprompt.records.ids import new_run_id
 from localprompt.records.run import (
     Memory,

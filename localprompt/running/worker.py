@@ -27,13 +27,12 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
-from localprompt.bench.spec import BenchRequest
 from localprompt.engine.base import Engine
 from localprompt.engine.synthetic import SyntheticEngine
 from localprompt.errors import ChecksumError, EngineError, LocalPromptError, ModelMissingError
 from localprompt.measure import memory, pagecache
 from localprompt.records import json
-from localprompt.records.cell import Cell
+from localprompt.records.cell import BenchRequest, Cell
 from localprompt.running.execute import Execution, Session, open_session, render
 from localprompt.running.synthetic import SyntheticSession
 

@@ -1,7 +1,7 @@
 """(output, expectation) → score.
 
-What is scored is an :class:`~localprompt.scoring.expectations.Answer`; what it is held against is
-an :class:`~localprompt.scoring.expectations.Expectation`, one assertion of a suite. The meaning of
+What is scored is an :class:`~localprompt.records.score.Answer`; what it is held against is
+an :class:`~localprompt.records.score.Expectation`, one assertion of a suite. The meaning of
 each assertion type, of weights and of thresholds is promptfoo's, so that a suite written for it
 gives the same verdicts here.
 

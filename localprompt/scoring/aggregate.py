@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from localprompt.scoring.expectations import CaseScore, ExpectationSet, MetricTotal, Score
+from localprompt.records.score import CaseScore, ExpectationSet, MetricTotal, Score
 
 _SLACK = 1e-12
 """Weighted means of the same numbers may differ in the last bits; a threshold must not notice."""

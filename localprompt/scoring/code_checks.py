@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.bounded import CODE_SECONDS, run_bounded
-from localprompt.scoring.expectations import Answer, CannotScoreError, Expectation
+from localprompt.scoring.expectations import CannotScoreError
 from localprompt.scoring.verdict import Verdict, quoted
 
 

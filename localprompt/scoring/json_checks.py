@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.bounded import PATTERN_SECONDS, run_bounded
-from localprompt.scoring.expectations import Answer, CannotScoreError, Expectation
+from localprompt.scoring.expectations import CannotScoreError
 from localprompt.scoring.text_checks import equals_text
 from localprompt.scoring.verdict import Verdict, quoted
 

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from localprompt.errors import LocalPromptError
-from localprompt.records.run import Message, Segment
-from localprompt.scoring.expectations import Answer, CannotScoreError, Expectation, Judge
+from localprompt.records.prompt import Message, Segment
+from localprompt.records.score import Answer, Expectation
+from localprompt.scoring.expectations import CannotScoreError, Judge
 from localprompt.scoring.json_checks import embedded
 from localprompt.scoring.verdict import Verdict, quoted
 

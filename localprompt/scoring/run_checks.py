@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from localprompt.scoring.expectations import Answer, CannotScoreError, Expectation
+from localprompt.records.score import Answer, Expectation
+from localprompt.scoring.expectations import CannotScoreError
 from localprompt.scoring.text_checks import text_value
 from localprompt.scoring.verdict import Verdict
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from localprompt.scoring import code_checks, json_checks, judging, run_checks, text_checks
-from localprompt.scoring.aggregate import aggregate, combine_set
-from localprompt.scoring.expectations import (
+from localprompt.records.score import (
     Answer,
     AnyExpectation,
-    CannotScoreError,
     CaseScore,
     Expectation,
     ExpectationSet,
-    Judge,
     Score,
 )
+from localprompt.scoring import code_checks, json_checks, judging, run_checks, text_checks
+from localprompt.scoring.aggregate import aggregate, combine_set
+from localprompt.scoring.expectations import CannotScoreError, Judge
 from localprompt.scoring.verdict import Verdict
 
 COMPARISON = "select-best"

@@ -6,8 +6,9 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
+from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.distance import levenshtein
-from localprompt.scoring.expectations import Answer, CannotScoreError, Expectation
+from localprompt.scoring.expectations import CannotScoreError
 from localprompt.scoring.overlap import rouge_n
 from localprompt.scoring.pattern import found
 from localprompt.scoring.verdict import Verdict, quoted

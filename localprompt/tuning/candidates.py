@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
 
 DEFAULT_TYPES = ("q4_0", "iq4_nl", "q4_k_m", "q8_0")
 """Types that llama.cpp lays out for the CPU when it loads them, from the smallest."""

@@ -16,8 +16,9 @@ from localprompt.evaluate.models import Models
 from localprompt.evaluate.once import evaluate_model
 from localprompt.models.quality.measure import Text, measure_quality
 from localprompt.records.evaluation import EvalResult
+from localprompt.records.model import ModelRecord
 from localprompt.records.quality import Quality
-from localprompt.records.run import ModelRecord, RequestedSettings
+from localprompt.records.run import RequestedSettings
 from localprompt.records.tuning import Bounds, SuiteOutcome
 from localprompt.stats.paired import PassComparison, mcnemar, paired_rate_interval
 from localprompt.store.evaluations import EvaluationStore

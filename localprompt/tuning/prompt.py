@@ -9,7 +9,9 @@ from localprompt.errors import InputError, ParameterError
 from localprompt.evaluate.loading import open_suite
 from localprompt.records.cell import Cell, SamplingChoices, sampling_for
 from localprompt.records.evaluation import EvalRequest
-from localprompt.records.run import ModelRecord, PromptTemplate, RequestedSettings
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.run import RequestedSettings
 from localprompt.rendering.prompt import render_messages
 from localprompt.running.assemble import prompt_with_params, with_threads
 from localprompt.sources.prompt.search import load_named_prompt

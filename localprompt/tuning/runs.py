@@ -14,10 +14,9 @@ from pathlib import Path
 import msgspec
 
 from localprompt.bench.child import WORKER_COMMAND, Child
-from localprompt.bench.spec import BenchRequest
 from localprompt.errors import WorkerError
 from localprompt.records.bench import CellFailure
-from localprompt.records.cell import Cell
+from localprompt.records.cell import BenchRequest, Cell
 from localprompt.records.run import BenchPlace, RunRecord
 from localprompt.records.tuning import Trial
 from localprompt.stats.samples import median

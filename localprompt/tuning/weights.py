@@ -9,7 +9,7 @@ from localprompt.models.quantize.job import prepare
 from localprompt.models.quantize.make import make
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.models.store import remove_model
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
 from localprompt.running.assemble import model_record
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from localprompt.records.prompt import InputSpec, Message, Origin, PromptTemplate, Span
 from localprompt.records.received import (
     LEAST_KEPT_TOKENS,
     PromptToken,
@@ -23,8 +24,7 @@ from localprompt.records.received import (
     Stretch,
     stretches,
 )
-from localprompt.records.run import InputSpec, Message, PromptTemplate, Sampling
-from localprompt.rendering.traced import Origin, Span
+from localprompt.records.run import Sampling
 from localprompt.sources.prompt.check import CheckedFile
 from localprompt.sources.prompt.search import ListedPrompt
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt.bench.spec import BenchRequest, key_of
+from localprompt.bench.spec import key_of
 from localprompt.measure import machine
 from localprompt.records.bench import Experiment, PlannedCell, Repetitions
-from localprompt.records.cell import Cell
+from localprompt.records.cell import BenchRequest, Cell
 from localprompt.records.ids import new_run_id
-from localprompt.records.run import ModelRecord, PromptTemplate, RequestedSettings, Sampling
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.run import RequestedSettings, Sampling
 
 
 def model_file(folder: Path, content: bytes = b"weights") -> Path:

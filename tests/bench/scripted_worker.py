@@ -21,12 +21,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from localprompt.bench.spec import BenchRequest
 from localprompt.engine.base import BufferSizes, Engine
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.engine.synthetic import SyntheticEngine
 from localprompt.errors import EngineError
-from localprompt.records.cell import Cell
+from localprompt.records.cell import BenchRequest, Cell
 from localprompt.records.run import Settings
 from localprompt.running import worker
 

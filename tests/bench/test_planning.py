@@ -11,13 +11,13 @@ import pytest
 
 from localprompt.bench import limits, planning
 from localprompt.bench.planning import check_resumable, plan_bench
-from localprompt.bench.spec import BenchRequest, BenchSpec, PromptAsk
+from localprompt.bench.spec import BenchSpec, PromptAsk
 from localprompt.errors import InputError, LocalPromptError, ModelMissingError
 from localprompt.measure import memory
 from localprompt.measure import probe as probing
 from localprompt.measure.probe import ArithmeticSample, BandwidthSample, ProbeResult
 from localprompt.records.bench import Experiment
-from localprompt.records.cell import SamplingChoices
+from localprompt.records.cell import BenchRequest, SamplingChoices
 from localprompt.records.run import Machine, RunRecord
 from tests.models.tiny_gguf import tiny_gguf
 from tests.sample_runs import make_run

@@ -5,11 +5,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from localprompt.bench.spec import KV_TYPES, BenchRequest, BenchSpec, PromptAsk, cell_asks, key_of
+from localprompt.bench.spec import KV_TYPES, BenchSpec, PromptAsk, cell_asks, key_of
 from localprompt.errors import InputError
 from localprompt.gguf import tensor_types
-from localprompt.records.cell import Cell
-from localprompt.records.run import ModelRecord, PromptTemplate, RequestedSettings, Sampling
+from localprompt.records.cell import BenchRequest, Cell
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.run import RequestedSettings, Sampling
 
 SUMMARIZE = PromptAsk("summarize", ("text=@notes.txt",))
 

@@ -12,12 +12,12 @@ import pytest
 
 from localprompt.bench.child import Child
 from localprompt.bench.limits import token_work
-from localprompt.bench.spec import BenchRequest
 from localprompt.engine.llama.arithmetic import LlamaProduct
 from localprompt.engine.llama.ggml_library import ggml
 from localprompt.engine.llama.synthetic import LlamaSynthetic
 from localprompt.errors import EngineError
 from localprompt.measure.kernel import ON_LINUX
+from localprompt.records.cell import BenchRequest
 from localprompt.records.run import RequestedSettings
 from localprompt.running import worker
 from tests.bench.benches import request

@@ -18,7 +18,8 @@ from benchmarks.peers.results import (
     read_json,
     write_json,
 )
-from localprompt.records.run import Machine, ModelRecord, RunWarning
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import Machine, RunWarning
 
 OTHER_LOAD = RunWarning("other_load", "other programs kept 1.6 cores busy", "close them and repeat")
 MACHINE = Machine(

@@ -13,9 +13,9 @@ from localprompt.bundling.make import Made
 from localprompt.bundling.rules import MANIFEST
 from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
 from localprompt.evaluate.loading import _suite_file
-from localprompt.models.cards import Licence
 from localprompt.models.store import verify_model
 from localprompt.records.bundle import BundledModel
+from localprompt.records.model import Licence
 from localprompt.sources.prompt.search import load_named_prompt
 from tests.bundling.archives import GOOD, manifest_of, packed
 from tests.bundling.test_make import _Usage

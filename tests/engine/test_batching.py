@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from localprompt.engine import batching
 from localprompt.engine.base import Event, Finished, GenerationRequest, Prefilled, Token
 from localprompt.engine.scripted import ScriptedEngine
-from localprompt.records.run import Message, RequestedSettings, Sampling, Segment
+from localprompt.records.prompt import Message, Segment
+from localprompt.records.run import RequestedSettings, Sampling
 
 
 def _engine(

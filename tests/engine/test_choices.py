@@ -15,7 +15,8 @@ from localprompt.engine.base import Choice, ChoiceRequest, Scored
 from localprompt.engine.choices import choice_tokens, deciding_end
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.errors import InputError
-from localprompt.records.run import Message, RequestedSettings, Segment
+from localprompt.records.prompt import Message, Segment
+from localprompt.records.run import RequestedSettings
 
 WORDS = st.sampled_from(["a ", "b ", "c "])
 PARTS = st.sampled_from(["rule " * 40, "fact " * 30, "a ", "b "])

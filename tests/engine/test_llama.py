@@ -15,7 +15,8 @@ from localprompt.engine.base import Event, Finished, GenerationRequest, Prefille
 from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema, parse_output
 from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.errors import InputError, ModelFileError
-from localprompt.records.run import Message, RequestedSettings, Sampling, Segment
+from localprompt.records.prompt import Message, Segment
+from localprompt.records.run import RequestedSettings, Sampling
 
 pytestmark = pytest.mark.model
 

@@ -18,7 +18,8 @@ from localprompt.engine.base import (
     Token,
 )
 from localprompt.engine.llama.engine import LlamaEngine
-from localprompt.records.run import Message, RequestedSettings, Sampling, Segment
+from localprompt.records.prompt import Message, Segment
+from localprompt.records.run import RequestedSettings, Sampling
 
 pytestmark = pytest.mark.model
 

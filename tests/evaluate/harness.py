@@ -18,7 +18,7 @@ from localprompt.evaluate.planning import Planned
 from localprompt.evaluate.runner import EvalProgress, run_evaluation
 from localprompt.evaluate.summarize import load_result
 from localprompt.records.evaluation import CaseResult, EvalRequest, EvalResult
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
 from localprompt.store.evaluations import EvaluationStore
 from tests.sample_runs import make_run
 

@@ -101,7 +101,7 @@ def test_a_case_with_other_words_around_it_gets_a_calibration_of_its_own(lab: La
 def test_a_schema_goes_before_choices(lab: Lab) -> None:
     from localprompt.evaluate.requests import scoring_of
     from localprompt.records.evaluation import EvalRequest
-    from localprompt.records.run import PromptTemplate
+    from localprompt.records.prompt import PromptTemplate
 
     request = EvalRequest(suite="s", scoring="raw")
     closed = PromptTemplate(name="p", body="", choices=("a", "b"))

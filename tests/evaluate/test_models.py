@@ -10,7 +10,8 @@ import pytest
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.evaluate.models import OpenModel
 from localprompt.records.evaluation import EvalRequest
-from localprompt.records.run import ModelRecord, RequestedSettings
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import RequestedSettings
 
 pytestmark = pytest.mark.model
 

@@ -7,7 +7,7 @@ from localprompt.engine.base import Engine
 from localprompt.errors import ModelFileError
 from localprompt.evaluate.reporting import load_report
 from localprompt.records.evaluation import EvalRequest
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
 from tests.evaluate.harness import Lab
 
 

@@ -278,7 +278,7 @@ def test_the_best_of_several_prompts_is_chosen_when_all_answers_are_there(lab: L
 
 def test_schemas_hold_answers_to_a_grammar_and_choices_bound_their_length(lab: Lab) -> None:
     from localprompt.evaluate.requests import grammar_of
-    from localprompt.records.run import PromptTemplate
+    from localprompt.records.prompt import PromptTemplate
 
     choices = grammar_of(PromptTemplate(name="p", body="", choices=("good", "bad")))
     assert choices == 'root ::= "good" | "bad"'

@@ -20,8 +20,8 @@ from localprompt.finetune.estimate.shapes import find_shape
 from localprompt.models.quality.reading import Comparison
 from localprompt.records import json
 from localprompt.records.evaluation import EvalRequest
+from localprompt.records.model import ModelRecord
 from localprompt.records.quality import Divergence, Mean, Perplexity
-from localprompt.records.run import ModelRecord
 from localprompt.records.training import (
     Epoch,
     Examples,

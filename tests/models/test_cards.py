@@ -12,7 +12,6 @@ from localprompt.models.cards import (
     DEFAULT_MODEL,
     FileSource,
     HttpsSource,
-    Licence,
     ModelCard,
     PypiSource,
     WheelPart,
@@ -20,6 +19,7 @@ from localprompt.models.cards import (
     read_catalog,
     write_card,
 )
+from localprompt.records.model import Licence
 
 CARD = """
 name = "{name}"

@@ -13,10 +13,11 @@ import pytest
 
 from localprompt.errors import ChecksumError, FetchError
 from localprompt.models import fetch_https as module
-from localprompt.models.cards import HttpsSource, Licence, ModelCard, write_card
+from localprompt.models.cards import HttpsSource, ModelCard, write_card
 from localprompt.models.fetch_https import FRUITLESS_ATTEMPTS, fetch_https
 from localprompt.models.pull import pull
 from localprompt.models.receiver import Receiver, no_progress
+from localprompt.records.model import Licence
 from tests.models.loopback import Loopback, loopback
 
 CONTENT = random.Random(7).randbytes(3 * 1024**2 + 11)

@@ -23,11 +23,12 @@ from localprompt.errors import (
     NotEnoughDiskError,
 )
 from localprompt.models import pull as module
-from localprompt.models.cards import FileSource, Licence, ModelCard, PypiSource, WheelPart
+from localprompt.models.cards import FileSource, ModelCard, PypiSource, WheelPart
 from localprompt.models.checksum import known_sha256
 from localprompt.models.pull import pull
 from localprompt.models.receiver import Progress
 from localprompt.models.resolve import resolve_card
+from localprompt.records.model import Licence
 
 PARTS = (b"first " * 50_000, b"second " * 50_000)
 CONTENT = b"".join(PARTS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jinja2.ext import loopcontrols
 
 from localprompt.errors import PromptFileError, TemplateLimitError
-from localprompt.records.run import Message, Role, Segment
+from localprompt.records.prompt import Message, Role, Segment
 from localprompt.rendering.chat import Span, apply_chat_template, plain_completion
 
 CHATML = (

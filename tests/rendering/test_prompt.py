@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from localprompt.errors import ParameterError, PromptFileError
-from localprompt.records.run import InputSpec, PromptTemplate, Segment
+from localprompt.records.prompt import InputSpec, PromptTemplate, Segment
 from localprompt.rendering.prompt import fill_defaults, render_body, render_messages
 
 _INPUTS = (

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from localprompt.errors import ParameterError
-from localprompt.records.run import Message, Segment
+from localprompt.records.prompt import Message, Segment
 from localprompt.rendering.roles import parse_messages, read_thread, thread_marker
 from localprompt.rendering.segments import render_segments
 

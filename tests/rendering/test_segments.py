@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from localprompt.errors import ParameterError, PromptFileError
-from localprompt.records.run import Segment
+from localprompt.records.prompt import Segment
 from localprompt.rendering.failures import Place
 from localprompt.rendering.segments import render_segments, undeclared_variables
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from localprompt.rendering.traced import Span, TracedText, spans_of, trace_values, traced
+from localprompt.records.prompt import Span
+from localprompt.rendering.traced import TracedText, spans_of, trace_values, traced
 
 _PIECES = st.lists(
     st.builds(

@@ -16,14 +16,9 @@ from localprompt.errors import ContextOverflowError, NotEnoughMemoryError
 from localprompt.measure.memory import AvailableMemory, MemoryReading
 from localprompt.models.predict import LIBRARIES_BYTES
 from localprompt.records.cell import Cell, MemoryLimit
-from localprompt.records.run import (
-    Message,
-    ModelRecord,
-    PromptTemplate,
-    RequestedSettings,
-    Sampling,
-    Segment,
-)
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import Message, PromptTemplate, Segment
+from localprompt.records.run import RequestedSettings, Sampling
 from localprompt.running.admission import (
     CELL_STEP,
     check_memory,

@@ -9,7 +9,8 @@ import pytest
 
 from localprompt.errors import ChecksumError, InputError, ParameterError, UnknownNameError
 from localprompt.records.cell import DEFAULT_MAX_TOKENS, SamplingChoices
-from localprompt.records.run import PromptTemplate, RequestedSettings
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.run import RequestedSettings
 from localprompt.rendering.prompt import render_messages
 from localprompt.running.assemble import (
     RunChoices,

@@ -15,14 +15,9 @@ from localprompt.errors import ContextOverflowError, EngineError, PromptFileErro
 from localprompt.measure.timeline import token_gaps
 from localprompt.records import json
 from localprompt.records.cell import Cell
-from localprompt.records.run import (
-    InputSpec,
-    ModelRecord,
-    PromptTemplate,
-    RequestedSettings,
-    RunRecord,
-    Sampling,
-)
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import InputSpec, PromptTemplate
+from localprompt.records.run import RequestedSettings, RunRecord, Sampling
 from localprompt.running.execute import execute, open_session, render
 
 SCHEMA = {

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from localprompt.bench.planning import plan_bench
-from localprompt.bench.spec import BenchRequest, BenchSpec
+from localprompt.bench.spec import BenchSpec
 from localprompt.errors import ModelMissingError
 from localprompt.evaluate.opening import begin
 from localprompt.measure import machine
+from localprompt.records.cell import BenchRequest
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.run import RequestedSettings
 from localprompt.running.assemble import RunChoices, ask_cell

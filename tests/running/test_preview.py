@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localprompt.records.cell import Cell
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import InputSpec, Message, PromptTemplate, Segment
 from localprompt.records.received import (
     PromptToken,
     ReceivedPrompt,
@@ -18,15 +20,7 @@ from localprompt.records.received import (
     stretches,
     with_other_values,
 )
-from localprompt.records.run import (
-    InputSpec,
-    Message,
-    ModelRecord,
-    PromptTemplate,
-    RequestedSettings,
-    Sampling,
-    Segment,
-)
+from localprompt.records.run import RequestedSettings, Sampling
 from localprompt.running.preview import receive
 
 _WORD = PromptToken(7, "Sum", "template")

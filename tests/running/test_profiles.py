@@ -8,7 +8,8 @@ import pytest
 
 from localprompt.errors import InputError, NotEnoughDiskError, UnknownNameError
 from localprompt.measure import machine
-from localprompt.records.run import ModelRecord, RequestedSettings
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import RequestedSettings
 from localprompt.running import profiles
 from localprompt.running.profiles import (
     Profile,

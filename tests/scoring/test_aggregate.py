@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from localprompt.records.score import Answer, Expectation, ExpectationSet, Score
 from localprompt.scoring.aggregate import aggregate, with_comparison
-from localprompt.scoring.expectations import Answer, Expectation, ExpectationSet, Score
 from localprompt.scoring.score import score_case
 
 

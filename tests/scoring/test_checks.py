@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from localprompt.scoring.expectations import Answer, Expectation, Score
+from localprompt.records.score import Answer, Expectation, Score
 from localprompt.scoring.kinds import split_negation
 from localprompt.scoring.score import score
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from localprompt.errors import ContextOverflowError
-from localprompt.records.run import Message
-from localprompt.scoring.expectations import Answer, Expectation
+from localprompt.records.prompt import Message
+from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.score import score, score_comparison
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
 from localprompt.tuning.candidates import Candidate, together, variations
 
 MODEL = ModelRecord(name="some-model", path="/m.gguf", sha256="a" * 64)

@@ -10,8 +10,10 @@ import pytest
 
 from localprompt.errors import InputError, NotEnoughDiskError, WorkerError
 from localprompt.records.cell import Cell
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
 from localprompt.records.quality import Quality
-from localprompt.records.run import ModelRecord, PromptTemplate, RequestedSettings, Sampling
+from localprompt.records.run import RequestedSettings, Sampling
 from localprompt.records.tuning import SuiteOutcome, Trial, Tuning
 from localprompt.stats.paired import compare_passes
 from localprompt.store.tunings import TuningStore

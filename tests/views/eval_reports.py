@@ -20,7 +20,8 @@ from localprompt.records.evaluation import (
     Floor,
     ModelUse,
 )
-from localprompt.records.run import ModelRecord, PromptTemplate
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
 from localprompt.store.evaluations import EvaluationStore
 from tests.sample_evaluations import make_evaluation, make_result, make_target
 from tests.sample_runs import make_run

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from localprompt.records.evaluation import ModelUse
-from localprompt.records.run import PromptTemplate
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.score import Score
 from localprompt.scoring.aggregate import aggregate
-from localprompt.scoring.expectations import Score
 from localprompt.views.html.charts import Point, apart
 from localprompt.views.html.eval import eval_sections
 from localprompt.views.html.eval_cases import MOST_TEXT, CaseTable, shared_ends

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from localprompt.records.prompt import InputSpec, Message, PromptTemplate, Segment, Span
 from localprompt.records.received import PromptToken, ReceivedPrompt
-from localprompt.records.run import InputSpec, Message, PromptTemplate, Sampling, Segment
-from localprompt.rendering.traced import Span
+from localprompt.records.run import Sampling
 from localprompt.sources.prompt.check import CheckedFile
 from localprompt.sources.prompt.lint import Finding
 from localprompt.sources.prompt.search import ListedPrompt

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from localprompt.records.run import Message, RunRecord, Segment
+from localprompt.records.prompt import Message, Segment
+from localprompt.records.run import RunRecord
 from localprompt.views.runs import print_run, print_run_list
 from tests.sample_runs import make_run
 

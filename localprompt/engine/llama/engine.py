@@ -27,8 +27,9 @@ from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.engine.llama.vocab import Vocabulary
 from localprompt.errors import EngineError, InputError, ModelFileError
+from localprompt.records.prompt import Message
 from localprompt.records.received import PromptToken
-from localprompt.records.run import Message, RequestedSettings, Settings
+from localprompt.records.run import RequestedSettings, Settings
 from localprompt.rendering.chat import ChatPrompt, apply_chat_template, plain_completion
 
 _DEFAULTS = RequestedSettings()

@@ -15,7 +15,7 @@ from localprompt.evidence.lab import Lab
 from localprompt.evidence.larger import LARGE, gpu_change
 from localprompt.evidence.recipes import HELD_OUT, PLAIN, SENTIMENT
 from localprompt.records.evidence import Condition, Figure, Group, Note, Rule
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
 
 PROMPTED = "sentiment-few-shot"
 _TUNING = SENTIMENT[256]

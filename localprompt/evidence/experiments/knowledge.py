@@ -20,8 +20,8 @@ from localprompt.models.checksum import sha256_of
 from localprompt.models.quality.measure import load_text
 from localprompt.models.quality.reading import Comparison
 from localprompt.records.evidence import Condition, Figure, Group, Rule
+from localprompt.records.model import ModelRecord
 from localprompt.records.quality import Perplexity
-from localprompt.records.run import ModelRecord
 
 QUESTIONS, PROMPT = "general-knowledge.csv", "general-question"
 

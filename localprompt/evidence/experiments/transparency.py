@@ -24,9 +24,9 @@ from localprompt.evidence.lab import Lab
 from localprompt.evidence.recipes import SMALLEST
 from localprompt.evidence.weights import weight_changes
 from localprompt.records.evidence import Condition, Figure, Group, Rule, Sample
+from localprompt.records.prompt import Origin
 from localprompt.records.received import PromptToken, attributed, stretches
 from localprompt.rendering.prompt import render_messages
-from localprompt.rendering.traced import Origin
 from localprompt.sources.prompt.file import load_prompt
 from localprompt.sources.suite.prompty import suite_from_prompt
 

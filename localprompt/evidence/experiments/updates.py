@@ -18,7 +18,7 @@ from localprompt.evidence.lab import Lab
 from localprompt.evidence.recipes import SENTIMENT
 from localprompt.gguf.header import read_gguf
 from localprompt.records.evidence import Condition, Figure, Group, Rule
-from localprompt.records.run import ModelRecord
+from localprompt.records.model import ModelRecord
 
 OTHER_FAMILY = "gemma3-270m"
 OTHER_TYPES = ("Q4_0", "Q8_0")

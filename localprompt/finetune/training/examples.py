@@ -16,7 +16,7 @@ import msgspec
 
 from localprompt.engine.base import ChoiceRequest, EncodedPrompt
 from localprompt.errors import DatasetError, InputError, ParameterError, PromptFileError
-from localprompt.records.run import Message, PromptTemplate
+from localprompt.records.prompt import Message, PromptTemplate
 from localprompt.rendering.prompt import render_messages
 from localprompt.sources.prompt.params import typed_values
 from localprompt.sources.rows import Case, Cases

@@ -21,12 +21,13 @@ from localprompt.finetune.training.pack import context_for, digest, windows
 from localprompt.finetune.training.support import check_trainable
 from localprompt.gguf.header import GgufFile, read_gguf
 from localprompt.measure import machine, memory
-from localprompt.models.cards import NAME_PATTERN, Licence, ModelCard, read_catalog
+from localprompt.models.cards import ModelCard, read_catalog
 from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import ModelInfo, describe
 from localprompt.models.resolve import ResolvedModel, resolve
 from localprompt.models.store import name_from
-from localprompt.records.run import ModelRecord, PromptTemplate
+from localprompt.records.model import NAME_PATTERN, Licence, ModelRecord
+from localprompt.records.prompt import PromptTemplate
 from localprompt.records.training import EstimateBeside, Examples, TrainingRequest
 from localprompt.sources.prompt.search import load_named_prompt
 from localprompt.stats.ranges import Range

@@ -36,8 +36,9 @@ from localprompt.models.quality.worker import Failed, Reply, Request, Result
 from localprompt.models.resolve import resolve
 from localprompt.processes import cause_of_death
 from localprompt.records.ids import new_run_id
+from localprompt.records.model import ModelRecord
 from localprompt.records.quality import Quality, TextFacts
-from localprompt.records.run import ModelRecord, RequestedSettings
+from localprompt.records.run import RequestedSettings
 from localprompt.units import MIB, format_bytes
 
 # -P: a folder called localprompt in the working directory must not take this one's place.

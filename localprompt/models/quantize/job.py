@@ -16,12 +16,13 @@ from localprompt import paths
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.gguf.header import GgufFile, read_gguf
 from localprompt.gguf.tensor_types import FILE_TYPES
-from localprompt.models.cards import Licence, ModelCard, read_catalog
+from localprompt.models.cards import ModelCard, read_catalog
 from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import ModelInfo, describe
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.models.resolve import ResolvedModel, mismatch, resolve
 from localprompt.models.store import name_from
+from localprompt.records.model import Licence
 from localprompt.records.run import RunWarning
 
 # llama.cpp runs NVFP4 files, and makes none.

@@ -21,8 +21,9 @@ from collections.abc import Sequence
 from localprompt.engine.base import EncodedPrompt, Engine
 from localprompt.errors import LocalPromptError
 from localprompt.records.cell import Cell
+from localprompt.records.prompt import Message
 from localprompt.records.received import LEAST_KEPT_TOKENS, constant_prefix, with_other_values
-from localprompt.records.run import Message, RunWarning
+from localprompt.records.run import RunWarning
 from localprompt.running.prefix.key import key_of
 from localprompt.running.prefix.store import Draft, PrefixStore
 

@@ -1,4 +1,4 @@
-"""A ``.prompty`` file → :class:`~localprompt.records.run.PromptTemplate`.
+"""A ``.prompty`` file → :class:`~localprompt.records.prompt.PromptTemplate`.
 uses.
 
 Files of v1 are read through :mod:`localprompt.sources.prompt.v1`. What only a hosted service needs
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from localprompt.errors import PromptFileError
-from localprompt.records.run import PromptTemplate
+from localprompt.records.prompt import PromptTemplate
 from localprompt.sources.prompt.document import (
     RawDocument,
     load_document,

@@ -27,7 +27,7 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import PromptFileError
-from localprompt.records.run import PromptTemplate
+from localprompt.records.prompt import PromptTemplate
 from localprompt.sources.prompt.document import RawDocument, read_raw
 from localprompt.sources.prompt.file import template_from
 from localprompt.sources.prompt.front_matter import KeyPath

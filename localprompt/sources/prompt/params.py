@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from localprompt.errors import ParameterError
-from localprompt.records.run import InputSpec, PromptTemplate
+from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.sources.prompt.search import nearest
 
 MOST_BYTES = 4 << 20

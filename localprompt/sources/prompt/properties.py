@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from localprompt.errors import PromptFileError
-from localprompt.records.run import InputSpec
+from localprompt.records.prompt import InputSpec
 from localprompt.sources.prompt.front_matter import KeyLines, KeyPath
 
 KINDS = ("string", "integer", "float", "number", "boolean", "array", "object")

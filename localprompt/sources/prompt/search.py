@@ -14,7 +14,7 @@ import msgspec
 
 from localprompt import paths
 from localprompt.errors import PromptFileError, UnknownNameError
-from localprompt.records.run import PromptTemplate
+from localprompt.records.prompt import PromptTemplate
 from localprompt.sources.prompt.file import load_prompt
 
 SUFFIX = ".prompty"

@@ -21,13 +21,9 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import DatasetError
+from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet
 from localprompt.scoring.code_checks import split_code_file
-from localprompt.scoring.expectations import (
-    AnyExpectation,
-    CannotScoreError,
-    Expectation,
-    ExpectationSet,
-)
+from localprompt.scoring.expectations import CannotScoreError
 from localprompt.scoring.kinds import ASSERT_SET, KINDS, Kind, refusal, split_negation
 from localprompt.scoring.pattern import check_pattern
 from localprompt.scoring.text_checks import as_text, count_range

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import DatasetError, LocalPromptError
-from localprompt.scoring.expectations import AnyExpectation, Expectation, ExpectationSet
+from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet
 from localprompt.sources.suite.assertions import render_expectation
 from localprompt.sources.suite.ids import CaseIds
 from localprompt.sources.suite.records import EvalCase

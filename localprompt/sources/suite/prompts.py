@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from localprompt.errors import LocalPromptError, PromptFileError, UnknownNameError
-from localprompt.records.run import InputSpec, PromptTemplate
+from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.models import options_from
 from localprompt.sources.suite.nunjucks import translate_nunjucks

@@ -22,8 +22,8 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import DatasetError, InputError
-from localprompt.records.run import PromptTemplate
-from localprompt.scoring.expectations import Expectation
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.score import Expectation
 from localprompt.sources.prompt.params import typed_values
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.nunjucks import variables_of

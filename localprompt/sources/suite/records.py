@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from localprompt.records.run import PromptTemplate
-from localprompt.scoring.expectations import AnyExpectation
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.score import AnyExpectation
 
 
 class SuitePrompt(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import DatasetError
-from localprompt.scoring.expectations import AnyExpectation
+from localprompt.records.score import AnyExpectation
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.assertions import AssertionReader, is_number, judge_name
 from localprompt.sources.suite.problems import Keys, Problems

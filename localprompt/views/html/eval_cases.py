@@ -24,7 +24,7 @@ from localprompt.records.case_matrix import (
     state_of,
 )
 from localprompt.records.evaluation import CaseResult
-from localprompt.scoring.expectations import Score
+from localprompt.records.score import Score
 from localprompt.units import format_seconds
 from localprompt.views.eval_table import short
 from localprompt.views.figures import moment_text

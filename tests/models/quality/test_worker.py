@@ -11,7 +11,8 @@ from localprompt.errors import EngineError, InputError
 from localprompt.models.inspect import inspect_model
 from localprompt.models.quality import worker
 from localprompt.models.quality.measure import Text, load_text, measure_quality
-from localprompt.records.run import ModelRecord, RequestedSettings
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import RequestedSettings
 
 
 def record(path: Path) -> ModelRecord:

@@ -13,10 +13,11 @@ from localprompt.errors import (
     ModelMissingError,
     UnknownNameError,
 )
-from localprompt.models.cards import Licence, ModelCard, write_card
+from localprompt.models.cards import ModelCard, write_card
 from localprompt.models.checksum import sha256_of
 from localprompt.models.quantize.job import FILE_TYPE_IDS, prepare
 from localprompt.models.store import add_model
+from localprompt.records.model import Licence
 from tests.models.quantize.tiny_llama import write_model
 
 

@@ -12,15 +12,10 @@ import pytest
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.errors import EngineError
 from localprompt.records.cell import Cell, PrefixUse
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.records.received import LEAST_KEPT_TOKENS
-from localprompt.records.run import (
-    InputSpec,
-    ModelRecord,
-    PromptTemplate,
-    RequestedSettings,
-    RunWarning,
-    Sampling,
-)
+from localprompt.records.run import RequestedSettings, RunWarning, Sampling
 from localprompt.running.execute import Execution, execute
 from localprompt.running.prefix.beginning import NOT_KEPT
 

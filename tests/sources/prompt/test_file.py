@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localprompt.errors import PromptFileError
-from localprompt.records.run import InputSpec
+from localprompt.records.prompt import InputSpec
 from localprompt.rendering.prompt import render_messages
 from localprompt.sources.prompt.document import load_document
 from localprompt.sources.prompt.file import load_prompt

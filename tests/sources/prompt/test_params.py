@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from localprompt.errors import ParameterError
-from localprompt.records.run import InputSpec, PromptTemplate
+from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.sources.prompt.params import parse_params, stdin_input, typed_values
 
 _TEMPLATE = PromptTemplate(

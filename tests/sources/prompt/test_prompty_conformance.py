@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from localprompt.errors import ParameterError, PromptFileError
-from localprompt.records.run import InputSpec, PromptTemplate, Segment
+from localprompt.records.prompt import InputSpec, PromptTemplate, Segment
 from localprompt.rendering.prompt import fill_defaults, render_body
 from localprompt.rendering.roles import parse_messages, read_thread
 from localprompt.rendering.segments import render_segments

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localprompt.errors import DatasetError
-from localprompt.records.run import InputSpec, PromptTemplate
-from localprompt.scoring.expectations import Answer, Expectation
+from localprompt.records.prompt import InputSpec, PromptTemplate
+from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.score import score_case
 from localprompt.sources.prompt.search import load_named_prompt
 from localprompt.sources.suite.assertions import AssertionReader, split_list

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from localprompt.errors import DatasetError, UnknownNameError
-from localprompt.records.run import PromptTemplate
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.score import Answer, Expectation, ExpectationSet
 from localprompt.rendering.prompt import render_messages
-from localprompt.scoring.expectations import Answer, Expectation, ExpectationSet
 from localprompt.scoring.score import score_case
 from localprompt.sources.suite.prompts import with_affixes
 from localprompt.sources.suite.records import EvalCase, EvalSuite

@@ -1,0 +1,97 @@
+"""What a prompt file declares, and what its text becomes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Role = Literal["system", "user", "assistant", "developer"]
+
+
+AttributeValue = str | int | float | bool
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A stretch of rendered text with its origin."""
+
+    text: str
+    """The characters, as the model will receive them."""
+    source: str | None = None
+    """The variable it came from (``text``, or the expression when there are several);
+    None for the template's own words."""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One turn of a conversation."""
+
+    role: Role
+    segments: tuple[Segment, ...]
+    attributes: dict[str, AttributeValue] = {}
+    """What stood in brackets on the role line: ``user[name="Ada", id=7]``."""
+
+    @property
+    def text(self) -> str:
+        return "".join(segment.text for segment in self.segments)
+
+
+class InputSpec(msgspec.Struct, frozen=True):
+    """A parameter that a prompt declares."""
+
+    name: str
+    kind: str = "string"
+    """string, integer, float, number, boolean, array, object, thread, …"""
+    description: str | None = None
+    default: Any = None
+    required: bool = False
+    """True: there is neither a default nor permission to leave it out."""
+    insisted: bool = False
+    """The file itself says ``required: true``; then ``--lenient`` does not help either."""
+    enum_values: tuple[Any, ...] = ()
+    strict: bool = False
+    """Reject values that look like a role line instead of quoting them."""
+
+
+class PromptTemplate(msgspec.Struct, frozen=True):
+    """A prompt file, read and validated but not yet rendered."""
+
+    name: str
+    body: str
+    """The Jinja2 text after the front matter."""
+    path: str | None = None
+    sha256: str = ""
+    """Of the file's bytes."""
+    description: str | None = None
+    model_id: str | None = None
+    options: dict[str, Any] = {}
+    """``model.options`` with v2 names: temperature, maxOutputTokens, topP, topK, seed,
+    stopSequences."""
+    inputs: tuple[InputSpec, ...] = ()
+    output_schema: dict[str, Any] | None = None
+    """JSON Schema of the answer, from ``outputs``; None for free text."""
+    choices: tuple[str, ...] = ()
+    """The closed set of answers, from ``metadata.localprompt.choices``."""
+    cases: str | None = None
+    """The dataset beside the file, from ``metadata.localprompt.cases``; absolute."""
+    metadata: dict[str, Any] = {}
+    body_line: int = 1
+    """Line of the file where ``body`` begins, so that errors can point into the file."""
+    unsupported: tuple[str, ...] = ()
+    """What the file asks for and localprompt does not do (tools, images, another template
+    language); it can be read and shown, not rendered."""
+
+
+Origin = Literal["chat_template", "template", "variable"]
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A stretch of text with one origin."""
+
+    text: str
+    origin: Origin
+    source: str | None = None
+    """The variable's name where ``origin`` is ``variable``; None where it is not known which."""
+
+
+UNNAMED = "(expression)"
+"""The source of text that came out of variables, where it is not known which."""
