@@ -1,6 +1,6 @@
 """What a person would look at first when something is slow or does not work.
 
-This module reads, :mod:`localprompt.checkup` judges. Readings never change anything, open no
+This module reads, :mod:`localprompt.doctor` judges. Readings never change anything, open no
 socket and load no weights. What else the machine does is seen between two readings, one before
 everything and one after, so that nobody has to wait for it.
 """
@@ -8,26 +8,23 @@ everything and one after, so that nobody has to wait for it.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from localprompt import __version__, paths
-from localprompt.checkup import (
-    Finding,
-    of_build,
-    of_cores,
-    of_disk,
-    of_memory,
-    of_models,
-    of_others,
-    of_power,
-)
 from localprompt.errors import LocalPromptError
 from localprompt.measure import conditions, machine, memory
+from localprompt.measure.memory import AvailableMemory
 from localprompt.measure.warnings import condition_warnings
 from localprompt.models.store import ModelEntry
-from localprompt.units import format_bytes
+from localprompt.records.run import Machine, RunWarning
+from localprompt.units import GIB, MIB, format_bytes
 
 _N_CTX = 4096
 """For which it is said what fits; less where a model was trained on less."""
@@ -112,3 +109,159 @@ def _history() -> Iterator[Finding]:
         return
     count = "1 run" if stats.runs == 1 else f"{stats.runs} runs"
     yield Finding("history", f"{count}, {format_bytes(stats.file_bytes)}")
+
+
+Level = Literal["ok", "slow", "broken"]
+
+FEWEST_FREE_BYTES = GIB
+"""Of memory and of disk: below it even the starter model becomes a tight fit."""
+_NOTABLE_SWAP_BYTES = 64 * MIB
+"""Less is what idle services leave there."""
+_SLOW_GOVERNORS = frozenset({"powersave", "conservative", "userspace"})
+
+# The kernel's name of an instruction set → llama.cpp's, of those that its kernels are written for.
+_INSTRUCTION_SETS = {
+    "avx": "AVX",
+    "avx2": "AVX2",
+    "fma": "FMA",
+    "f16c": "F16C",
+    "avx512f": "AVX512",
+    "avx512_vnni": "AVX512_VNNI",
+    "avx512_bf16": "AVX512_BF16",
+    "avx_vnni": "AVX_VNNI",
+    "amx_int8": "AMX_INT8",
+    "asimd": "NEON",
+    "asimddp": "DOTPROD",
+    "i8mm": "MATMUL_INT8",
+    "sve": "SVE",
+}
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that was looked at."""
+
+    name: str
+    text: str
+    level: Level = "ok"
+    """slow: works, but not as well as it could; broken: does not work."""
+    advice: str = ""
+    """What to do, in words."""
+    command: str = ""
+    """What to type, exactly."""
+
+
+def of_build(requirement: str, features: Collection[str], flags: Collection[str] | None) -> Finding:
+    """Does the build use what the CPU can do?
+
+    Args:
+        requirement: the installed package, as ``llama-cpp-python==0.3.36``.
+        features: instruction sets that the build uses, by llama.cpp's names.
+        flags: what the CPU can do, by the kernel's names; None: unknown.
+    """
+    used = ", ".join(features) or "no vector instructions"
+    able = {_INSTRUCTION_SETS[flag] for flag in flags or () if flag in _INSTRUCTION_SETS}
+    unused = sorted(able - set(features))
+    if features and not unused:
+        return Finding("build uses", used)
+    return Finding(
+        "build uses",
+        f"{used}; this CPU also has {', '.join(unused)}" if unused else used,
+        "slow",
+        "build llama.cpp for this CPU; that takes some minutes and a C++ compiler",
+        f"CMAKE_ARGS=-DGGML_NATIVE=ON {shlex.quote(sys.executable)} -m pip install "
+        f"--force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python {requirement}",
+    )
+
+
+def of_cores(facts: Machine, threads: int) -> Finding:
+    """Cores, what may be used of them, and how many threads that makes by default."""
+    cores = f"{facts.physical_cores or '?'} physical, {facts.logical_cores or '?'} logical"
+    usable = "" if facts.usable_cores is None else f", {facts.usable_cores:g} usable here"
+    text = f"{cores}{usable}; {threads} {'thread' if threads == 1 else 'threads'} by default"
+    if facts.usable_cores is None or facts.usable_cores >= (facts.physical_cores or 0):
+        return Finding("cores", text)
+    advice = "raise the container's CPU limit, or the CPUs that this process is bound to"
+    return Finding("cores", text, "slow", advice)
+
+
+def of_memory(free: AvailableMemory) -> Iterator[Finding]:
+    """Is there memory for a model, and is some of it in swap?"""
+    tight = free.available_bytes is not None and free.available_bytes < FEWEST_FREE_BYTES
+    whole = free.total_bytes if free.limit_bytes is None else free.limit_bytes
+    limited = "" if free.limit_bytes is None else " (the container's limit)"
+    yield Finding(
+        "memory",
+        f"{format_bytes(free.available_bytes)} free of {format_bytes(whole)}{limited}",
+        "slow" if tight else "ok",
+        "close other programs before running a model" if tight else "",
+    )
+    swapped = free.swap_used_bytes or 0
+    if swapped < _NOTABLE_SWAP_BYTES:
+        return
+    # Bringing it back is only possible where it fits.
+    back = free.available_bytes is not None and free.available_bytes > 2 * swapped
+    yield Finding(
+        "swap",
+        f"{format_bytes(swapped)} in use: what is there comes back at the disk's speed",
+        "slow",
+        "bring it back into memory" if back else "close other programs",
+        "sudo swapoff -a && sudo swapon -a" if back else "",
+    )
+
+
+def of_models(peaks: Mapping[str, int], n_ctx: int, available_bytes: int | None) -> Finding:
+    """Which models fit into the memory that is free?
+
+    Args:
+        peaks: predicted peak of each model that is here, by name.
+        n_ctx: for which it was predicted.
+    """
+    room = sys.maxsize if available_bytes is None else available_bytes
+    told = [
+        f"{name} {format_bytes(peak)}{'' if peak <= room else ' (does not fit)'}"
+        for name, peak in peaks.items()
+    ]
+    text = f"{', '.join(told)}; peak at n_ctx {n_ctx}, estimated"
+    large = [name for name, peak in peaks.items() if peak > room]
+    if not large:
+        return Finding("models", text)
+    return Finding(
+        "models",
+        text,
+        "slow",
+        "let the settings be chosen for the memory that is free",
+        f"localprompt ask -m {large[0]} --max-memory {room // MIB}MiB 'Hello'",
+    )
+
+
+def of_power(facts: Machine) -> Iterator[Finding]:
+    """Is the CPU allowed to be fast?"""
+    if facts.governor is not None:
+        slow = _SLOW_GOVERNORS & set(facts.governor.split("+"))
+        yield Finding(
+            "governor",
+            f"{facts.governor}: the CPU may not reach its full speed" if slow else facts.governor,
+            "slow" if slow else "ok",
+            command="sudo cpupower frequency-set -g performance" if slow else "",
+        )
+    if facts.on_battery:
+        yield Finding("power", "on battery: speed may be limited", "slow", "plug it in")
+
+
+def of_disk(folder: str, free_bytes: int, rotating: bool | None) -> Finding:
+    """Is there room at home, and does it lie on a disk that seeks?"""
+    elsewhere = "export LOCALPROMPT_HOME=/path/on/another/disk"
+    room = f"{folder} ({format_bytes(free_bytes)} free)"
+    if free_bytes < FEWEST_FREE_BYTES:
+        return Finding("home", room, "slow", "make room, or move to another disk", elsewhere)
+    if rotating:
+        text = f"{room}, on a rotating disk: first loads are slow"
+        return Finding("home", text, "slow", "move to a solid-state disk", elsewhere)
+    return Finding("home", room)
+
+
+def of_others(warnings: Collection[RunWarning]) -> Iterator[Finding]:
+    """What else went on while everything was looked at; battery is said by :func:`of_power`."""
+    for warning in warnings:
+        if warning.code != "on_battery":
+            yield Finding("load", warning.message, "slow", warning.advice)

@@ -8,11 +8,14 @@ about (no space, no permission, a read-only disk) leaves here as an error that s
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from localprompt import paths
 from localprompt.errors import MachineError, NotEnoughDiskError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -72,3 +75,56 @@ def disk_errors_explained(folder: Path) -> Iterator[None]:
                 next_step="set LOCALPROMPT_HOME to a folder that you may write to",
             ) from cause
         raise
+
+
+@contextmanager
+def staging(store: Path, name: str, activity: str) -> Iterator[Path]:
+    """A folder called ``name`` on the store's filesystem, for one process at a time.
+
+    It is in the cache, unless the store is a link to another disk: a rename is one step only
+    within a filesystem. Its ``work`` folder is empty at the start and gone at the end; what lies
+    beside that one stays.
+
+    Args:
+        store: where the finished file will go; created.
+        name: of the folder, one for each kind of activity.
+        activity: what the user calls it, as "pull"; for the error.
+
+    Raises:
+        MachineError: another process does the same.
+        OSError: a folder cannot be created.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    cache = paths.cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    folder = cache / name if _same_disk(cache, store) else store / f".{name}"
+    folder.mkdir(exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        _take(lock, folder, activity)
+        work = folder / "work"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+            with suppress(OSError):
+                folder.rmdir()  # stays where it holds something to go on with
+    finally:
+        os.close(lock)
+
+
+def _same_disk(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
+
+
+def _take(lock: int, folder: Path, activity: str) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as cause:
+        raise MachineError(
+            f"another {activity} is running",
+            where=str(folder),
+            next_step=f"wait until it is done, then {activity} again",
+        ) from cause

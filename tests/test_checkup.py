@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localprompt import checkup
+from localprompt import doctor as checkup
 from localprompt.measure.memory import AvailableMemory
 from localprompt.records.run import Machine, RunWarning
 from localprompt.units import GIB, MIB

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from localprompt.bench.results import bench_result
-from localprompt.errors import InputError
+from localprompt.errors import InputError, UnknownNameError
 from localprompt.records.bench import (
     METRICS,
     BenchComparison,
@@ -25,6 +25,7 @@ from localprompt.records.bench import (
 )
 from localprompt.records.run import BenchPlace, RunRecord, Samples
 from localprompt.stats.samples import compare
+from localprompt.store.experiments import ExperimentReader
 
 MEMORY_METRICS = ("peak_rss_bytes", "anonymous_bytes", "kv_cache_bytes", "compute_bytes")
 """Fields of records.Memory that are compared. Measured once per cell, so without an interval."""
@@ -127,3 +128,33 @@ def _rows(a: CellResult, b: CellResult) -> Iterator[ComparisonRow]:
         before, after = getattr(a.memory, metric), getattr(b.memory, metric)
         if before is not None and after is not None:
             yield ComparisonRow(labels, metric, compare([before], [after]))
+
+
+def load_bench(reference: str, history: ExperimentReader) -> BenchResult:
+    """The bench that ``reference`` names; ``last`` and ``last~N`` count benches.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    experiment = history.experiment(reference)
+    return bench_result(
+        experiment, history.runs_of(experiment.id), history.failures_of(experiment.id)
+    )
+
+
+def load_bench_or_run(reference: str, history: ExperimentReader) -> BenchResult:
+    """As :func:`load_bench`, or the single run of that id.
+
+    Raises:
+        UnknownNameError: there is neither.
+    """
+    try:
+        return load_bench(reference, history)
+    except UnknownNameError as no_bench:
+        if reference.strip().startswith("last"):
+            raise
+        try:
+            run = history.get(reference)
+        except UnknownNameError:
+            raise no_bench from None
+    return single_run_result(run, history.samples(run.id))

@@ -21,12 +21,11 @@ from localprompt import paths
 from localprompt.bundling.check import Opened, read_bundle
 from localprompt.bundling.manifest import goes_home
 from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
-from localprompt.files import disk_errors_explained, replace_file, sync
+from localprompt.files import disk_errors_explained, replace_file, staging, sync
 from localprompt.models.cards import read_card
 from localprompt.models.checksum import remember_sha256, sha256_of
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.records.bundle import BundleFile, Manifest
-from localprompt.staging import staging
 from localprompt.units import format_bytes
 
 

@@ -35,11 +35,10 @@ from localprompt.bundling.rules import DIGEST, MANIFEST, SIGNATURE, digest_line
 from localprompt.bundling.sbom import sbom_piece
 from localprompt.bundling.wheels import Wheels, WheelsWanted, check_wanted, collect
 from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
-from localprompt.files import disk_errors_explained, sync
+from localprompt.files import disk_errors_explained, staging, sync
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.records.bundle import BundleFile, Manifest
 from localprompt.records.run import RunWarning
-from localprompt.staging import staging
 from localprompt.units import GIB, format_bytes
 
 _WHEELS_BYTES = GIB

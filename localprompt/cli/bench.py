@@ -126,7 +126,7 @@ def command(
     flags: BenchFlags,
 ) -> None:
     """Measure latency and memory of prompts, models and settings."""
-    from localprompt.bench.loading import load_bench
+    from localprompt.bench.comparing import load_bench
     from localprompt.store.experiments import ExperimentReader
     from localprompt.views.messages import print_note
 
@@ -287,8 +287,8 @@ def _execute(experiment: Experiment, flags: BenchFlags) -> bool:
     from localprompt.bench.runner import run_bench
     from localprompt.store.experiments import ExperimentReader
     from localprompt.store.writer import HistoryWriter
-    from localprompt.views.bench_progress import bench_progress
     from localprompt.views.messages import print_warnings
+    from localprompt.views.progress import bench_progress
 
     print_warnings(running_now())
     with ExperimentReader() as reader:

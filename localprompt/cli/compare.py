@@ -41,8 +41,7 @@ def command(
     ] = "table",
 ) -> None:
     """Compare two stored benches or evaluations."""
-    from localprompt.bench.comparing import compare_benches
-    from localprompt.bench.loading import load_bench_or_run
+    from localprompt.bench.comparing import compare_benches, load_bench_or_run
     from localprompt.bench.thresholds import judge, parse_threshold
     from localprompt.cli.eval_output import are_evaluations, write_comparison
     from localprompt.store.experiments import ExperimentReader

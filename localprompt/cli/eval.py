@@ -192,8 +192,8 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
 def _carry_out(planned: Planned, store: EvaluationStore, models: Models, flags: EvalFlags) -> bool:
     """Make what is missing; True where the user interrupted it."""
     from localprompt.evaluate.runner import run_evaluation
-    from localprompt.views.eval_progress import eval_progress
     from localprompt.views.messages import print_note, profile_note
+    from localprompt.views.progress import eval_progress
 
     if not flags.quiet:
         for note in planned.evaluation.notes:

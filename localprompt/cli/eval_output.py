@@ -112,8 +112,8 @@ def write_comparison(a: str, b: str, wanted: str, fail_if: Sequence[str] = ()) -
         InputError: a condition is none.
         ThresholdError: a condition is confirmed.
     """
-    from localprompt.evaluate.changes import confirmed, parse_change
     from localprompt.evaluate.comparing import compare_evaluations
+    from localprompt.evaluate.thresholds import confirmed, parse_change
     from localprompt.store.evaluations import EvaluationStore
     from localprompt.views.eval_compare import (
         comparison_json,

@@ -66,9 +66,8 @@ def command(*, flags: EvidenceFlags) -> None:
     if flags.read is not None:
         _finish(_read(flags.read), flags, language)
         return
-    from localprompt.evidence.all import EXPERIMENTS
     from localprompt.evidence.opening import open_lab
-    from localprompt.evidence.running import choose, plan, run
+    from localprompt.evidence.running import EXPERIMENTS, choose, plan, run
     from localprompt.models.cards import DEFAULT_MODEL
     from localprompt.views.evidence_progress import evidence_progress
     from localprompt.views.messages import print_note

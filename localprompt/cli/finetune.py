@@ -109,7 +109,7 @@ def estimate(
     Every figure is a range with its assumptions beside it. Prompting the same model, quantized, is
     predicted for contrast.
     """
-    from localprompt.finetune.estimate.request import side_by_side
+    from localprompt.finetune.estimate.request import EstimateRequest, side_by_side
 
     chosen = "json" if flags.json else checked("--format", flags.format, FORMATS)
     if model is None and flags.shape == "list":
@@ -118,7 +118,9 @@ def estimate(
 
         print_shapes(named_shapes().values(), console())
         return
-    report = side_by_side(model, flags)
+    names = EstimateRequest.__struct_fields__
+    request = EstimateRequest(**{name: getattr(flags, name) for name in names})
+    report = side_by_side(model, request)
     if chosen == "table":
         from localprompt.views.finetune import print_estimate
 

@@ -101,7 +101,7 @@ def measure(
     """
     from localprompt.finetune.training.run import tune
     from localprompt.views.messages import print_note, print_warnings
-    from localprompt.views.training_progress import training_progress
+    from localprompt.views.progress import training_progress
 
     wanted = "json" if flags.json else checked("--format", flags.format, FORMATS)
     request = request_from_flags(model, train, prompt, flags)

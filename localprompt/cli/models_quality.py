@@ -28,7 +28,7 @@ def measure(
     """
     from localprompt.models.quality.measure import load_text, measure_quality, parent_of
     from localprompt.running.assemble import model_record
-    from localprompt.store.tunings import TuningStore
+    from localprompt.store.experiments import TuningStore
     from localprompt.views.progress import chunks_progress
 
     loaded = load_text(text)
@@ -68,9 +68,9 @@ def with_suite(quality: Quality, suite: str, settings: RequestedSettings, *, log
     from localprompt.cli.output import console
     from localprompt.evaluate.comparing import compare_evaluations
     from localprompt.evaluate.models import Models
-    from localprompt.evaluate.once import evaluate_model
+    from localprompt.evaluate.opening import evaluate_model
     from localprompt.views.eval_compare import print_comparison
-    from localprompt.views.eval_progress import eval_progress
+    from localprompt.views.progress import eval_progress
 
     with evaluation_store(log=log) as store, Models() as models:
         results = []

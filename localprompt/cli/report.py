@@ -79,7 +79,7 @@ def _find(reference: str, history: ExperimentReader, store: EvaluationStore, fou
     Raises:
         UnknownNameError: nothing is.
     """
-    from localprompt.bench.loading import load_bench
+    from localprompt.bench.comparing import load_bench
 
     name, kind = _name_and_kind(reference, store)
     if kind == "eval":

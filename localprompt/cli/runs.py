@@ -67,8 +67,8 @@ def show(
     """Show everything that was recorded about one run, an evaluation or a tuning."""
     from localprompt.cli.eval_output import is_evaluation, show_evaluation
     from localprompt.records import json as record_json
+    from localprompt.store.experiments import TuningStore
     from localprompt.store.reader import HistoryReader
-    from localprompt.store.tunings import TuningStore
     from localprompt.views.runs import print_run
 
     if run.strip() == "last" and not failures:

@@ -16,7 +16,7 @@ from localprompt.errors import EXIT_INTERRUPTED, InputError
 if TYPE_CHECKING:
     from localprompt.records.cell import Cell
     from localprompt.records.tuning import Tuning
-    from localprompt.store.tunings import TuningStore
+    from localprompt.store.experiments import TuningStore
 
 DETAILS = (
     "Types of weights race on the prompt, then settings on the fastest weights whose quality is "
@@ -105,7 +105,7 @@ def _tuned(model: str, flags: TuneFlags) -> Tuning:
     import msgspec
 
     from localprompt.running.profiles import check_name, write_profile
-    from localprompt.store.tunings import TuningStore
+    from localprompt.store.experiments import TuningStore
     from localprompt.tuning.search import profile_of
 
     name = check_name(flags.name or model)

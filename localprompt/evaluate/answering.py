@@ -7,7 +7,8 @@ context. So does a request whose calibration is not there yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
 import msgspec
@@ -21,7 +22,6 @@ from localprompt.engine.base import (
 )
 from localprompt.engine.prefixes import common_tokens
 from localprompt.errors import EngineError
-from localprompt.evaluate.choosing import choose
 from localprompt.evaluate.models import OpenModel
 from localprompt.evaluate.requests import Prepared
 from localprompt.records.evaluation import BatchedTiming, Scoring
@@ -175,3 +175,32 @@ class _Collected:
             total_seconds=ended - self._began,
             parallel=parallel,
         )
+
+
+def choose(
+    scores: Sequence[ChoiceScore], scoring: Scoring, free: Sequence[ChoiceScore] | None = None
+) -> tuple[str, dict[str, float]]:
+    """The answer, and how probable each is among the choices.
+
+    Args:
+        scores: of each choice.
+        free: the same choices after the prompt without content, for ``calibrated``.
+    """
+    weights = {score.text: _weight(score, scoring) for score in scores}
+    if scoring == "calibrated" and free is not None:
+        for habit in free:
+            weights[habit.text] -= habit.log_probability
+    chosen = max(weights, key=lambda text: weights[text])
+    return chosen, _shares(weights)
+
+
+def _weight(score: ChoiceScore, scoring: Scoring) -> float:
+    return score.log_probability / (score.n_bytes if scoring == "normalized" else 1)
+
+
+def _shares(weights: dict[str, float]) -> dict[str, float]:
+    """Logarithms → shares that sum to one."""
+    largest = max(weights.values())
+    powers = {text: math.exp(weight - largest) for text, weight in weights.items()}
+    total = math.fsum(powers.values())
+    return {text: power / total for text, power in powers.items()}

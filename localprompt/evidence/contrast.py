@@ -13,9 +13,8 @@ from pathlib import Path
 import localprompt
 from localprompt.errors import InputError, MachineError
 from localprompt.evaluate.loading import open_suite
-from localprompt.evidence import larger
-from localprompt.evidence.electricity import usd_of
-from localprompt.evidence.figures import estimated, middle, once, score
+from localprompt.evidence import recipes as larger
+from localprompt.evidence.figures import estimated, middle, once, score, usd_of
 from localprompt.evidence.judging import break_even, curve, judge
 from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.tuning import TuningPlan

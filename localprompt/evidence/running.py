@@ -19,6 +19,15 @@ import msgspec
 import localprompt
 from localprompt.errors import InputError, MachineError
 from localprompt.evidence.experiment import Experiment, Outcome
+from localprompt.evidence.experiments.cost import Cost
+from localprompt.evidence.experiments.documents import Documents
+from localprompt.evidence.experiments.domain import Domain
+from localprompt.evidence.experiments.examples import Examples
+from localprompt.evidence.experiments.knowledge import Knowledge
+from localprompt.evidence.experiments.pace import FirstResult, Iteration
+from localprompt.evidence.experiments.resources import Resources
+from localprompt.evidence.experiments.transparency import Transparency
+from localprompt.evidence.experiments.updates import Updates
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.tuning import TuningPlan
 from localprompt.files import replace_file
@@ -157,3 +166,17 @@ def _path(lab: Lab, number: int, key: str) -> Path:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    Resources(),
+    Cost(),
+    Updates(),
+    FirstResult(),
+    Examples(),
+    Iteration(),
+    Domain(),
+    Documents(),
+    Knowledge(),
+    Transparency(),
+)

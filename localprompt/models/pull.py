@@ -20,13 +20,12 @@ from localprompt.errors import (
     ModelMissingError,
     NotEnoughDiskError,
 )
-from localprompt.files import disk_errors_explained
+from localprompt.files import disk_errors_explained, staging
 from localprompt.models.cards import FileSource, HttpsSource, ModelCard, PypiSource, Source
 from localprompt.models.checksum import remember_sha256, sha256_of
 from localprompt.models.fetch_https import discard_partial, fetch_https
 from localprompt.models.fetch_pypi import fetch_pypi
 from localprompt.models.receiver import CHUNK_BYTES, Progress, Receiver, no_progress
-from localprompt.staging import staging
 from localprompt.units import format_bytes
 
 

@@ -14,8 +14,7 @@ from typing import Any
 
 from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.bounded import CODE_SECONDS, run_bounded
-from localprompt.scoring.expectations import CannotScoreError
-from localprompt.scoring.verdict import Verdict, quoted
+from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
 
 
 def python(answer: Answer, expected: Expectation) -> Verdict:

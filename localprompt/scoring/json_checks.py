@@ -8,9 +8,8 @@ from typing import Any
 
 from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.bounded import PATTERN_SECONDS, run_bounded
-from localprompt.scoring.expectations import CannotScoreError
+from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
 from localprompt.scoring.text_checks import equals_text
-from localprompt.scoring.verdict import Verdict, quoted
 
 MOST_ATTEMPTS = 2000
 """How many brackets of an answer are tried as the beginning of JSON."""

@@ -17,9 +17,8 @@ from typing import Any
 from localprompt.errors import LocalPromptError
 from localprompt.records.prompt import Message, Segment
 from localprompt.records.score import Answer, Expectation
-from localprompt.scoring.expectations import CannotScoreError, Judge
+from localprompt.scoring.expectations import CannotScoreError, Judge, Verdict, quoted
 from localprompt.scoring.json_checks import embedded
-from localprompt.scoring.verdict import Verdict, quoted
 
 RUBRIC_TASK = """\
 You grade an answer against a criterion. Judge only what the criterion asks for.

@@ -17,10 +17,17 @@ from localprompt.records.score import (
     ExpectationSet,
     Score,
 )
-from localprompt.scoring import code_checks, json_checks, judging, run_checks, text_checks
+from localprompt.scoring import (
+    code_checks,
+    json_checks,
+    judging,
+    text_checks,
+)
+from localprompt.scoring import (
+    text_checks as run_checks,
+)
 from localprompt.scoring.aggregate import aggregate, combine_set
-from localprompt.scoring.expectations import CannotScoreError, Judge
-from localprompt.scoring.verdict import Verdict
+from localprompt.scoring.expectations import CannotScoreError, Judge, Verdict
 
 COMPARISON = "select-best"
 

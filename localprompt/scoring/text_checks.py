@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
 from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.distance import levenshtein
-from localprompt.scoring.expectations import CannotScoreError
-from localprompt.scoring.overlap import rouge_n
+from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
 from localprompt.scoring.pattern import found
-from localprompt.scoring.verdict import Verdict, quoted
 
 LEVENSHTEIN_THRESHOLD = 5
 ROUGE_THRESHOLD = 0.75
@@ -147,3 +148,92 @@ def _fold(expected: Expectation) -> Callable[[str], str]:
 
 def _listed(values: list[str]) -> str:
     return ", ".join(quoted(value) for value in values)
+
+
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r'^"|(?<=[ (\[{<])"', " `` "),
+        (r'"', " '' "),
+        (r"\.{2,}", " ... "),
+        (r"[:,](?!\d)", r" \g<0> "),
+        (r"[;@#$%&?!\[\](){}<>]", r" \g<0> "),
+        (r"-{2,}", " -- "),
+        # Only the last full stop ends the sentence; those inside are of numbers and abbreviations.
+        (r"(?<=[^.])\.([\])}>\"' ]*)$", r" . \1"),
+        (r"(?<=[^' ])('(?:s|m|d|ll|re|ve)|n't)(?= |$)", r" \1"),
+        (r"(?<=[^' ])'(?= |$)", " '"),
+        (r"\b(can)(not)\b|\b(gim|lem)(me)\b|\b(gon|wan)(na)\b|\b(got)(ta)\b", "{split}"),
+    )
+)
+
+
+def words(text: str) -> list[str]:
+    """Penn Treebank words of ``text``, in lower case."""
+    text = " ".join(text.lower().split())
+    for pattern, replacement in _RULES:
+        if replacement == "{split}":
+            text = pattern.sub(
+                lambda match: " ".join(part for part in match.groups() if part), text
+            )
+        else:
+            text = pattern.sub(replacement, text)
+    return text.split()
+
+
+def rouge_n(answer: str, reference: str, n: int = 1) -> float:
+    """Recall of the reference's n-grams, 0 to 1; 0 where the reference has fewer than n words."""
+    wanted = _grams(words(reference), n)
+    given = _grams(words(answer), n)
+    total = wanted.total()
+    return (wanted & given).total() / total if total else 0.0
+
+
+def _grams(tokens: list[str], n: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+
+
+def finish_reason(answer: Answer, expected: Expectation) -> Verdict:
+    if answer.finish_reason is None:
+        raise CannotScoreError("the run's finish reason is unknown")
+    value = text_value(expected)
+    met = answer.finish_reason.lower() == value.lower()
+    return Verdict(met, f"finish reason {answer.finish_reason}, expected {value}")
+
+
+def latency(answer: Answer, expected: Expectation) -> Verdict:
+    """At most ``threshold`` milliseconds."""
+    if answer.latency_seconds is None:
+        raise CannotScoreError("the latency is unknown, as for a cached answer")
+    if expected.threshold is None:
+        raise CannotScoreError("latency has no threshold")
+    milliseconds = answer.latency_seconds * 1000
+    met = milliseconds <= expected.threshold
+    return Verdict(met, f"latency {milliseconds:.0f} ms, threshold {expected.threshold:g} ms")
+
+
+def perplexity(answer: Answer, expected: Expectation) -> Verdict:
+    """exp(−mean log-probability) at most ``threshold``; without one it always passes."""
+    value = _perplexity(answer)
+    if expected.threshold is None:
+        return Verdict(True, f"perplexity {value:.3g}")
+    met = value <= expected.threshold
+    return Verdict(met, f"perplexity {value:.3g}, threshold {expected.threshold:g}")
+
+
+def perplexity_score(answer: Answer, expected: Expectation) -> Verdict:
+    """1 / (1 + perplexity), at least ``threshold``; without one it always passes."""
+    value = 1 / (1 + _perplexity(answer))
+    if expected.threshold is None:
+        return Verdict(True, f"perplexity score {value:.3f}", value)
+    met = value >= expected.threshold
+    return Verdict(met, f"perplexity score {value:.3f}, threshold {expected.threshold:g}", value)
+
+
+def _perplexity(answer: Answer) -> float:
+    if not answer.logprobs:
+        raise CannotScoreError("the tokens' probabilities were not recorded")
+    try:
+        return math.exp(-math.fsum(answer.logprobs) / len(answer.logprobs))
+    except OverflowError:
+        return math.inf

@@ -23,6 +23,10 @@ from localprompt.store import schema
 if TYPE_CHECKING:
     import sqlite3
 
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 BUSY_SECONDS = 5.0
 """How long to wait for another process that is writing before giving up."""
 
@@ -208,3 +212,25 @@ def _mismatch(error: schema.SchemaMismatchError, path: Path) -> HistoryError:
         found=f"schema version {error.version}",
         next_step="update localprompt, or set LOCALPROMPT_HOME to another folder",
     )
+
+
+_FLOAT64_BYTES = 8
+
+
+def pack(seconds: Sequence[float]) -> bytes:
+    """A series as it lies in ``samples.seconds``: float64, little-endian, without a header."""
+    return struct.pack(f"<{len(seconds)}d", *seconds)
+
+
+def unpack(blob: bytes) -> tuple[float, ...]:
+    """The series again, bit for bit."""
+    return struct.unpack(f"<{len(blob) // _FLOAT64_BYTES}d", blob)
+
+
+def comparable(moment: datetime) -> str:
+    """A moment to compare ``created_at`` with, as text: UTC, to the second, without a suffix.
+
+    ``created_at`` may have fractions and ends in ``Z`` or ``+00:00``; as text it then compares
+    with this as the moments do. A naive ``moment`` is taken as local time.
+    """
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds")

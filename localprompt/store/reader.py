@@ -25,8 +25,14 @@ from localprompt.errors import HistoryError, UnknownNameError
 from localprompt.records import json
 from localprompt.records.run import Kind, RunRecord, Samples
 from localprompt.store import schema
-from localprompt.store.connection import BUSY_SECONDS, empty_history, explained, open_history
-from localprompt.store.encoding import comparable, unpack
+from localprompt.store.connection import (
+    BUSY_SECONDS,
+    comparable,
+    empty_history,
+    explained,
+    open_history,
+    unpack,
+)
 
 _LAST = re.compile(r"last(?:~(\d{1,9}))?", re.ASCII)
 _ID_PREFIX = re.compile(r"[0-9A-Z]{1,26}", re.ASCII)

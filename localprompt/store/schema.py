@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from localprompt import __version__
-from localprompt.store import schema_evaluations
 
 if TYPE_CHECKING:
     import sqlite3
@@ -155,6 +154,45 @@ CREATE TABLE results (
   UNIQUE (experiment_id, cell_key, phase, repetition)
 )"""
 
+_RESULT_COLUMNS = (
+    ("case_id", "TEXT NOT NULL", "$.case_id"),
+    ("answer_key", "TEXT", "$.answer_key"),
+    ("passed", "INTEGER", "$.score.passed"),
+    ("score", "REAL", "$.score.score"),
+    ("answer", "TEXT NOT NULL", "$.answer"),
+    ("error", "TEXT", "$.error"),
+)
+
+_EVAL_RESULTS = """
+CREATE TABLE eval_results (
+  experiment_id TEXT NOT NULL REFERENCES experiments (id) ON DELETE CASCADE,
+  target INTEGER NOT NULL,
+  case_index INTEGER NOT NULL,
+  repetition INTEGER NOT NULL,
+  record TEXT NOT NULL CHECK (json_valid(record)),
+  {columns},
+  PRIMARY KEY (experiment_id, target, case_index, repetition)
+)""".format(
+    columns=",\n  ".join(
+        f"{name} {declared} AS (json_extract(record, '{path}')) VIRTUAL"
+        for name, declared, path in _RESULT_COLUMNS
+    )
+)
+
+_EVAL_USES = """
+CREATE TABLE eval_model_uses (
+  experiment_id TEXT NOT NULL REFERENCES experiments (id) ON DELETE CASCADE,
+  record TEXT NOT NULL CHECK (json_valid(record))
+)"""
+
+_EVALUATIONS = (
+    _EVAL_RESULTS,
+    _EVAL_USES,
+    "CREATE INDEX eval_results_by_answer ON eval_results (answer_key)",
+    "CREATE INDEX eval_model_uses_by_experiment ON eval_model_uses (experiment_id)",
+)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -181,7 +219,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "CREATE INDEX results_by_run ON results (run_id)",
         ),
     ),
-    Migration(3, "results of evaluations", schema_evaluations.STATEMENTS),
+    Migration(3, "results of evaluations", _EVALUATIONS),
 )
 
 

@@ -22,8 +22,7 @@ from localprompt import paths
 from localprompt.records import json
 from localprompt.records.bench import CellFailure, Experiment
 from localprompt.records.run import Machine, RunRecord, Samples
-from localprompt.store.connection import BUSY_SECONDS, explained, open_history, transaction
-from localprompt.store.encoding import pack
+from localprompt.store.connection import BUSY_SECONDS, explained, open_history, pack, transaction
 
 _ADD_MACHINE = """
 INSERT INTO machines (id, cpu, physical_cores, logical_cores, usable_cores, memory_bytes, os)

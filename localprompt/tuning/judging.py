@@ -13,7 +13,7 @@ import msgspec
 from localprompt.errors import InputError
 from localprompt.evaluate.comparing import compare_evaluations
 from localprompt.evaluate.models import Models
-from localprompt.evaluate.once import evaluate_model
+from localprompt.evaluate.opening import evaluate_model
 from localprompt.models.quality.measure import Text, measure_quality
 from localprompt.records.evaluation import EvalResult
 from localprompt.records.model import ModelRecord
@@ -22,7 +22,7 @@ from localprompt.records.run import RequestedSettings
 from localprompt.records.tuning import Bounds, SuiteOutcome
 from localprompt.stats.paired import PassComparison, mcnemar, paired_rate_interval
 from localprompt.store.evaluations import EvaluationStore
-from localprompt.store.tunings import TuningStore
+from localprompt.store.experiments import TuningStore
 from localprompt.tuning.candidates import Candidate
 
 _NUMERIC = frozenset({"type_k", "type_v"})

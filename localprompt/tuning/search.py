@@ -28,7 +28,7 @@ from localprompt.records.run import RequestedSettings
 from localprompt.records.tuning import Bounds, SuiteOutcome, Trial, Tuning
 from localprompt.running.profiles import Profile
 from localprompt.stats.samples import compare
-from localprompt.store.tunings import TuningStore
+from localprompt.store.experiments import TuningStore
 from localprompt.tuning.candidates import Candidate, Changes, together, variations
 from localprompt.tuning.judging import Judge
 from localprompt.tuning.race import race

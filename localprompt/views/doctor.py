@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Finding(Protocol):
-    """As :class:`localprompt.checkup.Finding`."""
+    """As :class:`localprompt.doctor.Finding`."""
 
     @property
     def name(self) -> str: ...

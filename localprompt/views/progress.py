@@ -1,11 +1,15 @@
-"""Progress of long work on stderr: a bar on a terminal, nothing elsewhere or with NO_COLOR."""
+"""Progress of long work on stderr: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -16,6 +20,11 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+
+from localprompt.records.bench import Step
+from localprompt.records.training import TrainingProgress
+from localprompt.units import UNKNOWN, format_rate, format_seconds
+from localprompt.views.figures import label_text
 
 
 class BytesProgress:
@@ -62,3 +71,180 @@ def chunks_progress() -> Iterator[Callable[[int, int], None]]:
     ) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+_BENCH_STEPS = {"memory": "memory of", "load": "load", "timing": "time", "failed": "failed:"}
+
+
+@contextmanager
+def bench_progress(*, quiet: bool = False) -> Iterator[Callable[[Step], None]]:
+    """A function to tell steps to, while the bar is shown."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal or console.no_color,
+    ) as progress:
+        task = progress.add_task("", total=None)
+
+        def show(step: Step) -> None:
+            name = label_text(step.cell.labels) or step.cell.workload
+            progress.update(
+                task,
+                description=escape(f"{_BENCH_STEPS[step.what]} {name}"),
+                completed=step.done,
+                total=step.expected,
+            )
+
+        yield show
+
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Standing(Protocol):
+    """What is shown; see localprompt.evaluate.runner.EvalProgress."""
+
+    @property
+    def doing(self) -> str: ...
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def passed(self) -> int: ...
+    @property
+    def scored(self) -> int: ...
+    @property
+    def cached(self) -> int: ...
+
+
+def standing_text(now: Standing, begun_with: int, elapsed_seconds: float) -> str:
+    """``12.3/s, 8.1 s left, 87 % passed``.
+
+    Args:
+        begun_with: results that were there when the clock was started.
+    """
+    made = now.done - begun_with
+    rate = made / elapsed_seconds if elapsed_seconds > 0 and made else None
+    left = None if rate is None else (now.total - now.done) / rate
+    passed = f"{now.passed / now.scored:.0%}" if now.scored else UNKNOWN
+    pace = f"{rate:.1f}/s" if rate else UNKNOWN
+    return f"{pace}, {format_seconds(left)} left, {passed} passed"
+
+
+@contextmanager
+def eval_progress(*, quiet: bool = False) -> Iterator[Callable[[Standing], None]]:
+    """A function to tell progress to, while it is shown."""
+    console = Console(stderr=True)
+    if quiet:
+        yield lambda _: None
+    elif not console.is_terminal:
+        yield _eval_lines()
+    else:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[standing]}"),
+            console=console,
+            transient=True,
+        ) as progress:
+            task = progress.add_task("", total=None, standing="")
+            began = time.monotonic()
+            before: int | None = None
+
+            def show(now: Standing) -> None:
+                nonlocal before
+                before = now.done if before is None else before
+                progress.update(
+                    task,
+                    description=escape(now.doing),
+                    completed=now.done,
+                    total=now.total,
+                    standing=standing_text(now, before, time.monotonic() - began),
+                )
+
+            yield show
+
+
+def _eval_lines() -> Callable[[Standing], None]:
+    began = told = time.monotonic()
+    before: int | None = None
+
+    def show(now: Standing) -> None:
+        nonlocal told, before
+        before = now.done if before is None else before
+        if time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
+            told = time.monotonic()
+            standing = standing_text(now, before, told - began)
+            print(f"{now.done}/{now.total} {now.doing}: {standing}", file=sys.stderr)  # noqa: T201
+
+    return show
+
+
+_TRAINING_STAGES = {
+    "unpack": "unpacking to 32-bit floats",
+    "load": "opening",
+    "train": "training",
+    "holdout": "held-out examples",
+    "save": "checkpoint",
+    "publish": "hashing and quantizing",
+}
+
+
+def progress_text(now: TrainingProgress) -> str:
+    """``epoch 2/3, loss 0.4312, 98.1 tok/s, 2 min 05 s left``."""
+    loss = UNKNOWN if now.loss is None else f"{now.loss:.4f}"
+    return (
+        f"epoch {now.epoch}/{now.epochs}, loss {loss}, {format_rate(now.tokens_per_second)}, "
+        f"{format_seconds(now.seconds_left)} left"
+    )
+
+
+@contextmanager
+def training_progress(*, quiet: bool = False) -> Iterator[Callable[[TrainingProgress], None]]:
+    """A function to tell progress to, while it is shown."""
+    console = Console(stderr=True)
+    if quiet:
+        yield lambda _: None
+    elif not console.is_terminal or console.no_color:
+        yield _training_lines()
+    else:
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[standing]}"),
+            console=console,
+            transient=True,
+        ) as progress:
+            task = progress.add_task("", total=None, standing="")
+
+            def show(now: TrainingProgress) -> None:
+                progress.update(
+                    task,
+                    description=_TRAINING_STAGES[now.stage],
+                    completed=now.step,
+                    total=now.steps,
+                    standing=progress_text(now),
+                )
+
+            yield show
+
+
+def _training_lines() -> Callable[[TrainingProgress], None]:
+    told = time.monotonic()
+
+    def show(now: TrainingProgress) -> None:
+        nonlocal told
+        if time.monotonic() - told >= _SECONDS_BETWEEN_LINES or now.stage == "save":
+            told = time.monotonic()
+            line = f"{now.step}/{now.steps} {_TRAINING_STAGES[now.stage]}: {progress_text(now)}"
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    return show

@@ -47,7 +47,8 @@ def test_a_run_before_anything_is_open_is_a_failure() -> None:
 def test_what_a_library_prints_does_not_get_between_the_lines(tmp_path: Path) -> None:
     noisy = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r});"
-        "from tests.bench import scripted_worker as s; from localprompt import worker as w\n"
+        "from tests.bench import scripted_worker as s\n"
+        "from localprompt.running import worker as w\n"
         "def engine(cell):\n    print('a library that prints')\n    return s.engine(cell)\n"
         "w.main(w.Engines(engine, s.synthetic))"
     )

@@ -6,8 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localprompt.bench.comparing import compare_benches
-from localprompt.bench.loading import load_bench, load_bench_or_run
+from localprompt.bench.comparing import compare_benches, load_bench, load_bench_or_run
 from localprompt.bench.results import bench_result
 from localprompt.bench.thresholds import judge, parse_threshold
 from localprompt.errors import InputError, UnknownNameError

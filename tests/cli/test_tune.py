@@ -9,7 +9,7 @@ import pytest
 
 from localprompt.__main__ import run
 from localprompt.records.tuning import Tuning
-from localprompt.store.tunings import TuningStore
+from localprompt.store.experiments import TuningStore
 from tests.sample_tunings import tuning
 
 

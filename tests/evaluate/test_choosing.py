@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localprompt.engine.base import ChoiceScore
-from localprompt.evaluate.choosing import choose
+from localprompt.evaluate.answering import choose
 from localprompt.records.evaluation import EvalResult, Scoring
 from tests.evaluate.harness import Lab
 

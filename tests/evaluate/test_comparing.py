@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from localprompt.errors import UnknownNameError
-from localprompt.evaluate.changes import confirmed, parse_change
 from localprompt.evaluate.comparing import compare_evaluations
+from localprompt.evaluate.thresholds import confirmed, parse_change
 from localprompt.records.evaluation import CaseResult, EvalComparison, Evaluation
 from localprompt.stats.paired import cases_needed_for_rates, mcnemar
 from localprompt.store.evaluations import EvaluationStore

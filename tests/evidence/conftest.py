@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.evidence.all import EXPERIMENTS
-from localprompt.evidence.running import run
+from localprompt.evidence.running import EXPERIMENTS, run
 from localprompt.records.evidence import EvidenceReport
 from tests.evidence.harness import TestBench
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localprompt.evidence.all import EXPERIMENTS
 from localprompt.evidence.experiment import Experiment
 from localprompt.evidence.experiments.transparency import Transparency
-from localprompt.evidence.running import choose, run
+from localprompt.evidence.running import EXPERIMENTS, choose, run
 from localprompt.evidence.tools import open_vocabulary
 from localprompt.records.evidence import EvidenceReport, Finding
 from tests.evidence.harness import TestBench

@@ -7,8 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localprompt.evidence.all import EXPERIMENTS
-from localprompt.evidence.running import plan
+from localprompt.evidence.running import EXPERIMENTS, plan
 from localprompt.records.evidence import EvidenceReport, Figure, Note, Sample
 from localprompt.views.html.evidence import evidence_page, guessed_unit, headline
 from localprompt.views.language import LANGUAGES, Language

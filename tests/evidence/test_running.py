@@ -8,9 +8,8 @@ import msgspec
 import pytest
 
 from localprompt.errors import InputError
-from localprompt.evidence.all import EXPERIMENTS
 from localprompt.evidence.recipes import SMALLEST
-from localprompt.evidence.running import choose, plan, run
+from localprompt.evidence.running import EXPERIMENTS, choose, plan, run
 from localprompt.records.evidence import EvidenceReport, Finding
 from tests.evidence.harness import TestBench
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localprompt import paths, staging
+from localprompt import files as staging
+from localprompt import paths
 from localprompt.errors import (
     ChecksumError,
     FetchError,

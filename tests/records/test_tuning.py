@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from localprompt.records.tuning import frontier
-from localprompt.store.tunings import TuningStore
+from localprompt.store.experiments import TuningStore
 from tests.sample_tunings import Q8, divergence, trial, tuning
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localprompt.scoring.overlap import rouge_n, words
+from localprompt.scoring.text_checks import rouge_n, words
 
 
 def test_punctuation_and_clitics_are_words_of_their_own() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from localprompt.errors import HistoryError, UnknownNameError
 from localprompt.records import json as record_json
 from localprompt.records.run import Samples
-from localprompt.store.encoding import comparable, pack, unpack
+from localprompt.store.connection import comparable, pack, unpack
 from localprompt.store.reader import HistoryReader
 from localprompt.store.writer import HistoryWriter
 from tests.sample_runs import FIRST_MOMENT, make_run

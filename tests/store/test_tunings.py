@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from localprompt.store.tunings import TuningStore
+from localprompt.store.experiments import TuningStore
 from tests.sample_tunings import tuning
 
 

@@ -16,7 +16,7 @@ from localprompt.records.quality import Quality
 from localprompt.records.run import RequestedSettings, Sampling
 from localprompt.records.tuning import SuiteOutcome, Trial, Tuning
 from localprompt.stats.paired import compare_passes
-from localprompt.store.tunings import TuningStore
+from localprompt.store.experiments import TuningStore
 from localprompt.tuning.candidates import Candidate
 from localprompt.tuning.judging import Judge
 from localprompt.tuning.runs import Runs

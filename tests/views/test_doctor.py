@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from localprompt.checkup import Finding
+from localprompt.doctor import Finding
 from localprompt.views.doctor import print_findings
 
 COMMAND = "A=1 python -m pip install --force-reinstall --no-binary some-package --no-deps x==1.2.3"

@@ -12,10 +12,10 @@ from rich.console import Console
 from localprompt.evaluate.runner import EvalProgress
 from localprompt.evaluate.summarize import summarize
 from localprompt.records.evaluation import CaseResult, EvalResult, Floor, ModelUse
-from localprompt.views.eval_progress import standing_text
 from localprompt.views.eval_table import print_evaluation, print_failures
 from localprompt.views.eval_text import use_lines
 from localprompt.views.files.eval import SUFFIXES, EvalFormat, write_evaluation
+from localprompt.views.progress import standing_text
 from tests.sample_evaluations import make_evaluation, make_result, make_target
 from tests.sample_runs import make_run
 

@@ -8,12 +8,10 @@ times electricity, and for a larger model GPU time times dated prices, both esti
 from __future__ import annotations
 
 from localprompt.evidence import data
-from localprompt.evidence.electricity import usd_of
 from localprompt.evidence.experiment import Outcome
-from localprompt.evidence.figures import estimated, middle, once, ratio
+from localprompt.evidence.figures import estimated, middle, once, ratio, usd_of
 from localprompt.evidence.lab import Lab
-from localprompt.evidence.larger import LARGE, gpu_change
-from localprompt.evidence.recipes import HELD_OUT, PLAIN, SENTIMENT
+from localprompt.evidence.recipes import HELD_OUT, LARGE, PLAIN, SENTIMENT, gpu_change
 from localprompt.records.evidence import Condition, Figure, Group, Note, Rule
 from localprompt.records.model import ModelRecord
 

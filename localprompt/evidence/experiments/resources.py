@@ -13,8 +13,15 @@ from localprompt.evidence import data
 from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import estimated, middle, once, ratio
 from localprompt.evidence.lab import Lab
-from localprompt.evidence.larger import LARGE, METHODS, prompting, training
-from localprompt.evidence.recipes import HELD_OUT, PLAIN, SMALLEST
+from localprompt.evidence.recipes import (
+    HELD_OUT,
+    LARGE,
+    METHODS,
+    PLAIN,
+    SMALLEST,
+    prompting,
+    training,
+)
 from localprompt.finetune.estimate.shapes import ModelShape, find_shape
 from localprompt.records import json
 from localprompt.records.evidence import Condition, Figure, Group, Note, Rule

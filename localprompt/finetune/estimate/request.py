@@ -1,6 +1,6 @@
-"""From the flags of ``finetune estimate`` to what is estimated.
+"""From what ``finetune estimate`` is asked for to what is estimated.
 
-Everything that can be wrong about them is said in the words of the command line; flags that would
+Everything that can be wrong about it is said in the words of the command line; settings that would
 change nothing are refused, because whoever gave them expected something else.
 """
 
@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
 
 from localprompt.errors import InputError, ModelMissingError, UnknownNameError
 
 if TYPE_CHECKING:
-    from localprompt.cli.finetune import EstimateFlags
     from localprompt.finetune.estimate.cost import Price
     from localprompt.finetune.estimate.hardware import Gpu
     from localprompt.finetune.estimate.prompting import SideBySide
@@ -50,6 +52,30 @@ _COUNT = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmb]?)", re.IGNORECASE | re.A
 _MULTIPLES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
+class EstimateRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be estimated; each field as the option of its name."""
+
+    shape: str | None = None
+    method: str | None = None
+    """A comma-separated list; None: what fits the stack and the place of the weights."""
+    stack: str = "trainer"
+    seq: int = 512
+    """Tokens of one training example."""
+    batch: int = 1
+    """Examples in one pass on one GPU."""
+    accumulation: int = 8
+    gpus: int = 1
+    sharded: bool | None = None
+    recompute: bool | None = None
+    rank: int | None = None
+    targets: str | None = None
+    quantization: str | None = None
+    gpu: str | None = None
+    tokens: str | None = None
+    """As people write it: ``250k``, ``1.5M``; epochs included."""
+    prices: Path | None = None
+
+
 @contextmanager
 def _named_as_flags() -> Iterator[None]:
     """Errors about settings say where on the command line they are."""
@@ -63,11 +89,11 @@ def _named_as_flags() -> Iterator[None]:
 
 
 @_named_as_flags()
-def side_by_side(model: str | None, flags: EstimateFlags) -> SideBySide:
+def side_by_side(model: str | None, request: EstimateRequest) -> SideBySide:
     """Estimate what was asked for.
 
     Args:
-        model: a name or path; None where ``flags.shape`` is given.
+        model: a name or path; None where ``request.shape`` is given.
 
     Raises:
         InputError: a flag that is wrong, or that would change nothing.
@@ -81,7 +107,7 @@ def side_by_side(model: str | None, flags: EstimateFlags) -> SideBySide:
     )
     from localprompt.finetune.estimate.shapes import find_shape
 
-    if (model is None) == (flags.shape is None):
+    if (model is None) == (request.shape is None):
         raise InputError(
             "say what to estimate: a model or a shape",
             where="NAME and --shape",
@@ -91,12 +117,12 @@ def side_by_side(model: str | None, flags: EstimateFlags) -> SideBySide:
         )
     if model is not None:
         shape, info = _shape_of_file(model)
-        prompting = prompting_of_file(info, shape.name, n_ctx=flags.seq)
+        prompting = prompting_of_file(info, shape.name, n_ctx=request.seq)
     else:
-        shape = find_shape(str(flags.shape))
-        prompting = prompting_of_shape(shape, n_ctx=flags.seq)
-    recipes = _recipes(flags, is_here=model is not None)
-    tokens, gpus, prices = _asked_for_costs(flags)
+        shape = find_shape(str(request.shape))
+        prompting = prompting_of_shape(shape, n_ctx=request.seq)
+    recipes = _recipes(request, is_here=model is not None)
+    tokens, gpus, prices = _asked_for_costs(request)
     return SideBySide(
         kind="estimated",
         shape=shape,
@@ -159,34 +185,35 @@ def _suggest_shape(error: UnknownNameError | ModelMissingError, model: str) -> N
     error.next_step = f"{pull}localprompt finetune estimate --shape {shape.name}"
 
 
-def _recipes(flags: EstimateFlags, *, is_here: bool) -> tuple[Recipe, ...]:
+def _recipes(request: EstimateRequest, *, is_here: bool) -> tuple[Recipe, ...]:
     """One recipe for each method, each once; ``full`` is what the stack makes of it."""
     from localprompt.finetune.estimate.recipe import make_recipe
 
-    names = _words(flags.method) if flags.method is not None else ["full", "lora", "qlora"]
-    if flags.method is None and is_here and flags.gpus == 1:
+    names = _words(request.method) if request.method is not None else ["full", "lora", "qlora"]
+    if request.method is None and is_here and request.gpus == 1:
         names.append(CPU_METHOD)
+    targets = None if request.targets is None else tuple(_words(request.targets))
     recipes = {}
     for name in names:
         recipe = make_recipe(
             name,
-            stack=flags.stack,
-            sequence_tokens=flags.seq,
-            micro_batch=flags.batch,
-            accumulation=flags.accumulation,
-            gpus=flags.gpus,
-            sharded=flags.sharded,
-            recompute=flags.recompute,
-            rank=flags.rank,
-            targets=None if flags.targets is None else cast("Any", tuple(_words(flags.targets))),
-            quantization=cast("Any", flags.quantization),
+            stack=request.stack,
+            sequence_tokens=request.seq,
+            micro_batch=request.batch,
+            accumulation=request.accumulation,
+            gpus=request.gpus,
+            sharded=request.sharded,
+            recompute=request.recompute,
+            rank=request.rank,
+            targets=cast("Any", targets),
+            quantization=cast("Any", request.quantization),
         )
         recipes[recipe.method] = recipe
-    _refuse_idle_flags(flags, tuple(recipes.values()))
+    _refuse_idle_flags(request, tuple(recipes.values()))
     return tuple(recipes.values())
 
 
-def _refuse_idle_flags(flags: EstimateFlags, recipes: tuple[Recipe, ...]) -> None:
+def _refuse_idle_flags(request: EstimateRequest, recipes: tuple[Recipe, ...]) -> None:
     """A flag that would change nothing is a misunderstanding.
 
     Raises:
@@ -195,18 +222,18 @@ def _refuse_idle_flags(flags: EstimateFlags, recipes: tuple[Recipe, ...]) -> Non
     methods = ", ".join(recipe.method for recipe in recipes)
     on_gpu = any(recipe.method != CPU_METHOD for recipe in recipes)
     adapts = any(recipe.trains_adapter for recipe in recipes)
-    asked = flags.gpu or flags.tokens or flags.prices
+    asked = request.gpu or request.tokens or request.prices
     idle = (
-        ("--sharded", flags.sharded and flags.gpus == 1, "several GPUs: --gpus", "1 GPU"),
-        ("--rank", flags.rank and not adapts, "lora or qlora among the methods", methods),
-        ("--targets", flags.targets and not adapts, "lora or qlora among the methods", methods),
+        ("--sharded", request.sharded and request.gpus == 1, "several GPUs: --gpus", "1 GPU"),
+        ("--rank", request.rank and not adapts, "lora or qlora among the methods", methods),
+        ("--targets", request.targets and not adapts, "lora or qlora among the methods", methods),
         (
             "--quantization",
-            flags.quantization and all(recipe.method != "qlora" for recipe in recipes),
+            request.quantization and all(recipe.method != "qlora" for recipe in recipes),
             "qlora among the methods",
             methods,
         ),
-        ("--recompute", flags.recompute and not on_gpu, "a method that trains on a GPU", methods),
+        ("--recompute", request.recompute and not on_gpu, "a method that trains on a GPU", methods),
         (
             "--gpu, --tokens, --prices",
             asked and not on_gpu,
@@ -222,23 +249,23 @@ def _refuse_idle_flags(flags: EstimateFlags, recipes: tuple[Recipe, ...]) -> Non
 
 
 def _asked_for_costs(
-    flags: EstimateFlags,
+    request: EstimateRequest,
 ) -> tuple[int | None, tuple[Gpu, ...], tuple[Price, ...] | None]:
     """Tokens, GPUs and prices; None and empty where neither time nor money was asked for.
 
     Tokens or prices alone ask for the GPUs that have a price.
     """
-    if flags.gpu is None and flags.tokens is None and flags.prices is None:
+    if request.gpu is None and request.tokens is None and request.prices is None:
         return None, (), None
     from localprompt.finetune.estimate.cost import read_prices
     from localprompt.finetune.estimate.hardware import find_gpu, known_gpus
 
-    tokens = ASSUMED_TOKENS if flags.tokens is None else _count("--tokens", flags.tokens)
-    prices = read_prices(flags.prices)
-    if flags.gpu is None:
+    tokens = ASSUMED_TOKENS if request.tokens is None else _count("--tokens", request.tokens)
+    prices = read_prices(request.prices)
+    if request.gpu is None:
         names = list(dict.fromkeys(price.gpu for price in prices))
     else:
-        names = list(known_gpus()) if flags.gpu == "all" else _words(flags.gpu)
+        names = list(known_gpus()) if request.gpu == "all" else _words(request.gpu)
     gpus = dict.fromkeys(find_gpu(name) for name in names)
     return tokens, tuple(gpus), prices
 

@@ -11,6 +11,7 @@ last checkpoint stays.
 from __future__ import annotations
 
 import math
+import random
 import time
 from collections.abc import Callable
 from typing import Literal, Protocol
@@ -18,7 +19,6 @@ from typing import Literal, Protocol
 import msgspec
 
 from localprompt.engine.windows import Window, WindowLoss
-from localprompt.finetune.training.schedule import learning_rate, order
 from localprompt.records.training import Schedule
 
 Reason = Literal["epochs", "max_minutes", "stopped", "nan"]
@@ -147,3 +147,32 @@ def _held(course: Course, model: Model, say: Callable[[Held], None]) -> bool:
         return False
     say(Held(total, time.perf_counter() - before, time.process_time()))
     return True
+
+
+def learning_rate(
+    step: int, steps: int, peak: float, *, schedule: Schedule, warmup: float
+) -> float:
+    """The rate of a step; never 0, which ggml refuses.
+
+    It rises in a line over the first ``warmup`` of all steps, then falls to a hundredth of
+    ``peak`` at the last step, in a line or as half a cosine wave, or stays.
+
+    Args:
+        step: from 0.
+        steps: of the whole training.
+    """
+    rising = math.ceil(warmup * steps)
+    if step < rising:
+        return peak * (step + 1) / rising
+    if schedule == "constant":
+        return peak
+    passed = (step - rising + 1) / max(1, steps - rising)
+    left = 1 - passed if schedule == "linear" else (1 + math.cos(math.pi * passed)) / 2
+    return peak * max(0.01, left)
+
+
+def order(windows: int, seed: int, epoch: int) -> list[int]:
+    """The order of windows in an epoch: the same for the same seed, another in each epoch."""
+    numbers = list(range(windows))
+    random.Random(f"{seed} {epoch}").shuffle(numbers)  # noqa: S311  no secret
+    return numbers

@@ -19,7 +19,7 @@ import msgspec
 
 from localprompt import paths
 from localprompt.errors import EngineError, InputError, LocalPromptError, WorkerError
-from localprompt.files import disk_errors_explained
+from localprompt.files import disk_errors_explained, staging
 from localprompt.finetune.training import checkpoint, worker
 from localprompt.finetune.training.checkpoint import Checkpoint
 from localprompt.finetune.training.child import WORKER_COMMAND, Child
@@ -33,7 +33,6 @@ from localprompt.models.quantize.child import Child as QuantizingChild
 from localprompt.models.quantize.job import FILE_TYPE_IDS
 from localprompt.models.quantize.worker import Request as QuantizingRequest
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
-from localprompt.staging import staging
 
 _UNPACK_BUFFER_BYTES = 64 << 20
 
@@ -89,7 +88,7 @@ def tune(
         wall_seconds=account.wall_seconds + time.monotonic() - began,
     )
     if request.log:
-        from localprompt.store.trainings import TrainingStore
+        from localprompt.store.experiments import TrainingStore
 
         with TrainingStore() as history:
             history.record(result)

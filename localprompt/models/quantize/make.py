@@ -16,7 +16,7 @@ import msgspec
 
 from localprompt import paths
 from localprompt.errors import EngineError, MachineError, NotEnoughDiskError, NotEnoughMemoryError
-from localprompt.files import disk_errors_explained, sync
+from localprompt.files import disk_errors_explained, staging, sync
 from localprompt.measure import machine, memory
 from localprompt.models.cards import ModelCard
 from localprompt.models.checksum import remember_sha256, sha256_of
@@ -27,7 +27,6 @@ from localprompt.models.quantize.worker import Planned, Request
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.models.store import add_model
 from localprompt.records.run import RunWarning
-from localprompt.staging import staging
 from localprompt.units import MIB, format_bytes
 
 _BUFFER_BYTES = 64 * MIB

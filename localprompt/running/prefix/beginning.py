@@ -24,7 +24,7 @@ from localprompt.records.cell import Cell
 from localprompt.records.prompt import Message
 from localprompt.records.received import LEAST_KEPT_TOKENS, constant_prefix, with_other_values
 from localprompt.records.run import RunWarning
-from localprompt.running.prefix.key import key_of
+from localprompt.running.prefix.seal import key_of
 from localprompt.running.prefix.store import Draft, PrefixStore
 
 NOT_KEPT = "prefix_not_kept"

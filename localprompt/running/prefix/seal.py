@@ -23,12 +23,15 @@ what a power cut takes is evaluated again.
 from __future__ import annotations
 
 import enum
+import hashlib
 import os
 import struct
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from localprompt.running.prefix.key import FORMAT_VERSION
+import msgspec
 
 _MAGIC = b"LPprefix"
 _SEAL = struct.Struct("<8sI32sQI")
@@ -99,3 +102,24 @@ def _crc32(descriptor: int, length: int) -> int | None:
         crc = zlib.crc32(data, crc)
         position += len(data)
     return crc
+
+
+FORMAT_VERSION = 1
+"""Of our files. Another version has other keys, so neither looks at the other's files; those of
+the older one are evicted in time."""
+
+
+def key_of(model_sha256: str, token_ids: Sequence[int], conditions: Mapping[str, Any]) -> str:
+    """A digest of everything that a state depends on, as 64 hexadecimal digits.
+
+    Args:
+        model_sha256: of the weights.
+        token_ids: of the whole beginning, in order.
+        conditions: what else has a say, see
+            :attr:`localprompt.engine.base.Engine.state_conditions`.
+    """
+    facts = {"format": FORMAT_VERSION, "model": model_sha256, "conditions": dict(conditions)}
+    digest = hashlib.sha256(msgspec.json.encode(facts, order="deterministic"))
+    digest.update(b"\0")
+    digest.update(struct.pack(f"<{len(token_ids)}i", *token_ids))
+    return digest.hexdigest()

@@ -6,8 +6,10 @@ one case for each combination, in the order in which promptfoo runs them.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ import msgspec
 from localprompt.errors import DatasetError, LocalPromptError
 from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet
 from localprompt.sources.suite.assertions import render_expectation
-from localprompt.sources.suite.ids import CaseIds
 from localprompt.sources.suite.records import EvalCase
 from localprompt.sources.suite.tests import Test
 from localprompt.sources.suite.values import (
@@ -110,3 +111,21 @@ def _judged(expected: AnyExpectation, judge: str | None) -> AnyExpectation:
             expected, members=tuple(m for m in members if isinstance(m, Expectation))
         )
     return msgspec.structs.replace(expected, judge=expected.judge or judge)
+
+
+_BITS = 23
+
+
+class CaseIds:
+    def __init__(self) -> None:
+        self._seen = bytearray(1 << (_BITS - 3))
+
+    def next(self, variables: Mapping[str, Any], index: int) -> str:
+        """The id of the next case, unique and the same in every pass."""
+        text = json.dumps(variables, sort_keys=True, ensure_ascii=False, default=str)
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        place = int(digest[-8:], 16) & ((1 << _BITS) - 1)
+        byte, bit = place >> 3, 1 << (place & 7)
+        known = self._seen[byte] & bit
+        self._seen[byte] |= bit
+        return f"{digest[:12]}-{index}" if known else digest[:12]

@@ -274,9 +274,6 @@ class TestReader:
         return None
 
 
-_FORMATS = "csv, jsonl, json or yaml"
-
-
 def not_a_row(row: Any, at: At) -> DatasetError:
     """What is wrong with a row that is no mapping."""
     if isinstance(row, DatasetError):

@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localprompt.engine.windows import Window, WindowLoss
-from localprompt.finetune.training.loop import Course, Held, Reason, Stepped, run
-from localprompt.finetune.training.schedule import learning_rate, order
+from localprompt.finetune.training.loop import (
+    Course,
+    Held,
+    Reason,
+    Stepped,
+    learning_rate,
+    order,
+    run,
+)
 from localprompt.records.training import Schedule
 
 

@@ -20,7 +20,7 @@ from localprompt.finetune.training.run import tune
 from localprompt.measure import memory
 from localprompt.models.cards import read_card
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
-from localprompt.store.trainings import TrainingStore
+from localprompt.store.experiments import TrainingStore
 from tests.finetune.training.conftest import ROWS, write_rows
 from tests.finetune.training.tiny_model import write_trainable
 

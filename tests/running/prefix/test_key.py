@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localprompt.running.prefix.key import key_of
+from localprompt.running.prefix.seal import key_of
 
 CONDITIONS = {"build": "b 1", "type_k": "f16", "flash_attn": True, "n_ubatch": 512}
 IDS = st.lists(st.integers(min_value=0, max_value=2**31 - 1), max_size=8)
