@@ -195,7 +195,7 @@ def test_everything_runs_where_there_is_no_network_at_all() -> None:
         pytest.skip("this machine lets nobody have a network namespace of their own")
     script = f"""
 import json, socket, sys
-from localprompt import record_json
+from localprompt.records import json as record_json
 from localprompt.__main__ import run
 
 try:
