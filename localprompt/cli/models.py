@@ -82,7 +82,12 @@ def pull(
         print_note(f"{card.licence.name}\n{card.licence.notice}\n")
     print_note(f"fetching {card.name}, {format_bytes(card.size_bytes)}, {card.licence.name}")
     with bytes_progress() as progress:
-        path = pull_weights(card, accept_license=accept_license, progress=progress)
+        path = pull_weights(
+            card,
+            accept_license=accept_license,
+            progress=progress,
+            source_failed=lambda why: print_note(f"{why.where}: {why.found}; trying the next"),
+        )
     print_note(f"{card.name} is here: {path}")
 
 

@@ -7,7 +7,7 @@ which lets the next pull go on after one that was killed. Servers that ignore ``
 they answer 200 and everything starts over. Proxies come from the environment, as urllib has it.
 
 Retries are bounded by progress: as long as bytes arrive it goes on, five attempts in a row that
-bring nothing end it.
+bring nothing end it (fewer where another source waits).
 """
 
 from __future__ import annotations
@@ -37,13 +37,18 @@ class _CutError(Exception):
 
 
 def fetch_https(
-    url: str, receiver: Receiver, *, wait: Callable[[float], None] = time.sleep
+    url: str,
+    receiver: Receiver,
+    *,
+    attempts: int = FRUITLESS_ATTEMPTS,
+    wait: Callable[[float], None] = time.sleep,
 ) -> None:
     """Bring the rest of the file into ``receiver``.
 
     Args:
         url: http or https.
         receiver: may hold the beginning of the file already.
+        attempts: how many in a row may bring nothing before it gives up.
         wait: called with the seconds between two attempts, 0.2 to 3.2.
 
     Raises:
@@ -58,7 +63,7 @@ def fetch_https(
             _attempt(url, receiver)
         except _CutError as cut:
             fruitless = 0 if receiver.position > before else fruitless + 1
-            if fruitless == FRUITLESS_ATTEMPTS:
+            if fruitless >= attempts:
                 raise _gave_up(url, receiver, str(cut)) from cut
             wait(_FIRST_WAIT_SECONDS * 2**fruitless)
         else:

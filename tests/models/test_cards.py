@@ -42,12 +42,31 @@ def _card(folder: Path, name: str = "tiny", text: str = CARD) -> Path:
 def test_the_shipped_cards_are_valid_and_the_default_model_is_among_them(store: Path) -> None:
     catalog = read_catalog()
     assert catalog.problems == {}
-    assert set(catalog.cards) == {"gemma3-270m", "smollm2-135m"}
+    assert set(catalog.cards) == {
+        "gemma3-270m",
+        "qwen2.5-coder-0.5b",
+        "qwen2.5-coder-1.5b",
+        "smollm2-135m",
+    }
     starter = catalog.cards[DEFAULT_MODEL]
     assert starter.size_bytes == 98_362_432
     assert not starter.licence.needs_acceptance
     assert catalog.cards["gemma3-270m"].licence.needs_acceptance
     assert "https://ai.google.dev/gemma/terms" in catalog.cards["gemma3-270m"].licence.notice
+
+
+@pytest.mark.parametrize(("name", "parts"), [("qwen2.5-coder-0.5b", 6), ("qwen2.5-coder-1.5b", 22)])
+def test_a_card_of_a_laptops_size_comes_from_its_makers_or_from_packages_in_order(
+    store: Path, name: str, parts: int
+) -> None:
+    makers, packages = read_catalog().cards[name].sources
+    assert isinstance(makers, HttpsSource)
+    assert isinstance(packages, PypiSource)
+    assert makers.url.endswith(read_catalog().cards[name].file)
+    numbers = [int(part.package.rpartition("part")[2]) for part in packages.parts]
+    assert numbers == list(range(1, parts + 1))
+    for number, part in enumerate(packages.parts, 1):
+        assert part.member == f"{part.package.replace('-', '_')}/data/part{number:02d}.bin"
 
 
 def test_a_card_beside_the_user_comes_before_one_in_the_home(store: Path) -> None:

