@@ -24,6 +24,7 @@ from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoug
 from localprompt.files import disk_errors_explained, replace_file, staging, sync
 from localprompt.models.cards import read_card
 from localprompt.models.checksum import remember_sha256, sha256_of
+from localprompt.models.ownership import others_using
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.records.bundle import BundleFile, Manifest
 from localprompt.units import format_bytes
@@ -110,6 +111,7 @@ class _Taking:
                 found=f"{len(others)} such file{'s' if len(others) > 1 else ''}",
                 next_step="the same again with --replace, or with another LOCALPROMPT_HOME",
             )
+        self._check_owners(others, {model.name for model in manifest.models})
         self._check_space()
 
     def sink(self, file: BundleFile) -> AbstractContextManager[BinaryIO | None]:
@@ -165,6 +167,20 @@ class _Taking:
                 replace_file(target, (self._work / place).read_bytes())
         names = tuple(model.name for model in opened.manifest.models)
         return Installed(names, tuple(order), self._unchanged)
+
+    def _check_owners(self, others: list[str], bundled: set[str]) -> None:
+        """Weights that are replaced belong to models of the bundle, and to no other."""
+        for place in others:
+            target = paths.home() / place
+            users = set(others_using(target)) - bundled if place.endswith(".gguf") else set()
+            if users:
+                raise InputError(
+                    f"the bundle would overwrite the weights of {min(users)}",
+                    where=str(target),
+                    found="weights of another content",
+                    next_step=f"localprompt models remove {min(users)}, "
+                    "or install with another LOCALPROMPT_HOME",
+                )
 
     def _check_space(self) -> None:
         needed = sum(file.size_bytes for file in self._new.values())

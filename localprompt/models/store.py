@@ -2,11 +2,12 @@
 
 Weights are in the store (``$LOCALPROMPT_HOME/models``), where a pull or a quantization put them,
 or they stay where the user has them and only a card in the same folder points there. Removing
-deletes the former and forgets the latter.
+deletes the former, unless another card uses the file, and forgets the latter.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -14,11 +15,18 @@ from typing import Literal
 import msgspec
 
 from localprompt import paths
-from localprompt.errors import ChecksumError, InputError, MachineError, ModelMissingError
+from localprompt.errors import (
+    ChecksumError,
+    InputError,
+    LocalPromptError,
+    MachineError,
+    ModelMissingError,
+)
 from localprompt.files import disk_errors_explained
 from localprompt.models.cards import FILE_PATTERN, Catalog, ModelCard, read_catalog, write_card
 from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import ModelInfo, inspect_model
+from localprompt.models.ownership import others_using
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.models.resolve import find_card, mismatch, missing, resolve_card
 from localprompt.records.model import NAME_PATTERN, Licence
@@ -42,6 +50,8 @@ class Removal(msgspec.Struct, frozen=True):
     weights_deleted: bool
     """False: only the registration is gone, the file stays where it is."""
     freed_bytes: int
+    kept: str | None = None
+    """Why a file that is there was not deleted, in words."""
 
 
 def list_models() -> tuple[tuple[ModelEntry, ...], tuple[InputError, ...]]:
@@ -67,8 +77,8 @@ def add_model(
     """Register a GGUF file where it lies. Hashes it once, which takes about a second per GB.
 
     Args:
-        path: the file. In the store it belongs to localprompt (removing it deletes it);
-            elsewhere it stays the user's.
+        path: the file. It stays the user's, in the store's folder, too; unless it has a
+            ``parent``, for then localprompt made it, and removing the model deletes it.
         name: the name to use; None derives it from the file's.
         parent: for a quantized child: whose card gives licence and lineage.
         progress: told of the hashing, stage ``verify``.
@@ -83,6 +93,7 @@ def add_model(
     name = _free_name(name or name_from(path), path, read_catalog())
     sha256 = sha256_of(path, progress=lambda done, total: progress("verify", done, total))
     in_store = path.parent == paths.weights_folder() and re.match(FILE_PATTERN, path.name)
+    ours = in_store and parent is not None
     card = ModelCard(
         name=name,
         file=path.name if in_store else f"{name}.gguf",
@@ -92,7 +103,7 @@ def add_model(
         description=_description(info, parent),
         chat=info.chat_template is not None,
         parent_sha256=parent.sha256 if parent else None,
-        path=None if in_store else str(path),
+        path=None if ours else str(path),
     )
     folder = paths.weights_folder()
     with disk_errors_explained(folder):
@@ -133,30 +144,54 @@ def verify_model(name: str, *, progress: Progress = no_progress) -> ModelCard:
 def remove_model(name: str) -> Removal:
     """Delete a model's weights from the store, or forget a file that was added.
 
+    The weights stay where they are the user's, another card's as well, or not what the card says.
+
     Raises:
         UnknownNameError: no such model.
         ModelMissingError: there is nothing to remove.
+        InputError: all that there is are weights that another model uses.
         MachineError: a file cannot be deleted.
     """
     card = find_card(name)
     store = paths.weights_folder()
-    registration = store / f"{card.name}.toml"
-    deleted, freed = False, 0
+    card_file = read_catalog().card_files[card.name]
+    registered = card_file == store / f"{card.name}.toml" and not card.sources
+    reason = _why_kept(card, card_file)
+    freed, deletes = 0, reason is None and os.path.lexists(card.weights)
+    if not deletes and not registered:
+        raise _nothing_to_remove(card, reason)
     with disk_errors_explained(store):
-        if card.path is None and card.weights.exists():
-            freed = card.weights.stat().st_size
+        if deletes:
+            freed = card.weights.lstat().st_size
             card.weights.unlink()
-            deleted = True
-        registered = registration.exists() and not card.sources
         if registered:
-            registration.unlink()
-    if not deleted and not registered:
-        raise ModelMissingError(
+            card_file.unlink(missing_ok=True)
+    return Removal(card, deletes, freed, reason)
+
+
+def _why_kept(card: ModelCard, card_file: Path) -> str | None:
+    """Why the file of a card is not to be deleted; None where it may be, or is not there."""
+    if not os.path.lexists(card.weights):
+        return None
+    if others := others_using(card.weights, card_file):
+        return f"{', '.join(others[:3])} {'uses' if len(others) == 1 else 'use'} it"
+    if card.path is not None:
+        return "it is yours"
+    return "it is not the file that the card describes" if _state(card) == "damaged" else None
+
+
+def _nothing_to_remove(card: ModelCard, reason: str | None) -> LocalPromptError:
+    if reason is None:
+        return ModelMissingError(
             f"nothing of {card.name} is in the store",
-            where=str(store),
+            where=str(paths.weights_folder()),
             next_step="localprompt models list",
         )
-    return Removal(card, deleted, freed)
+    return InputError(
+        f"the weights of {card.name} are not deleted: {reason}",
+        where=str(card.weights),
+        next_step="localprompt models list, then models remove what uses it; or delete the file",
+    )
 
 
 def _state(card: ModelCard) -> State:

@@ -13,12 +13,13 @@ from localprompt.bundling.make import Made
 from localprompt.bundling.rules import MANIFEST
 from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
 from localprompt.evaluate.loading import _suite_file
-from localprompt.models.store import verify_model
+from localprompt.models.store import add_model, verify_model
 from localprompt.records.bundle import BundledModel
 from localprompt.records.model import Licence
 from localprompt.sources.prompt.search import load_named_prompt
 from tests.bundling.archives import GOOD, manifest_of, packed
 from tests.bundling.test_make import _Usage
+from tests.models.tiny_gguf import METADATA, tiny_gguf
 
 
 def _files(folder: Path) -> set[str]:
@@ -61,6 +62,17 @@ def test_a_file_of_the_user_is_not_overwritten_unless_they_say_so(far: Path, mad
     assert _files(far) == {"prompts/say.prompty"}
     install(made.path, replace=True)
     assert load_named_prompt("say").name == "say"
+
+
+def test_weights_of_another_model_are_not_overwritten(far: Path, made: Made) -> None:
+    theirs = far / "models" / "tiny.gguf"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(tiny_gguf(METADATA | {"general.name": "Mine"}))
+    before = theirs.read_bytes()
+    add_model(theirs, name="mine")
+    with pytest.raises(InputError, match="would overwrite the weights of mine"):
+        install(made.path, replace=True)
+    assert theirs.read_bytes() == before
 
 
 def test_one_flipped_bit_is_named_with_its_file_and_nothing_is_installed(

@@ -29,7 +29,9 @@ from localprompt.models.checksum import known_sha256
 from localprompt.models.pull import pull
 from localprompt.models.receiver import Progress
 from localprompt.models.resolve import resolve_card
+from localprompt.models.store import add_model
 from localprompt.records.model import Licence
+from tests.models.tiny_gguf import tiny_gguf
 
 PARTS = (b"first " * 50_000, b"second " * 50_000)
 CONTENT = b"".join(PARTS)
@@ -354,3 +356,14 @@ def test_ctrl_c_while_pip_runs_ends_pip_and_leaves_nothing(
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
     assert _nothing_left(store)
+
+
+def test_weights_that_another_card_describes_are_not_pulled_over(
+    store: Path, card: ModelCard
+) -> None:
+    store.mkdir(parents=True)
+    card.weights.write_bytes(tiny_gguf())
+    add_model(card.weights, name="mine")
+    with pytest.raises(InputError, match="the weights of mine are where those of tiny would go"):
+        pull(card)
+    assert card.weights.read_bytes() == tiny_gguf()

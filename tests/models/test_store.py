@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from localprompt.errors import (
@@ -13,7 +14,7 @@ from localprompt.errors import (
     ModelMissingError,
     UnknownNameError,
 )
-from localprompt.models.cards import read_catalog
+from localprompt.models.cards import FileSource, read_catalog, write_card
 from localprompt.models.resolve import resolve
 from localprompt.models.store import add_model, list_models, remove_model, verify_model
 from tests.models.tiny_gguf import METADATA, tiny_gguf
@@ -96,23 +97,92 @@ def test_a_quantized_child_inherits_the_licence_and_names_its_parent(
     assert resolve("parent-q4_0").path == child_file
 
 
-def test_removing_forgets_an_added_file_and_deletes_one_of_the_store(
+def test_removing_forgets_what_was_added_and_deletes_what_localprompt_made(
     store: Path, tiny_file: Path
 ) -> None:
-    add_model(tiny_file, name="outside")
-    inside = store / "inside.gguf"
-    shutil.copy(tiny_file, inside)
-    add_model(inside)
+    parent = add_model(tiny_file, name="outside")
+    made, own = store / "made.gguf", store / "own.gguf"
+    shutil.copy(tiny_file, made)
+    shutil.copy(tiny_file, own)
+    add_model(made, parent=parent)
+    add_model(own)
 
-    removal = remove_model("outside")
-    assert not removal.weights_deleted
-    assert tiny_file.exists()
-    removal = remove_model("inside")
+    for name, file in (("outside", tiny_file), ("own", own)):
+        removal = remove_model(name)
+        assert not removal.weights_deleted
+        assert removal.freed_bytes == 0
+        assert removal.kept == "it is yours"
+        assert file.exists()
+    removal = remove_model("made")
     assert removal.weights_deleted
+    assert removal.kept is None
     assert removal.freed_bytes == tiny_file.stat().st_size
-    assert list(store.iterdir()) == []
+    assert list(store.iterdir()) == [own]
     with pytest.raises(UnknownNameError):
-        remove_model("inside")
+        remove_model("made")
+
+
+def test_a_second_name_for_a_file_of_the_store_takes_nothing_away(
+    store: Path, tiny_file: Path
+) -> None:
+    parent = add_model(tiny_file, name="parent")
+    made = store / "made.gguf"
+    shutil.copy(tiny_file, made)
+    add_model(made, parent=parent)
+    add_model(made, name="two")
+    assert remove_model("two").kept == "made uses it"
+    assert resolve("made").path == made
+
+    add_model(made, name="two")
+    removal = remove_model("made")
+    assert removal.kept == "two uses it"
+    assert resolve("two").path == made
+
+
+def test_a_link_to_a_file_of_the_store_counts_as_a_use(store: Path, tiny_file: Path) -> None:
+    parent = add_model(tiny_file, name="parent")
+    made = store / "made.gguf"
+    shutil.copy(tiny_file, made)
+    add_model(made, parent=parent)
+    link = tiny_file.with_name("link.gguf")
+    link.symlink_to(made)
+    add_model(link, name="linked")
+    assert remove_model("made").kept == "linked uses it"
+    assert made.exists()
+
+
+def test_a_strangers_card_in_the_working_folder_takes_no_weights_away(
+    store: Path, tiny_file: Path
+) -> None:
+    parent = add_model(tiny_file, name="parent")
+    made = store / "made.gguf"
+    shutil.copy(tiny_file, made)
+    card = add_model(made, parent=parent)
+    mine = store / "mine.gguf"  # registered nowhere
+    mine.write_bytes(b"a file of the user")
+    cards = Path("models")
+    cards.mkdir()
+    source = (FileSource("/nowhere"),)
+    for name, file in (("evil", "made.gguf"), ("worse", "mine.gguf"), ("made", "made.gguf")):
+        wrong = msgspec.structs.replace(card, name=name, file=file, sources=source)
+        write_card(wrong, cards / f"{name}.toml")
+    for name in ("evil", "worse", "made"):
+        with pytest.raises(InputError, match="are not deleted"):
+            remove_model(name)
+    assert made.exists()
+    assert mine.exists()
+    assert (store / "made.toml").exists()
+
+
+def test_what_is_not_what_its_card_says_is_not_deleted(store: Path, tiny_file: Path) -> None:
+    parent = add_model(tiny_file, name="parent")
+    made = store / "made.gguf"
+    shutil.copy(tiny_file, made)
+    add_model(made, parent=parent)
+    made.write_bytes(b"something else by now")
+    assert remove_model("made").kept == "it is not the file that the card describes"
+    assert made.exists()
+    assert not (store / "made.toml").exists()
 
 
 def test_there_is_nothing_to_remove_of_a_model_that_was_not_pulled(store: Path) -> None:

@@ -24,6 +24,7 @@ from localprompt.measure import machine, memory
 from localprompt.models.cards import ModelCard, read_catalog
 from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import ModelInfo, describe
+from localprompt.models.ownership import check_may_be_replaced
 from localprompt.models.resolve import ResolvedModel, resolve
 from localprompt.models.store import name_from
 from localprompt.records.model import NAME_PATTERN, Licence, ModelRecord
@@ -199,9 +200,10 @@ def _check_names(request: TrainingRequest, names: tuple[str, str]) -> None:
                 found=name,
             )
         taken = catalog.find(name)
-        if taken is None:
-            continue
         target = paths.weights_folder() / f"{name}.gguf"
+        if taken is None:
+            check_may_be_replaced(target, name, way_out="another name with --as")
+            continue
         if taken.weights != target or taken.sources or taken.parent_sha256 is None:
             raise InputError(
                 f"there is another model called {name}",
@@ -214,6 +216,7 @@ def _check_names(request: TrainingRequest, names: tuple[str, str]) -> None:
                 where=str(target),
                 next_step="another name with --as, or --again to train it anew",
             )
+        check_may_be_replaced(target, name, way_out="another name with --as")
 
 
 def _estimate(head: GgufFile, info: ModelInfo, name: str, n_ctx: int) -> EstimateBeside | None:

@@ -19,6 +19,7 @@ from localprompt.gguf.tensor_types import FILE_TYPES
 from localprompt.models.cards import ModelCard, read_catalog
 from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import ModelInfo, describe
+from localprompt.models.ownership import check_may_be_replaced
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.models.resolve import ResolvedModel, mismatch, resolve
 from localprompt.models.store import name_from
@@ -120,7 +121,9 @@ def file_type_named(to: str, where: str = "--types") -> str:
 def _check_free(name: str, target: Path, again: str, force: bool) -> None:
     """The name is free, or it is the name of what an earlier quantization made."""
     taken = read_catalog().find(name)
+    elsewhere = "give the model another name: localprompt models add PATH --name NAME"
     if taken is None:
+        check_may_be_replaced(target, name, way_out=elsewhere)
         return
     if taken.weights != target or taken.sources:
         raise InputError(
@@ -134,6 +137,7 @@ def _check_free(name: str, target: Path, again: str, force: bool) -> None:
             where=str(target),
             next_step=f"localprompt ask -m {name} 'Hello.', or to make it again: {again}",
         )
+    check_may_be_replaced(target, name, way_out=elsewhere)
 
 
 def _parent(resolved: ResolvedModel, name: str, info: ModelInfo, progress: Progress) -> ModelCard:

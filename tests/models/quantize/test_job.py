@@ -87,9 +87,9 @@ def test_quantizing_what_is_quantized_is_said_clearly(
 
 
 def test_a_child_that_is_here_is_made_again_only_by_force(store: Path, original: Path) -> None:
-    add_model(original, name="tiny")
+    parent = add_model(original, name="tiny")
     write_model(store / "tiny-f16.gguf", "F16")
-    add_model(store / "tiny-f16.gguf")
+    add_model(store / "tiny-f16.gguf", parent=parent)
     with pytest.raises(InputError, match="tiny-f16 is here already") as caught:
         prepare("tiny", "f16")
     assert "localprompt models quantize tiny --to f16 --force" in str(caught.value.next_step)
@@ -101,6 +101,19 @@ def test_a_child_whose_file_is_gone_is_made_again(store: Path, original: Path) -
     add_model(write_model(store / "tiny-f16.gguf", "F16"))
     (store / "tiny-f16.gguf").unlink()
     assert prepare("tiny", "f16").name == "tiny-f16"
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("registered", [None, "tiny-f16", "another"])
+def test_a_file_that_somebody_put_there_is_never_written_over(
+    store: Path, original: Path, force: bool, registered: str | None
+) -> None:
+    add_model(original, name="tiny")
+    theirs = write_model(store / "tiny-f16.gguf", "F16")
+    if registered:
+        add_model(theirs, name=registered)
+    with pytest.raises(InputError, match=r"where tiny-f16 would go|is here already"):
+        prepare("tiny", "f16", force=force)
 
 
 @pytest.mark.parametrize("force", [False, True])
