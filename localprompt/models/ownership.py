@@ -10,10 +10,13 @@ describe one file, and a card that another hides (``./models`` comes before the 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from localprompt import paths
 from localprompt.errors import InputError
+from localprompt.files import replace_file
 from localprompt.models.cards import ModelCard, read_card
 
 
@@ -68,7 +71,30 @@ def check_may_be_replaced(target: Path, name: str, *, way_out: str) -> None:
         )
 
 
+@contextmanager
+def claimed(staged: Path, target: Path) -> Iterator[None]:
+    """Say that ``staged``, which gets the name ``target`` in here, was made by us.
+
+    Between the file and its card there is an instant; who is killed in it leaves a note by which
+    the next one may go on.
+
+    Raises:
+        OSError: the note cannot be written.
+    """
+    note = _note(target)
+    replace_file(note, str(staged.stat().st_ino).encode())
+    yield
+    note.unlink(missing_ok=True)
+
+
+def _note(target: Path) -> Path:
+    return target.with_name(f".{target.stem}.made")
+
+
 def _is_ours(card_file: Path, target: Path) -> bool:
+    with suppress(OSError):
+        if _note(target).read_bytes() == str(target.stat().st_ino).encode():
+            return True
     try:
         card: ModelCard = read_card(card_file)
     except InputError:

@@ -16,7 +16,7 @@ from localprompt import paths
 from localprompt.finetune.training.planning import Plan
 from localprompt.gguf.header import read_gguf
 from localprompt.models.cards import ModelCard, write_card
-from localprompt.models.checksum import remember_sha256, sha256_of
+from localprompt.models.ownership import claimed
 from localprompt.models.quantize.job import Job
 from localprompt.models.quantize.make import make
 from localprompt.models.store import add_model
@@ -35,12 +35,12 @@ def publish(weights: Path, plan: Plan) -> tuple[TunedModel, TunedModel]:
     """
     store = paths.weights_folder()
     full_path = store / f"{plan.full_name}.gguf"
-    digest = sha256_of(weights)  # first: between file and card, no time is to be lost
     full_path.with_suffix(".toml").unlink(missing_ok=True)
     full_path.unlink(missing_ok=True)
-    os.link(weights, full_path)
-    remember_sha256(full_path, digest)
-    full = _described(add_model(full_path, name=plan.full_name, parent=plan.card), plan, "F32")
+    with claimed(weights, full_path):
+        os.link(weights, full_path)
+        card = add_model(full_path, name=plan.full_name, parent=plan.card)
+    full = _described(card, plan, "F32")
     if plan.parent_is_full:
         return full, full
     file_type = str(plan.parent.quantization)

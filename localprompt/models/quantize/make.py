@@ -21,6 +21,7 @@ from localprompt.measure import machine, memory
 from localprompt.models.cards import ModelCard
 from localprompt.models.checksum import remember_sha256, sha256_of
 from localprompt.models.inspect import inspect_model
+from localprompt.models.ownership import claimed
 from localprompt.models.quantize.child import Child
 from localprompt.models.quantize.job import FILE_TYPE_IDS, Job
 from localprompt.models.quantize.worker import Planned, Request
@@ -112,9 +113,10 @@ def _run(job: Job, staged: Path, n_threads: int, progress: Progress) -> Planned:
 def _publish(job: Job, staged: Path, progress: Progress) -> ModelCard:
     sha256 = sha256_of(staged, progress=lambda done, total: progress("verify", done, total))
     job.target.with_suffix(".toml").unlink(missing_ok=True)
-    staged.replace(job.target)
-    remember_sha256(job.target, sha256)
-    return add_model(job.target, name=job.name, parent=job.parent)
+    with claimed(staged, job.target):
+        staged.replace(job.target)
+        remember_sha256(job.target, sha256)
+        return add_model(job.target, name=job.name, parent=job.parent)
 
 
 def _file_bytes(job: Job, planned: Planned) -> int:
