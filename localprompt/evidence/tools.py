@@ -59,8 +59,8 @@ def open_vocabulary(model: ModelRecord) -> Engine:
 
 def convert(model: ModelRecord, target: Path, file_type: str) -> None:
     """Raises EngineError: llama.cpp could not do it."""
-    from localprompt.models.quantize.child import Child
     from localprompt.models.quantize.job import FILE_TYPE_IDS
+    from localprompt.models.quantize.make import Quantizer
     from localprompt.models.quantize.worker import Request
 
     request = Request(
@@ -70,9 +70,9 @@ def convert(model: ModelRecord, target: Path, file_type: str) -> None:
         n_threads=default_threads(),
         buffer_bytes=_CONVERSION_BUFFER_BYTES,
     )
-    with Child(request) as child:
-        child.plan()
-        for _ in child.make():
+    with Quantizer(request) as quantizer:
+        quantizer.plan()
+        for _ in quantizer.make():
             pass
 
 

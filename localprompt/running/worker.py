@@ -8,36 +8,29 @@ from stdout::
     {"do": "run"}                                        →  {"is": "ran", "record": "{…}", …}
     (end of input)                                       →  the process ends
 
-Anything that the cell cannot do is ``{"is": "failed", "cause": …}``, after which the process
-ends with exit code 3. A crash leaves no line; its cause is on stderr and in the exit status.
-
-Between commands the process sleeps in a read and takes no CPU. On Linux it dies with its parent,
-so that a killed bench leaves nothing running that would disturb the next one.
+Anything that the cell cannot do is ``{"is": "failed", …}``, after which the process ends. Between
+commands the process sleeps and takes no CPU. See :mod:`localprompt.processes` for the line itself.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import msgspec
 
 from localprompt.engine.base import Engine
 from localprompt.engine.synthetic import SyntheticEngine
-from localprompt.errors import ChecksumError, EngineError, LocalPromptError, ModelMissingError
+from localprompt.errors import ChecksumError, EngineError, ModelMissingError
 from localprompt.measure import memory, pagecache
+from localprompt.processes import Parent, serve
 from localprompt.records import json
 from localprompt.records.cell import BenchRequest, Cell
 from localprompt.running.execute import Execution, Session, open_session, render
 from localprompt.running.synthetic import SyntheticSession
-
-_EXIT_FAILED = 3
-_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 Phase = Literal["memory", "timing"]
 
@@ -64,12 +57,8 @@ class Ran(msgspec.Struct, frozen=True, tag_field="is", tag="ran"):
     token_seconds: tuple[float, ...]
 
 
-class Failed(msgspec.Struct, frozen=True, tag_field="is", tag="failed"):
-    cause: str
-
-
 Command = Open | Run
-Reply = Opened | Ran | Failed
+Reply = Opened | Ran
 
 
 class Engines(msgspec.Struct, frozen=True):
@@ -88,44 +77,24 @@ def main(engines: Engines | None = None) -> int:
     Returns:
         the exit code.
     """
-    _die_with_parent()
-    # Whatever a library prints belongs to stderr: the only thing on stdout is the protocol.
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    with replies:
-        return serve(sys.stdin.buffer, replies, engines or _llama_engines())
+    chosen = engines or _llama_engines()
+    return serve(Command, lambda parent: answer(parent, chosen))
 
 
-def serve(commands: BinaryIO, replies: BinaryIO, engines: Engines) -> int:
-    """Answer commands until there are no more.
-
-    Returns:
-        the exit code.
-    """
-    decoder = msgspec.json.Decoder(Command)
-
-    def say(reply: Reply) -> None:
-        replies.write(msgspec.json.encode(reply) + b"\n")
-        replies.flush()
-
+def answer(parent: Parent[Command], engines: Engines) -> None:
+    """Measure until the parent wants no more."""
     with ExitStack() as opened:
         bench: _Bench | None = None
-        for line in iter(commands.readline, b""):
-            try:
-                command = decoder.decode(line)
-                if isinstance(command, Open):
-                    cold = _prepare_file(command)
-                    bench = opened.enter_context(_opened(command, engines))
-                    say(Opened(cold))
-                elif bench is None:
-                    raise EngineError("a run was asked for before a model was opened")
-                else:
-                    ran = bench.run()
-                    say(Ran(json.encode(ran.record).decode(), ran.samples.token_seconds))
-            except LocalPromptError as error:
-                say(Failed(str(error)))
-                return _EXIT_FAILED
-    return 0
+        for command in parent.commands():
+            if isinstance(command, Open):
+                cold = _prepare_file(command)
+                bench = opened.enter_context(_opened(command, engines))
+                parent.say(Opened(cold))
+            elif bench is None:
+                raise EngineError("a run was asked for before a model was opened")
+            else:
+                ran = bench.run()
+                parent.say(Ran(json.encode(ran.record).decode(), ran.samples.token_seconds))
 
 
 class _Bench:
@@ -216,17 +185,6 @@ def _llama_engines() -> Engines:
         return LlamaSynthetic(Path(cell.model.path), cell.settings, most_tokens=most)
 
     return Engines(open_llama, synthetic)
-
-
-def _die_with_parent() -> None:
-    if sys.platform != "linux":
-        return
-    import ctypes
-
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:  # it died in between
-        sys.exit(_EXIT_FAILED)
 
 
 if __name__ == "__main__":

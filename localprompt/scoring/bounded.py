@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import atexit
 import json
-import select
-import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from localprompt.errors import WorkerError
+from localprompt.processes import Child
 from localprompt.scoring.expectations import CannotScoreError
 
 PATTERN_SECONDS = 5.0
@@ -32,11 +33,18 @@ CODE_SECONDS = 30.0
 _CHILD = Path(__file__).with_name("bounded_child.py")
 
 
+class _Reply(msgspec.Struct, frozen=True, tag_field="is", tag="reply"):
+    """What the child made of a request."""
+
+    text: str
+    """JSON as Python writes it: with ``value``, or ``error`` in words."""
+
+
 class BoundedChild:
     """One child process, started when it is first needed. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child[_Reply] | None = None
         self._lock = threading.Lock()
 
     def run(self, operation: str, seconds: float, **request: Any) -> Any:
@@ -46,14 +54,17 @@ class BoundedChild:
             CannotScoreError: it raised, took longer than ``seconds``, or took the child with it.
         """
         message = {"operation": operation, "seconds": seconds, **request}
-        line = json.dumps(message, default=str).encode() + b"\n"
+        line = msgspec.Raw(json.dumps(message, default=str).encode())
         with self._lock:
-            reply = self._exchange(line, time.monotonic() + seconds)
-        if reply is None:
-            raise CannotScoreError(f"took longer than {seconds:g} s and was stopped")
-        if not reply:
-            raise CannotScoreError("ended the process that it ran in")
-        answer = json.loads(reply)
+            try:
+                reply = self._started().ask(line, seconds)
+            except TimeoutError:
+                self._stop()
+                raise CannotScoreError(f"took longer than {seconds:g} s and was stopped") from None
+            except WorkerError:
+                self._stop()
+                raise CannotScoreError("ended the process that it ran in") from None
+        answer = json.loads(reply.text)
         if "error" in answer:
             raise CannotScoreError(answer["error"])
         return answer["value"]
@@ -63,53 +74,17 @@ class BoundedChild:
         with self._lock:
             self._stop()
 
-    def _exchange(self, line: bytes, deadline: float) -> bytes | None:
-        """The reply line; None when the time is over, empty when the child is gone."""
-        process = self._started()
-        assert process.stdin is not None  # noqa: S101 — both are pipes
-        assert process.stdout is not None  # noqa: S101
-        try:
-            unsent = memoryview(line)
-            while unsent:
-                unsent = unsent[process.stdin.write(unsent) :]
-        except BrokenPipeError:
+    def _started(self) -> Child[_Reply]:
+        if self._child is None or not self._child.running:
             self._stop()
-            return b""
-        reply = b""
-        while not reply.endswith(b"\n"):
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-                self._stop()
-                return None
-            # The pipe is unbuffered on this side, so select sees all that has arrived.
-            part = process.stdout.read(1 << 16)
-            if not part:
-                self._stop()
-                return b""
-            reply += part
-        return reply
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self._stop()
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-W", "ignore", str(_CHILD)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                process_group=0,  # Ctrl-C is the parent's to handle
-            )
-        return self._process
+            command = (sys.executable, "-I", "-W", "ignore", str(_CHILD))
+            self._child = Child(command, _Reply, shows_stderr=True)
+        return self._child
 
     def _stop(self) -> None:
-        if self._process is None:
-            return
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._process.wait()
-        self._process = None
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
 
 
 _shared = BoundedChild()

@@ -1,10 +1,11 @@
 """The child process behind :mod:`localprompt.scoring.bounded`.
 
 Runs as a script, without this package: one request per line on standard input, one reply per
-line on what was standard output. Requests and replies are JSON objects; a reply holds ``value``,
-or ``error`` with the exception in words. What the executed code prints goes to standard error,
-so that it cannot be taken for a reply. The process ends when its standard input does, and an alarm
-ends it if whoever should have stopped it was killed first.
+line on what was standard output. Requests are JSON objects; a reply is ``{"is": "reply", "text":
+…}``, its text JSON as Python writes it: with ``value``, or with ``error``, the exception in words.
+What the executed code prints goes to standard error, so that it cannot be taken for a reply. The
+process ends when its standard input does, and an alarm ends it if whoever should have stopped it
+was killed first.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def main() -> None:
             reply = json.dumps({"error": f"{type(error).__name__}: {error}"})
         signal.alarm(0)
         with contextlib.suppress(BrokenPipeError):
-            replies.write(reply + "\n")
+            replies.write(json.dumps({"is": "reply", "text": reply}) + "\n")
             replies.flush()
 
 

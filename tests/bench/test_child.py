@@ -13,6 +13,7 @@ import pytest
 from localprompt.bench.child import Child
 from localprompt.errors import WorkerError
 from localprompt.measure.kernel import ON_LINUX
+from localprompt.processes import Parent, attend
 from localprompt.running import worker
 from tests.bench import scripted_worker
 from tests.bench.benches import model_file, request
@@ -24,7 +25,8 @@ def served(commands: Sequence[worker.Command]) -> tuple[int, list[dict[str, obje
     """Exit code and replies of a worker in this process."""
     lines = b"".join(msgspec.json.encode(command) + b"\n" for command in commands)
     replies = io.BytesIO()
-    code = worker.serve(io.BytesIO(lines), replies, ENGINES)
+    parent: Parent[worker.Command] = Parent(io.BytesIO(lines), replies, worker.Command)
+    code = attend(parent, lambda parent: worker.answer(parent, ENGINES))
     return code, [msgspec.json.decode(line) for line in replies.getvalue().splitlines()]
 
 
@@ -41,7 +43,7 @@ def test_a_worker_answers_each_line_with_one_line(tmp_path: Path) -> None:
 def test_a_run_before_anything_is_open_is_a_failure() -> None:
     code, replies = served([worker.Run()])
     assert code == 3
-    assert "before a model was opened" in str(replies[0]["cause"])
+    assert "before a model was opened" in str(replies[0]["message"])
 
 
 def test_what_a_library_prints_does_not_get_between_the_lines(tmp_path: Path) -> None:

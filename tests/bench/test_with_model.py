@@ -118,12 +118,17 @@ def test_the_peak_of_the_memory_pass_is_what_the_kernel_accounts_to_the_process(
     starter_model: Path,
 ) -> None:
     opening = worker.Open(bench_request(starter_model, "Name a colour."), "memory")
-    lines = b"".join(msgspec.json.encode(one) + b"\n" for one in (opening, worker.Run()))
-    done = subprocess.run(
-        [sys.executable, "-c", ACCOUNTANT], input=lines, stdout=subprocess.PIPE, check=True
-    )
-    *replies, accounted = done.stdout.splitlines()
-    ran = msgspec.json.decode(replies[1], type=worker.Ran)
+    with subprocess.Popen(
+        [sys.executable, "-c", ACCOUNTANT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as accountant:
+        assert accountant.stdin is not None
+        assert accountant.stdout is not None
+        for command in (opening, worker.Run()):
+            accountant.stdin.write(msgspec.json.encode(command) + b"\n")
+            reply = accountant.stdout.readline()
+        accountant.stdin.close()
+        accounted = accountant.stdout.readline()
+    ran = msgspec.json.decode(reply, type=worker.Ran)
     reported = msgspec.json.decode(ran.record)["memory"]["peak_rss_bytes"]
     assert reported == pytest.approx(int(accounted) * 1024, rel=0.03)
 

@@ -17,23 +17,23 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import paths
+from localprompt import paths, processes
 from localprompt.errors import EngineError, InputError, LocalPromptError, WorkerError
 from localprompt.files import disk_errors_explained, staging
 from localprompt.finetune.training import checkpoint, worker
 from localprompt.finetune.training.checkpoint import Checkpoint
-from localprompt.finetune.training.child import WORKER_COMMAND, Child
 from localprompt.finetune.training.ledger import Account, Ledger
 from localprompt.finetune.training.loop import Course
 from localprompt.finetune.training.planning import Plan, plan
 from localprompt.finetune.training.progress import Follower
 from localprompt.finetune.training.publish import publish
 from localprompt.finetune.training.report import report
-from localprompt.models.quantize.child import Child as QuantizingChild
 from localprompt.models.quantize.job import FILE_TYPE_IDS
+from localprompt.models.quantize.make import Quantizer
 from localprompt.models.quantize.worker import Request as QuantizingRequest
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
 
+WORKER_COMMAND = processes.worker_command("localprompt.finetune.training.worker")
 _UNPACK_BUFFER_BYTES = 64 << 20
 
 
@@ -143,9 +143,9 @@ def _unpack(plan: Plan, folder: Path, ledger: Ledger, follower: Follower) -> Pat
         n_threads=plan.n_threads,
         buffer_bytes=_UNPACK_BUFFER_BYTES,
     )
-    with QuantizingChild(request) as child:
-        child.plan()
-        for _ in child.make():
+    with Quantizer(request) as quantizer:
+        quantizer.plan()
+        for _ in quantizer.make():
             pass
     draft.replace(path)
     ledger.unpacked(time.monotonic() - began)
@@ -173,17 +173,22 @@ def _train(
     job = _job(plan, folder, parent, ledger.account)
     follower.stage("load")
     reason = None
-    with Child(job, command) as child, _stopped_by_ctrl_c(child):
+    child = processes.Child[worker.Reply](command, worker.Reply)
+    with child, _stopped_by_ctrl_c(child):
+        child.send(job)
         try:
-            for reply in child.replies():
+            while reason is None:
+                reply = child.receive()
                 ledger.note(reply)
                 follower.note(reply, ledger.account)
                 if isinstance(reply, worker.Saved):
                     keep()
                 elif isinstance(reply, worker.Ended):
                     reason = reply.reason
-        except WorkerError as error:
-            raise _resumable(error, plan) from error
+        except LocalPromptError as error:
+            cause = error.message if isinstance(error, WorkerError) else str(error)
+            died = WorkerError("the training did not come to its end", found=cause)
+            raise _resumable(died, plan) from error
     if reason == "nan":
         raise _resumable(_no_number(ledger.account), plan)
     if reason == "stopped":
@@ -192,7 +197,7 @@ def _train(
 
 
 @contextmanager
-def _stopped_by_ctrl_c(child: Child) -> Iterator[None]:
+def _stopped_by_ctrl_c(child: processes.Child[worker.Reply]) -> Iterator[None]:
     """Within the block Ctrl-C asks the worker to save and end; a second one does not wait for it.
 
     Elsewhere than in the main thread, and where somebody else handles the signal, nothing changes.
@@ -206,7 +211,7 @@ def _stopped_by_ctrl_c(child: Child) -> Iterator[None]:
 
     def ask(_signal: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        child.stop()
+        child.send(worker.Stop())
 
     signal.signal(signal.SIGINT, ask)
     try:

@@ -9,34 +9,27 @@ of memory is the training's own. The parent writes a :class:`Job` as one line of
     {"is": "saved", "epoch": 1, "step": 0, …}      a checkpoint, complete and on the disk
     {"is": "ended", "reason": "epochs", …}
 
-Any further line from the parent means: stop after this step, save, end. Where the parent is gone
-the process ends at once.
-What llama.cpp refuses is ``{"is": "failed", "cause": …}``, after which the process ends with exit
-code 3.
+``{"do": "stop"}`` means: stop after this step, save, end. Where the parent is gone the process ends
+at once; the last checkpoint stays. What llama.cpp refuses is ``{"is": "failed", …}``.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, BinaryIO
 
 import msgspec
 
 from localprompt.engine.llama.training import Trainer, TrainingBuffers
-from localprompt.errors import LocalPromptError
+from localprompt.errors import MachineError
 from localprompt.files import sync
 from localprompt.finetune.training import loop
 from localprompt.measure import memory
+from localprompt.processes import Parent, serve
 
-_EXIT_FAILED = 3
 
-
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True, tag_field="do", tag="train"):
     """What to train, and where checkpoints go."""
 
     course: loop.Course
@@ -48,6 +41,10 @@ class Job(msgspec.Struct, frozen=True):
     n_ctx: int
     n_threads: int
     weight_decay: float
+
+
+class Stop(msgspec.Struct, frozen=True, tag_field="do", tag="stop"):
+    """End after this step, with what was reached saved."""
 
 
 class Opened(msgspec.Struct, frozen=True, tag_field="is", tag="opened"):
@@ -81,54 +78,28 @@ class Ended(msgspec.Struct, frozen=True, tag_field="is", tag="ended"):
     peak_rss_bytes: int | None
 
 
-class Failed(msgspec.Struct, frozen=True, tag_field="is", tag="failed"):
-    cause: str
-
-
-Reply = Opened | loop.Stepped | loop.Held | Saved | Ended | Failed
+Command = Job | Stop
+Reply = Opened | loop.Stepped | loop.Held | Saved | Ended
 
 
 def main() -> int:
     """Serve the parent on stdin and stdout."""
-    # Whatever a library prints belongs to stderr: the only thing on stdout is the protocol.
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return serve(sys.stdin.buffer, replies)
+    return serve(Command, answer)
 
 
-def serve(commands: BinaryIO, replies: BinaryIO) -> int:
-    """Do the one job.
-
-    Returns:
-        the exit code.
-    """
-
-    def say(reply: Reply) -> None:
+def answer(parent: Parent[Command]) -> None:
+    """Do the one job."""
+    for command in parent.commands():
+        if isinstance(command, Stop):
+            return
         try:
-            replies.write(msgspec.json.encode(reply) + b"\n")
-            replies.flush()
-        except BrokenPipeError:
-            os._exit(_EXIT_FAILED)  # nobody keeps account any more; the last checkpoint stays
-
-    job = msgspec.json.decode(commands.readline(), type=Job)
-    stopped = threading.Event()
-    threading.Thread(target=_listen, args=(commands, stopped), daemon=True).start()
-    try:
-        reason = _train(job, say, stopped)
-    except (LocalPromptError, OSError) as error:
-        say(Failed(str(error)))
-        return _EXIT_FAILED
-    say(Ended(reason, time.process_time(), memory.read().peak_rss_bytes))
-    return 0
+            reason = _train(command, parent)
+        except OSError as error:
+            raise MachineError(str(error)) from error
+        parent.say(Ended(reason, time.process_time(), memory.read().peak_rss_bytes))
 
 
-def _listen(commands: IO[bytes], stopped: threading.Event) -> None:
-    if not commands.readline():
-        os._exit(_EXIT_FAILED)  # the parent is gone; its last checkpoint stays
-    stopped.set()
-
-
-def _train(job: Job, say: Callable[[Reply], None], stopped: threading.Event) -> loop.Reason:
+def _train(job: Job, parent: Parent[Command]) -> loop.Reason:
     began, before = time.perf_counter(), memory.read().rss_bytes
     with Trainer(
         Path(job.weights),
@@ -137,7 +108,7 @@ def _train(job: Job, say: Callable[[Reply], None], stopped: threading.Event) -> 
         weight_decay=job.weight_decay,
     ) as model:
         seconds = time.perf_counter() - began
-        say(Opened(model.trained_parameters, model.buffers, before, seconds))
+        parent.say(Opened(model.trained_parameters, model.buffers, before, seconds))
 
         def save(epoch: int, step: int) -> None:
             began = time.perf_counter()
@@ -146,7 +117,7 @@ def _train(job: Job, say: Callable[[Reply], None], stopped: threading.Event) -> 
             model.save(draft, Path(job.like))
             sync(draft)
             draft.replace(path)
-            say(
+            parent.say(
                 Saved(
                     epoch,
                     step,
@@ -157,7 +128,7 @@ def _train(job: Job, say: Callable[[Reply], None], stopped: threading.Event) -> 
                 )
             )
 
-        return loop.run(job.course, model, say=say, save=save, stop=stopped.is_set)
+        return loop.run(job.course, model, say=parent.say, save=save, stop=parent.wants_more)
 
 
 if __name__ == "__main__":

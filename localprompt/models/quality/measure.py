@@ -7,42 +7,35 @@ beside the model that it was made of, which its card names by sha256.
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
 import localprompt
-from localprompt import paths
+from localprompt import paths, processes
 from localprompt.errors import (
     EngineError,
     InputError,
-    LocalPromptError,
     NotEnoughMemoryError,
+    WorkerError,
 )
 from localprompt.measure import machine, memory
 from localprompt.models.cards import read_catalog
 from localprompt.models.inspect import inspect_model
 from localprompt.models.predict import predict_memory
 from localprompt.models.quality.reading import DEFAULT_N_CTX, OnChunk, check_length
-from localprompt.models.quality.worker import Failed, Reply, Request, Result
+from localprompt.models.quality.worker import Reply, Request, Result
 from localprompt.models.resolve import resolve
-from localprompt.processes import cause_of_death
 from localprompt.records.ids import new_run_id
 from localprompt.records.model import ModelRecord
 from localprompt.records.quality import Quality, TextFacts
 from localprompt.records.run import RequestedSettings
 from localprompt.units import MIB, format_bytes
 
-# -P: a folder called localprompt in the working directory must not take this one's place.
-WORKER_COMMAND = (sys.executable, "-P", "-m", "localprompt.models.quality.worker")
+WORKER_COMMAND = processes.worker_command("localprompt.models.quality.worker")
 _SHIPPED_TEXT = Path("texts") / "english.txt"
 _KEPT_FREE_BYTES = 64 * MIB
 _LOGIT_BYTES = 256 * MIB
@@ -167,59 +160,18 @@ def measure_quality(
 def _ask(request: Request, on_chunk: OnChunk | None, command: Sequence[str]) -> tuple[Result, int]:
     """The answer, and how many chunks were read for it."""
     chunks = 0
-    with (
-        tempfile.TemporaryFile() as stderr,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            start_new_session=True,  # Ctrl-C is for us to handle
-        ) as process,
-    ):
+    with processes.Child[Reply](command, Reply) as child:
+        child.send(request)
         try:
-            for reply in _replies(process, request):
-                if isinstance(reply, Result):
-                    return reply, chunks
-                if isinstance(reply, Failed):
-                    raise _error(reply, request)
+            while not isinstance(reply := child.receive(), Result):
                 chunks = reply.done
                 if on_chunk is not None:
                     on_chunk(reply.done, reply.total)
-            raise _died(process, stderr, request)
-        finally:
-            process.kill()
-
-
-def _replies(process: subprocess.Popen[bytes], request: Request) -> Iterator[Reply]:
-    """What the worker says, until it says no more."""
-    if process.stdin is None or process.stdout is None:  # never: both are pipes
-        return
-    with suppress(BrokenPipeError):  # it is dead; its silence says so
-        process.stdin.write(msgspec.json.encode(request) + b"\n")
-        process.stdin.flush()
-    for line in process.stdout:
-        if line.endswith(b"\n"):
-            yield msgspec.json.decode(line, type=Reply)
-
-
-def _error(failed: Failed, request: Request) -> LocalPromptError:
-    kind = InputError if failed.wrong_input else EngineError
-    return kind(
-        failed.message,
-        where=None if failed.wrong_input else request.model,
-        expected=failed.expected,
-        found=failed.found,
-        next_step=failed.next_step,
-    )
-
-
-def _died(process: subprocess.Popen[bytes], stderr: IO[bytes], request: Request) -> EngineError:
-    return EngineError(
-        "the text could not be read to its end",
-        where=request.model,
-        found=cause_of_death(process.wait(), stderr),
-    )
+        except WorkerError as error:
+            raise EngineError(
+                "the text could not be read to its end", where=request.model, found=error.message
+            ) from error
+    return reply, chunks
 
 
 def _check_memory(models: Sequence[ModelRecord], n_ctx: int) -> None:

@@ -2,34 +2,27 @@
 
 It has a process of its own so that its memory, and a crash of llama.cpp, stay out of the caller's::
 
-    {"model": "…", "parent": "…", "text": "…", …}    →  {"is": "chunk", "done": 1, "total": 8}
-                                                        … one for each chunk
-                                                     →  {"is": "result", "perplexity": …}
-
-What cannot be done is ``{"is": "failed", …}`` with the parts of the error, after which the process
-ends with exit code 3.
+    {"do": "read", "model": "…", "text": "…", …}    →  {"is": "chunk", "done": 1, "total": 8}
+                                                       … one for each chunk
+                                                    →  {"is": "result", "perplexity": …}
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from localprompt.engine.reading import Reader
-from localprompt.errors import InputError, LocalPromptError
 from localprompt.models.quality.reading import OnChunk, read_beside, read_text
+from localprompt.processes import Parent, serve
 from localprompt.records.quality import Divergence, Perplexity
 from localprompt.records.run import RequestedSettings, Settings
 
-_EXIT_FAILED = 3
 
-
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, tag_field="do", tag="read"):
     """What to read with what."""
 
     model: str
@@ -56,48 +49,18 @@ class Result(msgspec.Struct, frozen=True, tag_field="is", tag="result"):
     build: str
 
 
-class Failed(msgspec.Struct, frozen=True, tag_field="is", tag="failed"):
-    """An error by its parts."""
-
-    message: str
-    expected: str | None
-    found: str | None
-    next_step: str | None
-    wrong_input: bool
-
-
-Reply = Chunk | Result | Failed
+Reply = Chunk | Result
 
 
 def main() -> int:
-    """Serve the caller on stdin and stdout."""
-    # Whatever a library prints belongs to stderr: the only thing on stdout is the protocol.
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return serve(sys.stdin.buffer, replies)
+    """Serve the parent on stdin and stdout."""
+    return serve(Request, answer)
 
 
-def serve(commands: BinaryIO, replies: BinaryIO) -> int:
-    """Answer the one request.
-
-    Returns:
-        the exit code.
-    """
-
-    def say(reply: Reply) -> None:
-        replies.write(msgspec.json.encode(reply) + b"\n")
-        replies.flush()
-
-    request = msgspec.json.decode(commands.readline(), type=Request)
-    try:
-        say(_read(request, lambda done, total: say(Chunk(done, total))))
-    except LocalPromptError as error:
-        wrong_input = isinstance(error, InputError)
-        say(Failed(error.message, error.expected, error.found, error.next_step, wrong_input))
-        return _EXIT_FAILED
-    except BrokenPipeError:  # nobody wants to know any more
-        return _EXIT_FAILED
-    return 0
+def answer(parent: Parent[Request]) -> None:
+    """Read what is requested."""
+    for request in parent.commands():
+        parent.say(_read(request, lambda done, total: parent.say(Chunk(done, total))))
 
 
 def _read(request: Request, on_chunk: OnChunk) -> Result:

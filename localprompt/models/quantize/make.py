@@ -1,4 +1,7 @@
-"""Doing a quantization: is there room, let the child work, put the result into the store.
+"""Doing a quantization: is there room, let a child work, put the result into the store.
+
+llama.cpp's quantization cannot be interrupted and may end its process, so :class:`Quantizer` has it
+done in another one; see :mod:`localprompt.models.quantize.worker`.
 
 At every moment the store has the complete new model under its name, or none. The child writes
 into a folder where nobody looks; the file is checked and hashed there, renamed into the store, and
@@ -10,19 +13,27 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
-from localprompt import paths
-from localprompt.errors import EngineError, MachineError, NotEnoughDiskError, NotEnoughMemoryError
+from localprompt import paths, processes
+from localprompt.errors import (
+    EngineError,
+    LocalPromptError,
+    MachineError,
+    NotEnoughDiskError,
+    NotEnoughMemoryError,
+)
 from localprompt.files import disk_errors_explained, staging, sync
 from localprompt.measure import machine, memory
 from localprompt.models.cards import ModelCard
 from localprompt.models.checksum import remember_sha256, sha256_of
 from localprompt.models.inspect import inspect_model
 from localprompt.models.ownership import claimed
-from localprompt.models.quantize.child import Child
+from localprompt.models.quantize import worker
 from localprompt.models.quantize.job import FILE_TYPE_IDS, Job
 from localprompt.models.quantize.worker import Planned, Request
 from localprompt.models.receiver import Progress, no_progress
@@ -30,6 +41,7 @@ from localprompt.models.store import add_model
 from localprompt.records.run import RunWarning
 from localprompt.units import MIB, format_bytes
 
+WORKER_COMMAND = processes.worker_command("localprompt.models.quantize.worker")
 _BUFFER_BYTES = 64 * MIB
 """The pieces in which llama.cpp works through a tensor; larger ones are not faster."""
 _PROCESS_BYTES = 32 * MIB
@@ -50,6 +62,62 @@ class Quantized(msgspec.Struct, frozen=True):
     """From the start of the child to the finished card."""
     warnings: tuple[RunWarning, ...]
     """What only llama.cpp could know; those of the job are not repeated."""
+
+
+class Quantizer:
+    """One quantization in a process of its own. Leaving the context ends the process.
+
+    Args:
+        request: what to make.
+        command: what to start.
+    """
+
+    def __init__(self, request: Request, command: Sequence[str] = WORKER_COMMAND) -> None:
+        self._request = request
+        self._child = processes.Child[worker.Reply](command, worker.Reply)
+
+    def plan(self) -> Planned:
+        """What would come out.
+
+        Raises:
+            EngineError: llama.cpp refuses, or died.
+        """
+        self._child.send(self._request)
+        reply = self._receive()
+        if isinstance(reply, Planned):
+            return reply
+        raise self._error(self._child.out_of_turn(reply))
+
+    def make(self) -> Iterator[str]:
+        """Do it; the name of each tensor as its turn comes. Complete when the iterator ends.
+
+        Raises:
+            EngineError: llama.cpp failed, or died.
+        """
+        self._child.send(worker.Make())
+        while not isinstance(reply := self._receive(), worker.Made):
+            if isinstance(reply, worker.Tensor):
+                yield reply.name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Either it is done, or nobody wants what it does any more.
+        self._child.kill()
+
+    def _receive(self) -> worker.Reply:
+        try:
+            return self._child.receive()
+        except LocalPromptError as error:
+            raise self._error(error) from error
+
+    def _error(self, error: LocalPromptError) -> EngineError:
+        return EngineError(
+            "llama.cpp did not quantize the model",
+            where=self._request.source,
+            found=error.found or error.message,
+        )
 
 
 def make(job: Job, *, n_threads: int | None = None, progress: Progress = no_progress) -> Quantized:
@@ -95,12 +163,12 @@ def _run(job: Job, staged: Path, n_threads: int, progress: Progress) -> Planned:
     )
     needed = 0
     try:
-        with Child(request) as child:
-            planned = child.plan()
+        with Quantizer(request) as quantizer:
+            planned = quantizer.plan()
             needed = _file_bytes(job, planned)
             _check_disk(job, staged.parent, needed)
             _check_memory(job)
-            for name in child.make():
+            for name in quantizer.make():
                 done += current
                 current = sizes.get(name, 0)
                 progress("quantize", done, total)

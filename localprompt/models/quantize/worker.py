@@ -2,35 +2,30 @@
 
 llama.cpp's quantization cannot be interrupted and ends the whole process where an assertion
 fails, so it has a process of its own. The parent writes a :class:`Request` as one line of JSON,
-reads what it would give, and says ``go`` if there is room for it::
+reads what it would give, and lets it be made if there is room for it::
 
-    {"source": …, "target": …, "file_type": 2, …}   →  {"is": "planned", "tensor_bytes": …}
-    "go"                                            →  {"is": "tensor", "name": "blk.0.attn_k…"}
-                                                       … one for each tensor as its turn comes
-                                                    →  {"is": "made"}
+    {"do": "plan", "source": …, "target": …, …}   →  {"is": "planned", "tensor_bytes": …}
+    {"do": "make"}                                →  {"is": "tensor", "name": "blk.0.attn_k…"}
+                                                     … one for each tensor as its turn comes
+                                                  →  {"is": "made"}
 
-Anything that llama.cpp refuses is ``{"is": "failed", "cause": …}``, after which the process ends
-with exit code 3. Where there is no ``go`` it ends with nothing done, and where nobody reads any
-more it ends in the middle of the work: what it wrote so far is where nobody looks for models.
+What llama.cpp refuses is ``{"is": "failed", …}``. Where nothing is to be made it ends with nothing
+done, and where the parent is gone in the middle of the work: what it wrote so far is where nobody
+looks for models.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from localprompt.engine.llama import quantize
-from localprompt.errors import EngineError
-
-GO = b'"go"\n'
-_EXIT_FAILED = 3
+from localprompt.processes import Parent, serve
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, tag_field="do", tag="plan"):
     """What to make of what; see :func:`localprompt.engine.llama.quantize.quantize`."""
 
     source: str
@@ -38,6 +33,10 @@ class Request(msgspec.Struct, frozen=True):
     file_type: int
     n_threads: int
     buffer_bytes: int
+
+
+class Make(msgspec.Struct, frozen=True, tag_field="do", tag="make"):
+    """There is room for what was planned: make it."""
 
 
 class Planned(msgspec.Struct, frozen=True, tag_field="is", tag="planned"):
@@ -57,56 +56,33 @@ class Made(msgspec.Struct, frozen=True, tag_field="is", tag="made"):
     """The file is complete."""
 
 
-class Failed(msgspec.Struct, frozen=True, tag_field="is", tag="failed"):
-    cause: str
-
-
-Reply = Planned | Tensor | Made | Failed
+Command = Request | Make
+Reply = Planned | Tensor | Made
 
 
 def main() -> int:
     """Serve the parent on stdin and stdout."""
-    # Whatever a library prints belongs to stderr: the only thing on stdout is the protocol.
-    replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return serve(sys.stdin.buffer, replies)
+    return serve(Command, answer)
 
 
-def serve(commands: BinaryIO, replies: BinaryIO) -> int:
-    """Answer the one request.
-
-    Returns:
-        the exit code.
-    """
-
-    def say(reply: Reply) -> None:
-        try:
-            replies.write(msgspec.json.encode(reply) + b"\n")
-            replies.flush()
-        except BrokenPipeError:
-            # The parent is gone. An exception would be lost on its way through llama.cpp.
-            os._exit(_EXIT_FAILED)
-
-    request = msgspec.json.decode(commands.readline(), type=Request)
-    source, target = Path(request.source), Path(request.target)
-    try:
-        planned = quantize.plan(source, request.file_type)
-        say(Planned(planned.tensor_bytes, planned.fallback_tensors))
-        if commands.readline() != GO:
-            return 0
-        quantize.quantize(
-            source,
-            target,
-            request.file_type,
-            n_threads=request.n_threads,
-            buffer_bytes=request.buffer_bytes,
-            on_tensor=lambda name: say(Tensor(name)),
-        )
-    except EngineError as error:
-        say(Failed(error.found or error.message))
-        return _EXIT_FAILED
-    say(Made())
-    return 0
+def answer(parent: Parent[Command]) -> None:
+    """Plan what is requested, and make what was planned."""
+    request: Request | None = None
+    for command in parent.commands():
+        if isinstance(command, Request):
+            request = command
+            planned = quantize.plan(Path(request.source), request.file_type)
+            parent.say(Planned(planned.tensor_bytes, planned.fallback_tensors))
+        elif request is not None:
+            quantize.quantize(
+                Path(request.source),
+                Path(request.target),
+                request.file_type,
+                n_threads=request.n_threads,
+                buffer_bytes=request.buffer_bytes,
+                on_tensor=lambda name: parent.say(Tensor(name)),
+            )
+            parent.say(Made())
 
 
 if __name__ == "__main__":

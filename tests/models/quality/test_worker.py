@@ -11,6 +11,7 @@ from localprompt.errors import EngineError, InputError
 from localprompt.models.inspect import inspect_model
 from localprompt.models.quality import worker
 from localprompt.models.quality.measure import Text, load_text, measure_quality
+from localprompt.processes import Failed, Parent, attend
 from localprompt.records.model import ModelRecord
 from localprompt.records.run import RequestedSettings
 
@@ -37,11 +38,12 @@ def test_a_text_that_is_no_utf_8_is_refused_with_its_name(tmp_path: Path) -> Non
 def test_what_the_worker_cannot_do_is_a_line_with_the_parts_of_the_error() -> None:
     request = worker.Request("/nowhere.gguf", None, "text", 8, RequestedSettings())
     replies = io.BytesIO()
-    code = worker.serve(io.BytesIO(msgspec.json.encode(request) + b"\n"), replies)
-    reply = msgspec.json.decode(replies.getvalue(), type=worker.Reply)
+    commands = io.BytesIO(msgspec.json.encode(request) + b"\n")
+    code = attend(Parent(commands, replies, worker.Request), worker.answer)
+    failed = msgspec.json.decode(replies.getvalue(), type=Failed)
     assert code == 3
-    assert isinstance(reply, worker.Failed)
-    assert not reply.wrong_input
+    assert failed.message
+    assert not failed.wrong_input
 
 
 def test_a_worker_that_dies_is_an_error_with_its_last_words(tmp_path: Path) -> None:

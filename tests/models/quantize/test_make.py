@@ -29,10 +29,9 @@ from localprompt.measure.memory import AvailableMemory
 from localprompt.models.cards import read_catalog
 from localprompt.models.checksum import known_sha256
 from localprompt.models.inspect import inspect_model
-from localprompt.models.quantize import child
 from localprompt.models.quantize import make as stage
 from localprompt.models.quantize.job import prepare
-from localprompt.models.quantize.make import make
+from localprompt.models.quantize.make import Quantizer, make
 from localprompt.models.resolve import resolve
 from localprompt.models.store import add_model, verify_model
 from tests.models.quantize.tiny_llama import write_model
@@ -108,7 +107,7 @@ def test_an_assertion_inside_llama_cpp_is_an_error_with_its_words(
     ("script", "words"),
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "memory runs out"),
-        ("print('what?', flush=True); input()", "an answer that is none"),
+        ("print('what?', flush=True); input()", "answered nonsense"),
         ("raise SystemExit('no such library')", "exit code 1: no such library"),
         ('print(\'{"is": "made"}\', flush=True); input()', "out of turn"),
     ],
@@ -116,7 +115,7 @@ def test_an_assertion_inside_llama_cpp_is_an_error_with_its_words(
 def test_a_child_that_dies_or_talks_nonsense_is_explained(
     store: Path, original: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
 ) -> None:
-    monkeypatch.setattr(child.Child.__init__, "__defaults__", ((sys.executable, "-c", script),))
+    monkeypatch.setattr(Quantizer.__init__, "__defaults__", ((sys.executable, "-c", script),))
     with pytest.raises(EngineError) as caught:
         make(prepare(str(original), "q8_0"))
     assert words in str(caught.value.found)
