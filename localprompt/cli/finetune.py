@@ -37,7 +37,11 @@ class EstimateFlags:
         ),
     ] = None
     stack: Annotated[
-        str, typer.Option(metavar="NAME", help="The software: trainer, qwenlm or litgpt.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The software: trainer, liger, unsloth, torchtune, qwenlm or litgpt.",
+        ),
     ] = "trainer"
     seq: Annotated[
         int, typer.Option(min=1, max=10**7, metavar="TOKENS", help="Of one training example.")

@@ -180,7 +180,7 @@ def test_shapes_are_listed(estimate: Estimate) -> None:
         (["phi-2"], ["no model is called 'phi-2'", "finetune estimate --shape phi-2"]),
         (["smollm2-135m"], ["models pull smollm2-135m", "--shape smollm2-135m"]),
         (["--method", "qlra"], ["--method", "qlora"]),
-        (["--stack", "keras"], ["--stack", "trainer, qwenlm, litgpt"]),
+        (["--stack", "keras"], ["--stack", "trainer, liger, unsloth, torchtune, qwenlm, litgpt"]),
         (["--targets", "q,x"], ["--targets", "embeddings"]),
         (["--quantization", "int3"], ["--quantization", "nf4"]),
         (["--gpu", "b200"], ["--gpu", "H200 141GB", "rtx-4090"]),

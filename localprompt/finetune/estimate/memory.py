@@ -28,6 +28,7 @@ most ±35 %.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import msgspec
@@ -145,15 +146,36 @@ def _activations_and_logits(shape: ModelShape, recipe: Recipe) -> tuple[Range, R
     Without recomputation that is the end of the forward pass: all activations, and the loss. With
     it, either the loss beside the layers' inputs, or, when the logits are gone, one layer expanded.
     """
-    tokens, layer = recipe.micro_batch_tokens, saved_per_token(shape, recipe)
-    logits = tokens * shape.vocab * _bytes_per_logit(recipe)
+    tokens = recipe.micro_batch_tokens
+    layer = recipe.stack.layer_share * saved_per_token(shape, recipe)
+    logits = _logits(shape, recipe)
     kept = tokens * shape.layers * layer
     if recipe.recompute:
         e = 4 if recipe.method == "full-fp32" else 2
-        kept = tokens * shape.layers * e * shape.hidden
+        # Two layers' inputs are on their way where the others wait in host memory.
+        inputs = 2 if recipe.stack.offloads else shape.layers
+        kept = tokens * inputs * e * shape.hidden
         if tokens * layer > logits:
             kept, logits = kept + tokens * layer, 0
     return Range.around(kept, 0.20, 0.20), Range.around(logits, 0.30, 0.30)
+
+
+def _logits(shape: ModelShape, recipe: Recipe) -> float:
+    """Bytes of the logits that exist at once, and of the loss that is computed from them.
+
+    A fused loss (Liger-Kernel, ``fused_linear_cross_entropy``) works through ⌈vocab ÷ hidden⌉
+    chunks whose length is rounded up to a power of two, and keeps the gradient of its input.
+    """
+    tokens = recipe.micro_batch_tokens
+    chunk, gradient = tokens, 0
+    if recipe.stack.loss == "fused":
+        share = math.ceil(tokens / math.ceil(shape.vocab / shape.hidden))
+        chunk = min(tokens, 1 << (share - 1).bit_length())
+        gradient = 2 * tokens * shape.hidden
+    elif recipe.stack.loss == "eighths":
+        # The 16-bit logits of all chunks stay, what the loss makes of them is there for one.
+        chunk, gradient = math.ceil(tokens / 8), 2 * tokens * shape.vocab
+    return chunk * shape.vocab * _bytes_per_logit(recipe) + gradient
 
 
 def _bytes_per_logit(recipe: Recipe) -> int:
@@ -169,6 +191,8 @@ def _bytes_per_logit(recipe: Recipe) -> int:
 
 def _full(shape: ModelShape, recipe: Recipe) -> MemoryEstimate:
     weight, gradient, optimizer = _FULL_BYTES[recipe.method]
+    if recipe.stack.pages_moments:
+        gradient = optimizer = 0
     shards = recipe.gpus if recipe.sharded else 1
     held = _held_parameters(shape, recipe) / shards
     # ZeRO-3 gathers weights that are in use, on a single GPU too.
@@ -178,6 +202,8 @@ def _full(shape: ModelShape, recipe: Recipe) -> MemoryEstimate:
         "full-mixed": 4 * min(_GROUP, held),
         "full-8bit": 4 * shape.largest_matrix / shards,
     }.get(recipe.method, weight * held)
+    if recipe.stack.pages_moments:
+        step_room = 3 * 2.0 * max(shape.largest_matrix, shape.embedding_parameters)
 
     gradients = Range.around(gradient * held, 0.10, 0.20)
     states = Range.around(optimizer * held, 0.10, 0.20)

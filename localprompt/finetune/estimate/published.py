@@ -1,10 +1,12 @@
 """Estimates beside published figures: how far the estimator can be believed.
 
 ``benchmarks/finetune/published_memory.csv`` holds peaks that others measured, each with its source
-and with how that run was set up. Three groups, never pooled:
+and with how that run was set up. Groups, never pooled:
 
 - *calibration*: what was looked at while the counts of ``memory`` and ``recipe`` were written;
 - *held out*: other models, batch sizes and settings, used to see whether the counts carry over;
+- *measured here*: our own, with random weights on a GPU that was lent for it
+  (``benchmarks/gpu_training_memory.py``);
 - *varied lengths*: memory that the allocator reserved while sequences of many lengths came one
   after another. It keeps blocks for each length, so this is more than training needs.
 
@@ -33,7 +35,15 @@ from localprompt.stats.ranges import Range
 from localprompt.units import GIB
 
 _UNITS = {"GB": 1e9, "GiB": float(GIB)}
-_STACK_OF_SOURCE = {"litgpt": "litgpt", "QwenLM": "qwenlm"}
+_STACK_OF_SOURCE = {
+    "litgpt": "litgpt",
+    "QwenLM": "qwenlm",
+    "torchtune": "torchtune",
+    "unsloth": "unsloth",
+    "Unsloth": "unsloth",
+}
+SHORTEST_TOKENS, LONGEST_TOKENS = 64, 4096
+"""Lengths that examples of instruction data have, where a source does not say theirs."""
 _NUMBERS = ("sequence_tokens", "micro_batch", "gpus", "rank")
 
 
@@ -49,6 +59,8 @@ class Published(msgspec.Struct, frozen=True):
     """Of one optimizer step on A100 GPUs, where the source has it."""
     source: str
     notes: str
+    length_known: bool = True
+    """Whether the source says how long the examples were."""
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -95,9 +107,20 @@ def read_published(path: Path | None = None) -> tuple[Published, ...]:
 
 def compare(rows: tuple[Published, ...]) -> tuple[Comparison, ...]:
     """Each published peak with the estimate of the same run."""
-    return tuple(
-        Comparison(row, estimate_memory(row.shape, row.recipe).all_gpus_bytes) for row in rows
-    )
+    return tuple(Comparison(row, _estimated(row)) for row in rows)
+
+
+def _estimated(row: Published) -> Range:
+    """The peak; where no length is published, the range is as wide as that ignorance."""
+    estimate = estimate_memory(row.shape, row.recipe).all_gpus_bytes
+    if row.length_known:
+        return estimate
+
+    def at(tokens: int) -> Range:
+        recipe = msgspec.structs.replace(row.recipe, sequence_tokens=tokens)
+        return estimate_memory(row.shape, recipe).all_gpus_bytes
+
+    return Range(at(SHORTEST_TOKENS).low, estimate.typical, at(LONGEST_TOKENS).high)
 
 
 def accuracy(comparisons: tuple[Comparison, ...]) -> Accuracy:
@@ -178,6 +201,7 @@ def _published(row: dict[str, str], where: str) -> Published:
             else None,
             source=row["source"],
             notes=row.get("notes") or "",
+            length_known=bool(row.get("sequence_tokens")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(

@@ -2,13 +2,17 @@
 
 Two runs of "LoRA on a 7B model" differ by a factor of two in memory when one keeps every
 activation and computes the loss in 16 bit while the other recomputes activations and computes the
-loss in 32 bit. So an estimate needs to know which *stack* trains. Three are described, each from
-its public source code and defaults:
+loss in 32 bit. So an estimate needs to know which *stack* trains. Each is described from its public
+source code and defaults:
 
 - ``trainer``: Hugging Face Trainer with PEFT and bitsandbytes, DeepSpeed for full tuning. What
   most people use, hence the default.
 - ``qwenlm``: the same Trainer as the scripts of QwenLM/Qwen set it up: a wide adapter (rank 64),
   and a 4-bit base in GPTQ format trained in pure fp16 under DeepSpeed.
+- ``liger``: the Trainer with ``use_liger_kernel``: the head and the loss are one kernel that works
+  through the tokens in chunks, so the logits are never whole.
+- ``unsloth``: the same idea, and the layers' inputs wait for the backward pass in host memory.
+- ``torchtune``: single-device recipes in pure bf16 whose loss takes the logits in eight chunks.
 - ``litgpt``: Lightning's litgpt with ``--precision bf16-true``: everything in 16 bit, a small
   adapter on q and v, no recomputation; it reports memory allocated, not memory reserved.
 
@@ -87,28 +91,78 @@ class Stack(msgspec.Struct, frozen=True):
     """Communication buffers that DeepSpeed allocates for adapters even on one GPU."""
     slack: float
     """Reserved but unused by the caching allocator, as a share of the rest."""
+    loss: Literal["whole", "fused", "eighths"] = "whole"
+    """How many logits exist at once: those of all tokens; chunks of about hidden ÷ vocab of them,
+    rounded up to a power of two, head and loss fused (Liger); or an eighth of them."""
+    offloads: bool = False
+    """Whether the layers' inputs wait for the backward pass in host memory."""
+    layer_share: float = 1.0
+    """What hand-written backward passes keep of an expanded layer."""
+    pages_moments: bool = False
+    """Full tuning steps each weight in the backward pass, with its moments in host memory."""
+
+
+def _trainer(
+    name: str,
+    title: str,
+    *,
+    loss: Literal["whole", "fused", "eighths"] = "whole",
+    offloads: bool = False,
+) -> Stack:
+    return Stack(
+        name=name,
+        title=title,
+        full_method="full-mixed",
+        recompute=True,
+        rank=16,
+        targets=ALL_LINEAR,
+        adapter_bytes=16,
+        logit_bytes=2 + 4 * 4,
+        quantized_logit_bytes=2 + 4 * 4,
+        quantization="nf4-dq",
+        quantizes_head=False,
+        shares_head=True,
+        embedding_bytes=4,
+        process_bytes=1.0e9,
+        bucket_bytes=0.0,
+        slack=0.04,
+        loss=loss,
+        offloads=offloads,
+    )
 
 
 STACKS: dict[str, Stack] = {
     stack.name: stack
     for stack in (
+        _trainer("trainer", "Hugging Face Trainer, PEFT, bitsandbytes"),
+        _trainer("liger", "Hugging Face Trainer with Liger's fused kernels", loss="fused"),
+        # Embeddings stay in 16 bit and AdamW's moments have 8 bit; what its kernels keep of a layer
+        # was fitted to its published 8B figures.
+        msgspec.structs.replace(
+            _trainer("unsloth", "Unsloth", loss="fused", offloads=True),
+            adapter_bytes=10,
+            embedding_bytes=2,
+            layer_share=0.68,
+        ),
         Stack(
-            name="trainer",
-            title="Hugging Face Trainer, PEFT, bitsandbytes",
-            full_method="full-mixed",
+            name="torchtune",
+            title="torchtune, single device, bf16",
+            full_method="full-16bit",
             recompute=True,
-            rank=16,
-            targets=ALL_LINEAR,
-            adapter_bytes=16,
+            rank=8,
+            targets=("q", "v", "o", "mlp"),
+            adapter_bytes=8,
             logit_bytes=2 + 4 * 4,
             quantized_logit_bytes=2 + 4 * 4,
-            quantization="nf4-dq",
+            quantization="nf4",
             quantizes_head=False,
             shares_head=True,
-            embedding_bytes=4,
-            process_bytes=1.0e9,
+            embedding_bytes=2,
+            process_bytes=0.1e9,
             bucket_bytes=0.0,
             slack=0.04,
+            loss="eighths",
+            pages_moments=True,
         ),
         Stack(
             name="qwenlm",

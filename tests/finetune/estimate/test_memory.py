@@ -162,3 +162,23 @@ def test_an_unknown_method_offers_the_nearest() -> None:
     with pytest.raises(UnknownNameError) as caught:
         make_recipe("qlara")
     assert caught.value.nearest[0] == "qlora"
+
+
+def test_a_fused_loss_needs_less_the_larger_the_vocabulary() -> None:
+    def saved(name: str) -> float:
+        shape = find_shape(name)
+        whole, fused = (
+            estimate_memory(shape, make_recipe("lora", stack=stack, sequence_tokens=2048))
+            for stack in ("trainer", "liger")
+        )
+        return whole.total_bytes.typical - fused.total_bytes.typical
+
+    assert saved("llama-3.2-1b") > 3e9
+    assert saved("tinyllama-1.1b") < 1.5e9
+
+
+def test_torchtune_steps_in_the_backward_pass_so_full_tuning_is_little_more_than_weights() -> None:
+    shape = find_shape("llama-3-8b")
+    memory = estimate_memory(shape, make_recipe("full", stack="torchtune", sequence_tokens=512))
+    assert memory.gradients_bytes.high == 0
+    assert memory.total_bytes.typical < 1.4 * 2 * shape.parameters

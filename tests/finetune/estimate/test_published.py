@@ -30,6 +30,30 @@ def test_estimates_meet_the_published_figures(name: str) -> None:
     assert met.widest <= 0.35
 
 
+def test_what_was_measured_on_a_lent_gpu_is_met_with_and_without_fused_kernels() -> None:
+    rows = group("measured here")
+    assert len(rows) == 30
+    assert {row.published.recipe.stack.name for row in rows} == {"trainer", "liger"}
+    met = accuracy(rows)
+    assert met.median_error <= 0.06
+    assert met.inside >= 0.93
+
+
+def test_a_source_that_is_silent_about_the_length_gets_a_range_as_wide_as_that(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        "model,method,sequence_tokens,peak_memory,unit,source\n"
+        "llama-3-8b,lora,,16.2,GB,torchtune README\nllama-3-8b,lora,512,16.2,GB,torchtune README\n",
+        encoding="utf-8",
+    )
+    silent, said = compare(read_published(path))
+    assert silent.estimated_bytes.low < said.estimated_bytes.low
+    assert silent.estimated_bytes.high > said.estimated_bytes.high
+    assert silent.estimated_bytes.typical == said.estimated_bytes.typical
+
+
 def test_figures_of_reserved_memory_are_kept_apart_because_they_are_missed() -> None:
     missed = accuracy(group("varied lengths"))
     assert missed.median_error > 0.12
