@@ -30,8 +30,9 @@ from localprompt.bench.value_lists import whole_numbers
 from localprompt.errors import InputError
 from localprompt.records.bench import Repetitions
 from localprompt.records.cell import SamplingChoices
+from localprompt.sources.documents import read_document
 from localprompt.sources.suite.problems import Keys, Problems
-from localprompt.sources.yaml import At, read_document
+from localprompt.sources.yaml import At
 
 SUFFIXES = (".yaml", ".yml")
 """By which a suite is told from the name of a prompt."""

@@ -9,7 +9,6 @@ air gap.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import msgspec
 
 from localprompt.bundling.manifest import HOME, check_path
-from localprompt.errors import InputError, MachineError
+from localprompt.errors import DatasetError, InputError, MachineError
 from localprompt.models.cards import ModelCard, card_text
 from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import inspect_model
@@ -27,7 +26,9 @@ from localprompt.models.resolve import ResolvedModel, mismatch, resolve
 from localprompt.models.store import name_from
 from localprompt.records.bundle import BundledModel
 from localprompt.records.model import Licence
+from localprompt.sources.documents import load_json
 from localprompt.sources.prompt.file import load_prompt
+from localprompt.sources.yaml import read_yaml
 
 _READABLE = frozenset({".yaml", ".yml", ".json", ".jsonl", ".csv", ".tsv", ".prompty", ".txt"})
 _STRUCTURED = frozenset({".yaml", ".yml", ".json", ".prompty"})
@@ -241,14 +242,13 @@ def _files(folder: Path, reference: str) -> list[Path]:
 
 def _words(path: Path, text: str) -> Iterator[str]:
     """Every text value of a YAML or JSON document, or of a prompt's front matter."""
-    import yaml
-
     if path.suffix.lower() == ".prompty":
         text = text.split("---", 2)[1] if text.startswith("---") and text.count("---") > 1 else ""
+    is_json = path.suffix.lower() == ".json"
     try:
-        data = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as cause:
-        raise InputError("the file cannot be read", where=str(path), found=str(cause)) from cause
+        data = load_json(text, str(path)) if is_json else read_yaml(text, str(path)).data
+    except DatasetError as cause:
+        raise InputError(cause.message, where=cause.where, found=cause.found) from cause
     yield from _leaves(data)
 
 

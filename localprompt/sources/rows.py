@@ -17,7 +17,9 @@ from typing import IO, Any
 
 import msgspec
 
-from localprompt.errors import DatasetError, PromptFileError
+from localprompt.errors import DatasetError
+from localprompt.sources.documents import load_json
+from localprompt.sources.yaml import INTEGERS, NUMBERS, KeyPath, read_yaml
 
 MOST_WHOLE_BYTES = 64 << 20
 """The largest json or yaml file; csv and jsonl may be of any size."""
@@ -220,13 +222,12 @@ def _jsonl_rows(file: IO[str], path: Path) -> Iterator[Found]:
         if not line.strip():
             continue
         try:
-            yield number, json.loads(line)
-        except (ValueError, RecursionError) as error:
-            message = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            yield number, load_json(line, f"{path}:{number}")
+        except DatasetError as error:
             yield (
                 number,
                 DatasetError(
-                    f"the row is no JSON: {message}",
+                    f"the row is {error.message}",
                     where=f"{path}:{number}",
                     expected="one JSON object on the line",
                     found=_shown(line.strip()),
@@ -236,28 +237,21 @@ def _jsonl_rows(file: IO[str], path: Path) -> Iterator[Found]:
 
 def _json_rows(file: IO[str], path: Path) -> Iterator[Found]:
     text = _whole(file, path)
-    try:
-        rows = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DatasetError(
-            f"not JSON: {error.msg}", where=f"{path}:{error.lineno}", expected="a list of objects"
-        ) from error
-    except RecursionError:
-        raise DatasetError("nested too deep", where=str(path)) from None
+    rows = load_json(text, str(path))
     lines = _lines_of_items(text)
     for index, row in enumerate(_a_list(rows, path)):
         yield lines[index] if index < len(lines) else 1, row
 
 
 def _yaml_rows(file: IO[str], path: Path) -> Iterator[Found]:
-    from localprompt.sources.prompt.front_matter import parse_yaml
+    document = read_yaml(_whole(file, path), str(path), words=_words)
+    for index, row in enumerate(_a_list(document.data, path)):
+        yield document.at.lines.get((index,), 1), row
 
-    try:
-        rows, lines = parse_yaml(_whole(file, path), str(path))
-    except PromptFileError as error:
-        raise DatasetError(error.message, where=error.where, expected="a list of rows") from None
-    for index, row in enumerate(_a_list(rows, path)):
-        yield lines.lines.get((index,), 1), row
+
+def _words(path: KeyPath) -> frozenset[str]:
+    """A row's values are what the model sees; its threshold and its assertions are not."""
+    return INTEGERS if {"assert", "threshold"}.intersection(path) else NUMBERS
 
 
 def _whole(file: IO[str], path: Path) -> str:

@@ -61,7 +61,7 @@ def test_every_format_gives_the_same_cases_with_their_lines(
         ("c.csv", "a,a\n1,2\n", 1, "column twice"),
         ("c.csv", "a,\n1,2\n", 1, "without a name"),
         ("c.csv", "", None, "empty"),
-        ("c.jsonl", '{"a": 1}\n{"a": \n', 2, "no JSON"),
+        ("c.jsonl", '{"a": 1}\n{"a": \n', 2, "not JSON"),
         ("c.jsonl", '{"a": 1}\n[1]\n', 2, "no mapping"),
         ("c.json", '[{"a": 1},\n 3]', 2, "no mapping"),
         ("c.json", '{"a": 1}', None, "no list"),

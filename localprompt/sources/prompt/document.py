@@ -20,13 +20,13 @@ from localprompt.errors import PromptFileError
 from localprompt.sources.prompt.front_matter import (
     FrontMatter,
     KeyLines,
-    KeyPath,
     parse_yaml,
     read_prompt_text,
     split_front_matter,
 )
 from localprompt.sources.prompt.properties import long_form
 from localprompt.sources.prompt.references import References
+from localprompt.sources.yaml import KeyPath
 
 _PATH_PART = re.compile(r"\.([A-Za-z]\w*)|\[(\d+|\.\.\.)\]")
 

@@ -29,6 +29,7 @@ from localprompt.sources.prompt.front_matter import KeyLines
 from localprompt.sources.prompt.properties import RICH_KINDS, input_specs, output_schema
 from localprompt.sources.prompt.references import inside_folder
 from localprompt.sources.prompt.v1 import modernize
+from localprompt.sources.yaml import word
 
 __all__ = ["load_document", "load_prompt"]
 
@@ -67,7 +68,7 @@ def template_from(raw: RawDocument, *, env: Mapping[str, str] | None = None) -> 
             document.get("inputs") or [], strict=bool(template["format"].get("strict"))
         ),
         output_schema=output_schema(document.get("outputs"), ("outputs",), raw.lines),
-        choices=tuple(_as_word(choice) for choice in ours.get("choices") or ()),
+        choices=tuple(word(choice) for choice in ours.get("choices") or ()),
         cases=_cases(raw.path, ours.get("cases"), raw.lines),
         metadata=metadata,
         body_line=raw.matter.body_line,
@@ -86,10 +87,6 @@ def _options(options: Mapping[str, Any]) -> dict[str, Any]:
     """v2's names, with what stands under ``additionalProperties`` beside them."""
     named = {key: value for key, value in options.items() if value is not None}
     return {**(named.pop("additionalProperties", None) or {}), **named}
-
-
-def _as_word(choice: Any) -> str:
-    return str(choice).lower() if isinstance(choice, bool) else str(choice)
 
 
 def _cases(path: Path, name: str | None, lines: KeyLines) -> str | None:

@@ -17,6 +17,7 @@ from localprompt.sources.prompt.document import RawDocument, read_raw
 from localprompt.sources.prompt.front_matter import parse_yaml
 from localprompt.sources.prompt.properties import long_form
 from localprompt.sources.prompt.v1 import modernize
+from localprompt.sources.yaml import dump_yaml
 
 
 def fix(path: Path | str) -> bool:
@@ -108,9 +109,4 @@ def _block(
 
 
 def _dumped(key: str, value: Any) -> list[str]:
-    import yaml
-
-    text: str = yaml.safe_dump(
-        {key: value}, sort_keys=False, allow_unicode=True, width=100, default_flow_style=False
-    )
-    return text.rstrip("\n").split("\n")
+    return dump_yaml({key: value}).rstrip("\n").split("\n")

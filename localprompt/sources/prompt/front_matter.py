@@ -1,30 +1,24 @@
 """A prompt file's two halves: YAML front matter between ``---`` lines, and the body.
 
-The front matter is read with the line of every key, so that a message can point at it. Three of
-YAML 1.1's habits are switched off, because in prompts they surprise: ``yes``, ``no``, ``on`` and
-``off`` stay words (``choices: [yes, no]``), dates stay text, and a key that stands twice is an
-error instead of the last one winning.
+The front matter is read with the line of every key, so that a message can point at it.
 """
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from localprompt.errors import PromptFileError
-
-KeyPath = tuple[str | int, ...]
+from localprompt.sources.yaml import NUMBERS, KeyPath, read_yaml
 
 MOST_BYTES = 1 << 20
 """The largest prompt file that is read: 1 MiB, about a quarter of a million tokens."""
 
 _MOST_NODES = 100_000
-"""YAML aliases can make a small file stand for an endless one; this is where reading stops."""
+"""The most values of a front matter, aliases counted as what they stand for."""
 
 _FENCE = re.compile(r"(?:---|\+\+\+)[ \t]*")
 _ON_ONE_LINE = re.compile(r"\s*(?:---|\+\+\+)(.*?)(?:---|\+\+\+)\s*(.+)\Z", re.DOTALL)
@@ -124,78 +118,32 @@ def split_front_matter(text: str, file: str) -> FrontMatter:
 
 
 def parse_yaml(text: str, file: str, first_line: int = 1) -> tuple[Any, KeyLines]:
-    """The data in a YAML text, and the lines of its keys in the file.
+    """The data in a front matter, and the lines of its keys in the file.
+
+    Inputs, choices and the like are words: ``010`` and ``1.10`` stay as they are written.
 
     Raises:
         PromptFileError: with the file and line.
     """
-    import yaml
+    document = read_yaml(
+        text,
+        file,
+        first_line=first_line,
+        words=words_at,
+        most_nodes=_MOST_NODES,
+        error=PromptFileError,
+    )
+    return document.data, KeyLines(file, document.at.lines)
 
-    try:
-        loader = _loader_class()(text)
-        node = loader.get_single_node()
-        if node is None:
-            return None, KeyLines(file)
-        lines = KeyLines(file, dict(_lines(node, file, first_line)))
-        return loader.construct_document(node), lines
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = first_line if mark is None else mark.line + first_line
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise PromptFileError(f"not valid YAML: {problem}", where=f"{file}:{line}") from error
-    except (RecursionError, ValueError) as error:
-        raise PromptFileError(
-            f"not valid YAML: {str(error) or 'nested too deep'}", where=f"{file}:{first_line}"
-        ) from None
+
+def words_at(path: KeyPath) -> frozenset[str]:
+    """Where a model sees what stands there, as opposed to options with a number."""
+    if path[:1] in (("inputs",), ("sample",), ("metadata",)):
+        return NUMBERS
+    return NUMBERS if path[:1] == ("outputs",) and "enumValues" in path else frozenset()
 
 
 def _body(text: str, start: int) -> tuple[str, int]:
     """The body without leading white space, and its line."""
     body = text[start:].lstrip()
     return body, text.count("\n", 0, len(text) - len(body)) + 1
-
-
-@functools.cache
-def _loader_class() -> Any:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        yaml_implicit_resolvers = {  # noqa: RUF012 - declared so by the base class
-            first: [rule for rule in rules if not rule[0].endswith((":timestamp", ":bool"))]
-            for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-        }
-
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:bool",
-        re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
-        list("tTfF"),
-    )
-    return Loader
-
-
-def _lines(root: Any, file: str, first_line: int) -> Iterator[tuple[KeyPath, int]]:
-    import yaml
-
-    waiting: list[tuple[KeyPath, Any]] = [((), root)]
-    count = 0
-    while waiting:
-        path, node = waiting.pop()
-        count += 1
-        if count > _MOST_NODES:
-            raise PromptFileError("the YAML aliases stand for too much", where=file)
-        if isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                yield (*path, index), item.start_mark.line + first_line
-                waiting.append(((*path, index), item))
-        elif isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, value in node.value:
-                line = key.start_mark.line + first_line
-                name = str(key.value)
-                if name in seen and name != "<<":
-                    raise PromptFileError(
-                        f"the key {name!r} stands here twice", where=f"{file}:{line}"
-                    )
-                seen.add(name)
-                yield (*path, name), line
-                waiting.append(((*path, name), value))

@@ -30,9 +30,9 @@ from localprompt.errors import PromptFileError
 from localprompt.records.prompt import PromptTemplate
 from localprompt.sources.prompt.document import RawDocument, read_raw
 from localprompt.sources.prompt.file import template_from
-from localprompt.sources.prompt.front_matter import KeyPath
 from localprompt.sources.prompt.search import nearest
 from localprompt.sources.prompt.v1 import modernize
+from localprompt.sources.yaml import KeyPath
 
 _ROLES = ("system", "user", "assistant", "developer")
 _OTHER_NAMES = {"human": "user", "ai": "assistant", "bot": "assistant", "model": "assistant"}

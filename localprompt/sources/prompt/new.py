@@ -15,8 +15,8 @@ import msgspec
 from localprompt.errors import InputError, MachineError, PromptFileError
 from localprompt.sources.prompt.document import RawDocument, read_raw
 from localprompt.sources.prompt.file import load_prompt
-from localprompt.sources.prompt.front_matter import KeyPath
 from localprompt.sources.prompt.search import FOLDER, SUFFIX, find_prompt
+from localprompt.sources.yaml import KeyPath
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SCALAR = r""""[^"\n]*"|'[^'\n]*'|[^\s#,}][^#,}\n]*?(?=\s*(?:[#,}]|$))"""

@@ -16,6 +16,7 @@ from typing import Any
 from localprompt.errors import ParameterError
 from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.sources.prompt.search import nearest
+from localprompt.sources.yaml import word
 
 MOST_BYTES = 4 << 20
 """The largest file that a parameter is read from: 4 MiB, far beyond any model's n_ctx."""
@@ -162,6 +163,8 @@ def check_value(spec: InputSpec, value: Any) -> Any:
     Raises:
         ParameterError: it is not.
     """
+    if spec.kind == "string":
+        value = word(value)
     wanted = _PYTHON_TYPES.get(spec.kind)
     is_bool = isinstance(value, bool) and spec.kind != "boolean"
     if wanted is not None and (not isinstance(value, wanted) or is_bool):

@@ -16,7 +16,8 @@ from typing import Any
 
 from localprompt.errors import PromptFileError
 from localprompt.records.prompt import InputSpec
-from localprompt.sources.prompt.front_matter import KeyLines, KeyPath
+from localprompt.sources.prompt.front_matter import KeyLines
+from localprompt.sources.yaml import KeyPath, scalar, word
 
 KINDS = ("string", "integer", "float", "number", "boolean", "array", "object")
 RICH_KINDS = ("image", "file", "audio")
@@ -83,16 +84,30 @@ def input_specs(properties: list[dict[str, Any]], *, strict: bool) -> tuple[Inpu
             name=entry["name"],
             kind=entry["kind"],
             description=entry.get("description"),
-            default=entry.get("default"),
+            default=of_kind(entry.get("default"), entry["kind"]),
             required=entry.get("default") is None
             and entry.get("required") is not False
             and entry["kind"] != "thread",
             insisted=bool(entry.get("required")),
-            enum_values=tuple(entry.get("enumValues") or ()),
+            enum_values=tuple(of_kind(v, entry["kind"]) for v in entry.get("enumValues") or ()),
             strict=bool(entry.get("strict", strict)),
         )
         for entry in properties
     )
+
+
+def of_kind(value: Any, kind: str) -> Any:
+    """A value of the front matter as its property's kind: a word for a string, else a number.
+
+    What is of neither kind stays as it is; whoever checks values says so.
+    """
+    if kind == "string":
+        return word(value)
+    if kind not in ("integer", "float", "number") or not isinstance(value, str):
+        return value
+    number = scalar(value)
+    wanted: type | tuple[type, ...] = int if kind == "integer" else (int, float)
+    return number if isinstance(number, wanted) and not isinstance(number, bool) else value
 
 
 def output_schema(value: Any, at: KeyPath, lines: KeyLines) -> dict[str, Any] | None:
@@ -159,7 +174,7 @@ def _schema(entry: Mapping[str, Any], at: KeyPath, lines: KeyLines) -> dict[str,
     if entry.get("description"):
         schema["description"] = entry["description"]
     if entry.get("enumValues"):
-        schema["enum"] = list(entry["enumValues"])
+        schema["enum"] = [of_kind(value, kind) for value in entry["enumValues"]]
     return schema
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import PromptFileError
-from localprompt.sources.prompt.front_matter import KeyLines, KeyPath, parse_yaml
+from localprompt.sources.prompt.front_matter import KeyLines, words_at
+from localprompt.sources.yaml import KeyPath, read_yaml
 
 MOST_BYTES = 4 << 20
 """The largest file that a reference brings in."""
@@ -90,7 +91,10 @@ class References(msgspec.Struct, frozen=True):
                 f"the file {reference!r} cannot be read", where=where, found=str(error)
             ) from error
         if file.suffix.lower() in (".yaml", ".yml"):
-            return parse_yaml(text, str(file))[0]
+            found = read_yaml(
+                text, str(file), words=lambda _: words_at(path), error=PromptFileError
+            )
+            return found.data
         return text
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from localprompt.sources.prompt.front_matter import KeyPath
 from localprompt.sources.prompt.properties import kind_of
+from localprompt.sources.yaml import KeyPath
 
 _MODEL = {"api": "apiType", "configuration": "connection", "parameters": "options"}
 _OPTIONS = {

@@ -29,7 +29,7 @@ from localprompt.scoring.pattern import check_pattern
 from localprompt.scoring.text_checks import as_text, count_range
 from localprompt.sources.suite.problems import Keys, Problems, nearest
 from localprompt.sources.suite.values import FILE, file_value, render, render_all
-from localprompt.sources.yaml import At
+from localprompt.sources.yaml import At, read_yaml
 
 _TRANSFORM = "answers are scored as they are"
 _KEYS = Keys(
@@ -293,11 +293,9 @@ def _finished(expected: Expectation, kind: Kind) -> Expectation:
         except ValueError:
             return expected
     if kind.value == "schema" and isinstance(value, str):
-        import yaml
-
         try:
-            return msgspec.structs.replace(expected, value=yaml.safe_load(value))
-        except yaml.YAMLError:
+            return msgspec.structs.replace(expected, value=read_yaml(value, "schema").data)
+        except DatasetError:
             return expected
     return expected
 

@@ -22,13 +22,14 @@ import msgspec
 
 from localprompt.errors import LocalPromptError, PromptFileError, UnknownNameError
 from localprompt.records.prompt import InputSpec, PromptTemplate
+from localprompt.sources.documents import read_document, read_text
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.models import options_from
 from localprompt.sources.suite.nunjucks import translate_nunjucks
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.records import SuitePrompt
 from localprompt.sources.suite.values import FILE, matching
-from localprompt.sources.yaml import At, read_document, read_text
+from localprompt.sources.yaml import At
 
 LoadPrompt = Callable[[str], PromptTemplate]
 """A name or the path of a ``.prompty`` file → the prompt; raises UnknownNameError."""

@@ -32,7 +32,7 @@ from localprompt.sources.suite.records import EvalSuite, SuitePrompt
 from localprompt.sources.suite.stream import CaseStream
 from localprompt.sources.suite.suite import missing_variables, no_objections
 from localprompt.sources.suite.tests import Outcome, TestReader, not_a_row
-from localprompt.sources.yaml import At
+from localprompt.sources.yaml import At, word
 
 _FIELDS = frozenset({"expected", "assert", "id", "description", "threshold", "metadata"})
 
@@ -151,6 +151,8 @@ class _PromptRows:
     def _expected(self, value: Any, at: At) -> tuple[Expectation, ...]:
         if value is None or value == "":
             return ()
+        if self.choices:
+            value = word(value)
         if self.choices and value not in self.choices:
             raise DatasetError(
                 "the expected answer is none of the choices",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from localprompt.errors import DatasetError, PromptFileError
+from localprompt.sources.documents import read_document
 from localprompt.sources.suite.models import read_providers
 from localprompt.sources.suite.nunjucks import translate_nunjucks, variables_of
 from localprompt.sources.suite.problems import Keys, Problems
@@ -23,7 +24,7 @@ from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt
 from localprompt.sources.suite.stream import CaseStream
 from localprompt.sources.suite.tests import Outcome, Test, TestReader
 from localprompt.sources.suite.values import FILE
-from localprompt.sources.yaml import At, Document, read_document
+from localprompt.sources.yaml import At, Document
 
 _SHOW = "it concerns how promptfoo shows or shares results"
 _RUN = "it concerns how promptfoo runs; localprompt fits its work to this machine"

@@ -16,12 +16,13 @@ import msgspec
 
 from localprompt.errors import DatasetError
 from localprompt.records.score import AnyExpectation
+from localprompt.sources.documents import read_document
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.assertions import AssertionReader, is_number, judge_name
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.tests_table import split_columns
 from localprompt.sources.suite.values import FILE, matching
-from localprompt.sources.yaml import At, read_document
+from localprompt.sources.yaml import At
 
 _FORMATS = "csv, jsonl, json or yaml"
 _CODE = "answers and variables are taken as they are"

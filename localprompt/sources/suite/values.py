@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from localprompt.errors import DatasetError
+from localprompt.sources.documents import read_document, read_text
 from localprompt.sources.suite.nunjucks import translate_nunjucks
-from localprompt.sources.yaml import At, read_document, read_text
+from localprompt.sources.yaml import At
 
 FILE = "file://"
 _CODE = frozenset({".py", ".js", ".cjs", ".mjs", ".ts", ".rb", ".go", ".sh"})

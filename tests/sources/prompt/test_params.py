@@ -165,7 +165,8 @@ def test_a_row_of_a_dataset_is_typed_like_parameters() -> None:
         "rows": [1],
         "label": "good",
     }
+    assert typed_values({"text": 3}, _TEMPLATE) == {"text": "3"}
     with pytest.raises(ParameterError, match="of another kind"):
-        typed_values({"text": 3}, _TEMPLATE)
+        typed_values({"text": [3]}, _TEMPLATE)
     with pytest.raises(ParameterError, match="of another kind"):
         typed_values({"n": True}, _TEMPLATE)

@@ -163,7 +163,7 @@ def test_a_missing_column_is_told_once_for_its_file(tmp_path: Path) -> None:
 def test_a_bad_line_of_jsonl_is_told_or_skipped(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"vars": {"text": "a"}}\n{"vars": \n[1]\n')
     (tmp_path / "suite.yaml").write_text("prompts: ['{{ text }}']\ntests: rows.jsonl\n")
-    with pytest.raises(DatasetError, match=r"(?s)rows.jsonl:2.*no JSON.*rows.jsonl:3.*no object"):
+    with pytest.raises(DatasetError, match=r"(?s)rows.jsonl:2.*not JSON.*rows.jsonl:3.*no object"):
         load_suite(tmp_path / "suite.yaml")
     suite = load_suite(tmp_path / "suite.yaml", skip_bad_rows=True)
     assert (suite.counts.cases, suite.counts.skipped_rows) == (1, 2)

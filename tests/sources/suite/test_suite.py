@@ -204,7 +204,7 @@ def test_yaml_words_are_words_as_in_yaml_1_2(tmp_path: Path) -> None:
         "    assert: [{type: equals, value: Yes}]\n",
     )
     (case,) = load_suite(path).cases()
-    assert case.vars == {"x": "no", "day": "2024-01-01", "time": "12:30", "old": 10}
+    assert case.vars == {"x": "no", "day": "2024-01-01", "time": "12:30", "old": "010"}
     assert one(case.expectations[0]).value == "Yes"
 
 
@@ -292,7 +292,7 @@ def test_equal_variables_still_have_ids_of_their_own_that_do_not_move(tmp_path: 
     ("text", "where", "words"),
     [
         ("- a\n- b\n", "suite.yaml", "not a suite"),
-        ("prompts: [a\n", "suite.yaml:2", "not YAML"),
+        ("prompts: [a\n", "suite.yaml:1", "not valid YAML"),
         ("tests: []\nprompts: [x]\ntests: []\n", "suite.yaml:3", "stands here twice"),
         ("prompt: [x]\n", "suite.yaml:1 (prompt)", "'prompt' is not known"),
         ("tests: no.csv\n", "suite.yaml:1 (tests)", "no such file"),
@@ -314,7 +314,7 @@ def test_equal_variables_still_have_ids_of_their_own_that_do_not_move(tmp_path: 
         ("prompts: ['{{ a ? b : c }}']\n", "prompts[0]", "'?'"),
         ("prompts: ['{{ text }}']\ntests: [{vars: {txt: a}}]\n", "tests[0]", "there is no 'text'"),
         ("tests: [{vars: {prompt: a}, assert: [{type: regex, value: '{{ p }}'}]}]\n", "", "value"),
-        ("a: &a [*a]\n", "suite.yaml", "stand for too much"),
+        ("a: &a [*a]\n", "suite.yaml:1", "leads back to itself"),
     ],
 )
 def test_what_is_wrong_is_told_with_file_line_and_key(

@@ -1,0 +1,169 @@
+"""Files of data: YAML or JSON with the line of every key, references resolved; and texts.
+
+``{$ref: '#/assertionTemplates/short'}`` and ``{$ref: 'other.yaml#/key'}`` are replaced by what
+they point to, as promptfoo does; anchors and merge keys are YAML's own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from localprompt.errors import DatasetError
+from localprompt.sources.yaml import (
+    DEEPEST,
+    INTEGERS,
+    MOST_NODES,
+    At,
+    Document,
+    KeyPath,
+    read_yaml,
+    scalar,
+)
+
+
+def read_document(path: Path, shown: str | None = None) -> Document:
+    """The content of a YAML or JSON file, references resolved.
+
+    Integers that would not print as they are written (``010``) are text: in a suite they are part
+    numbers and times more often than counts.
+
+    Args:
+        shown: the file's name in messages.
+
+    Raises:
+        DatasetError: it cannot be read, is not UTF-8, not YAML, has a key twice, or a reference
+            leads nowhere or to itself.
+    """
+    shown = shown or str(path)
+    text = read_text(path, shown)
+    if path.suffix == ".json":
+        document = Document(load_json(text, shown), At(shown))
+    else:
+        document = read_yaml(text, shown, words=_integers)
+    if "$ref" not in text:
+        return document
+    resolved = _References(path.parent, document).resolve(document.data, document.at)
+    return Document(resolved, document.at)
+
+
+def read_text(path: Path, shown: str | None = None) -> str:
+    """A text file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        DatasetError: it is not there, cannot be read or is not UTF-8.
+    """
+    shown = shown or str(path)
+    try:
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            "the file is not UTF-8 text",
+            where=shown,
+            expected="UTF-8",
+            found=f"byte {error.object[error.start]:#04x} at offset {error.start}",
+            next_step=f"iconv -t UTF-8 {shown}",
+        ) from error
+    except OSError as error:
+        raise DatasetError(f"cannot read the file: {error.strerror}", where=shown) from error
+
+
+def load_json(text: str, shown: str) -> Any:
+    """A JSON document under the same limits as YAML.
+
+    Raises:
+        DatasetError: it is not JSON, has a key twice, or is nested too deep.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=_unique_keys, parse_int=scalar)
+    except json.JSONDecodeError as error:
+        raise DatasetError(
+            f"not JSON: {error.msg}", where=f"{shown}:{error.lineno}", expected="one JSON document"
+        ) from error
+    except RecursionError:
+        raise DatasetError("nested too deep", where=shown) from None
+    except ValueError as error:
+        raise DatasetError(f"not JSON: {error}", where=shown) from error
+    check_depth(data, shown)
+    return data
+
+
+def check_depth(data: Any, shown: str) -> None:
+    """
+    Raises:
+        DatasetError: lists and mappings stand deeper inside each other than ``DEEPEST``.
+    """
+    level, depth = [data], 0
+    while level:
+        depth += 1
+        if depth > DEEPEST + 1:
+            raise DatasetError("nested too deep", where=shown, expected=f"at most {DEEPEST} levels")
+        inner = [item for item in level if isinstance(item, list | dict)]
+        level = [
+            child
+            for item in inner
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, list | dict)
+        ]
+
+
+def _integers(path: KeyPath) -> frozenset[str]:
+    return INTEGERS
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+class _References:
+    """Replaces ``$ref`` in one document; other files are read once."""
+
+    def __init__(self, folder: Path, document: Document) -> None:
+        self.folder = folder
+        self.document = document
+        self.files: dict[Path, Any] = {}
+        self._nodes = 0
+
+    def resolve(self, value: Any, at: At, trail: tuple[str, ...] = ()) -> Any:
+        self._nodes += 1
+        if self._nodes > MOST_NODES or len(trail) > DEEPEST:
+            raise DatasetError("the $refs in this file stand for too much", where=str(at))
+        if isinstance(value, dict):
+            reference = value.get("$ref")
+            if isinstance(reference, str) and not _is_schema(at.path):
+                return self._target(reference, at, trail)
+            return {key: self.resolve(item, at / key, trail) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.resolve(item, at / index, trail) for index, item in enumerate(value)]
+        return value
+
+    def _target(self, reference: str, at: At, trail: tuple[str, ...]) -> Any:
+        if reference in trail:
+            raise DatasetError("a $ref leads back to itself", where=str(at), found=reference)
+        file, _, pointer = reference.removeprefix("file://").partition("#")
+        value = self.document.data
+        if file:
+            path = (self.folder / file).resolve()
+            if path not in self.files:
+                self.files[path] = read_document(path).data
+            value = self.files[path]
+        for part in pointer.strip("/").split("/") if pointer.strip("/") else ():
+            key = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(value, dict) and key in value:
+                value = value[key]
+            elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+                value = value[int(key)]
+            else:
+                raise DatasetError(f"a $ref leads nowhere: there is no {key!r}", where=str(at))
+        return self.resolve(value, at, (*trail, reference)) if not file else value
+
+
+def _is_schema(path: KeyPath) -> bool:
+    """Inside an assertion's ``value`` a ``$ref`` belongs to a JSON Schema."""
+    return "value" in path and "assert" in path[: path.index("value")]
