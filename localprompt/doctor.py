@@ -1,14 +1,13 @@
 """What a person would look at first when something is slow or does not work.
 
-This module reads, :mod:`localprompt.doctor` judges. Readings never change anything, open no
-socket and load no weights. What else the machine does is seen between two readings, one before
+Readings open no socket and load no weights, and nothing is changed but the verdict on llama.cpp's
+library, which is made anew. What else the machine does is seen between two readings, one before
 everything and one after, so that nobody has to wait for it.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -18,11 +17,13 @@ from typing import Literal
 import msgspec
 
 from localprompt import __version__, paths
+from localprompt.engine.llama.proof import gate
 from localprompt.errors import LocalPromptError
 from localprompt.measure import conditions, machine, memory
 from localprompt.measure.memory import AvailableMemory
 from localprompt.measure.warnings import condition_warnings
 from localprompt.models.store import ModelEntry
+from localprompt.records.proof import Proof
 from localprompt.records.run import Machine, RunWarning
 from localprompt.units import GIB, MIB, format_bytes
 
@@ -39,6 +40,11 @@ def diagnose() -> tuple[Finding, ...]:
 
 def _build() -> Iterator[Finding]:
     yield Finding("localprompt", __version__)
+    proof = gate.prove_again()
+    if proof is not None and proof.plain.wrong is not None:
+        # Opening that library in this process may be the end of it.
+        yield of_proof(proof)
+        return
     try:
         from localprompt.engine.llama.library import build, cpu_features
 
@@ -48,6 +54,7 @@ def _build() -> Iterator[Finding]:
         return
     yield Finding("llama.cpp", package)
     yield of_build(package.replace(" ", "=="), features, machine.cpu_flags())
+    yield of_proof(proof)
 
 
 def _machine() -> Iterator[Finding]:
@@ -168,9 +175,31 @@ def of_build(requirement: str, features: Collection[str], flags: Collection[str]
         f"{used}; this CPU also has {', '.join(unused)}" if unused else used,
         "slow",
         "build llama.cpp for this CPU; that takes some minutes and a C++ compiler",
-        f"CMAKE_ARGS=-DGGML_NATIVE=ON {shlex.quote(sys.executable)} -m pip install "
-        f"--force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python {requirement}",
+        gate.rebuild_command(requirement),
     )
+
+
+def of_proof(proof: Proof | None) -> Finding:
+    """Does the build compute right on this CPU?
+
+    Args:
+        proof: None: that could not be found out.
+    """
+    if proof is None:
+        return Finding(
+            "computes",
+            "not known: a test of this build could not be made, or was killed",
+            "slow",
+            "look whether there is room in the folder for temporary files and memory, and repeat",
+        )
+    wrong = proof.plain.wrong or proof.extra.wrong
+    if wrong is None:
+        kinds = ", ".join(name for name in proof.buffers if name != "CPU_Mapped")
+        return Finding("computes", f"right, in plain buffers and in {kinds or 'no others'}")
+    again = ("build llama.cpp again", gate.rebuild_command())
+    if proof.plain.wrong is not None:
+        return Finding("computes", f"not on this CPU: {wrong}", "broken", *again)
+    return Finding("computes", f"right, but not repacked or with AMX: {wrong}", "slow", *again)
 
 
 def of_cores(facts: Machine, threads: int) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 from pathlib import Path
 
@@ -10,11 +11,15 @@ import pytest
 from hypothesis import settings
 
 from localprompt import paths
+from localprompt.engine.llama.proof import gate
 from localprompt.models.checksum import remember_sha256
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and programs that they
 # start inherit that; a handler of our own is not inherited, so those begin as they should.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Each test's home is new, and would have llama.cpp proved in it; test_proof.py does that.
+os.environ.setdefault(gate.VARIABLE, "off")
 
 # How long an example takes depends on the machine and on what else it does; no test judges that.
 settings.register_profile("localprompt", deadline=None)

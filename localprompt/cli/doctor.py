@@ -6,7 +6,7 @@ import typer
 
 from localprompt.errors import EXIT_MACHINE
 
-DETAILS = "Nothing is changed. Exits with 3 if something has to be mended first."
+DETAILS = "Tests llama.cpp anew. Exits with 3 if something has to be mended first."
 
 
 def command() -> None:

@@ -191,8 +191,9 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
 
 def _carry_out(planned: Planned, store: EvaluationStore, models: Models, flags: EvalFlags) -> bool:
     """Make what is missing; True where the user interrupted it."""
+    from localprompt.engine.llama.proof import gate
     from localprompt.evaluate.runner import run_evaluation
-    from localprompt.views.messages import print_note, profile_note
+    from localprompt.views.messages import print_note, print_warnings, profile_note
     from localprompt.views.progress import eval_progress
 
     if not flags.quiet:
@@ -202,6 +203,8 @@ def _carry_out(planned: Planned, store: EvaluationStore, models: Models, flags: 
         notes = [profile_note(t.profile, t.model.name) for t in targets if t.profile]
         for note in dict.fromkeys(notes):
             print_note(note)
+        if planned.evaluation.request.settings.repack and not flags.force:
+            print_warnings(gate.remarks())
     try:
         with eval_progress(quiet=flags.quiet) as on_progress:
             run_evaluation(planned, store, models, on_progress=on_progress)

@@ -122,7 +122,7 @@ class EngineFlags:
         ),
     ] = None
     force: Annotated[
-        bool, typer.Option("--force", help="Load even if predicted not to fit into memory.")
+        bool, typer.Option("--force", help="Load even if it may not fit, or llama.cpp fails here.")
     ] = False
 
     def given(self) -> dict[str, Any]:

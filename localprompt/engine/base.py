@@ -25,7 +25,7 @@ import msgspec
 
 from localprompt.records.prompt import Message, Span
 from localprompt.records.received import PromptToken
-from localprompt.records.run import RequestedSettings, Sampling, Settings
+from localprompt.records.run import RequestedSettings, RunWarning, Sampling, Settings
 
 EndReason = Literal["stop", "length"]
 StateConditions = dict[str, Any]
@@ -167,6 +167,11 @@ class Engine(Protocol):
     @property
     def build(self) -> str:
         """The library and its version, as ``llama-cpp-python 0.3.36``."""
+        ...
+
+    @property
+    def remarks(self) -> tuple[RunWarning, ...]:
+        """What a reader of its records should know about how it was opened."""
         ...
 
     @property

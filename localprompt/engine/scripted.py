@@ -33,7 +33,7 @@ from localprompt.engine.scripted_cells import ScriptedCells
 from localprompt.errors import EngineError
 from localprompt.records.prompt import Message
 from localprompt.records.received import PromptToken
-from localprompt.records.run import RequestedSettings, Settings
+from localprompt.records.run import RequestedSettings, RunWarning, Settings
 from localprompt.rendering.chat import plain_completion
 
 _END = -1
@@ -77,6 +77,7 @@ class ScriptedEngine:
         self.buffers = BufferSizes(weights_bytes=0, kv_cache_bytes=0, compute_bytes=0)
         self.build = "scripted"
         self.cpu_features: tuple[str, ...] = ()
+        self.remarks: tuple[RunWarning, ...] = ()
 
     @property
     def settings(self) -> Settings:

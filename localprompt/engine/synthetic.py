@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol, Self
 
 from localprompt.engine.base import BufferSizes
-from localprompt.records.run import Settings
+from localprompt.records.run import RunWarning, Settings
 
 
 class SyntheticEngine(Protocol):
@@ -27,6 +27,11 @@ class SyntheticEngine(Protocol):
 
     @property
     def cpu_features(self) -> tuple[str, ...]: ...
+
+    @property
+    def remarks(self) -> tuple[RunWarning, ...]:
+        """What a reader of the figures should know about how it was opened."""
+        ...
 
     @property
     def load_seconds(self) -> float:

@@ -40,7 +40,12 @@ def open_llama(model: ModelRecord, request: EvalRequest) -> Engine:
     """The engine for real models."""
     from localprompt.engine.llama.engine import LlamaEngine
 
-    return LlamaEngine(Path(model.path), request.settings, chat_template=request.chat_template)
+    return LlamaEngine(
+        Path(model.path),
+        request.settings,
+        chat_template=request.chat_template,
+        prove=not request.force,
+    )
 
 
 class OpenModel:

@@ -20,10 +20,11 @@ class KernelFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def text(self, path: str) -> str | None:
-        """The stripped text of a file, None where it cannot be read."""
+    def text(self, path: str, *, most_bytes: int = -1) -> str | None:
+        """The stripped text of a file, or of its beginning; None where it cannot be read."""
         try:
-            raw = (self._root / path).read_bytes()
+            with (self._root / path).open("rb", buffering=0) as file:
+                raw = file.read(most_bytes)
         except OSError:
             return None
         return raw.decode(errors="replace").strip("\0\n ")

@@ -91,6 +91,28 @@ def cpu_flags(kernel: KernelFiles = HOST) -> frozenset[str] | None:
     return None
 
 
+def cpu_identity(kernel: KernelFiles = HOST) -> tuple[str | None, frozenset[str] | None]:
+    """The first CPU's name and :func:`cpu_flags`, from one look at it.
+
+    Not even all of that file is read: the kernel writes it anew for every reader, CPU by CPU, and
+    on a large machine that takes longer than anything else here.
+    """
+    if not ON_LINUX:
+        return _cpu_name(kernel), None
+    facts: dict[str, str] = {}
+    for line in (kernel.text("proc/cpuinfo", most_bytes=_ONE_CPU_BYTES) or "").splitlines():
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip().lower(), value.strip())
+    named = ("vendor_id", "cpu family", "model", "stepping", "model name")
+    parts = ("cpu implementer", "cpu architecture", "cpu variant", "cpu part", "cpu revision")
+    name = "/".join(facts[key] for key in (*named, *parts) if key in facts)
+    flags = facts.get("flags") or facts.get("features")
+    return name or None, None if flags is None else frozenset(flags.split())
+
+
+_ONE_CPU_BYTES = 8192
+
+
 def on_rotating_disk(device: int, kernel: KernelFiles = HOST) -> bool | None:
     """Whether a device (``st_dev``) is a disk that seeks; None: nobody tells.
 

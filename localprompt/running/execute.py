@@ -198,6 +198,7 @@ class Session:
             profile=cell.profile,
             machine=machine.after(described, before, after),
             warnings=(
+                *engine.remarks,
                 *remarks,
                 *not_kept,
                 *over_limit(cell, reading.peak_rss_bytes),

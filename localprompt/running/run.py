@@ -31,7 +31,12 @@ def open_llama(cell: Cell) -> Engine:
     """The engine for real models."""
     from localprompt.engine.llama.engine import LlamaEngine
 
-    return LlamaEngine(Path(cell.model.path), cell.settings, chat_template=cell.chat_template)
+    return LlamaEngine(
+        Path(cell.model.path),
+        cell.settings,
+        chat_template=cell.chat_template,
+        prove=not cell.force,
+    )
 
 
 def run_one(cell: Cell, *, log: bool = True, on_text: OnText | None = None) -> Outcome:

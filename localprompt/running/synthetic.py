@@ -93,7 +93,7 @@ class SyntheticSession:
             memory=self._memory(reading),
             output=Output(text="", parsed=None, finish_reason="length"),
             machine=machine.after(described, before, after),
-            warnings=condition_warnings(before, after, reading),
+            warnings=(*engine.remarks, *condition_warnings(before, after, reading)),
             profile=request.cell.profile,
         )
         return Execution(record, Samples(tuple(moment - started for moment in moments)))

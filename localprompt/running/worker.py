@@ -182,7 +182,9 @@ def _llama_engines() -> Engines:
 
         cell = request.cell
         most = max(request.prefill, request.decode)
-        return LlamaSynthetic(Path(cell.model.path), cell.settings, most_tokens=most)
+        return LlamaSynthetic(
+            Path(cell.model.path), cell.settings, most_tokens=most, prove=not cell.force
+        )
 
     return Engines(open_llama, synthetic)
 

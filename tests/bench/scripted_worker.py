@@ -26,7 +26,7 @@ from localprompt.engine.scripted import ScriptedEngine
 from localprompt.engine.synthetic import SyntheticEngine
 from localprompt.errors import EngineError
 from localprompt.records.cell import BenchRequest, Cell
-from localprompt.records.run import Settings
+from localprompt.records.run import RunWarning, Settings
 from localprompt.running import worker
 
 COMMAND = (sys.executable, __file__)
@@ -37,6 +37,7 @@ class ScriptedSynthetic:
 
     build = "scripted"
     cpu_features: tuple[str, ...] = ()
+    remarks: tuple[RunWarning, ...] = ()
     load_seconds = 0.01
     buffers = BufferSizes(1, 2, 3)
     settings = Settings(512, 512, 512, 1, 1, "f16", "f16", True, True, False)

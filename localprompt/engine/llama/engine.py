@@ -25,6 +25,7 @@ from localprompt.engine.llama import state
 from localprompt.engine.llama.context import CELL_STEP, Context, buffer_sizes
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
+from localprompt.engine.llama.proof import gate
 from localprompt.engine.llama.vocab import Vocabulary
 from localprompt.errors import EngineError, InputError, ModelFileError
 from localprompt.records.prompt import Message
@@ -43,9 +44,11 @@ class LlamaEngine:
         requested: ``use_mmap`` and ``repack`` say how the weights are opened.
         chat_template: Jinja2 text to use instead of the model's own; "" for plain completion.
         vocab_only: open only the vocabulary, enough to encode, not to generate.
+        prove: False opens it even where llama.cpp is known not to work on this CPU.
 
     Raises:
         ModelFileError: llama.cpp cannot read the file; carries the reason from its log.
+        EngineError: this build of llama.cpp does not work on this CPU.
     """
 
     def __init__(
@@ -55,14 +58,19 @@ class LlamaEngine:
         *,
         chat_template: str | None = None,
         vocab_only: bool = False,
+        prove: bool = True,
     ) -> None:
+        # Before the library is opened: one that was built for another CPU may die of that alone.
+        proof = gate.passed() if prove else None
+        extra = requested.repack and (proof is None or proof.extra.wrong is None)
+        self.remarks = gate.remarks() if requested.repack and not extra else ()
         lib = library()
         log.clear()
         params = lib.llama_model_default_params()
         params.load_mode = (
             lib.LLAMA_LOAD_MODE_MMAP if requested.use_mmap else lib.LLAMA_LOAD_MODE_NONE
         )
-        params.use_extra_bufts = requested.repack
+        params.use_extra_bufts = extra
         params.vocab_only = vocab_only
         self._path = path
         self._context: Context | None = None

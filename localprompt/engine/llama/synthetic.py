@@ -18,7 +18,7 @@ from localprompt.engine.base import BufferSizes
 from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.engine.llama.library import library, log
 from localprompt.errors import EngineError
-from localprompt.records.run import RequestedSettings, Settings
+from localprompt.records.run import RequestedSettings, RunWarning, Settings
 
 _SEED = 20_261_122
 """Fixed, so that every repetition and every bench evaluates the same tokens."""
@@ -31,14 +31,17 @@ class LlamaSynthetic:
         path: the GGUF file.
         requested: settings of the weights and of the context.
         most_tokens: the largest number of tokens that the KV cache will have to hold.
+        prove: as :class:`LlamaEngine`.
 
     Raises:
         ModelFileError, EngineError, NotEnoughMemoryError: llama.cpp cannot open it.
     """
 
-    def __init__(self, path: Path, requested: RequestedSettings, *, most_tokens: int) -> None:
+    def __init__(
+        self, path: Path, requested: RequestedSettings, *, most_tokens: int, prove: bool = True
+    ) -> None:
         started = time.perf_counter()
-        self._engine = LlamaEngine(path, requested)
+        self._engine = LlamaEngine(path, requested, prove=prove)
         self._engine.prepare(requested, n_ctx=requested.n_ctx or most_tokens)
         self.load_seconds = time.perf_counter() - started
         self._lib = library()
@@ -62,6 +65,10 @@ class LlamaSynthetic:
     @property
     def cpu_features(self) -> tuple[str, ...]:
         return self._engine.cpu_features
+
+    @property
+    def remarks(self) -> tuple[RunWarning, ...]:
+        return self._engine.remarks
 
     def clear(self) -> None:
         self._lib.llama_memory_clear(self._memory, False)
