@@ -17,13 +17,14 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_everything_is_looked_at_and_nothing_is_written(tmp_path: Path) -> None:
+def test_everything_is_looked_at_and_only_the_verdict_is_written(tmp_path: Path) -> None:
     found = {finding.name: finding for finding in doctor.diagnose()}
     expected = {"localprompt", "llama.cpp", "build uses", "cpu", "cores", "memory", "home"}
     assert expected < found.keys()
     assert found["models"].command.startswith("localprompt models pull ")
     assert not any(finding.level == "broken" for finding in found.values())
-    assert list(tmp_path.iterdir()) == []
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.parent.name for path in written] == ["proof"], "the verdict, and nothing else"
 
 
 def test_models_that_are_here_are_told_with_the_memory_they_take(tmp_path: Path) -> None:
