@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -162,9 +164,52 @@ def test_the_bootstrap_interval_is_repeatable_and_near_students_for_normal_value
     assert found.high == pytest.approx(high, abs=0.02)
 
 
+def bca_of_scipy(values: list[float]) -> tuple[float, float]:
+    found = stats.bootstrap(
+        (np.asarray(values, dtype=float),),
+        np.mean,
+        n_resamples=9_999,
+        batch=max(1, 200_000 // len(values)),
+        method="BCa",
+        rng=np.random.default_rng(20_260_101),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 40, 200, 3000])
+@pytest.mark.parametrize("kind", ["normal", "lognormal", "thirds", "one of many", "pareto"])
+def test_the_bootstrap_interval_is_scipys_to_the_ninth_digit(n: int, kind: str) -> None:
+    random = np.random.default_rng(n)
+    values = {
+        "normal": random.normal(5, 1, n),
+        "lognormal": -random.lognormal(0, 2, n),
+        "thirds": np.arange(n) % 3 / 3,
+        "one of many": np.eye(1, n)[0],
+        "pareto": random.pareto(0.7, n),
+    }[kind].tolist()
+    found = mean_interval(values)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(bca_of_scipy(values), rel=1e-9, abs=1e-300)
+
+
 def test_values_that_do_not_vary_have_no_bootstrap_interval() -> None:
     assert mean_interval([1.0] * 10) is None
     assert mean_interval([1.0]) is None
+
+
+def test_values_that_vary_by_rounding_or_beyond_what_squares_hold_do_no_harm() -> None:
+    assert mean_interval([1.0, np.nextafter(1.0, 2)] * 5) is not None
+    found = mean_interval([1e-200, 3e-200, 4e-200, 1e-200, 9e-200])
+    assert found is not None
+    assert 1e-200 <= found.low < found.high <= 9e-200
+
+
+def test_the_bootstrap_needs_nothing_but_numpy() -> None:
+    code = (
+        "import sys; from localprompt.stats.paired import mean_interval; mean_interval([1, 2, 4])\n"
+        "sys.exit('scipy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_the_cases_needed_give_about_the_promised_power() -> None:
