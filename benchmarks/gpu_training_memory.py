@@ -308,7 +308,7 @@ def compare(path: Path) -> None:
 
     found = json.loads(path.read_text(encoding="utf-8"))
     print(f"{found['gpu']}, {found['created_at'][:10]}; GB of 10^9 bytes\n")
-    print("| model | method | tokens | measured (reserved) | estimated | inside |")
+    print("| model | method | tokens | measured | estimated | inside |")
     print("| --- | --- | --- | --- | --- | --- |")
     for row in found["rows"]:
         if "reserved_bytes" not in row:

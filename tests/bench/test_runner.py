@@ -98,6 +98,7 @@ def test_repetitions_of_cells_are_interleaved_round_by_round(tmp_path: Path) -> 
     model = model_file(tmp_path)
     bench = experiment([request(model, f"cell {name}") for name in "abc"], 6)
     timed = [r.bench for r in run(bench).runs if r.bench and r.bench.phase == "timing"]
+    assert len(timed) == 18
     rounds = [timed[at : at + 3] for at in range(0, 18, 3)]
     assert all({p.repetition for p in one} == {number} for number, one in enumerate(rounds))
     assert all(len({p.cell for p in one}) == 3 for one in rounds)
@@ -306,6 +307,7 @@ def test_two_benches_at_once_are_told_of_each_other(tmp_path: Path) -> None:
         child.stdout.readline()
         mine = run(bench).runs
         child.kill()
+    assert mine
     assert all("another_bench" in {w.code for w in record.warnings} for record in mine)
     assert str(child.pid) in next(w.message for w in mine[0].warnings if w.code == "another_bench")
     # Killed: the lock went with the process, its file is cleared away by whoever looks.
@@ -332,6 +334,7 @@ def test_a_machine_that_slept_between_repetitions_leaves_a_warning(
 
     monkeypatch.setattr(runner, "read_conditions", read)
     kept = run(experiment([request(model_file(tmp_path))], 1))
+    assert kept.runs
     assert all("clock_gap" in {w.code for w in record.warnings} for record in kept.runs)
 
 

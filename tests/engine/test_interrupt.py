@@ -109,4 +109,5 @@ def _becomes_true(condition: Callable[[], bool]) -> bool:
     while time.monotonic() < end:
         if condition():
             return True
+        time.sleep(0.001)
     return False

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from localprompt.errors import NotEnoughMemoryError
@@ -41,8 +43,13 @@ def test_bandwidth_is_read_with_each_number_of_threads() -> None:
     before = threading.active_count()
     found = probe.measure_bandwidth((1, 2, 3), 8 * MIB)
     assert [sample.threads for sample in found] == [1, 2, 3]
-    # Between the slowest memory that could hold a model and more than any cache delivers.
-    assert all(50e6 < sample.bytes_per_second < 50e12 for sample in found)
+    # The same machine read with another program: no unit and no factor of 8 or 1,000 is lost.
+    data = np.ones(8 * MIB // 8)
+    began = time.perf_counter()
+    for _ in range(5):
+        data.sum()
+    beside = 5 * data.nbytes / (time.perf_counter() - began)
+    assert all(beside / 30 < sample.bytes_per_second < beside * 60 for sample in found)
     assert threading.active_count() == before
 
 

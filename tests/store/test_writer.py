@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -216,7 +217,7 @@ def test_a_process_killed_while_it_makes_the_history_leaves_one_that_works(datab
         let_go(process)
         with suppress(OSError):
             while not database.exists() and process.poll() is None:
-                pass
+                time.sleep(0.0002)
         process.kill()
     with HistoryWriter(database) as history:
         history.record(make_run())

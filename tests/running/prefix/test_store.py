@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import stat
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -171,6 +172,8 @@ def test_two_processes_that_keep_the_same_state_do_not_disturb_each_other(place:
         path = store.find(KEYS[0])
         found += path is not None
         assert path is not None or not found  # once there, it is never gone or broken
+        time.sleep(0.0005)
+    assert found  # the others were still writing when it was there
     assert [other.exitcode for other in others] == [0, 0]
     assert _names(place) == {f"{KEYS[0]}.state"}
 

@@ -287,7 +287,9 @@ def test_a_reference_that_cannot_be_followed_says_why(
     path = _front(home, f"metadata:\n  x: {reference}")
     with pytest.raises(PromptFileError, match=message) as error:
         load_prompt(path, env={})
-    assert error.value.where == f"{path}:3 (metadata.x)" or "self" in reference
+    # A circle is noticed at some depth below the key where it was entered.
+    assert str(error.value.where).startswith(f"{path}:3 (metadata.x")
+    assert str(error.value.where).endswith(".a)" if "self" in reference else "metadata.x)")
 
 
 def test_a_hosted_services_key_is_not_needed_to_run_its_prompt_here(tmp_path: Path) -> None:
