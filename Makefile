@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs bench-peers clean
+.PHONY: demo test fast lint docs bench-peers clean
 
 demo: .venv/.installed
 	$(BIN)/localprompt models pull smollm2-135m
@@ -14,6 +14,10 @@ demo: .venv/.installed
 test: .venv/.dev
 	$(BIN)/localprompt models pull smollm2-135m
 	$(BIN)/python -m pytest
+
+# No model, nothing slow: what to run while writing.
+fast: .venv/.dev
+	$(BIN)/python -m pytest -q -m "not model and not slow"
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -31,7 +31,8 @@ def test_a_build_that_leaves_instructions_unused_is_built_anew_with_one_command(
     found = checkup.of_build(PINNED, ("AVX", "AVX2"), {"avx", "avx2", "avx512f", "sse2"})
     assert found.level == "slow"
     assert found.text == "AVX, AVX2; this CPU also has AVX512"
-    assert found.command.startswith("CMAKE_ARGS=-DGGML_NATIVE=ON ")
+    assert found.command.startswith("CMAKE_ARGS=")
+    assert "-DGGML_NATIVE=ON" in found.command
     assert found.command.endswith(f"--no-binary llama-cpp-python {PINNED}")
 
 

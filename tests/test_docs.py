@@ -10,7 +10,14 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
+        ROOT / "CONTRIBUTING.md",
+        *ROOT.glob("docs/**/*.md"),
+    ]
+)
 
 
 def _generator() -> ModuleType:
@@ -32,6 +39,18 @@ def test_a_generated_page_is_what_the_code_says_now(path: Path) -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_the_files_that_the_architecture_names_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    names = re.findall(r"`((?:[\w-]+/)+[\w.-]*|[\w-]+\.(?:py|toml|md))`", page)
+    assert len(names) > 30
+    missing = [
+        name
+        for name in names
+        if not any((base / name).exists() for base in (ROOT, ROOT / "localprompt"))
+    ]
     assert missing == []
 
 

@@ -41,6 +41,7 @@ def test_no_weights_and_no_tests_are_inside(wheel: Path) -> None:
     assert wheel.stat().st_size < 5_000_000
 
 
+@pytest.mark.slow
 def test_the_installed_wheel_finds_its_prompts_and_models_from_another_folder(
     wheel: Path, tmp_path: Path
 ) -> None:

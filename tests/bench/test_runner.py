@@ -24,6 +24,8 @@ from localprompt.store.writer import HistoryWriter
 from tests.bench.benches import experiment, model_file, request
 from tests.bench.scripted_worker import COMMAND
 
+pytestmark = pytest.mark.slow
+
 
 class Kept:
     """A history in memory."""

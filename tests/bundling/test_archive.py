@@ -134,6 +134,7 @@ def test_no_bytes_make_the_reader_fail_otherwise(
         read(tmp_path_factory.mktemp("any", numbered=True), data)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_a_safe_path_stays_below_its_folder(path: str) -> None:
     root = Path("/somewhere/deep")

@@ -27,6 +27,8 @@ from localprompt.records.bundle import LlamaBuild
 from tests.bundling.conftest import wanted
 from tests.bundling.wheelhouse import pip_wheel, write_wheel
 
+pytestmark = pytest.mark.slow
+
 BROKEN = b'raise OSError("libgomp.so.1: cannot open shared object file")\n'
 
 

@@ -88,6 +88,7 @@ def test_services_are_refused_with_the_list(localprompt: Localprompt, tmp_path: 
     assert "-m" in refused.fields()["try"]
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_choices_are_scored_and_not_generated_unless_asked_for(
     localprompt: Localprompt, suite: str

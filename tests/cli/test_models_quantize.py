@@ -56,6 +56,7 @@ def test_what_cannot_be_made_is_explained_without_a_traceback(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_the_starter_model_as_q4_0_loads_and_answers(
     store: Path, starter_model: Path, capsys: pytest.CaptureFixture[str]

@@ -293,6 +293,7 @@ def test_progress_ends_with_everything_done(lab: Lab, monkeypatch: pytest.Monkey
     assert (seen[-1].total, seen[-1].passed, seen[-1].scored) == (4, 3, 4)
 
 
+@pytest.mark.slow
 def test_rows_are_planned_without_being_held(lab: Lab, tmp_path: Path) -> None:
     import tracemalloc
 

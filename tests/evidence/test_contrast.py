@@ -17,6 +17,8 @@ from localprompt.views.html.contrast import contrast_page
 from localprompt.views.language import LANGUAGES, Language
 from tests.evidence.harness import TestBench
 
+pytestmark = pytest.mark.slow
+
 SUITE = "benchmarks/sentiment.yaml"
 
 

@@ -16,6 +16,8 @@ from localprompt.evidence.tools import open_vocabulary
 from localprompt.records.evidence import EvidenceReport, Finding
 from tests.evidence.harness import TestBench
 
+pytestmark = pytest.mark.slow
+
 every_experiment = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.name)
 
 

@@ -232,6 +232,7 @@ def test_json_in_a_chat_template_is_not_escaped_for_html() -> None:
     assert applied.text == '{"a": "<é>"}4'
 
 
+@pytest.mark.slow
 def test_a_chat_template_without_end_is_stopped() -> None:
     with pytest.raises(TemplateLimitError) as error:
         _apply("{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}", [])

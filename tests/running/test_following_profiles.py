@@ -70,6 +70,7 @@ def test_a_profile_whose_weights_were_removed_is_followed_only_when_named(
         ask_cell("Hello", RunChoices(profile="narrow"))
 
 
+@pytest.mark.slow
 def test_a_bench_has_the_profile_in_its_plan_and_in_its_keys(written: Profile) -> None:
     spec = BenchSpec(models=(STARTER,), prefill=(8,), profile="default")
     plain = msgspec.structs.replace(spec, profile="none")

@@ -116,6 +116,7 @@ def test_a_dataset_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         list(Cases(tmp_path / "none.csv"))
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_stream_in_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "many.csv"
     with path.open("w") as file:

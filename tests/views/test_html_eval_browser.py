@@ -14,6 +14,8 @@ from tests.views.browser import CHROMIUM, Page, chromium
 from tests.views.eval_reports import CAREFUL, PLAIN, report, results, sample_report, target
 from tests.views.test_html_eval import hostile_page
 
+pytestmark = pytest.mark.slow
+
 ROWS = (
     "[...document.querySelectorAll('#cases tbody')].filter(b => b.offsetHeight)"
     ".map(b => b.rows[0].cells[0].textContent)"

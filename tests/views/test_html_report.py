@@ -14,6 +14,8 @@ from tests.sample_runs import make_run
 from tests.views.bench_records import bench, cell, sample_bench
 from tests.views.browser import CHROMIUM, Page, chromium
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = (
     "</script></pre></style><script>window.harmed = 1</script>"
     "<img src='https://example.invalid/x.png' onerror='window.harmed = 1'>"

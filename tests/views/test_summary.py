@@ -59,6 +59,7 @@ def test_a_cut_answer_names_the_limit_that_cut_it(completion: int, told: str) ->
     assert "cut" not in "\n".join(summary_lines(make_run()))
 
 
+@pytest.mark.slow
 @given(run_records())
 def test_no_line_is_wider_than_a_terminal_unless_one_figure_is(run: RunRecord) -> None:
     for line in summary_lines(run):

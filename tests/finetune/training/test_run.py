@@ -24,6 +24,8 @@ from localprompt.store.experiments import TrainingStore
 from tests.finetune.training.conftest import ROWS, write_rows
 from tests.finetune.training.tiny_model import write_trainable
 
+pytestmark = pytest.mark.slow
+
 REQUEST = TrainingRequest(
     model="tiny.gguf",
     train="train.csv",

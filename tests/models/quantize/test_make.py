@@ -36,6 +36,8 @@ from localprompt.models.resolve import resolve
 from localprompt.models.store import add_model, verify_model
 from tests.models.quantize.tiny_llama import write_model
 
+pytestmark = pytest.mark.slow
+
 
 def _nothing_left(store: Path, *but: str) -> bool:
     """Nothing under a name, nothing staged."""

@@ -169,6 +169,7 @@ def test_a_bad_line_of_jsonl_is_told_or_skipped(tmp_path: Path) -> None:
     assert (suite.counts.cases, suite.counts.skipped_rows) == (1, 2)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         with (tmp_path / "rows.csv").open("w") as file:
