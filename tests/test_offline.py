@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -143,13 +144,21 @@ def lab(lab_home: Path) -> Path:
     (Path.cwd() / "prompts" / "say.jsonl").write_text(cases)
     Path("text.txt").write_text(TEXT)
     write_trainable(Path("tiny.gguf"))
-    report = contrast(TestBench(Path.cwd()).lab(), str(SUITE))
-    Path("contrast.json").write_bytes(record_json.encode(report))
-    make(Wanted(output=Path("say.tar"), prompts=(Path("prompts"),)))
+    for name, made in _made().items():
+        Path(name).write_bytes(made)
     with HistoryWriter() as history:
         for record in RUNS:
             history.record(record)
     return lab_home
+
+
+@cache
+def _made() -> dict[str, bytes]:
+    """A contrast and a bundle, the same for every command; made by the first that needs them."""
+    report = contrast(TestBench(Path.cwd()).lab(), str(SUITE))
+    bundle = Path("say.tar")
+    make(Wanted(output=bundle, prompts=(Path("prompts"),)))
+    return {"contrast.json": record_json.encode(report), bundle.name: bundle.read_bytes()}
 
 
 @pytest.fixture
