@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fast lint docs bench-peers clean
+.PHONY: demo test fast coverage lint docs bench-peers clean
 
 demo: .venv/.installed
 	$(BIN)/localprompt models pull smollm2-135m
@@ -18,6 +18,11 @@ test: .venv/.dev
 # No model, nothing slow: what to run while writing.
 fast: .venv/.dev
 	$(BIN)/python -m pytest -q -m "not model and not slow"
+
+# Branches that the fast tests take; reported, not gated.
+coverage: .venv/.dev
+	$(BIN)/python -m coverage run --branch --source localprompt -m pytest -q -m "not model and not slow"
+	$(BIN)/python -m coverage report --skip-covered --sort cover
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
