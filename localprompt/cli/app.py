@@ -36,6 +36,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "bench": Entry("bench", "Measure latency and memory of prompts, models and settings."),
     "eval": Entry("eval", "Evaluate prompts and models over a dataset."),
+    "improve": Entry("improve", "Find a better prompt and prove it on held-out cases."),
     "tune": Entry("tune", "Find the fastest weights and settings for a prompt on this CPU."),
     "compare": Entry("compare", "Compare two stored benches or evaluations."),
     "finetune": Entry("finetune", "Say what training the same model takes.", group=True),

@@ -14,6 +14,7 @@ from localprompt.cli.output import checked, console, output_file
 from localprompt.errors import InputError
 
 if TYPE_CHECKING:
+    from localprompt.records.improvement import Improvement
     from localprompt.records.quality import Quality
     from localprompt.records.tuning import Tuning
 
@@ -90,8 +91,9 @@ def show(
         print_run(record, console())
 
 
-def _show_kept(kept: Quality | Tuning, *, json: bool) -> None:
+def _show_kept(kept: Quality | Tuning | Improvement, *, json: bool) -> None:
     from localprompt.records import json as record_json
+    from localprompt.views.improve import print_improvement
     from localprompt.views.quality import print_quality
     from localprompt.views.tune import print_tuning
 
@@ -99,6 +101,8 @@ def _show_kept(kept: Quality | Tuning, *, json: bool) -> None:
         sys.stdout.write(record_json.encode(kept).decode() + "\n")
     elif kept.kind == "quality":
         print_quality(kept, console())
+    elif kept.kind == "improve":
+        print_improvement(kept, console())
     else:
         print_tuning(kept, console())
 

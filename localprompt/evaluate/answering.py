@@ -7,8 +7,7 @@ context. So does a request whose calibration is not there yet.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 
 import msgspec
@@ -25,7 +24,9 @@ from localprompt.errors import EngineError
 from localprompt.evaluate.models import OpenModel
 from localprompt.evaluate.requests import Prepared
 from localprompt.records.evaluation import BatchedTiming, Scoring
+from localprompt.records.prompt import PromptTemplate
 from localprompt.records.run import FinishReason
+from localprompt.scoring.closed import heaviest, shares, weigh
 
 LOOKED_AT = 256
 """Requests by which a context is sized."""
@@ -42,16 +43,21 @@ class Answered(msgspec.Struct, frozen=True):
     completion_tokens: int
     timing: BatchedTiming | None
     probabilities: dict[str, float] | None = None
+    log_probabilities: dict[str, float] | None = None
 
 
 def answers(
-    prepared: Iterable[Prepared], opened: OpenModel, scoring: Scoring
+    prepared: Iterable[Prepared],
+    opened: OpenModel,
+    scoring: Scoring,
+    template: PromptTemplate | None = None,
 ) -> Iterator[tuple[Prepared, Answered]]:
     """Answer requests, several at once; each is handed on as soon as it is complete.
 
     Args:
         prepared: of one target: all are generations, or all are choices.
         scoring: how choices are made.
+        template: that of the target.
 
     Raises:
         EngineError, NotEnoughMemoryError: llama.cpp fails.
@@ -70,7 +76,7 @@ def answers(
         if scoring == "generate":
             yield from _generated(fitting, opened)
         else:
-            yield from _chosen(fitting, opened, scoring, free)
+            yield from _chosen(fitting, opened, scoring, free, template)
         stream = chain(fitting.held, stream)
 
 
@@ -122,16 +128,21 @@ def _generated(fitting: _Fitting, opened: OpenModel) -> Iterator[tuple[Prepared,
 
 
 def _chosen(
-    fitting: _Fitting, opened: OpenModel, scoring: Scoring, free: Free
+    fitting: _Fitting,
+    opened: OpenModel,
+    scoring: Scoring,
+    free: Free,
+    template: PromptTemplate | None,
 ) -> Iterator[tuple[Prepared, Answered]]:
     for scored in opened.engine.score_choices(fitting.choices()):
         prepared = fitting.under_way.pop(scored.request)
         habits = None if prepared.free is None else free[prepared.free.token_ids]
-        text, probabilities = choose(scored.scores, scoring, habits)
+        text, probabilities = choose(scored.scores, scoring, habits, template)
         began = scored.started_seconds
         taken = None if began is None else scored.seconds - began
         timing = BatchedTiming(taken, None, taken, opened.parallel)
-        yield prepared, Answered(text, "stop", 0, timing, probabilities)
+        logs = log_probabilities(scored.scores)
+        yield prepared, Answered(text, "stop", 0, timing, probabilities, logs)
 
 
 def _habits(prepared: list[Prepared], opened: OpenModel, known: Free) -> Free:
@@ -178,29 +189,29 @@ class _Collected:
 
 
 def choose(
-    scores: Sequence[ChoiceScore], scoring: Scoring, free: Sequence[ChoiceScore] | None = None
+    scores: Sequence[ChoiceScore],
+    scoring: Scoring,
+    free: Sequence[ChoiceScore] | None = None,
+    template: PromptTemplate | None = None,
 ) -> tuple[str, dict[str, float]]:
     """The answer, and how probable each is among the choices.
 
     Args:
         scores: of each choice.
         free: the same choices after the prompt without content, for ``calibrated``.
+        template: whose own way of weighing counts where the scoring is ``raw``.
     """
-    weights = {score.text: _weight(score, scoring) for score in scores}
+    logs = log_probabilities(scores)
+    bias: Mapping[str, float] = {}
     if scoring == "calibrated" and free is not None:
-        for habit in free:
-            weights[habit.text] -= habit.log_probability
-    chosen = max(weights, key=lambda text: weights[text])
-    return chosen, _shares(weights)
+        bias = {habit.text: -habit.log_probability for habit in free}
+    elif scoring == "raw" and template is not None:
+        bias = template.bias
+    own = scoring == "raw" and template is not None and template.per_byte
+    weights = weigh(logs, per_byte=scoring == "normalized" or own, bias=bias)
+    return heaviest(weights), shares(weights)
 
 
-def _weight(score: ChoiceScore, scoring: Scoring) -> float:
-    return score.log_probability / (score.n_bytes if scoring == "normalized" else 1)
-
-
-def _shares(weights: dict[str, float]) -> dict[str, float]:
-    """Logarithms → shares that sum to one."""
-    largest = max(weights.values())
-    powers = {text: math.exp(weight - largest) for text, weight in weights.items()}
-    total = math.fsum(powers.values())
-    return {text: power / total for text, power in powers.items()}
+def log_probabilities(scores: Sequence[ChoiceScore]) -> dict[str, float]:
+    """By the choice's text."""
+    return {score.text: score.log_probability for score in scores}

@@ -179,8 +179,14 @@ def _answer_key(
         scoring_of(target.template, request),
         settings.type_k,
         settings.type_v,
+        *_own_weighing(target.template),
     )
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
+
+
+def _own_weighing(template: PromptTemplate) -> tuple[object, ...]:
+    """How the prompt file has its choices weighed; nothing for one that says nothing."""
+    return (template.per_byte, template.bias) if template.per_byte or template.bias else ()
 
 
 def digest_of(token_ids: tuple[int, ...]) -> str:

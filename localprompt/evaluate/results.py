@@ -72,13 +72,14 @@ def _result(
         completion_tokens=answered.completion_tokens if answered else None,
         timing=timing,
         cached=answered is not None and timing is None,
-        expected=_expected(case),
+        expected=expected_text(case),
         probabilities=answered.probabilities if answered else None,
+        log_probabilities=answered.log_probabilities if answered else None,
         error=error,
     )
 
 
-def _expected(case: EvalCase) -> str | None:
+def expected_text(case: EvalCase) -> str | None:
     """The one text that the answer should equal."""
     texts = [
         e.value

@@ -64,10 +64,12 @@ def run_evaluation(
     *,
     on_progress: OnProgress = lambda _: None,
     find_model: FindModel = model_record,
+    with_floor: bool = True,
 ) -> None:
     """Make every result that is not there yet.
 
     Args:
+        with_floor: whether the least time is measured afterwards that the work could have taken.
         store: where the evaluation has been begun; results of earlier parts are left as they are.
         models: opens the models, and is not closed here.
 
@@ -75,7 +77,7 @@ def run_evaluation(
         LocalPromptError: a model cannot be opened or fails, or the history cannot be written;
             what was stored before stays.
     """
-    run = _Run(planned, store, models, on_progress, find_model)
+    run = _Run(planned, store, models, on_progress, find_model, with_floor=with_floor)
     by_model: dict[bytes, list[int]] = {}
     for index, target in enumerate(planned.evaluation.targets):
         by_model.setdefault(_opened_as(target), []).append(index)
@@ -114,7 +116,10 @@ class _Run:
         models: Models,
         on_progress: OnProgress,
         find_model: FindModel,
+        *,
+        with_floor: bool,
     ) -> None:
+        self._with_floor = with_floor
         self._planned = planned
         self._evaluation = planned.evaluation
         self._request = planned.evaluation.request
@@ -165,7 +170,7 @@ class _Run:
             wall_seconds=time.perf_counter() - started,
             settings=opened.settings(),
             memory=opened.memory(),
-            floor=None if judge else measure_floor(work, opened),
+            floor=measure_floor(work, opened) if self._with_floor and not judge else None,
         )
         self._store.add_use(self._evaluation.id, use)
 
@@ -221,7 +226,7 @@ class _Run:
                     yield prepared
 
         scoring = scoring_of(target.template, self._request)
-        for prepared, answered in answers(fresh(), opened, scoring):
+        for prepared, answered in answers(fresh(), opened, scoring, target.template):
             work.add(prepared.token_ids, answered.completion_tokens)
             settle(prepared, answered)
             same = msgspec.structs.replace(answered, timing=None)
@@ -245,6 +250,7 @@ class _Run:
             earlier.completion_tokens,
             timing=None,
             probabilities=earlier.probabilities,
+            log_probabilities=earlier.log_probabilities,
         )
 
     def _keep(self, result: CaseResult) -> None:

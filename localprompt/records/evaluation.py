@@ -32,9 +32,10 @@ from localprompt.records.score import CaseScore
 from localprompt.stats.paired import PassComparison, ScoreComparison
 from localprompt.stats.samples import Interval
 
-Scoring = Literal["raw", "normalized", "calibrated", "generate"]
+Scoring = Literal["raw", "normalized", "calibrated", "batch", "generate"]
 """How one of a closed set of answers is chosen: by the answers' log-probabilities as they are, per
-byte, or less those after a prompt without content; or by generating under a grammar."""
+byte, less those after a prompt without content, or less their mean over all cases; or by
+generating under a grammar."""
 
 
 # --------------------------------------------------------------------------- the plan
@@ -176,6 +177,8 @@ class CaseResult(msgspec.Struct, frozen=True):
     """The one text that the answer should equal, where the case has such an assertion."""
     probabilities: dict[str, float] | None = None
     """Of each choice, where choices were scored by log-probability."""
+    log_probabilities: dict[str, float] | None = None
+    """Natural logarithm of each choice's probability after the prompt, before any bias."""
     error: str | None = None
     """Why there is no answer, as where the prompt does not fit into n_ctx."""
 

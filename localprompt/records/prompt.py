@@ -52,6 +52,25 @@ class InputSpec(msgspec.Struct, frozen=True):
     """Reject values that look like a role line instead of quoting them."""
 
 
+class Example(msgspec.Struct, frozen=True):
+    """A solved case that a prompt shows."""
+
+    vars: dict[str, Any]
+    """Values of the prompt's inputs."""
+    answer: str
+
+
+class NearestExamples(msgspec.Struct, frozen=True):
+    """Solved cases that are chosen anew for each run: ``metadata.localprompt.examples``."""
+
+    pool: tuple[Example, ...]
+    count: int
+    """So many are shown, as turns before the last one of the user."""
+    order: Literal["nearest-last", "nearest-first"] = "nearest-last"
+    fallback: int = 0
+    """Examples that stand in the body for runtimes that do not choose; they give way."""
+
+
 class PromptTemplate(msgspec.Struct, frozen=True):
     """A prompt file, read and validated but not yet rendered."""
 
@@ -71,6 +90,12 @@ class PromptTemplate(msgspec.Struct, frozen=True):
     """JSON Schema of the answer, from ``outputs``; None for free text."""
     choices: tuple[str, ...] = ()
     """The closed set of answers, from ``metadata.localprompt.choices``."""
+    per_byte: bool = False
+    """Choices are weighed by their log-probability per byte: ``metadata.localprompt.scoring`` is
+    ``normalized``."""
+    bias: dict[str, float] = {}
+    """What is added to each choice's log-probability, from ``metadata.localprompt.bias``."""
+    examples: NearestExamples | None = None
     cases: str | None = None
     """The dataset beside the file, from ``metadata.localprompt.cases``; absolute."""
     metadata: dict[str, Any] = {}

@@ -1,6 +1,6 @@
 """A prompt template and its parameters → messages: the first stage of every run.
 
-    fill_defaults ─▶ render_segments ─▶ parse_messages
+    fill_defaults ─▶ render_segments ─▶ parse_messages ─▶ with_nearest
 
 Pure: the file was read before, and nothing is written.
 """
@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from localprompt.errors import ParameterError, PromptFileError
 from localprompt.records.prompt import InputSpec, Message, PromptTemplate, Segment
+from localprompt.rendering.nearest import with_nearest
 from localprompt.rendering.roles import parse_messages, read_thread, thread_marker
 from localprompt.rendering.segments import render_segments
 from localprompt.rendering.traced import traced
@@ -39,7 +42,16 @@ def render_messages(
         for spec in template.inputs
         if spec.kind == "thread"
     }
-    return parse_messages(_segments(template, values, lenient), threads)
+    messages = parse_messages(_segments(template, values, lenient), threads)
+    if template.examples is None:
+        return messages
+    plain = msgspec.structs.replace(template, examples=None)
+    return with_nearest(
+        messages,
+        template.examples,
+        params,
+        lambda solved: render_messages(plain, {**params, **solved}, lenient=lenient),
+    )
 
 
 def render_body(

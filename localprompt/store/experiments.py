@@ -21,6 +21,7 @@ from localprompt import paths
 from localprompt.errors import HistoryError, UnknownNameError
 from localprompt.records import json
 from localprompt.records.bench import CellFailure, Experiment
+from localprompt.records.improvement import Improvement
 from localprompt.records.quality import Quality
 from localprompt.records.run import RunRecord, Samples
 from localprompt.records.training import TrainingResult
@@ -143,9 +144,10 @@ class ExperimentReader(HistoryReader):
 _KEEP = """
 INSERT INTO experiments (id, record) VALUES (?, ?)
 ON CONFLICT (id) DO UPDATE SET record = excluded.record"""
+_NEWEST = "SELECT max(id) FROM experiments WHERE kind = 'improve' HAVING max(id) IS NOT NULL"
 _KEPT = """
 SELECT kind, record FROM experiments
-WHERE kind IN ('quality', 'tune') AND substr(id, 1, length(?1)) = ?1 LIMIT 2"""
+WHERE kind IN ('quality', 'tune', 'improve') AND substr(id, 1, length(?1)) = ?1 LIMIT 2"""
 
 
 class TuningStore:
@@ -168,12 +170,12 @@ class TuningStore:
             empty_history() if empty else open_history(self.path, BUSY_SECONDS)
         )
 
-    def keep(self, record: Quality | Tuning) -> None:
+    def keep(self, record: Quality | Tuning | Improvement) -> None:
         """Add a record, or put it in the place of the one with its id."""
         with explained(self.path), transaction(self._connection):
             self._connection.execute(_KEEP, (record.id, json.encode(record).decode()))
 
-    def kept(self, reference: str) -> Quality | Tuning | None:
+    def kept(self, reference: str) -> Quality | Tuning | Improvement | None:
         """The record whose id begins so; None: there is none, or more than one."""
         name = reference.strip().upper()
         with explained(self.path):
@@ -184,6 +186,8 @@ class TuningStore:
         try:
             if kind == "quality":
                 return msgspec.json.decode(record, type=Quality)
+            if kind == "improve":
+                return msgspec.json.decode(record, type=Improvement)
             return msgspec.json.decode(record, type=Tuning)
         except msgspec.DecodeError as error:
             raise HistoryError(
@@ -192,6 +196,26 @@ class TuningStore:
                 found=str(error),
                 next_step="if a newer localprompt wrote it, update",
             ) from error
+
+    def improvement(self, reference: str) -> Improvement:
+        """The search that ``reference`` names; ``last`` is the newest.
+
+        Raises:
+            UnknownNameError: none, or more than one, is called so.
+        """
+        name = reference.strip()
+        if name == "last":
+            with explained(self.path):
+                row = self._connection.execute(_NEWEST).fetchone()
+            name = "" if row is None else str(row[0])
+        found = self.kept(name)
+        if not isinstance(found, Improvement):
+            raise UnknownNameError(
+                f"there is no search {reference!r}",
+                where=str(self.path),
+                next_step="localprompt improve PROMPT --cases FILE",
+            )
+        return found
 
     def close(self) -> None:
         self._open.close()

@@ -100,8 +100,8 @@ class HistoryReader:
         measurement of quality, a tuning). None: nothing is recorded."""
         with explained(self.path):
             (newest,) = self._one(
-                "SELECT max(id) FROM (SELECT max(id) AS id FROM runs UNION ALL"
-                " SELECT max(id) FROM experiments WHERE kind IN ('eval', 'quality', 'tune'))"
+                "SELECT max(id) FROM (SELECT max(id) AS id FROM runs UNION ALL SELECT max(id)"
+                " FROM experiments WHERE kind IN ('eval', 'quality', 'tune', 'improve'))"
             )
         return None if newest is None else str(newest)
 

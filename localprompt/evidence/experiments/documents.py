@@ -12,8 +12,8 @@ from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import gain, once, score
 from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.recipes import PASSAGES
-from localprompt.evidence.retrieval import Index
 from localprompt.records.evidence import Condition, Figure, Group, Rule
+from localprompt.rendering.retrieval import Index
 
 CASES = "closed-questions.csv"
 OPEN, CLOSED = "answer-from-passage", "closed-book"

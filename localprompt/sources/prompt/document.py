@@ -12,11 +12,12 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from localprompt.errors import PromptFileError
+from localprompt.sources.prompt.examples import ExamplesKeys
 from localprompt.sources.prompt.front_matter import (
     FrontMatter,
     KeyLines,
@@ -89,6 +90,9 @@ class _Tool(_Camel):
 class _LocalPrompt(_Camel):
     cases: str | None = None
     choices: list[str | int | float | bool] | None = None
+    scoring: Literal["raw", "normalized"] | None = None
+    bias: dict[str | int | float, float] | None = None
+    examples: ExamplesKeys | None = None
 
 
 class _Metadata(_Camel):

@@ -6,25 +6,28 @@ Files of v1 are read through :mod:`localprompt.sources.prompt.v1`. What only a h
 service's keys in the environment. What localprompt cannot do is noted in the record; reading
 succeeds, rendering says why it does not.
 
-Our own keys live under ``metadata.localprompt``: ``cases``, a dataset beside the file, and
-``choices``, the closed set of answers.
+Our own keys live under ``metadata.localprompt``: ``cases``, a dataset beside the file;
+``choices``, the closed set of answers; ``scoring`` and ``bias``, how they are weighed; and
+``examples``, a pool of solved cases of which the nearest are shown.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from localprompt.errors import PromptFileError
-from localprompt.records.prompt import PromptTemplate
+from localprompt.records.prompt import NearestExamples, PromptTemplate
 from localprompt.sources.prompt.document import (
     RawDocument,
     load_document,
     read_raw,
     resolve_document,
 )
+from localprompt.sources.prompt.examples import examples_keys, read_examples
 from localprompt.sources.prompt.front_matter import KeyLines
 from localprompt.sources.prompt.properties import RICH_KINDS, input_specs, output_schema
 from localprompt.sources.prompt.references import inside_folder
@@ -69,6 +72,9 @@ def template_from(raw: RawDocument, *, env: Mapping[str, str] | None = None) -> 
         ),
         output_schema=output_schema(document.get("outputs"), ("outputs",), raw.lines),
         choices=tuple(word(choice) for choice in ours.get("choices") or ()),
+        per_byte=ours.get("scoring") == "normalized",
+        bias=_bias(ours, raw.lines),
+        examples=_examples(raw.path, ours.get("examples"), raw.lines),
         cases=_cases(raw.path, ours.get("cases"), raw.lines),
         metadata=metadata,
         body_line=raw.matter.body_line,
@@ -87,6 +93,28 @@ def _options(options: Mapping[str, Any]) -> dict[str, Any]:
     """v2's names, with what stands under ``additionalProperties`` beside them."""
     named = {key: value for key, value in options.items() if value is not None}
     return {**(named.pop("additionalProperties", None) or {}), **named}
+
+
+def _bias(ours: Mapping[str, Any], lines: KeyLines) -> dict[str, float]:
+    """
+    Raises:
+        PromptFileError: it is of an answer that is none of the choices.
+    """
+    bias = {word(choice): float(value) for choice, value in (ours.get("bias") or {}).items()}
+    choices = [word(choice) for choice in ours.get("choices") or ()]
+    for choice, value in bias.items():
+        if choice not in choices or not math.isfinite(value):
+            raise PromptFileError(
+                f"the bias of {choice!r} cannot be used",
+                where=lines.where(("metadata", "localprompt", "bias", choice)),
+                expected=f"a number for one of: {', '.join(choices) or 'choices, of which none'}",
+                found=str(value),
+            )
+    return bias
+
+
+def _examples(path: Path, keys: Any, lines: KeyLines) -> NearestExamples | None:
+    return None if keys is None else read_examples(path, examples_keys(keys), lines)
 
 
 def _cases(path: Path, name: str | None, lines: KeyLines) -> str | None:

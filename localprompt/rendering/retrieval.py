@@ -1,4 +1,4 @@
-"""Finding the passage that a question is about: BM25, in plain Python.
+"""Finding the texts that a question is like: BM25, in plain Python.
 
 Okapi BM25 with the usual k1 = 1.2 and b = 0.75 (Robertson and Zaragoza 2009, 3.3): the sum over
 the question's words of their inverse document frequency, times how often the passage has them,
@@ -33,15 +33,20 @@ class Index:
 
     def best(self, question: str) -> str:
         """The passage that fits best; the first of equals."""
-        scores = [self._score(question, at) for at in range(len(self._passages))]
-        return self._passages[max(range(len(scores)), key=lambda at: scores[at])]
+        return self._passages[self.ranked(question)[0]]
 
-    def _score(self, question: str, at: int) -> float:
+    def ranked(self, question: str) -> list[int]:
+        """The passages' positions, best first; equals in their own order."""
+        asked = words(question)
+        scores = [self._score(asked, at) for at in range(len(self._passages))]
+        return sorted(range(len(scores)), key=lambda at: -scores[at])
+
+    def _score(self, asked: Sequence[str], at: int) -> float:
         counts, length = self._counts[at], self._lengths[at]
         norm = _K1 * (1 - _B + _B * length / self._usual)
         return math.fsum(
             self._weight(word) * counts[word] * (_K1 + 1) / (counts[word] + norm)
-            for word in words(question)
+            for word in asked
             if counts[word]
         )
 

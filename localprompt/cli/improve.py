@@ -1,0 +1,194 @@
+"""``localprompt improve``: the better prompt, found and proved on held-out cases."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from localprompt.cli.options import EngineFlags, ModelOption, takes
+from localprompt.cli.output import checked, console
+from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, InputError
+
+if TYPE_CHECKING:
+    from localprompt.improve.opening import Setting
+    from localprompt.records.improvement import Improvement, ImproveRequest, Searched
+
+DETAILS = (
+    "The cases are split once: wordings, examples and ways of weighing closed answers race on one "
+    "part, the best few meet on a second, and the winner and PROMPT answer the third, once. The "
+    "new file is written only where a gain was shown there (exact test, p below 0.05), and never "
+    "over another. Nothing is trained. Ctrl-C keeps what was answered; --resume goes on."
+)
+FORMATS = ("table", "json")
+SEARCHED = ("wordings", "examples", "scoring")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImproveFlags(EngineFlags):
+    """What ``improve`` takes beside its prompt."""
+
+    cases: Annotated[
+        Path | None,
+        typer.Option("--cases", metavar="FILE", help="To learn from: csv, jsonl, json, yaml."),
+    ] = None
+    final: Annotated[
+        Path | None,
+        typer.Option("--final", metavar="FILE", help="Cases to prove on; else a part of --cases."),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The better prompt: new.prompty."),
+    ] = None
+    model: ModelOption = None
+    wordings: Annotated[
+        Path | None,
+        typer.Option(
+            "--wordings", metavar="FILE", help="Your own wordings, a line of --- between them."
+        ),
+    ] = None
+    search: Annotated[
+        str, typer.Option(metavar="WHAT,…", help="Of wordings, examples, scoring.")
+    ] = ",".join(SEARCHED)
+    metric: Annotated[
+        str, typer.Option(metavar="NAME", help="pass, score, macro_f1, or a metric of the cases.")
+    ] = "pass"
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.01, help="Most minutes to take.")
+    ] = None
+    max_evaluations: Annotated[
+        int | None, typer.Option("--max-evaluations", min=1, help="Most cases to ask.")
+    ] = None
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="Most tokens to evaluate.")
+    ] = None
+    max_prompt_tokens: Annotated[
+        int | None,
+        typer.Option("--max-prompt-tokens", min=1, help="Most tokens of the new prompt."),
+    ] = None
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the split and of draws.")] = 0
+    judge: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Grades rubrics; else who answered does.")
+    ] = None
+    keep_anyway: Annotated[
+        bool, typer.Option("--keep-anyway", help="Write the file even if no gain was shown.")
+    ] = False
+    resume: Annotated[
+        str | None, typer.Option(metavar="ID", help="Go on with a search; last is one, too.")
+    ] = None
+    format: Annotated[str, typer.Option("--format", "-f", help="table or json.")] = "table"
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False
+
+
+@takes(ImproveFlags)
+def command(
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="A prompt's name or file.")
+    ] = None,
+    *,
+    flags: ImproveFlags,
+) -> None:
+    """Find a better prompt and prove it on held-out cases."""
+    from localprompt.records import json
+    from localprompt.store.experiments import TuningStore
+    from localprompt.views.improve import print_improvement
+    from localprompt.views.messages import print_note
+
+    checked("--format", flags.format, FORMATS)
+    if (prompt is None) == (flags.resume is None):
+        raise InputError(
+            "nothing to improve" if prompt is None else "--resume knows its prompt",
+            expected="a prompt, or --resume ID",
+            next_step="localprompt improve classify-sentiment --cases reviews.csv -o new.prompty",
+        )
+    with TuningStore() as store:
+        setting = _opened(prompt, flags, store.improvement)
+        try:
+            record = _carried_out(setting, flags, store.keep)
+        except KeyboardInterrupt:
+            print_note(
+                "interrupted; what was answered was kept\n"
+                f"go on: localprompt improve --resume {setting.improvement.id}"
+            )
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+    if flags.format == "json":
+        sys.stdout.write(json.encode(record).decode() + "\n")
+    else:
+        print_improvement(record, console())
+    if record.output is None and record.final is not None and not record.final.shown:
+        raise typer.Exit(EXIT_THRESHOLD)
+
+
+def request_from_flags(prompt: str, flags: ImproveFlags) -> ImproveRequest:
+    """The flags as the rest of the package knows them.
+
+    Raises:
+        InputError: ``--search`` names something else.
+    """
+    from localprompt.records.improvement import ImproveRequest
+
+    def text(path: Path | None) -> str | None:
+        return None if path is None else str(path)
+
+    searched = tuple(part.strip() for part in flags.search.split(",") if part.strip())
+    for part in searched:
+        checked("--search", part, SEARCHED)
+    return ImproveRequest(
+        prompt=prompt,
+        cases=text(flags.cases),
+        final=text(flags.final),
+        model=flags.model,
+        search=cast("tuple[Searched, ...]", searched),
+        wordings=text(flags.wordings),
+        metric=flags.metric,
+        seed=flags.seed,
+        minutes=flags.minutes,
+        max_evaluations=flags.max_evaluations,
+        max_tokens=flags.max_tokens,
+        max_prompt_tokens=flags.max_prompt_tokens,
+        judge=flags.judge,
+        settings=flags.settings(),
+        force=flags.force,
+        keep_anyway=flags.keep_anyway,
+        output=text(flags.output),
+    )
+
+
+def _opened(prompt: str | None, flags: ImproveFlags, earlier: object) -> Setting:
+    from localprompt.improve.opening import open_search
+    from localprompt.views.messages import print_note
+
+    if flags.resume is not None:
+        before: Improvement = earlier(flags.resume)  # type: ignore[operator]
+        setting = open_search(before.request, earlier=before)
+    else:
+        setting = open_search(request_from_flags(prompt or "", flags))
+    if not flags.quiet:
+        for note in setting.improvement.notes:
+            print_note(f"note: {note}")
+        sizes = ", ".join(f"{part.name} {part.cases}" for part in setting.improvement.parts)
+        print_note(f"cases: {sizes}")
+    return setting
+
+
+def _carried_out(setting: Setting, flags: ImproveFlags, keep: object) -> Improvement:
+    from localprompt.evaluate.models import Models
+    from localprompt.improve.running import answers_path, improve
+    from localprompt.store.evaluations import EvaluationStore
+    from localprompt.views.improve import improve_progress
+
+    with (
+        EvaluationStore(answers_path()) as answers,
+        Models(keep=True) as models,
+        improve_progress(quiet=flags.quiet) as on_progress,
+    ):
+        return improve(
+            setting,
+            answers,
+            models,
+            keep=keep,  # type: ignore[arg-type]
+            on_progress=on_progress,
+        )

@@ -1,0 +1,164 @@
+"""Answers → values of a metric, under any way of weighing closed answers; pure.
+
+Answers to closed questions are kept as log-probabilities. Every way of weighing them (raw, per
+byte, calibrated, batch, fitted) is then arithmetic on what is there: no case is asked again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from localprompt.errors import InputError
+from localprompt.improve.parts import label_of
+from localprompt.records.evaluation import CaseResult
+from localprompt.records.improvement import Standing, Weighing
+from localprompt.records.score import Answer, CaseScore
+from localprompt.scoring.closed import batch_bias, fitted_bias, habit, heaviest, weigh
+from localprompt.scoring.score import score_case
+from localprompt.sources.suite.records import EvalCase
+from localprompt.stats.paired import mean_interval, wilson
+
+MACRO_F1 = "macro_f1"
+RAW = Weighing()
+_LEAST_FITTED = 20
+"""Labelled cases below which a bias is not fitted to them."""
+
+Results = Mapping[str, CaseResult]
+"""By case id."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """One case under one way of weighing."""
+
+    case_id: str
+    answer: str
+    expected: str
+    value: float | None
+    """Of the metric, 0 to 1; for ``macro_f1`` whether it passed. None: could not be scored."""
+
+
+def judged(
+    cases: Sequence[EvalCase], results: Results, weighing: Weighing, metric: str
+) -> list[Judged]:
+    """The cases that have a result, in order."""
+    return [
+        _judged(case, results[case.id], weighing, metric) for case in cases if case.id in results
+    ]
+
+
+def standing(found: Sequence[Judged], metric: str) -> Standing:
+    """What judged cases add up to."""
+    values = [one.value for one in found if one.value is not None]
+    if metric == MACRO_F1:
+        return Standing(len(found), macro_f1([(one.expected, one.answer) for one in found]))
+    if not values:
+        return Standing(0, 0.0)
+    mean = math.fsum(values) / len(values)
+    binary = all(value in {0.0, 1.0} for value in values)
+    interval = wilson(round(sum(values)), len(values)) if binary else mean_interval(values)
+    return Standing(len(values), mean, interval)
+
+
+def macro_f1(pairs: Sequence[tuple[str, str]]) -> float:
+    """Mean F1 over the labels that were expected or given: (expected, answered) pairs."""
+    labels = {label for expected, answered in pairs for label in (expected, answered)}
+    scores = []
+    for label in labels:
+        both = sum(e == label for e, _ in pairs) + sum(a == label for _, a in pairs)
+        scores.append(2 * sum(e == a == label for e, a in pairs) / both)
+    return math.fsum(scores) / len(scores) if scores else 0.0
+
+
+def weighings(
+    cases: Sequence[EvalCase],
+    results: Results,
+    *,
+    free: Mapping[str, float] | None = None,
+    fitted: bool = True,
+) -> list[Weighing]:
+    """The ways of weighing that these cases lead to; raw is always the first.
+
+    Args:
+        cases: of the search part: what is learnt here is fixed from then on.
+        free: the choices' log-probabilities after the prompt without content.
+        fitted: whether the labels may be looked at, too.
+    """
+    logs = [
+        (found.log_probabilities, label_of(case))
+        for case in cases
+        if (found := results.get(case.id)) is not None and found.log_probabilities
+    ]
+    if not logs or len(logs[0][0]) < 2:
+        return [RAW]
+    ways = [RAW]
+    if len({len(choice.encode()) for choice in logs[0][0]}) > 1:
+        ways.append(Weighing("normalized", per_byte=True))
+    if free:
+        ways.append(Weighing("calibrated", bias=habit(free)))
+    ways.append(Weighing("batch", bias=batch_bias([one for one, _ in logs])))
+    labelled = [(one, label) for one, label in logs if label in one]
+    if fitted and len(labelled) >= _LEAST_FITTED and len({label for _, label in labelled}) > 1:
+        bias = fitted_bias([one for one, _ in labelled], [label for _, label in labelled])
+        ways.append(Weighing("fitted", bias=bias))
+    return ways
+
+
+def best_weighing(
+    cases: Sequence[EvalCase], results: Results, ways: Sequence[Weighing], metric: str
+) -> tuple[Weighing, list[Judged]]:
+    """The way that does best on these cases, the simpler one of equals."""
+    tried = [(way, judged(cases, results, way, metric)) for way in ways]
+    return max(tried, key=lambda one: standing(one[1], metric).value)
+
+
+def check_metric(metric: str, cases: Sequence[EvalCase]) -> None:
+    """
+    Raises:
+        InputError: no case has that metric.
+    """
+    known = {
+        member.metric
+        for case in cases
+        for expected in case.expectations
+        for member in (expected, *getattr(expected, "members", ()))
+        if member.metric
+    }
+    if metric not in {"pass", "score", MACRO_F1, *known}:
+        raise InputError(
+            "the cases have no such metric",
+            where="--metric",
+            expected=", ".join(["pass", "score", MACRO_F1, *sorted(known)]),
+            found=metric,
+        )
+    if metric == MACRO_F1 and not all(map(label_of, cases)):
+        raise InputError(
+            "macro_f1 needs one expected answer in every case",
+            where="--metric",
+            expected="pass or score",
+            found=metric,
+        )
+
+
+def _judged(case: EvalCase, result: CaseResult, weighing: Weighing, metric: str) -> Judged:
+    answer, score = result.answer, result.score
+    if result.log_probabilities:
+        weights = weigh(result.log_probabilities, per_byte=weighing.per_byte, bias=weighing.bias)
+        answer = heaviest(weights)
+        if answer != result.answer:
+            text = Answer(text=answer, vars=case.vars)
+            score = score_case(text, case.expectations, case.threshold)
+    return Judged(case.id, answer, label_of(case), _value(score, metric, result))
+
+
+def _value(score: CaseScore, metric: str, result: CaseResult) -> float | None:
+    if result.error is not None:
+        return 0.0
+    if metric in {"pass", MACRO_F1}:
+        return None if score.passed is None else float(score.passed)
+    if metric == "score":
+        return score.score
+    total = score.metrics.get(metric)
+    return None if total is None else total.mean

@@ -1,0 +1,121 @@
+"""Successive halving over blocks of cases, paired by case; pure.
+
+Everybody answers a small block; the better half answers the next, which is as large as all before
+it together, and so on. Whoever is shown to be worse than the leader over the same cases is out at
+once. One candidate, what the others are compared with, stays to the end.
+
+With blocks of 1/8, 1/8, 1/4 and 1/2 of the cases a field of n costs about 12.5 + 6.25 + 6.25 + 6.25
+of the full grid's 100 per cent. docs/decisions/0058 says why not an F-race.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from localprompt.stats.paired import mcnemar
+
+_FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+_LEAST_BLOCK = 12
+_SURE = 0.05
+
+T = TypeVar("T")
+Values = Sequence[float | None]
+
+
+class Run(msgspec.Struct):
+    """How one candidate came through the race."""
+
+    rounds: int = 0
+    cases: int = 0
+    value: float = -math.inf
+    out: str | None = None
+    """Why it was dropped; None: it ran to the end."""
+
+
+def blocks(cases: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The cases in blocks that double; fewer of them where there are few cases."""
+    start = 0
+    for fraction in _FRACTIONS:
+        end = round(len(cases) * fraction)
+        if end - start >= _LEAST_BLOCK or fraction == 1.0:
+            if end > start:
+                yield cases[start:end]
+            start = end
+
+
+def race(
+    keys: Sequence[str],
+    cases: Sequence[T],
+    ask: Callable[[str, Sequence[T]], None],
+    values: Callable[[str, Sequence[T]], Values],
+    score: Callable[[str, Sequence[T]], float],
+    *,
+    kept: str,
+    survivors: int = 3,
+    on_round: Callable[[Mapping[str, Run]], None] = lambda _: None,
+) -> dict[str, Run]:
+    """Let candidates compete.
+
+    Args:
+        keys: of the candidates.
+        ask: has a candidate answer a block; raises to give one candidate up (ValueError).
+        values: a candidate's value for each of these cases.
+        score: what a candidate is ranked by over these cases.
+        kept: the key of the one that stays in.
+        survivors: at most so many others answer the last block.
+
+    Returns:
+        by key, best first; whoever came further comes first.
+    """
+    runs = {key: Run() for key in keys}
+    alive = list(keys)
+    seen: list[T] = []
+    rounds = list(blocks(cases))
+    for number, block in enumerate(rounds, start=1):
+        seen.extend(block)
+        for key in list(alive):
+            try:
+                ask(key, block)
+            except ValueError as error:
+                runs[key].out = str(error)
+                alive.remove(key)
+                continue
+            runs[key].rounds, runs[key].cases = number, len(seen)
+            runs[key].value = score(key, seen)
+        alive.sort(key=lambda key: -runs[key].value)
+        if number < len(rounds):
+            most = survivors if number == len(rounds) - 1 else math.ceil(len(alive) / 2)
+            alive = _going_on(alive, runs, lambda key: values(key, seen), kept, most)
+        on_round(runs)
+    ranked = sorted(runs, key=lambda key: (-runs[key].rounds, -runs[key].value))
+    return {key: runs[key] for key in ranked}
+
+
+def _going_on(
+    ranked: Sequence[str],
+    runs: Mapping[str, Run],
+    values: Callable[[str], Values],
+    kept: str,
+    most: int,
+) -> list[str]:
+    """Who answers the next block."""
+    leader = values(ranked[0])
+    going: list[str] = []
+    for key in ranked:
+        if key == kept or (len(going) < most and not _shown_worse(values(key), leader)):
+            going.append(key)
+            continue
+        reason = "behind" if len(going) >= most else "shown to be worse"
+        runs[key].out = f"{reason} after {runs[key].cases} cases"
+    return going
+
+
+def _shown_worse(mine: Values, leader: Values) -> bool:
+    """Whether a candidate lost to the leader more often than chance would have it."""
+    pairs = [(a, b) for a, b in zip(mine, leader, strict=True) if a is not None and b is not None]
+    lost, won = sum(a < b for a, b in pairs), sum(a > b for a, b in pairs)
+    return lost > won and mcnemar(won, lost) < _SURE

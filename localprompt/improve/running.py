@@ -1,0 +1,94 @@
+"""From a request to the written file: what the command calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from localprompt import paths
+from localprompt.evaluate.models import Models
+from localprompt.improve.asking import Asker
+from localprompt.improve.opening import FindModel, Setting
+from localprompt.improve.search import OnProgress, Search
+from localprompt.improve.variants import Variant
+from localprompt.improve.writing import prompt_text, write_prompt
+from localprompt.records.evaluation import EvalRequest
+from localprompt.records.improvement import Improvement, Weighing
+from localprompt.running.assemble import model_record
+from localprompt.store.evaluations import EvaluationStore
+
+_CHECKED_CASES = 4
+
+
+def answers_path() -> Path:
+    """The history of a search's own: what it answered, for the next search."""
+    return paths.cache_folder() / "improve.db"
+
+
+def improve(
+    setting: Setting,
+    store: EvaluationStore,
+    models: Models,
+    *,
+    keep: Callable[[Improvement], None],
+    on_progress: OnProgress = lambda _: None,
+    find_model: FindModel = model_record,
+) -> Improvement:
+    """Search, prove, and write the better prompt where a gain was shown.
+
+    Args:
+        setting: see :func:`localprompt.improve.opening.open_search`.
+        store: where answers are kept.
+        models: opens the models, and is not closed here.
+        keep: stores the record whenever something is new.
+
+    Raises:
+        LocalPromptError: the model fails, or the history or the file cannot be written; what was
+            answered stays.
+    """
+    request = setting.improvement.request
+    asker = Asker(
+        setting.improvement.model,
+        store,
+        models,
+        request=EvalRequest(
+            suite=request.prompt,
+            models=(setting.improvement.model.path,),
+            settings=request.settings,
+            judge=request.judge,
+            force=request.force,
+        ),
+        needs=setting.needs,
+        machine=setting.improvement.machine,
+        find_model=_the_one(setting, find_model),
+    )
+    search = Search(setting, asker, keep=keep, on_progress=on_progress)
+    record, winner = search.run()
+    record = _with_file(record, setting, winner)
+    keep(record)
+    return record
+
+
+def _with_file(record: Improvement, setting: Setting, winner: Variant) -> Improvement:
+    """The record with both prompts' text, and the better one written where it is wanted."""
+    request, final = record.request, record.final
+    chosen = record.trial(record.winner)
+    weighing = chosen.weighing if chosen else Weighing()
+    path = Path(request.output or f"{setting.template.name}-improved.prompty")
+    text, pool = prompt_text(setting.template, winner, weighing, record, path)
+    before = Path(setting.template.path or "").read_text(encoding="utf-8-sig")
+    record = msgspec.structs.replace(record, before=before, after=text)
+    wanted = final is not None and (final.shown or request.keep_anyway)
+    if request.output is None or not wanted or record.winner is None:
+        return record
+    expected = winner.template(setting.template)
+    write_prompt(path, text, pool, expected, setting.parts.search[:_CHECKED_CASES])
+    return msgspec.structs.replace(record, output=str(path))
+
+
+def _the_one(setting: Setting, find_model: FindModel) -> FindModel:
+    """Finds the search's own model without hashing it again."""
+    model = setting.improvement.model
+    return lambda name: model if name == model.path else find_model(name)

@@ -1,0 +1,223 @@
+"""Wordings of a prompt: its own, the user's, and structural rewrites that need no model; pure.
+
+A small model depends on form more than on words: where the instruction stands, whether the input
+has a name before it, and above all what the prompt ends with. On the reviews of the benchmarks a
+cue at the end (``Sentiment:``) was worth 34 points to the starter model. So those are what is
+varied; the words stay the author's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from localprompt.errors import InputError
+from localprompt.improve.turns import Field, Simple, Turn, body_of, simple
+from localprompt.records.prompt import PromptTemplate
+from localprompt.rendering.segments import undeclared_variables
+
+AS_IT_IS = "as it is"
+_MOST_CUES = 2
+_PLAIN_WORDS = frozenset(
+    {"answer", "classify", "extract", "find", "from", "give", "into", "label", "make", "plain"}
+    | {"prompt", "read", "rewrite", "shot", "simple", "summarize", "tell", "test", "text"}
+    | {"this", "translate", "what", "when", "with", "without"}
+)
+
+
+class Wording(msgspec.Struct, frozen=True):
+    """A template's text, and what was changed for it."""
+
+    name: str
+    """In words, as ``instruction first, cue 'Sentiment:'``."""
+    body: str
+
+
+def rewrites(template: PromptTemplate) -> tuple[Wording, ...]:
+    """The structural rewrites of a prompt, without its own wording; none where its template is
+    not simple."""
+    parts = simple(template.body)
+    if parts is None:
+        return ()
+    found: dict[str, Wording] = {}
+    for wording in _variations(parts, template):
+        found.setdefault(_plain(wording.body), wording)
+    found.pop(_plain(template.body), None)
+    return tuple(found.values())
+
+
+def _variations(parts: Simple, template: PromptTemplate) -> Iterator[Wording]:
+    cues = _cues(parts, template)
+    for cue in cues:
+        for place in ("system", "first", "last", "none"):
+            for asking in (True, False) if parts.question and parts.instruction else (True,):
+                if place == "none" and (cue is None or asking is False):
+                    continue
+                yield _built(parts, template, place=place, cue=cue, asking=asking)
+    best = parts.cue or cues[-1]
+    if template.choices:
+        for place in ("system", "first"):
+            yield _built(parts, template, place=place, cue=best, asking=False, listed=True)
+    if any(field.label for field in parts.fields):
+        yield _built(parts, template, place="system", cue=None, asking=False, named=False)
+    if parts.examples:
+        bare = msgspec.structs.replace(parts, examples=())
+        for cue in (parts.cue, best):
+            yield _built(bare, template, place="system", cue=cue, asking=True, shown="no examples")
+
+
+def _built(
+    parts: Simple,
+    template: PromptTemplate,
+    *,
+    place: str,
+    cue: str | None,
+    asking: bool,
+    listed: bool = False,
+    named: bool = True,
+    shown: str = "",
+) -> Wording:
+    """One rewrite.
+
+    Args:
+        place: where the instruction stands: ``system``, ``first`` or ``last`` in the user's turn,
+            ``none``: left out.
+        asking: whether the question beside the inputs stays.
+        listed: spell the choices out.
+        named: put a name before each input.
+    """
+    told = [] if place == "none" else [parts.instruction] if parts.instruction else []
+    question = [parts.question] if parts.question and (asking or not told) else []
+    if place == "none":
+        question = []
+    if listed:
+        told.append(f"Possible answers: {', '.join(template.choices)}.")
+    inputs = [_input(field, named) for field in parts.fields]
+    end = [f"{cue}:"] if cue else []
+    turns: list[Turn] = []
+    if place == "system" and told:
+        turns.append(Turn("system", "\n".join(told)))
+    turns += _with_cue(parts.examples, parts.cue, cue)
+    first = told if place == "first" else []
+    last = told if place == "last" else []
+    lines = [*_blocks(first), *inputs, *_blocks(question + last, behind=True), *end]
+    turns.append(Turn("user", "\n".join(lines).strip("\n")))
+    where = {
+        "system": "instruction from the system",
+        "first": "instruction first",
+        "last": "instruction last",
+        "none": "no instruction",
+    }[place]
+    name = [where]
+    if parts.question and parts.instruction and place != "none":
+        name.append("with its question" if asking else "without its question")
+    name += ["labels listed"] if listed else []
+    name += [] if named else ["input bare"]
+    name += [f"cue '{cue}:'"] if cue else ["no cue"]
+    name += [shown] if shown else []
+    return Wording(", ".join(name), body_of(turns))
+
+
+def _blocks(lines: Sequence[str], *, behind: bool = False) -> list[str]:
+    if not lines:
+        return []
+    return ["\n".join(lines)] if behind else ["\n".join(lines), ""]
+
+
+def _input(field: Field, named: bool) -> str:
+    label = field.label or field.name.replace("_", " ").capitalize()
+    variable = f"{{{{ {field.name} }}}}"
+    return f"{label}: {variable}" if named else variable
+
+
+def _with_cue(examples: Sequence[Turn], own: str | None, cue: str | None) -> list[Turn]:
+    """The prompt's own examples with the same end as its last turn."""
+    changed = []
+    for turn in examples:
+        text = turn.text
+        if turn.role == "user":
+            if own and text.endswith(f"\n{own}:"):
+                text = text.removesuffix(f"\n{own}:")
+            text = f"{text}\n{cue}:" if cue else text
+        changed.append(Turn(turn.role, text))
+    return changed
+
+
+def _cues(parts: Simple, template: PromptTemplate) -> list[str | None]:
+    """What a prompt could end with: nothing, its own cue, ``Answer``, what its name says."""
+    words = re.findall(r"[a-z]{4,}", template.name.lower())
+    inputs = {field.name.lower() for field in parts.fields}
+    named = [w.capitalize() for w in words if w not in _PLAIN_WORDS and w not in inputs]
+    schema = (template.output_schema or {}).get("properties") or {}
+    if len(schema) == 1:
+        named.insert(0, next(iter(schema)).capitalize())
+    cues = [parts.cue, "Answer", *named[:_MOST_CUES]]
+    return [None, *dict.fromkeys(cue for cue in cues if cue)]
+
+
+def read_wordings(path: Path, template: PromptTemplate) -> tuple[Wording, ...]:
+    """The user's own wordings: templates between lines of ``---``, each with a name on a line
+    that begins with ``#`` if it likes.
+
+    Raises:
+        InputError: the file cannot be read, or a wording does not name the prompt's variables.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "the wordings cannot be read",
+            where=str(path),
+            expected="a UTF-8 text file",
+            found=getattr(error, "strerror", None) or str(error),
+        ) from error
+    found = []
+    line = 1
+    for number, block in enumerate(re.split(r"^---[ \t]*$", text, flags=re.MULTILINE), start=1):
+        if block.strip():
+            found.append(_own(block, number, f"{path}:{line}", template))
+        line += block.count("\n")
+    if not found:
+        raise InputError(
+            "there are no wordings",
+            where=str(path),
+            expected="prompts, one after the other, with a line of --- between them",
+        )
+    return tuple(found)
+
+
+def _own(block: str, number: int, where: str, template: PromptTemplate) -> Wording:
+    lines = block.strip("\n").split("\n")
+    name = f"wording {number}"
+    if lines[0].startswith("# "):
+        name = lines.pop(0).removeprefix("# ").strip() or name
+    body = "\n".join(lines).strip("\n") + "\n"
+    if not re.search(r"^\s*(?:system|user|assistant)\s*:\s*$", body, re.MULTILINE):
+        body = f"user:\n{body}"
+    check_variables(body, template, where)
+    return Wording(name, body)
+
+
+def check_variables(body: str, template: PromptTemplate, where: str) -> None:
+    """
+    Raises:
+        InputError: the body does not use the variables that the prompt does.
+        PromptFileError: it is not a template.
+    """
+    wanted = set(undeclared_variables(template.body))
+    named = set(undeclared_variables(body))
+    declared = {spec.name for spec in template.inputs} | wanted
+    if wanted - named or named - declared:
+        raise InputError(
+            "the wording does not have the prompt's variables",
+            where=where,
+            expected=" ".join(f"{{{{ {name} }}}}" for name in sorted(wanted)),
+            found=" ".join(f"{{{{ {name} }}}}" for name in sorted(named)) or "none",
+        )
+
+
+def _plain(body: str) -> str:
+    return re.sub(r"\s+", " ", body).strip()
