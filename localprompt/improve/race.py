@@ -19,7 +19,7 @@ import msgspec
 from localprompt.stats.paired import mcnemar
 
 _FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
-_LEAST_BLOCK = 12
+_LEAST_BLOCK = 8
 _SURE = 0.05
 
 T = TypeVar("T")
@@ -106,10 +106,11 @@ def _going_on(
     leader = values(ranked[0])
     going: list[str] = []
     for key in ranked:
-        if key == kept or (len(going) < most and not _shown_worse(values(key), leader)):
+        worse = _shown_worse(values(key), leader)
+        if key == kept or (len(going) < most and not worse):
             going.append(key)
             continue
-        reason = "behind" if len(going) >= most else "shown to be worse"
+        reason = "shown to be worse" if worse else "behind"
         runs[key].out = f"{reason} after {runs[key].cases} cases"
     return going
 

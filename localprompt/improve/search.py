@@ -12,6 +12,7 @@ nowhere else.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,7 +49,9 @@ from localprompt.stats.paired import compare_scores
 from localprompt.stats.samples import median
 
 FINALISTS = 5
-_LEAST_KEPT_TOKENS = 64
+MOST_RACED = 160
+"""Cases of the search part that candidates race on: what more would tell is told better by the
+selection part, which costs five candidates and not forty."""
 
 Keep = Callable[[Improvement], None]
 
@@ -103,8 +106,9 @@ class Search:
         self._results: dict[str, dict[str, CaseResult]] = {}
         self._free: dict[str, dict[str, float] | None] = {}
         self._trials: dict[str, Trial] = {}
+        self._raced = _drawn(self._parts.search, self._request.seed)
         self._record = setting.improvement
-        self._full_grid = 0
+        self._full_grid = self._asked_racing = 0
         self._add(self._original)
 
     def run(self) -> tuple[Improvement, Variant]:
@@ -137,7 +141,7 @@ class Search:
                 *rewrites(self._template),
             ):
                 self._add(Variant(wording))
-        runs = self._race("wordings", list(self._variants), self._parts.search)
+        runs = self._race("wordings", list(self._variants), self._raced)
         return [key for key, run in runs.items() if run.rounds]
 
     # ---- 2: examples
@@ -148,9 +152,11 @@ class Search:
         cases = usable(self._parts.search)
         if "examples" not in self._request.search or not can_take_examples(base.wording.body):
             return list(wordings)
-        pool = cases[: min(MOST_POOL, len(self._parts.search) // 3)]
+        able = {case.id for case in cases}
+        pool = [case for case in self._raced if case.id in able]
+        pool = pool[: min(MOST_POOL, len(self._raced) // 3)]
         there = {case.id for case in pool}
-        rest = [case for case in self._parts.search if case.id not in there]
+        rest = [case for case in self._raced if case.id not in there]
         if len(pool) < 2 or not rest:
             return list(wordings)
         hard = {one.case_id for one in self._judged(base, pool)[1] if one.value == 0}
@@ -167,12 +173,13 @@ class Search:
         able = [key for key in ranked if self._trials[key].out is None or key == ranked[0]]
         keys = list(dict.fromkeys([self._original.key, *able[:FINALISTS]]))
         best: tuple[float, str, Weighing] | None = None
-        both = (*self._parts.search, *self._parts.selection)
+        both = (*self._raced, *self._parts.selection)
         for key in keys:
             variant = self._variants[key]
             self._tell("selection", key)
             try:
-                self._ask(variant, self._parts.search)
+                if self._record.stopped is None:
+                    self._ask(variant, self._raced)
                 self._ask(variant, self._parts.selection)
             except ValueError as error:
                 self._change(key, out=str(error))
@@ -181,7 +188,7 @@ class Search:
             results = self._results[key]
             asked = [case for case in both if case.id not in variant.examples.cases]
             weighing, _ = best_weighing(asked, results, ways, self._metric)
-            searched = [case for case in self._parts.search if case in asked]
+            searched = [case for case in asked if case in self._raced]
             selected = judged(self._parts.selection, results, weighing, self._metric)
             self._change(
                 key,
@@ -201,7 +208,7 @@ class Search:
         """How the variant's closed answers could be weighed."""
         ways = [self._own]
         if "scoring" in self._request.search and self._template.choices:
-            asked = [c for c in self._parts.search if c.id not in variant.examples.cases]
+            asked = [c for c in self._raced if c.id not in variant.examples.cases]
             results = self._results.get(variant.key, {})
             found = weighings(asked, results, free=self._habit(variant), fitted=fitted)
             ways += [way for way in found if way != self._own]
@@ -254,6 +261,7 @@ class Search:
             tried.append(("scoring", weighing.name, self._original, weighing.name))
         found = []
         for change, what, variant, way in tried if len(tried) > 1 else ():
+            self._add(variant)
             try:
                 self._ask(variant, cases)
             except ValueError:
@@ -281,7 +289,9 @@ class Search:
 
         def ask(key: str, block: Sequence[EvalCase]) -> None:
             self._budget.check(len(block))
+            before = self._asker.evaluations
             self._ask(self._variants[key], block)
+            self._asked_racing += self._asker.evaluations - before
 
         def values(key: str, seen: Sequence[EvalCase]) -> list[float | None]:
             return [one.value for one in self._judged(self._variants[key], seen)[1]]
@@ -397,9 +407,17 @@ class Search:
             evaluations=self._asker.evaluations,
             cached=self._asker.cached,
             tokens=self._asker.tokens,
+            raced=self._asked_racing,
             full_grid=self._full_grid,
         )
         self._keep(self._record)
+
+
+def _drawn(cases: Sequence[EvalCase], seed: int) -> list[EvalCase]:
+    """At most MOST_RACED of the cases, in an order by lot: the first block is like the others."""
+    drawn = list(cases)
+    random.Random(seed).shuffle(drawn)  # noqa: S311 - no secret
+    return drawn[:MOST_RACED]
 
 
 def _value(trial: Trial) -> float:

@@ -180,6 +180,8 @@ class Improvement(msgspec.Struct, frozen=True):
     evaluations: int = 0
     """Cases that were asked, those taken over from the cache included."""
     cached: int = 0
+    raced: int = 0
+    """Of those, the cases that candidates were asked while they raced."""
     full_grid: int = 0
     """What every candidate on every case of the search part would have been."""
     tokens: int = 0

@@ -107,9 +107,10 @@ def outcome_lines(improvement: Improvement) -> Iterator[str]:
     for alone in improvement.alone:
         span = points_between(alone.interval)
         yield f"by itself, {alone.change} ({alone.what}): {points(alone.difference)}{span}"
-    share = improvement.evaluations / improvement.full_grid if improvement.full_grid else None
     asked = f"asked {improvement.evaluations:,} cases ({improvement.cached:,} from the cache)"
-    grid = f", the full grid has {improvement.full_grid:,}" if share else ""
+    grid = ""
+    if improvement.full_grid:
+        grid = f"; racing asked {improvement.raced / improvement.full_grid:.0%} of the full grid"
     yield f"{asked}{grid}; {improvement.seconds or 0:.0f} s"
     if improvement.stopped:
         yield f"the search ended early: {improvement.stopped} are spent"

@@ -1,0 +1,216 @@
+"""Searches with an engine whose taste is known: it likes a cue, or nothing at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from localprompt.errors import InputError
+from localprompt.evaluate.models import Models
+from localprompt.improve.opening import open_search
+from localprompt.improve.running import improve
+from localprompt.records.improvement import Improvement, ImproveRequest
+from localprompt.rendering.prompt import render_messages
+from localprompt.sources.prompt.file import load_prompt
+from tests.evaluate.harness import Lab, find_model
+
+PROMPT = """---
+name: tone
+model: {options: {temperature: 0}}
+inputs:
+  - {name: text, kind: string, required: true}
+metadata:
+  localprompt:
+    choices: [good, bad]
+---
+system:
+Say good or bad.
+
+user:
+{{ text }}
+Good or bad?
+"""
+
+
+def luck(text: str) -> float:
+    """The same for the same text, between 0 and 1."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def likes_a_cue(before: str, word: str) -> float:
+    """Right in 95 % after ``Tone:``, at random otherwise."""
+    fits = (word == "good") == ("fine" in before.rsplit("Text:", 1)[-1])
+    if before.rstrip().endswith("Tone:"):
+        return -1.0 if fits == (luck(before) < 0.95) else -2.0
+    return -1.0 if (word == "good") == (luck(before) < 0.5) else -2.0
+
+
+def always_good(before: str, word: str) -> float:
+    """Leans to good, but less where the text is grey: only a bias makes it right."""
+    return (-1.0 if word == "good" else -5.0) + (2.5 if word == "bad" and "grey" in before else 0.0)
+
+
+class Searched:
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.folder = folder
+        lab.write("tone.prompty", PROMPT)
+        lab.write(
+            "cases.csv",
+            "text,expected\n"
+            + "".join(
+                f"a {'fine' if at % 2 else 'grey'} day number {at},{'good' if at % 2 else 'bad'}\n"
+                for at in range(160)
+            ),
+        )
+        self.kept: list[Improvement] = []
+
+    def run(
+        self, taste: Callable[[str, str], float], earlier: Improvement | None = None, **asked: Any
+    ) -> Improvement:
+        self.lab.log_probability = taste
+        request = ImproveRequest(
+            prompt=str(self.folder / "tone.prompty"),
+            cases=str(self.folder / "cases.csv"),
+            model="small",
+            **asked,
+        )
+        setting = open_search(request, find_model=find_model, earlier=earlier)
+        with Models(self.lab.open_engine, keep=True) as models:
+            return improve(
+                setting, self.lab.store, models, keep=self.kept.append, find_model=find_model
+            )
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> Searched:
+    return Searched(Lab(tmp_path, lambda prompt: "good"), tmp_path)
+
+
+def test_a_better_wording_is_found_proved_and_written(searched: Searched) -> None:
+    output = searched.folder / "better.prompty"
+    found = searched.run(likes_a_cue, output=str(output))
+    assert found.final is not None
+    assert found.final.shown
+    assert found.final.test == "exact McNemar"
+    winner = found.trial(found.winner)
+    assert winner is not None
+    assert "cue 'Tone:'" in winner.wording
+    written = load_prompt(output)
+    assert written.name == "better"
+    assert written.choices == ("good", "bad")
+    assert written.metadata["localprompt"]["improved"]["parent_sha256"] == found.prompt_sha256
+    text = render_messages(written, {"text": "a fine day"})[-1].text
+    assert text.endswith("Tone:")
+    assert all(flip.answer_before != flip.answer_after for flip in found.final.flips)
+
+
+def test_where_nothing_can_be_gained_it_says_so_and_writes_nothing(searched: Searched) -> None:
+    output = searched.folder / "better.prompty"
+    found = searched.run(lambda before, word: -1.0, output=str(output))
+    assert found.final is not None
+    assert not found.final.shown
+    assert found.output is None
+    assert not output.exists()
+
+
+def test_the_final_part_is_asked_once_by_two_prompts_and_only_at_the_end(
+    searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from localprompt.improve.asking import Asker
+
+    asked: list[tuple[str, frozenset[str]]] = []
+    ask = Asker.ask
+
+    def watched(self: Asker, template: Any, cases: Any) -> Any:
+        asked.append((template.sha256, frozenset(case.id for case in cases)))
+        return ask(self, template, cases)
+
+    monkeypatch.setattr(Asker, "ask", watched)
+    found = searched.run(likes_a_cue)
+    setting = open_search(found.request, find_model=find_model)
+    final = {case.id for case in setting.parts.final}
+    touching = [at for at, (_, ids) in enumerate(asked) if ids & final]
+    assert touching == [len(asked) - 2, len(asked) - 1]
+    assert asked[-1][0] != asked[-2][0]
+
+
+def test_a_bias_alone_is_found_where_the_model_always_says_one_word(searched: Searched) -> None:
+    output = searched.folder / "better.prompty"
+    found = searched.run(always_good, search=("scoring",), output=str(output))
+    assert found.final is not None
+    assert found.final.after == 1.0
+    written = load_prompt(output)
+    assert set(written.bias) == {"good", "bad"}
+    assert written.bias["bad"] > written.bias["good"]
+    assert written.body.strip() == load_prompt(searched.folder / "tone.prompty").body.strip()
+
+
+def test_a_second_search_takes_every_answer_from_the_first(searched: Searched) -> None:
+    first = searched.run(likes_a_cue)
+    again = searched.run(likes_a_cue, earlier=first)
+    assert again.id == first.id
+    assert again.cached == again.evaluations == first.evaluations
+    assert again.tokens == 0
+    assert again.winner == first.winner
+
+
+def test_a_search_does_not_go_on_with_other_cases(searched: Searched) -> None:
+    first = searched.run(likes_a_cue)
+    with (searched.folder / "cases.csv").open("a") as file:
+        file.write("one more fine day,good\n")
+    with pytest.raises(InputError, match="the cases changed since this search began"):
+        open_search(first.request, earlier=first, find_model=find_model)
+
+
+def test_a_spent_budget_ends_the_search_and_not_the_proof(searched: Searched) -> None:
+    found = searched.run(likes_a_cue, max_evaluations=200)
+    assert found.stopped == "200 evaluations"
+    assert found.final is not None
+    assert found.evaluations < 500
+
+
+def test_racing_asks_about_a_third_of_the_full_grid(searched: Searched) -> None:
+    found = searched.run(likes_a_cue)
+    assert found.full_grid > 1000
+    assert found.raced <= 0.4 * found.full_grid
+
+
+def test_a_candidate_above_the_bound_of_tokens_is_given_up(searched: Searched) -> None:
+    found = searched.run(likes_a_cue, max_prompt_tokens=20)
+    given_up = [trial for trial in found.trials if "allowed are 20" in (trial.out or "")]
+    assert any("examples" in trial.examples for trial in given_up)
+    winner = found.trial(found.winner)
+    assert winner is not None
+    assert winner.prompt_tokens is not None
+    assert winner.prompt_tokens <= 20
+
+
+def test_an_existing_output_is_refused_before_anything_is_asked(searched: Searched) -> None:
+    output = searched.lab.write("better.prompty", "mine")
+    with pytest.raises(InputError, match="such a file already"):
+        searched.run(likes_a_cue, output=str(output))
+    assert output.read_text() == "mine"
+
+
+def test_an_unknown_metric_is_refused_with_those_there_are(searched: Searched) -> None:
+    with pytest.raises(InputError, match="no such metric") as caught:
+        searched.run(likes_a_cue, metric="bleu")
+    assert caught.value.expected == "pass, score, macro_f1"
+
+
+def test_macro_f1_is_proved_by_swapping_answers(searched: Searched) -> None:
+    found = searched.run(likes_a_cue, metric="macro_f1")
+    assert found.final is not None
+    assert found.final.test == "swap permutation"
+    assert found.final.shown
+
+
+def test_a_record_survives_the_history(searched: Searched) -> None:
+    found = searched.run(likes_a_cue)
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Improvement) == found
