@@ -22,7 +22,7 @@ from typing import Any
 
 from localprompt.measure import machine
 from localprompt.stats.paired import compare_passes
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 
 SUITE = "benchmarks/sentiment.yaml"
 LOCALPROMPT = str(Path(sys.executable).with_name("localprompt"))
@@ -81,7 +81,7 @@ def _evaluated(model: str, profile: str) -> dict[str, Any]:
     if profile == "none":
         command += ["--profile", "none"]
     subprocess.run(command, capture_output=True, check=True)
-    with EvaluationStore(read_only=True) as store:
+    with History(read_only=True) as store:
         evaluation = store.evaluation("last")
         uses = store.uses(evaluation.id)
         passed = [result.score.passed is True for result in store.results(evaluation.id)]

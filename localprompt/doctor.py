@@ -106,10 +106,10 @@ def _peaks(entries: list[ModelEntry]) -> dict[str, int]:
 
 def _history() -> Iterator[Finding]:
     from localprompt.errors import HistoryError
-    from localprompt.store.reader import HistoryReader
+    from localprompt.store.history import History
 
     try:
-        with HistoryReader() as history:
+        with History(read_only=True) as history:
             stats = history.stats()
     except HistoryError as error:
         yield Finding("history", str(error), "broken", error.next_step or "")

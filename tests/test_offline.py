@@ -21,7 +21,7 @@ from localprompt.bundling.make import Wanted, make
 from localprompt.cli.app import COMMANDS
 from localprompt.evidence.contrast import contrast
 from localprompt.records import json as record_json
-from localprompt.store.writer import HistoryWriter
+from localprompt.store.history import History
 from tests.cli.program import SHORT, write_prompt
 from tests.evidence.harness import TestBench
 from tests.finetune.training.tiny_model import write_trainable
@@ -146,7 +146,7 @@ def lab(lab_home: Path) -> Path:
     write_trainable(Path("tiny.gguf"))
     for name, made in _made().items():
         Path(name).write_bytes(made)
-    with HistoryWriter() as history:
+    with History() as history:
         for record in RUNS:
             history.record(record)
     return lab_home

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from localprompt.bench.results import bench_result
-from localprompt.errors import InputError, UnknownNameError
+from localprompt.errors import InputError
 from localprompt.records.bench import (
     METRICS,
     BenchComparison,
@@ -25,7 +25,7 @@ from localprompt.records.bench import (
 )
 from localprompt.records.run import BenchPlace, RunRecord, Samples
 from localprompt.stats.samples import compare
-from localprompt.store.experiments import ExperimentReader
+from localprompt.store.history import Found, History
 
 MEMORY_METRICS = ("peak_rss_bytes", "anonymous_bytes", "kv_cache_bytes", "compute_bytes")
 """Fields of records.Memory that are compared. Measured once per cell, so without an interval."""
@@ -130,31 +130,20 @@ def _rows(a: CellResult, b: CellResult) -> Iterator[ComparisonRow]:
             yield ComparisonRow(labels, metric, compare([before], [after]))
 
 
-def load_bench(reference: str, history: ExperimentReader) -> BenchResult:
-    """The bench that ``reference`` names; ``last`` and ``last~N`` count benches.
+def load_bench(reference: str, history: History) -> BenchResult:
+    """The bench that ``reference`` means.
 
     Raises:
         UnknownNameError: there is none.
     """
-    experiment = history.experiment(reference)
+    experiment = history.bench(reference)
     return bench_result(
         experiment, history.runs_of(experiment.id), history.failures_of(experiment.id)
     )
 
 
-def load_bench_or_run(reference: str, history: ExperimentReader) -> BenchResult:
-    """As :func:`load_bench`, or the single run of that id.
-
-    Raises:
-        UnknownNameError: there is neither.
-    """
-    try:
-        return load_bench(reference, history)
-    except UnknownNameError as no_bench:
-        if reference.strip().startswith("last"):
-            raise
-        try:
-            run = history.get(reference)
-        except UnknownNameError:
-            raise no_bench from None
-    return single_run_result(run, history.samples(run.id))
+def load_bench_or_run(found: Found, history: History) -> BenchResult:
+    """What was found, a single run as a bench of one repetition."""
+    if not found.is_run:
+        return load_bench(found.id, history)
+    return single_run_result(history.run(found.id), history.samples(found.id))

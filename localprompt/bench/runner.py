@@ -43,7 +43,7 @@ _UNKNOWN_PEAK_BYTES = 1 << 62
 
 
 class History(Protocol):
-    """Where repetitions go; :class:`localprompt.store.writer.HistoryWriter` is one."""
+    """Where repetitions go; :class:`localprompt.store.history.History` is one."""
 
     def record(self, run: RunRecord, samples: Samples | None = None) -> None: ...
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import msgspec
 import typer
 
-from localprompt.cli.options import takes
+from localprompt.cli.options import REFERENCE_HELP, takes
 from localprompt.cli.output import checked, console
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_MACHINE, InputError
 
@@ -102,7 +102,7 @@ class BenchFlags:
     resume: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="Run what is missing of a bench that was cut off; last is one, too."
+            metavar="ID", help="Run what is missing of a bench that was cut off. " + REFERENCE_HELP
         ),
     ] = None
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Print the plan and end.")] = False
@@ -127,7 +127,7 @@ def command(
 ) -> None:
     """Measure latency and memory of prompts, models and settings."""
     from localprompt.bench.comparing import load_bench
-    from localprompt.store.experiments import ExperimentReader
+    from localprompt.store.history import History
     from localprompt.views.messages import print_note
 
     checked("--format", flags.format, FORMATS)
@@ -144,7 +144,7 @@ def command(
     if not flags.resume and not flags.yes and not flags.quiet:
         _ask_whether_to_begin(experiment)
     interrupted = _execute(experiment, flags)
-    with ExperimentReader() as history:
+    with History(read_only=True) as history:
         result = load_bench(experiment.id, history)
     write_bench(result, flags.format, flags.output)
     if interrupted:
@@ -225,10 +225,10 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
 def _planned(what: list[str], flags: BenchFlags) -> Experiment:
     from localprompt.bench.planning import count_with_llama, plan_bench
     from localprompt.engine.llama.library import build, cpu_features
-    from localprompt.store.experiments import ExperimentReader
+    from localprompt.store.history import History
 
     spec = spec_from_flags(what, flags)
-    with ExperimentReader() as history:
+    with History(read_only=True) as history:
         return plan_bench(
             spec,
             title=_title(what),
@@ -248,10 +248,10 @@ def _title(what: list[str]) -> str:
 
 def _resumed(reference: str) -> Experiment:
     from localprompt.bench.planning import check_resumable
-    from localprompt.store.experiments import ExperimentReader
+    from localprompt.store.history import History
 
-    with ExperimentReader() as history:
-        experiment = history.experiment(reference)
+    with History(read_only=True) as history:
+        experiment = history.bench(reference)
     check_resumable(experiment)
     return experiment
 
@@ -285,15 +285,14 @@ def _execute(experiment: Experiment, flags: BenchFlags) -> bool:
     """
     from localprompt.bench.neighbours import running_now
     from localprompt.bench.runner import run_bench
-    from localprompt.store.experiments import ExperimentReader
-    from localprompt.store.writer import HistoryWriter
+    from localprompt.store.history import History
     from localprompt.views.messages import print_warnings
     from localprompt.views.progress import bench_progress
 
     print_warnings(running_now())
-    with ExperimentReader() as reader:
+    with History(read_only=True) as reader:
         runs = [run for run, _ in reader.runs_of(experiment.id)]
-    with HistoryWriter() as history:
+    with History() as history:
         if not flags.resume:
             history.begin(experiment)
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from localprompt.cli.options import REFERENCE_HELP
 from localprompt.cli.output import checked, console
 from localprompt.errors import ThresholdError
 
@@ -17,20 +18,20 @@ if TYPE_CHECKING:
     from localprompt.records.bench import BenchComparison
 
 DETAILS = (
-    "A and B are benches or evaluations: last, last~1, or an id; the id of a single run works too. "
-    "last is of the kind that was made last. Evaluations are paired case by case. A verdict is "
+    "A and B are benches, evaluations or runs; last and last~1 count what is of the other one's "
+    "kind, or of the kind that was made last. Evaluations are paired case by case. A verdict is "
     "given only where the 95 % interval of the difference leaves out zero. --fail-if ends with "
     "exit code 1 where the interval confirms it: 'ttft_seconds > 5%', "
     "'decode_tokens_per_second < -5%', 'peak_rss_bytes > 20MiB'."
 )
 FORMATS = ("table", "md", "json")
 
-_NAMES = "last, last~N, or an id."
+KINDS = ("bench", "eval", "ask", "run")
 
 
 def command(
-    a: Annotated[str, typer.Argument(metavar="A", help=_NAMES)],
-    b: Annotated[str, typer.Argument(metavar="B", help=_NAMES)],
+    a: Annotated[str, typer.Argument(metavar="A", help=REFERENCE_HELP)],
+    b: Annotated[str, typer.Argument(metavar="B", help="As A.")],
     *,
     fail_if: Annotated[
         list[str] | None,
@@ -42,19 +43,24 @@ def command(
 ) -> None:
     """Compare two stored benches or evaluations."""
     from localprompt.bench.comparing import compare_benches, load_bench_or_run
-    from localprompt.bench.thresholds import judge, parse_threshold
-    from localprompt.cli.eval_output import are_evaluations, write_comparison
-    from localprompt.store.experiments import ExperimentReader
+    from localprompt.bench.thresholds import check, judge
+    from localprompt.cli.eval_output import write_comparison
+    from localprompt.records.condition import parse_condition
+    from localprompt.store.history import History
 
     checked("--format", format, FORMATS)
-    if are_evaluations(a, b):
-        write_comparison(a, b, format, fail_if or ())
-        return
-    thresholds = [parse_threshold(text) for text in fail_if or ()]
-    with ExperimentReader() as history:
-        comparison = compare_benches(load_bench_or_run(a, history), load_bench_or_run(b, history))
+    conditions = [parse_condition(text) for text in fail_if or ()]
+    with History(read_only=True) as history:
+        one, other = history.find_both(a, b, KINDS)
+        if one.kind == "eval":
+            write_comparison(one.id, other.id, history, format, conditions)
+            return
+        check(conditions)
+        comparison = compare_benches(
+            load_bench_or_run(one, history), load_bench_or_run(other, history)
+        )
     _write(comparison, format)
-    _enforce(list(judge(comparison, thresholds)))
+    _enforce(list(judge(comparison, conditions)))
 
 
 def _write(comparison: BenchComparison, wanted: str) -> None:
@@ -82,13 +88,13 @@ def _enforce(judgements: Sequence[Judgement]) -> None:
     for judgement in judgements:
         if judgement.outcome == "cannot be judged":
             where = label_text(judgement.row.labels)
-            print_note(f"{judgement.threshold.text}: cannot be judged for {where}: too few samples")
+            print_note(f"{judgement.condition.text}: cannot be judged for {where}: too few samples")
     failed = [judgement for judgement in judgements if judgement.outcome == "fails"]
     if failed:
         raise ThresholdError(
             f"{len(failed)} of {len(judgements)} conditions are met that must not be",
             found="; ".join(
-                f"{judgement.threshold.text} ({label_text(judgement.row.labels)})"
+                f"{judgement.condition.text} ({label_text(judgement.row.labels)})"
                 for judgement in failed
             ),
         )

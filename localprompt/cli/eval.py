@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from localprompt.cli.options import (
+    REFERENCE_HELP,
     ChatTemplateOption,
     EngineFlags,
     LenientOption,
@@ -21,9 +22,9 @@ from localprompt.errors import EXIT_INTERRUPTED, InputError, ThresholdError
 if TYPE_CHECKING:
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.planning import Planned
-    from localprompt.evaluate.thresholds import Condition
+    from localprompt.records.condition import Condition
     from localprompt.records.evaluation import EvalRequest, EvalResult, Scoring
-    from localprompt.store.evaluations import EvaluationStore
+    from localprompt.store.history import History
 
 DETAILS = (
     "SUITE is a promptfoo configuration file, or a prompt with cases beside it. Every result is "
@@ -86,7 +87,7 @@ class EvalFlags(EngineFlags, SamplingFlags):
     no_log: Annotated[bool, typer.Option("--no-log", help="Keep nothing in the history.")] = False
     resume: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Finish an evaluation that was cut off; last is one, too."),
+        typer.Option(metavar="ID", help="Finish an evaluation that was cut off. " + REFERENCE_HELP),
     ] = None
     watch: Annotated[
         bool, typer.Option("--watch", help="Run again whenever a file of the suite is saved.")
@@ -117,7 +118,7 @@ def command(
     from localprompt.cli.eval_output import evaluation_store
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.opening import begin, resume
-    from localprompt.evaluate.thresholds import parse_condition
+    from localprompt.records.condition import parse_condition
     from localprompt.views.messages import print_note
 
     wanted = _format(flags)
@@ -136,7 +137,9 @@ def command(
             if flags.watch:
                 _watch(request, store, models, flags)
                 return
-            planned = begin(request, store, only_failing=flags.filter_failing)
+            planned = begin(
+                request, store, only_failing=flags.filter_failing, conditions=conditions
+            )
         interrupted = _carry_out(planned, store, models, flags)
         models.close()  # statistics take some memory, too; not on top of the models'
         result = _report(planned, store, wanted, flags)
@@ -189,7 +192,7 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
     )
 
 
-def _carry_out(planned: Planned, store: EvaluationStore, models: Models, flags: EvalFlags) -> bool:
+def _carry_out(planned: Planned, store: History, models: Models, flags: EvalFlags) -> bool:
     """Make what is missing; True where the user interrupted it."""
     from localprompt.engine.llama.proof import gate
     from localprompt.evaluate.runner import run_evaluation
@@ -213,7 +216,7 @@ def _carry_out(planned: Planned, store: EvaluationStore, models: Models, flags: 
     return False
 
 
-def _report(planned: Planned, store: EvaluationStore, wanted: str, flags: EvalFlags) -> EvalResult:
+def _report(planned: Planned, store: History, wanted: str, flags: EvalFlags) -> EvalResult:
     """Write the result where the user wants it, and where the suite does."""
     from localprompt.cli.eval_output import write_result
     from localprompt.evaluate.summarize import load_result
@@ -230,7 +233,7 @@ def _report(planned: Planned, store: EvaluationStore, wanted: str, flags: EvalFl
     return result
 
 
-def _watch(request: EvalRequest, store: EvaluationStore, models: Models, flags: EvalFlags) -> None:
+def _watch(request: EvalRequest, store: History, models: Models, flags: EvalFlags) -> None:
     """Evaluate, and again after each change, until Ctrl-C."""
     from localprompt.cli.eval_output import write_flips
     from localprompt.evaluate.opening import begin

@@ -93,7 +93,7 @@ def command(
 ) -> None:
     """Find a better prompt and prove it on held-out cases."""
     from localprompt.records import json
-    from localprompt.store.experiments import TuningStore
+    from localprompt.store.history import History
     from localprompt.views.improve import print_improvement
     from localprompt.views.messages import print_note
 
@@ -104,7 +104,7 @@ def command(
             expected="a prompt, or --resume ID",
             next_step="localprompt improve classify-sentiment --cases reviews.csv -o new.prompty",
         )
-    with TuningStore() as store:
+    with History() as store:
         setting = _opened(prompt, flags, store.improvement)
         try:
             record = _carried_out(setting, flags, store.keep)
@@ -177,11 +177,11 @@ def _opened(prompt: str | None, flags: ImproveFlags, earlier: object) -> Setting
 def _carried_out(setting: Setting, flags: ImproveFlags, keep: object) -> Improvement:
     from localprompt.evaluate.models import Models
     from localprompt.improve.running import answers_path, improve
-    from localprompt.store.evaluations import EvaluationStore
+    from localprompt.store.history import History
     from localprompt.views.improve import improve_progress
 
     with (
-        EvaluationStore(answers_path()) as answers,
+        History(answers_path()) as answers,
         Models(keep=True) as models,
         improve_progress(quiet=flags.quiet) as on_progress,
     ):

@@ -28,7 +28,7 @@ def measure(
     """
     from localprompt.models.quality.measure import load_text, measure_quality, parent_of
     from localprompt.running.assemble import model_record
-    from localprompt.store.experiments import TuningStore
+    from localprompt.store.history import History
     from localprompt.views.progress import chunks_progress
 
     loaded = load_text(text)
@@ -45,7 +45,7 @@ def measure(
             on_chunk=on_chunk,
         )
     if log:
-        with TuningStore() as store:
+        with History() as store:
             store.keep(found)
     return found
 

@@ -18,6 +18,12 @@ import typer
 
 from localprompt.records.run import RequestedSettings
 
+REFERENCE_HELP = (
+    "An id, the beginning of one, last, or last~1 for the one before; last counts what this "
+    "command takes, 'last eval' one kind of it."
+)
+"""How stored things are called, in every command; see :mod:`localprompt.store.finding`."""
+
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the run record as one JSON object.")
 ]

@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from localprompt.errors import InputError, MachineError, UnknownNameError
+from localprompt.cli.options import REFERENCE_HELP
+from localprompt.errors import InputError, MachineError
 
 if TYPE_CHECKING:
     from localprompt.records.bench import BenchResult
     from localprompt.records.evaluation import Evaluation
     from localprompt.records.run import RunRecord
-    from localprompt.store.evaluations import EvaluationStore
-    from localprompt.store.experiments import ExperimentReader
+    from localprompt.store.history import History
 
 DETAILS = (
-    "IDs name benches, evaluations or single runs: last, last~N, or an id. last is of the kind "
-    "that was made last (bench or evaluation), or the last run where there is neither; "
-    "'last eval' and 'last bench' say the kind. A file that ends in .md becomes Markdown, any "
-    "other one HTML: a single file that fetches nothing and works from a USB stick."
+    "IDs are those of benches, evaluations and single runs. A file that ends in .md becomes "
+    "Markdown, any other one HTML: a single file that fetches nothing and works from a USB stick."
 )
-_KINDS = ("bench", "eval")
+KINDS = ("bench", "eval", "ask", "run")
 
 
 class _Found(msgspec.Struct):
@@ -37,7 +35,8 @@ class _Found(msgspec.Struct):
 
 def command(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="By default last.")
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="By default last. " + REFERENCE_HELP),
     ] = None,
     output: Annotated[
         Path | None,
@@ -47,23 +46,22 @@ def command(
     against: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="An earlier evaluation: what flipped since, and both prompts."
+            metavar="ID",
+            help="An earlier evaluation: what flipped since, and both prompts.",
         ),
     ] = None,
 ) -> None:
     """Write stored results as Markdown or as one self-contained HTML file."""
     from localprompt.evaluate.reporting import load_report
-    from localprompt.store.evaluations import EvaluationStore
-    from localprompt.store.experiments import ExperimentReader
+    from localprompt.store.history import History
     from localprompt.views.report import html_report, markdown_report
 
     found = _Found()
-    with EvaluationStore(read_only=True) as store:
-        with ExperimentReader() as history:
-            for reference in ids or ["last"]:
-                _find(reference, history, store, found)
-        earlier = None if against is None else _earlier(against, found.evaluations, store)
-        evaluations = [load_report(one, store, earlier) for one in found.evaluations]
+    with History(read_only=True) as history:
+        for reference in ids or ["last"]:
+            _find(reference, history, found)
+        earlier = None if against is None else _earlier(against, found.evaluations, history)
+        evaluations = [load_report(one, history, earlier) for one in found.evaluations]
     html = output is not None and output.suffix.lower() != ".md"
     make = html_report if html else markdown_report
     text = make(found.benches, found.runs, title, evaluations)
@@ -73,36 +71,24 @@ def command(
         _write(output, text)
 
 
-def _find(reference: str, history: ExperimentReader, store: EvaluationStore, found: _Found) -> None:
-    """Add what is called so: an evaluation, a bench, or else a run.
+def _find(reference: str, history: History, found: _Found) -> None:
+    """Add what is called so.
 
     Raises:
         UnknownNameError: nothing is.
     """
     from localprompt.bench.comparing import load_bench
 
-    name, kind = _name_and_kind(reference, store)
-    if kind == "eval":
-        found.evaluations.append(store.evaluation(name))
-        return
-    try:
-        found.benches.append(load_bench(name, history))
-    except UnknownNameError:
-        if reference != name:
-            raise
-        found.runs.append(history.get(name))
+    named = history.find(reference, KINDS)
+    if named.is_run:
+        found.runs.append(history.run(named.id))
+    elif named.kind == "eval":
+        found.evaluations.append(history.evaluation(named.id))
+    else:
+        found.benches.append(load_bench(named.id, history))
 
 
-def _name_and_kind(reference: str, store: EvaluationStore) -> tuple[str, str | None]:
-    """``last~1 eval`` → ``last~1`` and ``eval``. Without a word, an id says its kind itself;
-    ``last`` and ``last~N`` are of the kind that was made last."""
-    name, _, kind = reference.strip().rpartition(" ")
-    if name and kind in _KINDS:
-        return name.strip(), kind
-    return reference, store.kind_of("last" if reference.startswith("last") else reference)
-
-
-def _earlier(reference: str, evaluations: list[Evaluation], store: EvaluationStore) -> Evaluation:
+def _earlier(reference: str, evaluations: list[Evaluation], store: History) -> Evaluation:
     """The evaluation that ``--against`` names; ``last`` counts evaluations.
 
     Raises:
@@ -116,7 +102,7 @@ def _earlier(reference: str, evaluations: list[Evaluation], store: EvaluationSto
             expected="the id of one evaluation, or 'last eval'",
             found=f"{len(evaluations)} evaluations",
         )
-    earlier = store.evaluation(_name_and_kind(reference, store)[0])
+    earlier = store.evaluation(reference)
     if earlier.id == evaluations[0].id:
         raise InputError(
             "this is the same evaluation",

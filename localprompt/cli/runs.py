@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from localprompt.cli.options import JsonOption
+from localprompt.cli.options import REFERENCE_HELP, JsonOption
 from localprompt.cli.output import checked, console, output_file
 from localprompt.errors import InputError
 
 if TYPE_CHECKING:
-    from localprompt.records.improvement import Improvement
-    from localprompt.records.quality import Quality
-    from localprompt.records.tuning import Tuning
+    from localprompt.store.experiments import Kept
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -41,11 +39,11 @@ def list_runs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
 ) -> None:
     """List stored runs, newest first."""
-    from localprompt.store.reader import HistoryReader
+    from localprompt.store.history import History
     from localprompt.views.messages import print_note
     from localprompt.views.runs import print_run_list
 
-    with HistoryReader() as history:
+    with History(read_only=True) as history:
         found = history.runs(**_filters(kind, model, prompt, since), limit=limit)
         if not print_run_list(found, console()):
             print_note("no runs; make one with:  localprompt ask 'Name a colour.'")
@@ -53,54 +51,47 @@ def list_runs(
 
 @app.command("show")
 def show(
-    run: Annotated[
-        str,
-        typer.Argument(
-            help="An id, the beginning of one, last (of everything), or last~N (of runs)."
-        ),
-    ],
+    reference: Annotated[str, typer.Argument(metavar="ID", help=REFERENCE_HELP)],
     json: JsonOption = False,
     failures: Annotated[
-        bool,
-        typer.Option("--failures", help="What did not pass in an evaluation; last counts those."),
+        bool, typer.Option("--failures", help="What did not pass in an evaluation.")
     ] = False,
 ) -> None:
-    """Show everything that was recorded about one run, an evaluation or a tuning."""
-    from localprompt.cli.eval_output import is_evaluation, show_evaluation
+    """Show everything that was recorded about a run, a bench, an evaluation, a tuning, …"""
+    from localprompt.bench.comparing import load_bench
+    from localprompt.cli.bench import write_bench
+    from localprompt.cli.eval_output import show_evaluation
     from localprompt.records import json as record_json
-    from localprompt.store.experiments import TuningStore
-    from localprompt.store.reader import HistoryReader
+    from localprompt.records.run import RunRecord
+    from localprompt.store.history import KINDS, History
     from localprompt.views.runs import print_run
 
-    if run.strip() == "last" and not failures:
-        with HistoryReader() as history:
-            run = history.newest() or run
-    if failures or is_evaluation(run):
-        show_evaluation(run, failures=failures, json=json)
-        return
-    with TuningStore(read_only=True) as store:
-        kept = store.kept(run)
-    if kept is not None:
-        _show_kept(kept, json=json)
-        return
-    with HistoryReader() as history:
-        record = history.get(run)
-    if json:
-        sys.stdout.write(record_json.encode(record).decode() + "\n")
-    else:
-        print_run(record, console())
+    with History(read_only=True) as history:
+        found = history.find(reference, ("eval",) if failures else KINDS)
+        if not found.is_run and found.kind == "eval":
+            show_evaluation(found.id, history, failures=failures, json=json)
+        elif not found.is_run and found.kind == "bench":
+            write_bench(load_bench(found.id, history), "json" if json else "table", None)
+        else:
+            record = history.run(found.id) if found.is_run else history.kept(found.id, found.kind)
+            if json:
+                sys.stdout.write(record_json.encode(record).decode() + "\n")
+            elif isinstance(record, RunRecord):
+                print_run(record, console())
+            else:
+                _print_kept(record)
 
 
-def _show_kept(kept: Quality | Tuning | Improvement, *, json: bool) -> None:
-    from localprompt.records import json as record_json
+def _print_kept(kept: Kept) -> None:
     from localprompt.views.improve import print_improvement
     from localprompt.views.quality import print_quality
+    from localprompt.views.training import print_training
     from localprompt.views.tune import print_tuning
 
-    if json:
-        sys.stdout.write(record_json.encode(kept).decode() + "\n")
-    elif kept.kind == "quality":
+    if kept.kind == "quality":
         print_quality(kept, console())
+    elif kept.kind == "finetune":
+        print_training(kept, console())
     elif kept.kind == "improve":
         print_improvement(kept, console())
     else:
@@ -120,11 +111,11 @@ def export(
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=1)] = None,
 ) -> None:
     """Write stored runs as csv, json, jsonl or Markdown, oldest first."""
-    from localprompt.store.reader import HistoryReader
+    from localprompt.store.history import History
     from localprompt.views.files.runs import ExportFormat, write_runs
 
     chosen = checked("--format", format, get_args(ExportFormat))
-    with HistoryReader() as history, output_file(output) as stream:
+    with History(read_only=True) as history, output_file(output) as stream:
         found = history.runs(**_filters(kind, model, prompt, since), limit=limit, oldest_first=True)
         write_runs(found, cast("ExportFormat", chosen), stream)
 
@@ -132,10 +123,10 @@ def export(
 @app.command("stats")
 def stats() -> None:
     """Say how many runs are stored and how much room they take."""
-    from localprompt.store.reader import HistoryReader
+    from localprompt.store.history import History
     from localprompt.units import format_bytes
 
-    with HistoryReader() as history:
+    with History(read_only=True) as history:
         found = history.stats()
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.runs_by_kind.items())
     lines = {

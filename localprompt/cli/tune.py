@@ -16,7 +16,7 @@ from localprompt.errors import EXIT_INTERRUPTED, InputError
 if TYPE_CHECKING:
     from localprompt.records.cell import Cell
     from localprompt.records.tuning import Tuning
-    from localprompt.store.experiments import TuningStore
+    from localprompt.store.history import History
 
 DETAILS = (
     "Types of weights race on the prompt, then settings on the fastest weights whose quality is "
@@ -105,13 +105,13 @@ def _tuned(model: str, flags: TuneFlags) -> Tuning:
     import msgspec
 
     from localprompt.running.profiles import check_name, write_profile
-    from localprompt.store.experiments import TuningStore
+    from localprompt.store.history import History
     from localprompt.tuning.search import profile_of
 
     name = check_name(flags.name or model)
     cell = _cell(model, flags)
     types = _types(flags.types)
-    with TuningStore() as store:
+    with History() as store:
         tuning = _search(cell, types, flags, store)
         profile = profile_of(tuning, name)
         if profile is not None:
@@ -121,10 +121,10 @@ def _tuned(model: str, flags: TuneFlags) -> Tuning:
     return tuning
 
 
-def _search(cell: Cell, types: tuple[str, ...], flags: TuneFlags, store: TuningStore) -> Tuning:
+def _search(cell: Cell, types: tuple[str, ...], flags: TuneFlags, store: History) -> Tuning:
     from localprompt.models.quality.measure import check_text, load_text
     from localprompt.records.tuning import Bounds
-    from localprompt.store.writer import HistoryWriter
+    from localprompt.store.history import History
     from localprompt.tuning.judging import Judge
     from localprompt.tuning.runs import Runs
     from localprompt.tuning.search import Tuner, begun
@@ -138,7 +138,7 @@ def _search(cell: Cell, types: tuple[str, ...], flags: TuneFlags, store: TuningS
     check_text(cell.model, text)
     tuning = begun(cell, flags.suite, bounds, f"tune {cell.model.name}")
     store.keep(tuning)
-    with HistoryWriter() as history:
+    with History() as history:
         runs = Runs(
             tuning.id,
             cell,

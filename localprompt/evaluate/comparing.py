@@ -32,7 +32,7 @@ from localprompt.stats.paired import (
     compare_scores,
     holm,
 )
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 
 MOST_FLIPS = 200
 
@@ -62,7 +62,7 @@ class _Case:
         return sum(self.passed) * 2 > len(self.passed) if self.passed else None
 
 
-def compare_evaluations(a: Evaluation, b: Evaluation, store: EvaluationStore) -> EvalComparison:
+def compare_evaluations(a: Evaluation, b: Evaluation, store: History) -> EvalComparison:
     """B against A."""
     paired = list(paired_targets(a, b))
     compared = [_compare(a, i, b, j, store) for i, j in paired]
@@ -116,9 +116,7 @@ def _anything(target: EvalTarget) -> object:
     return None
 
 
-def _compare(
-    a: Evaluation, i: int, b: Evaluation, j: int, store: EvaluationStore
-) -> TargetComparison:
+def _compare(a: Evaluation, i: int, b: Evaluation, j: int, store: History) -> TargetComparison:
     ours, theirs = _cases(store, a.id, i), _cases(store, b.id, j)
     both = [(ours[key], theirs[key], key) for key in ours if key in theirs]
     judged = [(x, y, key) for x, y, key in both if x.verdict is not None and y.verdict is not None]
@@ -153,7 +151,7 @@ def _compare(
     )
 
 
-def _cases(store: EvaluationStore, evaluation_id: str, target: int) -> dict[str, _Case]:
+def _cases(store: History, evaluation_id: str, target: int) -> dict[str, _Case]:
     found: dict[str, _Case] = {}
     for result in store.results(evaluation_id, target=target):
         found.setdefault(result.case_id, _Case(result)).add(result)

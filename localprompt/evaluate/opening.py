@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,24 +13,28 @@ from localprompt.evaluate.models import Models
 from localprompt.evaluate.planning import FindModel, Planned, plan_again, plan_evaluation
 from localprompt.evaluate.runner import OnProgress, run_evaluation
 from localprompt.evaluate.summarize import load_result
+from localprompt.evaluate.thresholds import check
+from localprompt.records.condition import Condition
 from localprompt.records.evaluation import EvalRequest, EvalResult
 from localprompt.records.model import ModelRecord
 from localprompt.records.run import RequestedSettings
 from localprompt.running.assemble import model_record
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 
 
 def begin(
     request: EvalRequest,
-    store: EvaluationStore,
+    store: History,
     *,
     only_failing: bool = False,
+    conditions: Sequence[Condition] = (),
     find_model: FindModel = model_record,
 ) -> Planned:
     """Read the suite, plan its evaluation, and store the plan.
 
     Args:
         only_failing: run only the cases that did not pass in the suite's last evaluation.
+        conditions: what it will be held against; only checked.
 
     Raises:
         LocalPromptError: something is wrong with the suite or the models; nothing was stored.
@@ -52,11 +57,12 @@ def begin(
             )
         request = msgspec.structs.replace(request, failing_of=last)
     planned = plan_evaluation(suite, request, failing=failing, find_model=find_model)
+    check(conditions, planned.selection.of(suite.cases()))
     store.begin(planned.evaluation)
     return planned
 
 
-def resume(reference: str, store: EvaluationStore) -> Planned:
+def resume(reference: str, store: History) -> Planned:
     """The plan of an evaluation that was cut off.
 
     Raises:
@@ -86,7 +92,7 @@ def evaluate_model(
     model: ModelRecord,
     suite: str,
     settings: RequestedSettings,
-    store: EvaluationStore,
+    store: History,
     models: Models,
     on_progress: OnProgress,
     *,

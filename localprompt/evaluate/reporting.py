@@ -22,7 +22,7 @@ from localprompt.records.case_matrix import (
     MatrixRow,
 )
 from localprompt.records.evaluation import CaseResult, Evaluation
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 
 MOST_CASES = 5_000
 """Rows that a page can hold and stay quick; the rest is in the exports."""
@@ -30,7 +30,7 @@ MOST_CASES = 5_000
 
 def load_report(
     evaluation: Evaluation,
-    store: EvaluationStore,
+    store: History,
     against: Evaluation | None = None,
     *,
     open_engine: OpenEngine = open_vocabulary,
@@ -55,7 +55,7 @@ def load_report(
 
 def _matrix(
     evaluation: Evaluation,
-    store: EvaluationStore,
+    store: History,
     against: Evaluation | None,
     open_engine: OpenEngine,
     most_cases: int,
@@ -90,7 +90,7 @@ def _matrix(
     return CaseMatrix(tuple(column for column, _ in columns), tuple(rows), cases=len(order))
 
 
-def _case_indices(evaluation: Evaluation, store: EvaluationStore) -> set[int]:
+def _case_indices(evaluation: Evaluation, store: History) -> set[int]:
     targets = range(len(evaluation.targets))
     return {index for target in targets for index, _ in store.done(evaluation.id, target)}
 

@@ -31,7 +31,7 @@ from localprompt.scoring.aggregate import with_comparison
 from localprompt.scoring.expectations import Judge
 from localprompt.scoring.score import COMPARISON, score_comparison
 from localprompt.sources.suite.records import EvalCase
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 
 JUDGED_AT_ONCE = 64
 """Answers that wait for a judge which is the same model."""
@@ -59,7 +59,7 @@ OnProgress = Callable[[EvalProgress], None]
 
 def run_evaluation(
     planned: Planned,
-    store: EvaluationStore,
+    store: History,
     models: Models,
     *,
     on_progress: OnProgress = lambda _: None,
@@ -112,7 +112,7 @@ class _Run:
     def __init__(
         self,
         planned: Planned,
-        store: EvaluationStore,
+        store: History,
         models: Models,
         on_progress: OnProgress,
         find_model: FindModel,

@@ -24,14 +24,14 @@ from localprompt.records.evaluation import (
 from localprompt.records.score import Score
 from localprompt.stats.paired import mean_interval, wilson
 from localprompt.stats.samples import Interval, median
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 
 MOST_RESAMPLED = 5_000
 """Above it the mean is as good as normal, and a bootstrap would take minutes."""
 _Z95 = 1.959963984540054
 
 
-def load_result(evaluation: Evaluation, store: EvaluationStore) -> EvalResult:
+def load_result(evaluation: Evaluation, store: History) -> EvalResult:
     """The evaluation with all that it adds up to."""
     summaries = tuple(
         summarize(target, store.results(evaluation.id, target=index))

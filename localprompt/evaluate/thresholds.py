@@ -6,52 +6,46 @@ A condition is held against every target; one that meets it is enough. A figure 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-import msgspec
-
-from localprompt.errors import InputError, UnknownNameError
+from localprompt.records.condition import Condition
 from localprompt.records.evaluation import (
     EvalComparison,
     EvalResult,
     TargetComparison,
     TargetSummary,
 )
+from localprompt.records.score import AnyExpectation, ExpectationSet
+from localprompt.sources.suite.records import EvalCase
 from localprompt.stats.samples import Interval
 
 FIGURES = ("pass_rate", "score", "failed", "errors", "unscored", "accuracy", "macro_f1")
-
-_CONDITION = re.compile(r"\s*(.+?)\s*(>=|<=|>|<)\s*(\d+(?:\.\d+)?)\s*(%?)\s*", re.ASCII)
-
-
-class Condition(msgspec.Struct, frozen=True):
-    """One condition on one figure."""
-
-    text: str
-    figure: str
-    """One of FIGURES, or the name of a metric."""
-    operator: str
-    limit: float
+"""Of a target; the metrics of its suite come on top, by their names."""
 
 
-def parse_condition(text: str) -> Condition:
-    """``pass_rate < 0.9``, ``pass_rate < 90%``, ``tone <= 0.5`` for a metric ``tone``.
+def check(conditions: Sequence[Condition], cases: Iterable[EvalCase]) -> None:
+    """Whether these conditions can be held against an evaluation of these cases. The cases are
+    read only where a condition names what is not a figure of every evaluation.
 
     Raises:
-        InputError: it is no condition.
+        UnknownNameError: there is no such figure, and no metric of that name.
+        InputError: a limit has a unit.
     """
-    match = _CONDITION.fullmatch(text)
-    if match is None:
-        raise InputError(
-            "this is no condition",
-            where="--fail-if",
-            expected="FIGURE < NUMBER, as 'pass_rate < 0.9'",
-            found=repr(text),
-        )
-    figure, operator, number, percent = match.groups()
-    limit = float(number) / 100 if percent else float(number)
-    return Condition(text.strip(), figure, operator, limit)
+    for condition in conditions:
+        _ = condition.share
+    if all(condition.figure in FIGURES for condition in conditions):
+        return
+    metrics = {name for case in cases for name in _metrics(case.expectations)}
+    for condition in conditions:
+        condition.check_figure((*FIGURES, *sorted(metrics)))
+
+
+def _metrics(expectations: Iterable[AnyExpectation]) -> Iterator[str]:
+    for one in expectations:
+        if one.metric is not None:
+            yield one.metric
+        if isinstance(one, ExpectationSet):
+            yield from _metrics(one.members)
 
 
 def met(condition: Condition, result: EvalResult) -> Iterator[str]:
@@ -61,30 +55,13 @@ def met(condition: Condition, result: EvalResult) -> Iterator[str]:
         UnknownNameError: no target has such a figure.
     """
     metrics = {name for summary in result.targets for name in summary.metrics}
-    if condition.figure not in FIGURES and condition.figure not in metrics:
-        raise UnknownNameError(
-            f"there is no figure {condition.figure!r}",
-            where="--fail-if",
-            nearest=(*FIGURES, *sorted(metrics)),
-        )
+    condition.check_figure((*FIGURES, *sorted(metrics)))
     for summary in result.targets:
         value = _value(condition.figure, summary)
-        if value is None or _holds(value, condition):
+        if value is None or condition.met_by(value):
             shown = "not known" if value is None else f"{value:.4g}"
             name = f"{summary.target.prompt}, {summary.target.model.name}"
             yield f"{condition.text}: {shown} ({name})"
-
-
-def _holds(value: float, condition: Condition) -> bool:
-    match condition.operator:
-        case "<":
-            return value < condition.limit
-        case "<=":
-            return value <= condition.limit
-        case ">":
-            return value > condition.limit
-        case _:
-            return value >= condition.limit
 
 
 def _value(figure: str, summary: TargetSummary) -> float | None:
@@ -104,56 +81,23 @@ def _value(figure: str, summary: TargetSummary) -> float | None:
     return metric.mean if metric else None
 
 
-_CHANGE = re.compile(r"\s*(.+?)\s*(>=|<=|>|<)\s*([+-]?\d+(?:\.\d+)?)\s*(%?)\s*", re.ASCII)
-
-
-class Change(msgspec.Struct, frozen=True):
-    """A condition on a difference."""
-
-    text: str
-    figure: str
-    """``pass_rate``, ``score``, or the name of a metric."""
-    above: bool
-    limit: float
-
-
-def parse_change(text: str) -> Change:
-    """``pass_rate < 0``, ``score < -0.05``, ``pass_rate < -2%``.
-
-    Raises:
-        InputError: it is no condition.
-    """
-    match = _CHANGE.fullmatch(text)
-    if match is None:
-        raise InputError(
-            "this is no condition",
-            where="--fail-if",
-            expected="FIGURE < DIFFERENCE, as 'pass_rate < 0' or 'score < -0.05'",
-            found=repr(text),
-        )
-    figure, operator, number, percent = match.groups()
-    limit = float(number) / 100 if percent else float(number)
-    return Change(text.strip(), figure, operator.startswith(">"), limit)
-
-
-def confirmed(change: Change, comparison: EvalComparison) -> Iterator[str]:
+def confirmed(condition: Condition, comparison: EvalComparison) -> Iterator[str]:
     """For each pair that confirms the condition, what was found.
 
     Raises:
         UnknownNameError: no pair has such a figure.
     """
     figures = {name for pair in comparison.pairs for name in _intervals(pair)}
-    if comparison.pairs and change.figure not in figures:
-        raise UnknownNameError(
-            f"there is no figure {change.figure!r}", where="--fail-if", nearest=tuple(figures)
-        )
+    if comparison.pairs:
+        condition.check_figure(sorted(figures))
+    limit = condition.share
     for pair in comparison.pairs:
-        interval = _intervals(pair).get(change.figure)
+        interval = _intervals(pair).get(condition.figure)
         if interval is None:
             continue
-        if interval.low > change.limit if change.above else interval.high < change.limit:
+        if interval.low > limit if condition.above else interval.high < limit:
             name = f"{pair.b.prompt}, {pair.b.model.name}"
-            yield f"{change.text}: {interval.low:+.3f} to {interval.high:+.3f} ({name})"
+            yield f"{condition.text}: {interval.low:+.3f} to {interval.high:+.3f} ({name})"
 
 
 def _intervals(pair: TargetComparison) -> dict[str, Interval | None]:

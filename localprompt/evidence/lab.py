@@ -27,7 +27,7 @@ from localprompt.models.quality.reading import Comparison
 from localprompt.records.evaluation import EvalRequest, Scoring
 from localprompt.records.model import ModelRecord
 from localprompt.records.training import TrainingProgress, TrainingResult
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 from localprompt.units import format_seconds
 
 OnStep = Callable[[str], None]
@@ -69,7 +69,7 @@ class Lab:
         model: ModelRecord,
         folder: Path,
         *,
-        store: EvaluationStore,
+        store: History,
         models: Models,
         find_model: FindModel,
         tunings: Tunings,

@@ -16,7 +16,7 @@ from localprompt.evidence.tuning import Tunings
 from localprompt.finetune.estimate.cost import read_prices
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
 from localprompt.running.assemble import model_record
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 
 FOLDER = "evidence"
 HISTORY = "answers.db"
@@ -42,7 +42,7 @@ def open_lab(
     record = model_record(model)
     folder = paths.cache_folder() / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    with EvaluationStore(folder / HISTORY) as store, Models() as models:
+    with History(folder / HISTORY) as store, Models() as models:
         yield Lab(
             record,
             folder,

@@ -21,7 +21,7 @@ from localprompt.records.prompt import PromptTemplate
 from localprompt.records.run import Machine
 from localprompt.rendering.prompt import render_messages
 from localprompt.sources.suite.records import CaseCounts, EvalCase, EvalSuite, SuitePrompt
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 
 OnAnswers = Callable[[int], None]
 """Told how many answers have come."""
@@ -39,7 +39,7 @@ class Asker:
     def __init__(
         self,
         model: ModelRecord,
-        store: EvaluationStore,
+        store: History,
         models: Models,
         *,
         request: EvalRequest,

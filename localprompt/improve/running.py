@@ -17,7 +17,7 @@ from localprompt.improve.writing import prompt_text, write_prompt
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.improvement import Improvement, Weighing
 from localprompt.running.assemble import model_record
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 
 _CHECKED_CASES = 4
 
@@ -29,7 +29,7 @@ def answers_path() -> Path:
 
 def improve(
     setting: Setting,
-    store: EvaluationStore,
+    store: History,
     models: Models,
     *,
     keep: Callable[[Improvement], None],

@@ -52,10 +52,10 @@ def run_one(cell: Cell, *, log: bool = True, on_text: OnText | None = None) -> O
     execution = execute(cell, open_llama, on_text)
     if not log:
         return Outcome(execution)
-    from localprompt.store.writer import HistoryWriter
+    from localprompt.store.history import History
 
     try:
-        with HistoryWriter() as history:
+        with History() as history:
             history.record(execution.record, execution.samples)
     except HistoryError as error:
         return Outcome(execution, not_recorded=error)

@@ -1,84 +1,112 @@
-"""Finding benches again, with their runs and failures.
+"""Keeping what is more than one run, and finding it again.
 
-    with ExperimentReader() as history:
-        experiment = history.experiment("last")
-        runs = history.runs_of(experiment.id)
-
-An experiment is named as a run is: by its id, the beginning of it, ``last`` or ``last~2``; here
-``last`` counts benches. Evaluations are found by :mod:`localprompt.store.evaluations`.
+An experiment is a record of its own: a bench, whose plan is stored before anything runs and whose
+repetitions are runs; an evaluation (:mod:`localprompt.store.evaluations`); and what has no rows
+beside its record, as a tuning or a measurement of quality.
 """
 
 from __future__ import annotations
 
-import re
-from contextlib import ExitStack
-from pathlib import Path
-from typing import Self
+from typing import TypeVar
 
 import msgspec
 
-from localprompt import paths
-from localprompt.errors import HistoryError, UnknownNameError
 from localprompt.records import json
 from localprompt.records.bench import CellFailure, Experiment
+from localprompt.records.evaluation import Evaluation
 from localprompt.records.improvement import Improvement
 from localprompt.records.quality import Quality
 from localprompt.records.run import RunRecord, Samples
 from localprompt.records.training import TrainingResult
 from localprompt.records.tuning import Tuning
-from localprompt.store.connection import (
-    BUSY_SECONDS,
-    empty_history,
-    explained,
-    open_history,
-    transaction,
-    unpack,
-)
-from localprompt.store.reader import HistoryReader
+from localprompt.store.connection import explained, transaction, unpack
+from localprompt.store.runs import Runs
 
-_LAST = re.compile(r"last(?:~(\d{1,9}))?", re.ASCII)
-_ID_PREFIX = re.compile(r"[0-9A-Z]{1,26}", re.ASCII)
-_SHOWN = 5
 _TOKENS = "token_seconds"
+_ADD_FAILURE = """
+INSERT INTO results (experiment_id, cell_key, failure, created_at) VALUES (?, ?, ?, ?)"""
+_KEEP = """
+INSERT INTO experiments (id, record) VALUES (?, ?)
+ON CONFLICT (id) DO UPDATE SET record = excluded.record"""
+
+Kept = Quality | Tuning | TrainingResult | Improvement
+_TYPES: dict[str, type[Quality] | type[Tuning] | type[TrainingResult] | type[Improvement]] = {
+    "quality": Quality,
+    "tune": Tuning,
+    "finetune": TrainingResult,
+    "improve": Improvement,
+}
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 
-class ExperimentReader(HistoryReader):
-    """An open history, for reading its experiments as well."""
+class Experiments(Runs):
+    """The experiments of an open history."""
 
-    def experiment(self, reference: str) -> Experiment:
-        """The experiment that ``reference`` names.
+    def begin(self, experiment: Experiment | Evaluation) -> None:
+        """Add an experiment, before the first of its runs or results.
+
+        Raises:
+            HistoryError: it was not stored.
+        """
+        with explained(self.path), transaction(self._connection):
+            self._connection.execute(
+                "INSERT INTO experiments (id, record) VALUES (?, ?)",
+                (experiment.id, json.encode(experiment).decode()),
+            )
+
+    def fail(self, failure: CellFailure) -> None:
+        """Add what kept a cell of a bench from running.
+
+        Raises:
+            HistoryError: it was not stored.
+        """
+        row = (failure.experiment_id, failure.cell, failure.cause, failure.created_at)
+        with explained(self.path), transaction(self._connection):
+            self._connection.execute(_ADD_FAILURE, row)
+
+    def keep(self, record: Kept) -> None:
+        """Add a record, or put it in the place of the one with its id.
+
+        Raises:
+            HistoryError: it was not stored.
+        """
+        with explained(self.path), transaction(self._connection):
+            self._connection.execute(_KEEP, (record.id, json.encode(record).decode()))
+
+    def bench(self, reference: str) -> Experiment:
+        """The bench that ``reference`` means.
 
         Raises:
             UnknownNameError: none, or more than one, is called so.
             HistoryError: it cannot be read.
         """
-        name = reference.strip()
-        match = _LAST.fullmatch(name)
-        with explained(self.path):
-            found = self._nth_last_experiment(int(match[1] or 0)) if match else self._by_id(name)
-        if len(found) > 1:
-            raise UnknownNameError(
-                f"more than one bench begins with {reference!r}",
-                nearest=tuple(experiment_id for experiment_id, _ in found),
-                next_step="type more of the id",
-            )
-        if not found:
-            raise UnknownNameError(
-                f"there is no bench {reference!r}",
-                where=str(self.path),
-                nearest=tuple(experiment.id for experiment in self.experiments(limit=_SHOWN)),
-                next_step="localprompt bench summarize -p text=@notes.txt",
-            )
-        return self._decoded(*found[0])
+        return self._experiment(self.find(reference, ("bench",)).id, Experiment)
 
-    def experiments(self, *, limit: int | None = None) -> list[Experiment]:
+    def benches(self, *, limit: int | None = None) -> list[Experiment]:
         """Newest first."""
         with explained(self.path):
             rows = self._connection.execute(
                 "SELECT id, record FROM experiments WHERE kind = 'bench' ORDER BY id DESC LIMIT ?",
                 (-1 if limit is None else limit,),
             ).fetchall()
-        return [self._decoded(*row) for row in rows]
+        return [self._decoded(id_, record, Experiment) for id_, record in rows]
+
+    def improvement(self, reference: str) -> Improvement:
+        """The search for a better prompt that ``reference`` means.
+
+        Raises:
+            UnknownNameError: none, or more than one, is called so.
+            HistoryError: it cannot be read.
+        """
+        return self._experiment(self.find(reference, ("improve",)).id, Improvement)
+
+    def kept(self, experiment_id: str, kind: str) -> Kept:
+        """A record that stands for itself, as :meth:`find` found it.
+
+        Raises:
+            HistoryError: it cannot be read.
+        """
+        return self._experiment(experiment_id, _TYPES[kind])
 
     def runs_of(self, experiment_id: str) -> list[tuple[RunRecord, Samples]]:
         """Its runs with their raw times, in the order in which they were made."""
@@ -112,175 +140,7 @@ class ExperimentReader(HistoryReader):
             rows = self._connection.execute(query, (model_sha256, machine_id, limit)).fetchall()
         return [self._decode(*row) for row in rows]
 
-    def _nth_last_experiment(self, n: int) -> list[tuple[str, str]]:
-        return self._connection.execute(
-            "SELECT id, record FROM experiments WHERE kind = 'bench'"
-            " ORDER BY id DESC LIMIT 1 OFFSET ?",
-            (n,),
-        ).fetchall()
-
-    def _by_id(self, name: str) -> list[tuple[str, str]]:
-        prefix = name.upper()
-        if not _ID_PREFIX.fullmatch(prefix):
-            return []
-        return self._connection.execute(
-            "SELECT id, record FROM experiments"
-            " WHERE kind = 'bench' AND id >= ? AND id < ? LIMIT ?",
-            (prefix, prefix + "~", _SHOWN),
-        ).fetchall()
-
-    def _decoded(self, experiment_id: str, record: str) -> Experiment:
-        try:
-            return msgspec.json.decode(record, type=Experiment)
-        except msgspec.DecodeError as error:
-            raise HistoryError(
-                "the record of a bench cannot be read",
-                where=f"{self.path}, experiment {experiment_id}",
-                found=str(error),
-                next_step="if a newer localprompt wrote it, update",
-            ) from error
-
-
-_KEEP = """
-INSERT INTO experiments (id, record) VALUES (?, ?)
-ON CONFLICT (id) DO UPDATE SET record = excluded.record"""
-_NEWEST = "SELECT max(id) FROM experiments WHERE kind = 'improve' HAVING max(id) IS NOT NULL"
-_KEPT = """
-SELECT kind, record FROM experiments
-WHERE kind IN ('quality', 'tune', 'improve') AND substr(id, 1, length(?1)) = ?1 LIMIT 2"""
-
-
-class TuningStore:
-    """An open history; close it, or use it as a context manager.
-
-    Args:
-        path: the database; by default ``history.db`` in ``$LOCALPROMPT_HOME``.
-        read_only: a history that does not exist is then an empty one and is not made.
-
-    Raises:
-        HistoryError: it cannot be opened; any method may raise it as well.
-    """
-
-    def __init__(self, path: Path | None = None, *, read_only: bool = False) -> None:
-        self.path = paths.history_path() if path is None else path
-        self._open = ExitStack()
+    def _experiment(self, experiment_id: str, what: type[Record]) -> Record:
         with explained(self.path):
-            empty = read_only and not self.path.exists()
-        self._connection = self._open.enter_context(
-            empty_history() if empty else open_history(self.path, BUSY_SECONDS)
-        )
-
-    def keep(self, record: Quality | Tuning | Improvement) -> None:
-        """Add a record, or put it in the place of the one with its id."""
-        with explained(self.path), transaction(self._connection):
-            self._connection.execute(_KEEP, (record.id, json.encode(record).decode()))
-
-    def kept(self, reference: str) -> Quality | Tuning | Improvement | None:
-        """The record whose id begins so; None: there is none, or more than one."""
-        name = reference.strip().upper()
-        with explained(self.path):
-            rows = self._connection.execute(_KEPT, (name,)).fetchall() if name else []
-        if len(rows) != 1:
-            return None
-        kind, record = rows[0]
-        try:
-            if kind == "quality":
-                return msgspec.json.decode(record, type=Quality)
-            if kind == "improve":
-                return msgspec.json.decode(record, type=Improvement)
-            return msgspec.json.decode(record, type=Tuning)
-        except msgspec.DecodeError as error:
-            raise HistoryError(
-                f"the record of kind {kind!r} cannot be read",
-                where=str(self.path),
-                found=str(error),
-                next_step="if a newer localprompt wrote it, update",
-            ) from error
-
-    def improvement(self, reference: str) -> Improvement:
-        """The search that ``reference`` names; ``last`` is the newest.
-
-        Raises:
-            UnknownNameError: none, or more than one, is called so.
-        """
-        name = reference.strip()
-        if name == "last":
-            with explained(self.path):
-                row = self._connection.execute(_NEWEST).fetchone()
-            name = "" if row is None else str(row[0])
-        found = self.kept(name)
-        if not isinstance(found, Improvement):
-            raise UnknownNameError(
-                f"there is no search {reference!r}",
-                where=str(self.path),
-                next_step="localprompt improve PROMPT --cases FILE",
-            )
-        return found
-
-    def close(self) -> None:
-        self._open.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class TrainingStore:
-    """An open history, for trainings; close it, or use it as a context manager.
-
-    Args:
-        path: the database; by default ``history.db`` in ``$LOCALPROMPT_HOME``.
-
-    Raises:
-        HistoryError: it cannot be opened or made.
-    """
-
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = paths.history_path() if path is None else path
-        self._open = ExitStack()
-        self._connection = self._open.enter_context(open_history(self.path, BUSY_SECONDS))
-
-    def record(self, result: TrainingResult) -> None:
-        """Add a training.
-
-        Raises:
-            HistoryError: it was not stored.
-        """
-        with explained(self.path), transaction(self._connection):
-            self._connection.execute(
-                "INSERT INTO experiments (id, record) VALUES (?, ?)",
-                (result.id, json.encode(result).decode()),
-            )
-
-    def trainings(self, *, limit: int | None = None) -> list[TrainingResult]:
-        """Newest first.
-
-        Raises:
-            HistoryError: one cannot be read.
-        """
-        query = "SELECT record FROM experiments WHERE kind = 'finetune' ORDER BY id DESC LIMIT ?"
-        with explained(self.path):
-            rows = self._connection.execute(query, (-1 if limit is None else limit,)).fetchall()
-        return [self._decoded(record) for (record,) in rows]
-
-    def close(self) -> None:
-        self._open.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _decoded(self, record: str) -> TrainingResult:
-        try:
-            return msgspec.json.decode(record, type=TrainingResult)
-        except msgspec.DecodeError as error:
-            raise HistoryError(
-                "the record of a training cannot be read",
-                where=str(self.path),
-                found=str(error),
-                next_step="if a newer localprompt wrote it, update",
-            ) from error
+            (record,) = self._one("SELECT record FROM experiments WHERE id = ?", experiment_id)
+        return self._decoded(experiment_id, str(record), what)

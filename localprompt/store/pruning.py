@@ -15,7 +15,7 @@ import msgspec
 from localprompt import paths
 from localprompt.errors import InputError
 from localprompt.store.connection import BUSY_SECONDS, comparable, open_history, transaction
-from localprompt.store.reader import file_bytes
+from localprompt.store.runs import file_bytes
 
 if TYPE_CHECKING:
     import sqlite3

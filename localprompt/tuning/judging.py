@@ -21,8 +21,7 @@ from localprompt.records.quality import Quality
 from localprompt.records.run import RequestedSettings
 from localprompt.records.tuning import Bounds, SuiteOutcome
 from localprompt.stats.paired import PassComparison, mcnemar, paired_rate_interval
-from localprompt.store.evaluations import EvaluationStore
-from localprompt.store.experiments import TuningStore
+from localprompt.store.history import History
 from localprompt.tuning.candidates import Candidate
 
 _NUMERIC = frozenset({"type_k", "type_v"})
@@ -46,7 +45,7 @@ class Judge:
         text: Text,
         bounds: Bounds,
         *,
-        store: TuningStore,
+        store: History,
         force: bool = False,
         on_chunk: Callable[[int, int], None] | None = None,
     ) -> None:
@@ -111,7 +110,7 @@ class Judge:
         if self._suite is None or self._usual is None:
             return None
         result = self._evaluated(candidate.model, candidate.changes)
-        with EvaluationStore(self._store.path) as store:
+        with History(self._store.path) as store:
             pairs = compare_evaluations(self._usual.evaluation, result.evaluation, store).pairs
         return _outcome(result, _added([pair.passes for pair in pairs if pair.passes]))
 
@@ -125,7 +124,7 @@ class Judge:
         return f"pass rate {found.difference * 100:+.1f} points, p {found.p_value:.3f}"
 
     def _evaluated(self, model: ModelRecord, changes: dict[str, object]) -> EvalResult:
-        with EvaluationStore(self._store.path) as store, Models() as models:
+        with History(self._store.path) as store, Models() as models:
             return evaluate_model(
                 model,
                 self._suite or "",

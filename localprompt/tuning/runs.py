@@ -20,7 +20,7 @@ from localprompt.records.cell import BenchRequest, Cell
 from localprompt.records.run import BenchPlace, RunRecord
 from localprompt.records.tuning import Trial
 from localprompt.stats.samples import median
-from localprompt.store.writer import HistoryWriter
+from localprompt.store.history import History
 from localprompt.tuning.candidates import Candidate
 
 
@@ -38,7 +38,7 @@ class Runs:
         self,
         tuning_id: str,
         cell: Cell,
-        history: HistoryWriter,
+        history: History,
         on_run: Callable[[Candidate, int], None] = lambda _candidate, _times: None,
         command: Sequence[str] = WORKER_COMMAND,
     ) -> None:

@@ -28,7 +28,7 @@ from localprompt.records.run import RequestedSettings
 from localprompt.records.tuning import Bounds, SuiteOutcome, Trial, Tuning
 from localprompt.running.profiles import Profile
 from localprompt.stats.samples import compare
-from localprompt.store.experiments import TuningStore
+from localprompt.store.history import History
 from localprompt.tuning.candidates import Candidate, Changes, together, variations
 from localprompt.tuning.judging import Judge
 from localprompt.tuning.race import race
@@ -58,7 +58,7 @@ class Tuner:
         *,
         runs: Runs,
         judge: Judge,
-        store: TuningStore,
+        store: History,
         on_note: OnNote,
     ) -> None:
         self._cell = cell

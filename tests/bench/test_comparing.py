@@ -8,12 +8,12 @@ import pytest
 
 from localprompt.bench.comparing import compare_benches, load_bench, load_bench_or_run
 from localprompt.bench.results import bench_result
-from localprompt.bench.thresholds import judge, parse_threshold
-from localprompt.errors import InputError, UnknownNameError
+from localprompt.bench.thresholds import check, judge
+from localprompt.errors import InputError
 from localprompt.records.bench import BenchResult
+from localprompt.records.condition import parse_condition
 from localprompt.records.run import RunRecord
-from localprompt.store.experiments import ExperimentReader
-from localprompt.store.writer import HistoryWriter
+from localprompt.store.history import KINDS, History
 from tests.bench.test_results import measured, timed
 from tests.sample_runs import make_experiment, make_run
 
@@ -89,7 +89,7 @@ def test_results_of_different_machines_are_refused() -> None:
 
 def outcomes(condition: str, b: Sequence[float] = FAST) -> list[str]:
     comparison = compare_benches(bench({"x": SLOW}), bench({"x": b}))
-    return [one.outcome for one in judge(comparison, [parse_threshold(condition)])]
+    return [one.outcome for one in judge(comparison, [parse_condition(condition)])]
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_too_few_samples_cannot_be_judged() -> None:
     ("text", "says"),
     [
         ("ttft > 5%", "ttft_seconds"),
-        ("ttft_seconds", "METRIC > 5%"),
-        ("ttft_seconds = 5%", "METRIC > 5%"),
+        ("ttft_seconds", "FIGURE < LIMIT"),
+        ("ttft_seconds = 5%", "FIGURE < LIMIT"),
         ("ttft_seconds > 5", "needs the unit"),
         ("ttft_seconds > 5MiB", "needs the unit"),
         ("peak_rss_bytes > 5 tok/s", "needs the unit"),
@@ -135,18 +135,16 @@ def test_too_few_samples_cannot_be_judged() -> None:
 )
 def test_a_condition_that_cannot_be_read_says_what_would_be_right(text: str, says: str) -> None:
     with pytest.raises(InputError) as caught:
-        parse_threshold(text)
+        check([parse_condition(text)])
     assert says in str(caught.value)
 
 
 def test_single_runs_can_be_compared_but_not_judged(home: Path) -> None:
-    with HistoryWriter() as history:
+    with History() as history:
         for number in range(2):
             history.record(make_run(number))
-    with ExperimentReader() as reader:
-        a, b = (load_bench_or_run(make_run(number).id, reader) for number in range(2))
-        with pytest.raises(UnknownNameError, match="there is no bench"):
-            load_bench_or_run("last", reader)
+    with History(read_only=True) as reader:
+        a, b = (load_bench_or_run(one, reader) for one in reader.find_both("last~1", "last", KINDS))
     comparison = compare_benches(a, b)
     assert {row.comparison.verdict for row in comparison.rows} == {"too few samples"}
     assert {"ttft_seconds", "peak_rss_bytes"} <= {row.metric for row in comparison.rows}
@@ -154,11 +152,11 @@ def test_single_runs_can_be_compared_but_not_judged(home: Path) -> None:
 
 def test_a_stored_bench_is_loaded_with_runs_and_failures(home: Path) -> None:
     experiment = make_experiment()
-    with HistoryWriter() as history:
+    with History() as history:
         history.begin(experiment)
         for run, samples in [measured(), *(timed(i, i) for i in range(3))]:
             history.record(run, samples)
-    with ExperimentReader() as reader:
+    with History(read_only=True) as reader:
         result = load_bench("last", reader)
     assert result.complete
     assert result.cells[0].metrics["ttft_seconds"].n == 3

@@ -19,8 +19,7 @@ from localprompt.bench.runner import run_bench
 from localprompt.errors import HistoryError
 from localprompt.records.bench import CellFailure, Experiment, Repetitions, Step
 from localprompt.records.run import RunRecord, Samples
-from localprompt.store.experiments import ExperimentReader
-from localprompt.store.writer import HistoryWriter
+from localprompt.store.history import History
 from tests.bench.benches import experiment, model_file, request
 from tests.bench.scripted_worker import COMMAND
 
@@ -240,10 +239,10 @@ from pathlib import Path
 import msgspec
 from localprompt.bench.runner import run_bench
 from localprompt.records.bench import Experiment
-from localprompt.store.writer import HistoryWriter
+from localprompt.store.history import History
 
 bench = msgspec.json.decode(sys.stdin.buffer.read(), type=Experiment)
-with HistoryWriter() as history:
+with History() as history:
     history.begin(bench)
     def tell(step):
         print(step.what, flush=True)
@@ -267,7 +266,7 @@ def _start(bench: Experiment) -> subprocess.Popen[bytes]:
 
 
 def _stored(bench: Experiment) -> Sequence[RunRecord]:
-    with ExperimentReader() as history:
+    with History(read_only=True) as history:
         return [run for run, _ in history.runs_of(bench.id)]
 
 
@@ -292,7 +291,7 @@ def test_after_a_kill_or_ctrl_c_nothing_that_ended_is_lost_and_the_rest_can_be_r
     sane = msgspec.to_builtins(request(model, "a"))
     again = msgspec.structs.replace(bench.cells[1], request=sane)
     bench = msgspec.structs.replace(bench, cells=(bench.cells[0], again))
-    with HistoryWriter() as history:
+    with History() as history:
         run_bench(bench, history, runs=stored, command=COMMAND)
     everything = _stored(bench)
     assert len(everything) == 8

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from localprompt.records import json as record_json
-from localprompt.store.reader import HistoryReader
+from localprompt.store.history import History
 from tests.cli.conftest import Localprompt
 from tests.cli.program import SHORT, command_line, completed
 
@@ -43,7 +43,7 @@ def test_the_answer_is_all_of_stdout_and_the_measurement_is_on_stderr(
     localprompt: Localprompt,
 ) -> None:
     ran = localprompt("ask", QUESTION, *SHORT)
-    with HistoryReader() as history:
+    with History(read_only=True) as history:
         record = history.get("last")
     assert ran.code == 0
     assert ran.out == record.output.text + "\n"
@@ -64,7 +64,7 @@ def test_json_is_exactly_one_object_with_every_documented_key(localprompt: Local
         assert set(names.split()) <= set(found[group]), group
     record = record_json.decode(ran.out)
     assert json.loads(record_json.encode(record)) == found
-    with HistoryReader() as history:
+    with History(read_only=True) as history:
         assert history.get("last") == record
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from localprompt.records.bench import Step
-from localprompt.store.experiments import ExperimentReader
+from localprompt.store.history import History
 from tests.cli.conftest import Localprompt
 from tests.sample_runs import in_bench, make_experiment, make_run
 
@@ -27,8 +27,8 @@ def no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stored_runs() -> int:
-    with ExperimentReader() as history:
-        return len(history.runs_of(history.experiment("last").id))
+    with History(read_only=True) as history:
+        return len(history.runs_of(history.bench("last").id))
 
 
 def test_a_bench_prints_its_plan_to_stderr_and_its_figures_to_stdout(
@@ -56,8 +56,8 @@ def test_the_plan_alone_runs_and_stores_nothing(localprompt: Localprompt) -> Non
     ran = localprompt(*SMALL, "--n-ctx", "256,512", "--plan-only")
     assert ran.code == 0
     assert "2 cells" in ran.out
-    with ExperimentReader() as history:
-        assert history.experiments() == []
+    with History(read_only=True) as history:
+        assert history.benches() == []
 
 
 def test_refused_cells_are_listed_and_a_plan_of_nothing_else_is_an_error(
@@ -102,10 +102,11 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_runs_the_rest(
         (("bench", "--prefill", "8-1"), "this range has no end"),
         (("bench", "--prefill", "8", "--type-k", "q9"), "expected: f32, f16"),
         (("bench", "--prefill", "8", "--format", "xml"), "expected: table, md"),
-        (("bench", "--resume", "last"), "there is no bench"),
+        (("bench", "--resume", "last"), "no bench is recorded yet"),
         (("bench", "suite.yaml"), "n_threads"),
-        (("compare", "last", "last"), "there is no bench"),
-        (("compare", "a", "b", "--fail-if", "speed > 5%"), "no metric is called"),
+        (("compare", "last", "last"), "no run, evaluation or bench is recorded yet"),
+        (("compare", "a", "b"), "no run, evaluation or bench is called 'a'"),
+        (("compare", "a", "b", "--fail-if", "speed"), "not a condition"),
     ],
 )
 def test_what_is_wrong_is_said_without_a_traceback(
@@ -126,9 +127,9 @@ def test_compare_fails_a_build_only_where_a_condition_is_confirmed(
 ) -> None:
     import msgspec
 
-    from localprompt.store.writer import HistoryWriter
+    from localprompt.store.history import History
 
-    with HistoryWriter() as history:
+    with History() as history:
         for number, factor in enumerate((1.0, 2.0)):
             history.begin(make_experiment(number, fixed=6))
             for repetition in range(6):

@@ -72,7 +72,7 @@ def test_wrong_words_are_told_before_a_model_is_opened(
     assert (condition.code, condition.fields()["where"]) == (2, "--fail-if")
     resumed = localprompt("eval", "--resume", "last")
     assert resumed.code == 2
-    assert "there is no evaluation 'last'" in resumed.err
+    assert "there is no 'last': no evaluation is recorded yet" in resumed.err
 
 
 def test_services_are_refused_with_the_list(localprompt: Localprompt, tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.store.reader import HistoryReader
-from localprompt.store.writer import HistoryWriter
+from localprompt.store.history import History
 from tests.cli.conftest import Localprompt
 from tests.cli.program import SHORT, Ran, command_line, completed
 from tests.sample_runs import make_run
@@ -62,8 +61,10 @@ def test_a_damaged_history_leaves_the_answer_and_says_how_to_begin_anew(
 def test_a_locked_history_leaves_the_answer_and_says_who_to_look_for(
     localprompt: Localprompt, lab_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(HistoryWriter.__init__, "__kwdefaults__", {"busy_seconds": 0.05})
-    with HistoryWriter():
+    monkeypatch.setattr(
+        History.__init__, "__kwdefaults__", {"read_only": False, "busy_seconds": 0.05}
+    )
+    with History():
         pass
     other = sqlite3.connect(lab_home / "history.db", isolation_level=None)
     try:
@@ -74,7 +75,7 @@ def test_a_locked_history_leaves_the_answer_and_says_who_to_look_for(
     told = _answered_but_not_recorded(ran, "the history is locked by another process")
     assert "fuser" in told["try"]
     assert localprompt(*ASK).code == 0
-    with HistoryReader() as history:
+    with History(read_only=True) as history:
         assert history.stats().runs == 1
 
 
@@ -101,7 +102,7 @@ def test_an_answer_that_cannot_be_written_is_recorded_all_the_same(lab_home: Pat
     ran = Ran(done.returncode, "", done.stderr)
     assert ran.fields()["error"] == "the disk is full"
     assert ran.fields()["where"] == "stdout"
-    with HistoryReader() as history:
+    with History(read_only=True) as history:
         record = history.get("last")
     assert record.output.finish_reason == "interrupted"
     assert record.output.text
@@ -115,7 +116,7 @@ def test_two_processes_that_write_at_once_lose_nothing(lab_home: Path) -> None:
     for process in writing:
         process.communicate()
     assert [process.returncode for process in writing] == [0, 0]
-    with HistoryReader() as history:
+    with History(read_only=True) as history:
         assert history.stats().runs == 2
 
 
@@ -144,7 +145,7 @@ def test_what_was_run_is_listed_shown_exported_and_pruned(
     ("arguments", "code", "error"),
     [
         (["show", "last~3"], 2, "there is no 'last~3'"),
-        (["show", "nonsense!"], 2, "no run is called 'nonsense!'"),
+        (["show", "nonsense!"], 2, "nothing is called 'nonsense!'"),
         (["list", "--since", "yesterday"], 2, "not a date and not an age"),
         (["list", "--kind", "walk"], 2, "unknown value"),
         (["export", "--format", "xml"], 2, "unknown value"),
@@ -155,7 +156,7 @@ def test_what_was_run_is_listed_shown_exported_and_pruned(
 def test_a_wrong_question_to_the_history_is_told(
     arguments: list[str], code: int, error: str, localprompt: Localprompt, lab_home: Path
 ) -> None:
-    with HistoryWriter() as history:
+    with History() as history:
         history.record(make_run())
     ran = localprompt("runs", *arguments)
     assert ran.code == code

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from localprompt.records.run import RunRecord
-from localprompt.store.reader import HistoryReader
+from localprompt.store.history import History
 from tests.cli.program import command_line, completed, started
 
 pytestmark = pytest.mark.model
@@ -59,7 +59,7 @@ main(sys.argv[1:])
 
 
 def _last() -> RunRecord:
-    with HistoryReader() as history:
+    with History(read_only=True) as history:
         assert history.stats().runs == 1
         return history.get("last")
 

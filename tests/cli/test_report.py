@@ -9,8 +9,7 @@ import pytest
 from localprompt import paths
 from localprompt.records.evaluation import Evaluation
 from localprompt.records.ids import new_run_id
-from localprompt.store.evaluations import EvaluationStore
-from localprompt.store.writer import HistoryWriter
+from localprompt.store.history import History
 from tests.cli.conftest import Localprompt
 from tests.views.bench_records import sample_bench
 from tests.views.eval_reports import PLAIN, results, stored
@@ -19,7 +18,7 @@ from tests.views.eval_reports import PLAIN, results, stored
 @pytest.fixture
 def evaluations(work: Path) -> tuple[Evaluation, Evaluation]:
     """An earlier and a later one; the model that answered is not on this machine."""
-    with EvaluationStore(paths.history_path()) as store:
+    with History(paths.history_path()) as store:
         return (
             stored(store, (PLAIN,), results(True, False), title="before"),
             stored(store, (PLAIN,), results(False, False), title="after"),
@@ -53,7 +52,7 @@ def test_last_is_of_the_kind_that_was_made_last(
     assert heading(work / "last.html") == "after"
     machine = evaluations[1].machine
     bench = msgspec.structs.replace(sample_bench().experiment, id=new_run_id(), machine=machine)
-    with HistoryWriter() as history:
+    with History() as history:
         history.begin(bench)
     localprompt("report", "last", "-o", "last.html")
     assert heading(work / "last.html") == bench.title
@@ -76,9 +75,9 @@ def test_an_earlier_evaluation_is_set_beside_it(
     [
         (("last", "--against", "last"), "this is the same evaluation"),
         (("last", "last~1", "--against", "last~1"), "--against needs one evaluation"),
-        (("last", "--against", "last~7"), "there is no evaluation 'last~7'"),
-        (("last~7 eval",), "there is no evaluation 'last~7'"),
-        (("last bench",), "there is no bench 'last'"),
+        (("last", "--against", "last~7"), "there is no 'last~7': only 2"),
+        (("last~7 eval",), "there is no 'last~7 eval': only 2"),
+        (("last bench",), "there is no 'last bench': no bench is recorded"),
     ],
 )
 def test_what_cannot_be_reported_is_said(

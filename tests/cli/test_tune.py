@@ -9,7 +9,7 @@ import pytest
 
 from localprompt.__main__ import run
 from localprompt.records.tuning import Tuning
-from localprompt.store.experiments import TuningStore
+from localprompt.store.history import History
 from tests.sample_tunings import tuning
 
 
@@ -38,7 +38,7 @@ def test_what_is_wrong_is_said_before_anything_runs(
 def test_a_tuning_is_shown_again_by_its_id(
     lab_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with TuningStore() as store:
+    with History() as store:
         store.keep(tuning())
     assert run(["runs", "show", tuning().id[:10]]) == 0
     assert "tune some-model" in capsys.readouterr().out

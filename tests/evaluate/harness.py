@@ -19,7 +19,7 @@ from localprompt.evaluate.runner import EvalProgress, run_evaluation
 from localprompt.evaluate.summarize import load_result
 from localprompt.records.evaluation import CaseResult, EvalRequest, EvalResult
 from localprompt.records.model import ModelRecord
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 from tests.sample_runs import make_run
 
 Say = Callable[[str], str]
@@ -46,7 +46,7 @@ class Lab:
         self.n_ctx_train = 2048
         self.log_probability: Callable[[str, str], float] = lambda before, word: -1.0
         """What stands before a word, and the word → how probable it is."""
-        self.store = EvaluationStore(folder / "history.db")
+        self.store = History(folder / "history.db")
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name

@@ -10,34 +10,33 @@ from rich.console import Console
 
 from localprompt.errors import UnknownNameError
 from localprompt.evaluate.comparing import compare_evaluations
-from localprompt.evaluate.thresholds import confirmed, parse_change
+from localprompt.evaluate.thresholds import confirmed
+from localprompt.records.condition import parse_condition
 from localprompt.records.evaluation import CaseResult, EvalComparison, Evaluation
 from localprompt.stats.paired import cases_needed_for_rates, mcnemar
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 from localprompt.views.eval_compare import comparison_markdown, print_comparison, rows
 from tests.sample_evaluations import make_evaluation, make_result, make_target
 
 
-def stored(store: EvaluationStore, evaluation: Evaluation, results: list[CaseResult]) -> Evaluation:
+def stored(store: History, evaluation: Evaluation, results: list[CaseResult]) -> Evaluation:
     store.begin(evaluation)
     store.add(evaluation.id, results)
     return evaluation
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> EvaluationStore:
-    return EvaluationStore(tmp_path / "history.db")
+def store(tmp_path: Path) -> History:
+    return History(tmp_path / "history.db")
 
 
-def compared(
-    store: EvaluationStore, a: Sequence[bool | None], b: Sequence[bool | None]
-) -> EvalComparison:
+def compared(store: History, a: Sequence[bool | None], b: Sequence[bool | None]) -> EvalComparison:
     first = stored(store, make_evaluation(), [make_result(n, p) for n, p in enumerate(a)])
     second = stored(store, make_evaluation(), [make_result(n, p) for n, p in enumerate(b)])
     return compare_evaluations(first, second, store)
 
 
-def test_cases_are_paired_by_id_and_unscored_ones_left_out(store: EvaluationStore) -> None:
+def test_cases_are_paired_by_id_and_unscored_ones_left_out(store: History) -> None:
     with store:
         found = compared(store, [True, False, None, True, True], [True, True, True, False])
     (pair,) = found.pairs
@@ -50,7 +49,7 @@ def test_cases_are_paired_by_id_and_unscored_ones_left_out(store: EvaluationStor
     ]
 
 
-def test_a_clear_improvement_is_told_with_its_test(store: EvaluationStore) -> None:
+def test_a_clear_improvement_is_told_with_its_test(store: History) -> None:
     with store:
         found = compared(store, [False] * 30 + [True] * 30, [True] * 60)
     (pair,) = found.pairs
@@ -62,7 +61,7 @@ def test_a_clear_improvement_is_told_with_its_test(store: EvaluationStore) -> No
     assert verdict == {"pass rate": "B is better", "metric tone": "B is better"}
 
 
-def test_p_values_are_adjusted_for_how_many_there_are(store: EvaluationStore) -> None:
+def test_p_values_are_adjusted_for_how_many_there_are(store: History) -> None:
     with store:
         found = compared(store, [False] * 8 + [True] * 8, [True] * 16)
     (pair,) = found.pairs
@@ -72,7 +71,7 @@ def test_p_values_are_adjusted_for_how_many_there_are(store: EvaluationStore) ->
     assert set(pair.adjusted) == {"pass", "metric tone"}
 
 
-def test_graded_scores_are_compared_beside_the_pass_rate(store: EvaluationStore) -> None:
+def test_graded_scores_are_compared_beside_the_pass_rate(store: History) -> None:
     def graded(value: float) -> list[CaseResult]:
         return [
             msgspec.structs.replace(
@@ -90,7 +89,7 @@ def test_graded_scores_are_compared_beside_the_pass_rate(store: EvaluationStore)
     assert "score" in pair.adjusted
 
 
-def test_too_few_cases_say_how_many_would_be_needed(store: EvaluationStore) -> None:
+def test_too_few_cases_say_how_many_would_be_needed(store: History) -> None:
     with store:
         (pair,) = compared(store, [False] + [True] * 11, [True] * 12).pairs
     assert pair.passes is not None
@@ -99,7 +98,7 @@ def test_too_few_cases_say_how_many_would_be_needed(store: EvaluationStore) -> N
     assert pair.cases_needed > 12
 
 
-def test_repetitions_of_a_case_count_as_one_case(store: EvaluationStore) -> None:
+def test_repetitions_of_a_case_count_as_one_case(store: History) -> None:
     with store:
         a = make_evaluation(repeat=3)
         b = make_evaluation(repeat=3)
@@ -112,7 +111,7 @@ def test_repetitions_of_a_case_count_as_one_case(store: EvaluationStore) -> None
     assert (pair.passes.passed_a, pair.passes.passed_b) == (1, 0)
 
 
-def test_two_versions_of_a_prompt_are_paired_by_their_model(store: EvaluationStore) -> None:
+def test_two_versions_of_a_prompt_are_paired_by_their_model(store: History) -> None:
     with store:
         a = stored(store, make_evaluation(make_target("v1")), [make_result(0)])
         b = stored(store, make_evaluation(make_target("v2")), [make_result(0)])
@@ -120,7 +119,7 @@ def test_two_versions_of_a_prompt_are_paired_by_their_model(store: EvaluationSto
     assert [(pair.a.prompt, pair.b.prompt) for pair in found.pairs] == [("v1", "v2")]
 
 
-def test_what_has_no_counterpart_is_named(store: EvaluationStore) -> None:
+def test_what_has_no_counterpart_is_named(store: History) -> None:
     with store:
         a = stored(store, make_evaluation(make_target("p"), make_target("q")), [])
         b = stored(store, make_evaluation(make_target("p"), make_target("r"), make_target("s")), [])
@@ -130,7 +129,7 @@ def test_what_has_no_counterpart_is_named(store: EvaluationStore) -> None:
     assert found.only_in_b == ("r, smollm2-135m", "s, smollm2-135m")
 
 
-def test_the_prompts_of_one_evaluation_are_compared_with_its_first(store: EvaluationStore) -> None:
+def test_the_prompts_of_one_evaluation_are_compared_with_its_first(store: History) -> None:
     with store:
         a = stored(
             store,
@@ -142,7 +141,7 @@ def test_the_prompts_of_one_evaluation_are_compared_with_its_first(store: Evalua
     assert [flip.repaired for flip in pair.flips] == [False]
 
 
-def test_a_comparison_reads_well_in_the_terminal_and_in_markdown(store: EvaluationStore) -> None:
+def test_a_comparison_reads_well_in_the_terminal_and_in_markdown(store: History) -> None:
     with store:
         found = compared(store, [False] * 30 + [True] * 30, [True] * 60)
     stream = io.StringIO()
@@ -154,12 +153,12 @@ def test_a_comparison_reads_well_in_the_terminal_and_in_markdown(store: Evaluati
         assert "all 2 tests" in text
 
 
-def test_a_change_fails_only_where_the_whole_interval_confirms_it(store: EvaluationStore) -> None:
+def test_a_change_fails_only_where_the_whole_interval_confirms_it(store: History) -> None:
     with store:
         worse = compared(store, [True] * 60, [False] * 30 + [True] * 30)
         unclear = compared(store, [True] * 10, [True] * 9 + [False])
-    assert list(confirmed(parse_change("pass_rate < 0"), worse))
-    assert not list(confirmed(parse_change("pass_rate < -60%"), worse))
-    assert not list(confirmed(parse_change("pass_rate < 0"), unclear))
+    assert list(confirmed(parse_condition("pass_rate < 0"), worse))
+    assert not list(confirmed(parse_condition("pass_rate < -60%"), worse))
+    assert not list(confirmed(parse_condition("pass_rate < 0"), unclear))
     with pytest.raises(UnknownNameError):
-        list(confirmed(parse_change("taste < 0"), worse))
+        list(confirmed(parse_condition("taste < 0"), worse))

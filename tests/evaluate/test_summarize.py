@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.evaluate.classify import Tally
 from localprompt.evaluate.summarize import MOST_RESAMPLED, mean_score, summarize
-from localprompt.evaluate.thresholds import met, parse_condition
+from localprompt.evaluate.thresholds import met
+from localprompt.records.condition import parse_condition
 from localprompt.records.evaluation import EvalResult
 from tests.sample_evaluations import make_evaluation, make_result, make_target
 
@@ -129,7 +130,7 @@ def test_a_pass_rate_of_nothing_fails() -> None:
 
 
 def test_what_is_no_condition_or_no_figure_is_told() -> None:
-    with pytest.raises(InputError, match="no condition"):
+    with pytest.raises(InputError, match="not a condition"):
         parse_condition("pass rate below 90")
     with pytest.raises(UnknownNameError) as caught:
         outcome("tones < 0.8", True)

@@ -33,7 +33,7 @@ from localprompt.records.training import (
     TunedModel,
 )
 from localprompt.stats.samples import Interval
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 from localprompt.units import GIB, MIB
 from tests.models.tiny_gguf import TENSORS, tiny_gguf
 from tests.sample_runs import make_run
@@ -61,7 +61,7 @@ class TestBench:
 
     def lab(self) -> Lab:
         """As a command would open it; what was kept before is there again."""
-        store = EvaluationStore(self.folder / "history.db")
+        store = History(self.folder / "history.db")
         model = self.find_model(str(self.folder / "small.gguf"))
         return Lab(
             model,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from localprompt.records.tuning import frontier
-from localprompt.store.experiments import TuningStore
+from localprompt.store.history import History
 from tests.sample_tunings import Q8, divergence, trial, tuning
 
 
@@ -25,7 +25,7 @@ def test_a_tuning_is_kept_again_under_its_id(tmp_path: Path) -> None:
     import sqlite3
 
     path = tmp_path / "history.db"
-    with TuningStore(path) as store:
+    with History(path) as store:
         store.keep(tuning(chosen=None, seconds=None))
         store.keep(tuning())
     connection = sqlite3.connect(path)

@@ -17,7 +17,7 @@ from localprompt.records.evaluation import EvalRequest
 from localprompt.records.run import RequestedSettings
 from localprompt.running.assemble import RunChoices, ask_cell
 from localprompt.running.profiles import Profile, write_profile
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 
 STARTER = "smollm2-135m"
 
@@ -89,7 +89,7 @@ def test_an_evaluation_has_the_profile_in_its_targets(written: Profile, tmp_path
         f"prompts: ['Say {{{{ word }}}}.']\nproviders: [{STARTER}]\n"
         "tests:\n- vars: {word: yes-sir}\n"
     )
-    with EvaluationStore(tmp_path / "history.db") as store:
+    with History(tmp_path / "history.db") as store:
         planned = begin(EvalRequest(suite=str(suite), profile="default"), store)
     target = planned.evaluation.targets[0]
     assert target.settings is not None

@@ -11,7 +11,7 @@ from localprompt import paths
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.errors import EngineError
 from localprompt.running.run import run_one
-from localprompt.store.reader import HistoryReader
+from localprompt.store.history import History
 from tests.running.test_execute import cell
 
 SAYS: list[bytes | BaseException] = [b"Once ", b"upon "]
@@ -36,7 +36,7 @@ def test_a_run_is_in_the_history_with_its_samples() -> None:
     outcome = run_one(cell())
     assert outcome.not_recorded is None
     record = outcome.execution.record
-    with HistoryReader() as history:
+    with History(read_only=True) as history:
         assert history.get("last") == record
         assert history.samples(record.id) == outcome.execution.samples
 
@@ -53,7 +53,7 @@ def test_without_a_log_there_is_no_history() -> None:
 def test_half_an_answer_is_recorded_as_one(ends_with: BaseException, reason: str) -> None:
     SAYS.append(ends_with)
     outcome = run_one(cell())
-    with HistoryReader() as history:
+    with History(read_only=True) as history:
         record = history.get("last")
     assert (record.output.text, record.output.finish_reason) == ("Once upon ", reason)
     assert outcome.execution.failure is (ends_with if reason == "error" else None)

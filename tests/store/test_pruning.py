@@ -9,9 +9,8 @@ import pytest
 
 from localprompt.errors import HistoryError, InputError
 from localprompt.records.run import Samples
+from localprompt.store.history import History
 from localprompt.store.pruning import Pruned, prune
-from localprompt.store.reader import HistoryReader
-from localprompt.store.writer import HistoryWriter
 from tests.sample_runs import FIRST_MOMENT, make_run
 
 RUNS = [make_run(number, machine=f"machine-{number // 5}") for number in range(10)]
@@ -20,14 +19,14 @@ THIRD = FIRST_MOMENT + timedelta(minutes=3)
 
 @pytest.fixture
 def filled(database: Path) -> Path:
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         for run in RUNS:
             history.record(run, Samples((0.1,)))
     return database
 
 
 def left(database: Path) -> list[str]:
-    with HistoryReader(database) as reader:
+    with History(database, read_only=True) as reader:
         return [run.id for run in reader.runs(oldest_first=True)]
 
 
@@ -50,21 +49,21 @@ def test_the_last_runs_are_kept_whatever_their_age(filled: Path) -> None:
 def test_keeping_none_forgets_everything_with_samples_and_machines(filled: Path) -> None:
     pruned = prune(filled, keep_last=0)
     assert (pruned.runs, pruned.runs_left, pruned.compacted) == (10, 0, True)
-    with HistoryReader(filled) as reader:
+    with History(filled, read_only=True) as reader:
         stats = reader.stats()
     assert (stats.runs, stats.machines, stats.sample_bytes) == (0, 0, 0)
 
 
 def test_machines_without_runs_are_forgotten(filled: Path) -> None:
     prune(filled, keep_last=5)
-    with HistoryReader(filled) as reader:
+    with History(filled, read_only=True) as reader:
         assert reader.stats().machines == 1
 
 
 def test_nothing_of_a_forgotten_text_stays_on_the_disk_and_its_room_is_freed(
     database: Path,
 ) -> None:
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         history.record(make_run(text="correct horse battery staple " * 10_000))
         history.record(make_run(1))
     before = database.stat().st_size

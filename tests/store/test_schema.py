@@ -11,10 +11,8 @@ import pytest
 from localprompt.errors import HistoryError
 from localprompt.records.run import Samples
 from localprompt.store import schema
-from localprompt.store.evaluations import EvaluationStore
-from localprompt.store.reader import HistoryReader
+from localprompt.store.history import History
 from localprompt.store.schema import MIGRATIONS, Migration
-from localprompt.store.writer import HistoryWriter
 from tests.sample_evaluations import make_evaluation, make_result
 from tests.sample_runs import in_bench, make_experiment, make_run
 
@@ -80,12 +78,12 @@ def test_each_migration_leaves_a_row_in_the_database(connection: sqlite3.Connect
 def test_a_column_added_later_has_its_value_for_runs_recorded_before(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         history.record(make_run())
     column = "ADD COLUMN prompt_path TEXT AS (json_extract(record, '$.prompt.path'))"
     added = Migration(NEXT, "the template's path", (f"ALTER TABLE runs {column}",))
     monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, added))
-    with HistoryReader(database) as reader:
+    with History(database, read_only=True) as reader:
         assert reader.get("last") == make_run()
         assert reader.stats().schema_version == NEXT
     with closing(sqlite3.connect(database)) as connection:
@@ -107,11 +105,11 @@ def test_a_migration_that_fails_half_way_leaves_nothing_behind(
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(database: Path) -> None:
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         history.record(make_run())
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("INSERT INTO migrations VALUES (?, 'later', '2030-01-01', '9')", (NEXT,))
-    for opener in (HistoryWriter, HistoryReader):
+    for opener in (History, History):
         with pytest.raises(HistoryError, match="newer localprompt") as caught:
             opener(database)
         assert caught.value.where == str(database)
@@ -124,7 +122,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(database: Path)
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("CREATE TABLE recipes (name)")
     with pytest.raises(HistoryError, match="not a history of localprompt"):
-        HistoryWriter(database)
+        History(database)
     with closing(sqlite3.connect(database)) as connection:
         assert tables_of(connection) == {"recipes"}
 
@@ -141,12 +139,12 @@ def test_the_guide_lists_every_column(connection: sqlite3.Connection) -> None:
 
 
 def test_the_queries_of_the_guide_run_on_a_real_history(database: Path) -> None:
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         for number in range(3):
             history.record(make_run(number), Samples((0.1, 0.2)))
         history.begin(make_experiment())
         history.record(in_bench(make_run(3, kind="bench")), Samples((0.1, 0.2)))
-    with EvaluationStore(database) as store:
+    with History(database) as store:
         evaluation = make_evaluation()
         store.begin(evaluation)
         store.add(evaluation.id, [make_result(passed=False)])

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 from localprompt.errors import HistoryError
 from localprompt.records.run import RunRecord, Samples
-from localprompt.store.reader import HistoryReader
-from localprompt.store.writer import HistoryWriter
+from localprompt.store.history import History
 from tests.sample_runs import make_run
 from tests.strategies import run_records, samples
 
@@ -31,13 +30,13 @@ from pathlib import Path
 import msgspec
 from localprompt.records.ids import new_run_id
 from localprompt.records.run import Samples
-from localprompt.store.writer import HistoryWriter
+from localprompt.store.history import History
 from tests.sample_runs import make_run
 
 run = make_run(text="word " * 2000)
 print("ready", flush=True)
 sys.stdin.readline()
-with HistoryWriter(Path(sys.argv[1])) as history:
+with History(Path(sys.argv[1])) as history:
     for _ in range(int(sys.argv[2])):
         run = msgspec.structs.replace(run, id=new_run_id())
         history.record(run, Samples((0.1, 0.2, 0.3)))
@@ -89,9 +88,9 @@ def as_nobody() -> Iterator[Path]:
 
 def test_a_recorded_run_is_read_back_with_its_samples(database: Path) -> None:
     run, times = make_run(), Samples((0.09, 0.1, 0.30000000000000004))
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         history.record(run, times)
-    with HistoryReader(database) as reader:
+    with History(database, read_only=True) as reader:
         assert reader.get(run.id) == run
         assert reader.samples(run.id) == times
 
@@ -104,10 +103,10 @@ def test_a_recorded_run_is_read_back_with_its_samples(database: Path) -> None:
 )
 def test_any_run_survives_the_store(tmp_path: Path, runs: list[RunRecord], times: Samples) -> None:
     database = tmp_path / "history.db"
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         for run in runs:
             history.record(run, times)
-    with HistoryReader(database) as reader:
+    with History(database, read_only=True) as reader:
         assert list(reader.runs()) == sorted(runs, key=lambda run: run.id, reverse=True)
         assert all(reader.samples(run.id) == times for run in runs)
     for part in tmp_path.iterdir():
@@ -116,7 +115,7 @@ def test_any_run_survives_the_store(tmp_path: Path, runs: list[RunRecord], times
 
 def test_the_columns_say_what_the_record_says(database: Path) -> None:
     run = make_run()
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         history.record(run)
     with closing(sqlite3.connect(database)) as connection:
         connection.row_factory = sqlite3.Row
@@ -149,20 +148,20 @@ def test_the_columns_say_what_the_record_says(database: Path) -> None:
 
 
 def test_runs_of_one_machine_share_its_row(database: Path) -> None:
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         for number, machine in enumerate(("machine-a", "machine-a", "machine-b")):
             history.record(make_run(number, machine=machine))
-    with HistoryReader(database) as reader:
+    with History(database, read_only=True) as reader:
         assert reader.stats().machines == 2
 
 
 def test_a_run_that_is_refused_leaves_nothing_of_itself(database: Path) -> None:
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         history.record(make_run(machine="machine-a"))
         with pytest.raises(HistoryError, match="contradicts"):
             history.record(make_run(machine="machine-b"), Samples((0.1,)))
         history.record(make_run(1))
-    with HistoryReader(database) as reader:
+    with History(database, read_only=True) as reader:
         assert reader.stats().runs == 2
         assert reader.stats().machines == 1
         assert reader.samples(make_run().id) is None
@@ -171,7 +170,7 @@ def test_a_run_that_is_refused_leaves_nothing_of_itself(database: Path) -> None:
 def test_only_the_user_may_read_the_history(database: Path) -> None:
     before = os.umask(0)
     try:
-        with HistoryWriter(database) as history:
+        with History(database) as history:
             history.record(make_run())
             modes = {
                 part.name: stat.S_IMODE(part.stat().st_mode) for part in database.parent.iterdir()
@@ -186,9 +185,9 @@ def test_the_default_is_the_history_in_localprompts_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LOCALPROMPT_HOME", str(tmp_path / "lab"))
-    with HistoryWriter() as history:
+    with History() as history:
         history.record(make_run())
-    with HistoryReader() as reader:
+    with History(read_only=True) as reader:
         assert reader.get("last") == make_run()
     assert (tmp_path / "lab" / "history.db").exists()
 
@@ -204,7 +203,7 @@ def test_a_killed_process_loses_nothing_that_it_had_recorded(database: Path) -> 
             # What it still managed to say after the lines above was recorded as well.
             recorded |= {line.strip() for line in process.stdout if line.endswith("\n")}
         check_is_sound(database)
-        with HistoryReader(database) as reader:
+        with History(database, read_only=True) as reader:
             kept = {run.id for run in reader.runs()}
             assert recorded <= kept
             assert len(kept - recorded) <= 1  # recorded, but killed before it could say so
@@ -219,7 +218,7 @@ def test_a_process_killed_while_it_makes_the_history_leaves_one_that_works(datab
             while not database.exists() and process.poll() is None:
                 time.sleep(0.0002)
         process.kill()
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         history.record(make_run())
     check_is_sound(database)
 
@@ -230,24 +229,24 @@ def test_processes_that_open_a_new_history_and_write_at_once_lose_nothing(databa
         let_go(process)
     recorded = [process.communicate()[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
-    with HistoryReader(database) as reader:
+    with History(database, read_only=True) as reader:
         assert {run.id for run in reader.runs()} == {run_id for ids in recorded for run_id in ids}
         assert reader.stats().runs == 120
     check_is_sound(database)
 
 
 def test_a_history_that_stays_locked_is_an_explained_error(database: Path) -> None:
-    with HistoryWriter(database, busy_seconds=0.02) as history:
+    with History(database, busy_seconds=0.02) as history:
         with closing(sqlite3.connect(database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(HistoryError, match="locked by another process") as caught:
                 history.record(make_run())
             assert caught.value.where == str(database)
             assert "fuser" in str(caught.value.next_step)
-            with HistoryReader(database, busy_seconds=0.02) as reader:
+            with History(database, busy_seconds=0.02, read_only=True) as reader:
                 assert list(reader.runs()) == []
         history.record(make_run())
-    with HistoryReader(database) as reader:
+    with History(database, read_only=True) as reader:
         assert reader.stats().runs == 1
 
 
@@ -256,13 +255,13 @@ def test_a_new_history_that_another_process_locks_is_an_explained_error(database
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(HistoryError, match="locked by another process"):
-            HistoryWriter(database, busy_seconds=0.02)
+            History(database, busy_seconds=0.02)
 
 
 def test_a_file_that_is_no_database_is_an_explained_error(database: Path) -> None:
     database.parent.mkdir()
     database.write_bytes(b"These are my notes. " * 100)
-    for opener in (HistoryWriter, HistoryReader):
+    for opener in (History, History):
         with pytest.raises(HistoryError, match="no SQLite database") as caught:
             opener(database)
         assert f"mv '{database}'" in str(caught.value.next_step)
@@ -270,23 +269,23 @@ def test_a_file_that_is_no_database_is_an_explained_error(database: Path) -> Non
 
 
 def test_a_damaged_database_is_an_explained_error(database: Path) -> None:
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         history.record(make_run(text="word " * 5000))
     data = bytearray(database.read_bytes())
     data[100:] = b"\xa5" * (len(data) - 100)
     database.write_bytes(data)
     with pytest.raises(HistoryError, match="damaged"):
-        HistoryWriter(database)
+        History(database)
 
 
 def test_a_full_disk_is_an_explained_error_and_loses_only_that_run(database: Path) -> None:
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         history.record(make_run())
         (pages,) = history._connection.execute("PRAGMA page_count").fetchone()
         history._connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(HistoryError, match="disk is full"):
             history.record(make_run(1, text="word " * 100_000))
-    with HistoryReader(database) as reader:
+    with History(database, read_only=True) as reader:
         assert list(reader.runs()) == [make_run()]
     check_is_sound(database)
 
@@ -294,39 +293,39 @@ def test_a_full_disk_is_an_explained_error_and_loses_only_that_run(database: Pat
 def test_a_home_that_is_a_file_is_an_explained_error(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file")
     with pytest.raises(HistoryError, match="cannot be kept here") as caught:
-        HistoryWriter(tmp_path / "home" / "history.db")
+        History(tmp_path / "home" / "history.db")
     assert "LOCALPROMPT_HOME" in str(caught.value.next_step)
 
 
 def test_a_folder_in_the_historys_place_is_an_explained_error(database: Path) -> None:
     database.mkdir(parents=True)
     with pytest.raises(HistoryError, match="cannot be opened"):
-        HistoryWriter(database)
+        History(database)
 
 
 def test_a_home_that_may_not_be_written_is_an_explained_error(as_nobody: Path) -> None:
     as_nobody.chmod(0o500)
     for path in (as_nobody / "history.db", as_nobody / "new" / "history.db"):
         with pytest.raises(HistoryError, match="Permission denied") as caught:
-            HistoryWriter(path)
+            History(path)
         assert "--no-log" in str(caught.value.next_step)
 
 
 def test_a_history_that_may_not_be_written_is_an_explained_error(as_nobody: Path) -> None:
     database = as_nobody / "history.db"
-    with HistoryWriter(database) as history:
+    with History(database) as history:
         history.record(make_run())
     database.chmod(0o400)
     with (
         pytest.raises(HistoryError, match="cannot be written"),
-        HistoryWriter(database) as history,
+        History(database) as history,
     ):
         history.record(make_run(1))
 
 
 def test_sqlite_is_imported_only_when_a_history_is_opened() -> None:
     code = (
-        "import sys, localprompt.store.writer, localprompt.store.reader, localprompt.store.pruning;"
+        "import sys, localprompt.store.history, localprompt.store.pruning;"
         "print('sqlite3' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

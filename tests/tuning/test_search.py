@@ -16,7 +16,7 @@ from localprompt.records.quality import Quality
 from localprompt.records.run import RequestedSettings, Sampling
 from localprompt.records.tuning import SuiteOutcome, Trial, Tuning
 from localprompt.stats.paired import compare_passes
-from localprompt.store.experiments import TuningStore
+from localprompt.store.history import History
 from localprompt.tuning.candidates import Candidate
 from localprompt.tuning.judging import Judge
 from localprompt.tuning.runs import Runs
@@ -131,7 +131,7 @@ def tuned(
         sampling=Sampling(),
         settings=RequestedSettings(n_threads=2, n_threads_batch=2),
     )
-    with TuningStore(folder / "history.db") as store:
+    with History(folder / "history.db") as store:
         return Tuner(
             cell,
             tuning(trials=(), chosen=None, speed_up=None, profile=None, seconds=None),

@@ -22,7 +22,7 @@ from localprompt.records.evaluation import (
 )
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import PromptTemplate
-from localprompt.store.evaluations import EvaluationStore
+from localprompt.store.history import History
 from tests.sample_evaluations import make_evaluation, make_result, make_target
 from tests.sample_runs import make_run
 
@@ -61,7 +61,7 @@ def results(*verdicts: bool | None, target: int = 0, **more: Any) -> list[CaseRe
 
 
 def stored(
-    store: EvaluationStore, targets: Sequence[EvalTarget], found: Sequence[CaseResult], **more: Any
+    store: History, targets: Sequence[EvalTarget], found: Sequence[CaseResult], **more: Any
 ) -> Evaluation:
     """An evaluation with these results, in the history."""
     cases = len({result.case_id for result in found})
@@ -81,7 +81,7 @@ def report(
     **more: Any,
 ) -> EvaluationReport:
     """The report of such an evaluation, ``before`` being the results of an earlier one."""
-    with EvaluationStore(folder / "history.db") as store:
+    with History(folder / "history.db") as store:
         earlier = None if before is None else stored(store, targets, before)
         evaluation = stored(store, targets, found, **more)
         return load_report(evaluation, store, earlier, open_engine=open_scripted)

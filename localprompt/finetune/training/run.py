@@ -88,10 +88,10 @@ def tune(
         wall_seconds=account.wall_seconds + time.monotonic() - began,
     )
     if request.log:
-        from localprompt.store.experiments import TrainingStore
+        from localprompt.store.history import History
 
-        with TrainingStore() as history:
-            history.record(result)
+        with History() as history:
+            history.keep(result)
     return result
 
 

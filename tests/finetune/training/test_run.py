@@ -20,7 +20,7 @@ from localprompt.finetune.training.run import tune
 from localprompt.measure import memory
 from localprompt.models.cards import read_card
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
-from localprompt.store.experiments import TrainingStore
+from localprompt.store.history import EXPERIMENTS, History
 from tests.finetune.training.conftest import ROWS, write_rows
 from tests.finetune.training.tiny_model import write_trainable
 
@@ -61,8 +61,8 @@ def test_a_training_gives_a_model_with_a_card_and_a_record(work: Path) -> None:
     assert parts.pop("peak_rss_bytes") == sum(parts.values())
     assert [now.stage for now in seen][:3] == ["load", "holdout", "holdout"]
     assert seen[-1].stage == "publish"
-    with TrainingStore() as history:
-        assert history.trainings() == [result]
+    with History() as history:
+        assert history.kept(history.find("last finetune").id, "finetune") == result
     assert not list((work / "home" / "cache").glob("training-*")), "nothing is left behind"
 
 
@@ -75,8 +75,8 @@ def test_a_quantized_parent_gets_a_quantized_child(work: Path) -> None:
     assert (result.tuned.name, result.tuned.quantization) == ("tuned", "Q8_0")
     assert (result.full.name, result.full.quantization) == ("tuned-f32", "F32")
     assert result.tuned.size_bytes < result.full.size_bytes
-    with TrainingStore() as history:
-        assert history.trainings() == []
+    with History() as history:
+        assert history.newest(EXPERIMENTS) is None
     with pytest.raises(InputError, match="here already"):
         tune(training(model="tiny-q8_0", epochs=1))
     again = tune(training(model="tiny-q8_0", epochs=1, again=True))
