@@ -40,7 +40,7 @@ bench-peers: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	@echo "Installing. The first time, llama.cpp is compiled: 3 to 4 minutes on 2 cores."
+	$(BIN)/python -m localprompt.compiling
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 

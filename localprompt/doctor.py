@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from localprompt import __version__, paths
+from localprompt.compiling import rebuild_command
 from localprompt.engine.llama.proof import gate
 from localprompt.errors import LocalPromptError
 from localprompt.measure import conditions, machine, memory
@@ -53,7 +54,7 @@ def _build() -> Iterator[Finding]:
         yield Finding("llama.cpp", str(error), "broken", error.next_step or "")
         return
     yield Finding("llama.cpp", package)
-    yield of_build(package.replace(" ", "=="), features, machine.cpu_flags())
+    yield of_build(features, machine.cpu_flags())
     yield of_proof(proof)
 
 
@@ -157,11 +158,10 @@ class Finding(msgspec.Struct, frozen=True):
     """What to type, exactly."""
 
 
-def of_build(requirement: str, features: Collection[str], flags: Collection[str] | None) -> Finding:
+def of_build(features: Collection[str], flags: Collection[str] | None) -> Finding:
     """Does the build use what the CPU can do?
 
     Args:
-        requirement: the installed package, as ``llama-cpp-python==0.3.36``.
         features: instruction sets that the build uses, by llama.cpp's names.
         flags: what the CPU can do, by the kernel's names; None: unknown.
     """
@@ -175,7 +175,7 @@ def of_build(requirement: str, features: Collection[str], flags: Collection[str]
         f"{used}; this CPU also has {', '.join(unused)}" if unused else used,
         "slow",
         "build llama.cpp for this CPU; that takes some minutes and a C++ compiler",
-        gate.rebuild_command(requirement),
+        rebuild_command(),
     )
 
 

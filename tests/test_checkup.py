@@ -10,8 +10,6 @@ from localprompt.records.run import Machine, RunWarning
 from localprompt.units import GIB, MIB
 from tests.sample_runs import make_run
 
-PINNED = "llama-cpp-python==1.2.3"
-
 
 def facts(**changes: object) -> Machine:
     import msgspec
@@ -28,22 +26,20 @@ def free(
 
 
 def test_a_build_that_leaves_instructions_unused_is_built_anew_with_one_command() -> None:
-    found = checkup.of_build(PINNED, ("AVX", "AVX2"), {"avx", "avx2", "avx512f", "sse2"})
+    found = checkup.of_build(("AVX", "AVX2"), {"avx", "avx2", "avx512f", "sse2"})
     assert found.level == "slow"
     assert found.text == "AVX, AVX2; this CPU also has AVX512"
-    assert found.command.startswith("CMAKE_ARGS=")
-    assert "-DGGML_NATIVE=ON" in found.command
-    assert found.command.endswith(f"--no-binary llama-cpp-python {PINNED}")
+    assert found.command.endswith(" -m localprompt.compiling --again")
 
 
 @pytest.mark.parametrize("flags", [None, set(), {"avx", "avx2", "fpu"}])
 def test_a_build_that_uses_what_there_is_is_fine(flags: set[str] | None) -> None:
-    found = checkup.of_build(PINNED, ("AVX", "AVX2", "REPACK"), flags)
+    found = checkup.of_build(("AVX", "AVX2", "REPACK"), flags)
     assert (found.level, found.command) == ("ok", "")
 
 
 def test_a_build_without_vectors_is_slow_whatever_is_known_of_the_cpu() -> None:
-    assert checkup.of_build(PINNED, (), None).level == "slow"
+    assert checkup.of_build((), None).level == "slow"
 
 
 def test_cores_that_a_container_keeps_back_are_named() -> None:

@@ -11,9 +11,7 @@ All of it lies in localprompt's cache folder, outside the tree, and is reused wh
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -26,7 +24,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.peers.processes import run, say
-from localprompt import paths
+from localprompt import compiling, paths
 from localprompt.errors import FetchError, MachineError, WorkerError
 from localprompt.measure import machine
 
@@ -40,8 +38,6 @@ TOOL_FLAGS = (
     "-DLLAMA_BUILD_TOOLS=ON",
     "-DLLAMA_BUILD_SERVER=ON",
     "-DLLAMA_BUILD_UI=OFF",
-    # Both the package's CMake file and llama.cpp's tools would add mtmd.
-    "-DLLAVA_BUILD=OFF",
 )
 _LIBRARIES = ("libllama", "libggml-base", "libggml-cpu")
 _LOADER_PATH = "DYLD_LIBRARY_PATH" if sys.platform == "darwin" else "LD_LIBRARY_PATH"
@@ -158,9 +154,9 @@ def _unpacked_sdist(installed: str, place: Path) -> Path:
     return source
 
 
-def configure_command(source: Path, build: Path, environment: dict[str, str]) -> list[str]:
-    """CMake's arguments: the package's own, the user's CMAKE_ARGS as pip honours them, ours."""
-    own = shlex.split(environment.get("CMAKE_ARGS", ""))
+def configure_command(source: Path, build: Path) -> list[str]:
+    """CMake's arguments: the package's own, those that the package was compiled with, ours."""
+    own = compiling.cmake_arguments(["-DGGML_NATIVE=ON"])
     return ["cmake", "-S", str(source), "-B", str(build), *OWN_FLAGS, *own, *TOOL_FLAGS]
 
 
@@ -168,18 +164,24 @@ def _compile(source: Path, build: Path, targets: Sequence[str], log: Path) -> No
     if shutil.which("cmake") is None:
         raise MachineError("CMake is not installed", next_step="python -m pip install cmake")
     jobs = str(max(1, int(machine.usable_cores())))
-    say(f"Building {', '.join(targets)}: about 5 minutes on 2 cores. Log: {log}")
+    say(f"Building {', '.join(targets)}. Log: {log}")
     commands = (
-        configure_command(source, build, dict(os.environ)),
+        configure_command(source, build),
         ["cmake", "--build", str(build), "-j", jobs, "--target", *targets],
     )
-    with log.open("w", encoding="utf-8") as output:
+    with log.open("w", encoding="utf-8") as output, compiling.Progress(say, "the peers") as moving:
         for command in commands:
-            done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
-            if done.returncode != 0:
+            with subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            ) as child:
+                for line in child.stdout or ():
+                    output.write(line)
+                    moving.take(line)
+            if child.returncode != 0:
                 raise MachineError(
                     "llama.cpp's tools could not be built",
                     where=str(log),
-                    found=f"cmake ended with {done.returncode}",
+                    found=f"cmake ended with {child.returncode}",
                     next_step=f"less {log}, or give tools that exist with --tools",
                 )
+        moving.finished()

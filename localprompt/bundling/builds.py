@@ -5,37 +5,32 @@ there, and an illegal instruction on a lesser one. A bundle therefore carries se
 ``native`` needs all instruction sets of this CPU; the others are compiled for a level that many
 CPUs have. At installation the first whose needs are met is taken.
 
-Compiling takes minutes, so a wheel is kept in the cache folder under everything that it depends on.
+Compiling takes minutes, so a wheel is kept in the cache folder under everything that it depends on;
+the one that was made for this installation is taken again (:mod:`localprompt.compiling`).
 What comes out is opened once and asked for what it was built: settings that did not reach the
 compiler would otherwise be noticed behind the air gap.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import platform
 import re
-import shutil
+import shlex
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
-from localprompt import paths
+from localprompt import compiling
 from localprompt.bundling import rules
-from localprompt.bundling.pip import pip
+from localprompt.compiling import NATIVE, PACKAGE
 from localprompt.errors import InputError, MachineError
-from localprompt.units import format_seconds
-
-PACKAGE = "llama-cpp-python"
-NATIVE = "native"
+from localprompt.models.fetch_pypi import pip_failed
 
 Say = Callable[[str], None]
 """Told, in words, of what takes long."""
@@ -156,23 +151,20 @@ def build(name: str, work: Path, say: Say) -> Build:
         FetchError, NotEnoughDiskError: pip or the compiler failed.
         MachineError: what came out does not open, or uses more of the CPU than it may.
     """
-    version = metadata.version(PACKAGE)
     level = LEVELS.get(platform.machine(), {}).get(name)
-    flags = level.cpu_flags if level else native_flags()
     options = [f"-D{key}={value}" for key, value in (level.options if level else {}).items()]
-    given = os.environ.get("CMAKE_ARGS", "").split()
-    arguments = " ".join([*given, f"-DGGML_NATIVE={'OFF' if level else 'ON'}", *options])
-    kept = _kept(name, version, arguments, flags)
+    arguments = compiling.cmake_arguments([f"-DGGML_NATIVE={'OFF' if level else 'ON'}", *options])
+    kept = compiling.kept_folder(name, arguments)
     wheel = next(iter(kept.glob("*.whl")), None)
     if wheel is None:
-        made = _compile(name, version, arguments if level else None, work, say)
+        made = _compile(name, arguments, work, say)
         features = features_of(made)
         _check_features(name, level, features)
-        wheel = _keep(made, kept)
+        wheel = compiling.keep(made, kept)
     else:
         say(f"llama.cpp for {name}: the wheel that was built before")
         features = features_of(wheel)
-    return Build(name, wheel, flags, features)
+    return Build(name, wheel, level.cpu_flags if level else native_flags(), features)
 
 
 def given_build(wheel: Path, number: int) -> Build:
@@ -230,27 +222,13 @@ def features_of(wheel: Path) -> tuple[str, ...]:
     return tuple(re.findall(r"(\w+) = 1", asked.stdout))
 
 
-def _compile(name: str, version: str, arguments: str | None, work: Path, say: Say) -> Path:
-    """For a level without pip's cache, which does not know how its wheels were compiled."""
-    began = time.monotonic()
-    requirement = f"{PACKAGE}=={version}"
-    command = ["wheel", "--no-deps", "--wheel-dir", str(work), requirement]
-    environment: dict[str, str] = {}
-    if arguments is None:
-        say(f"llama.cpp for {name}: from pip's cache, or compiled now: 3 to 4 minutes on 2 cores")
-    else:
-        say(f"llama.cpp for {name}: compiling, 3 to 4 minutes on 2 cores; kept for the next time")
-        command.insert(1, "--no-cache-dir")
-        environment["CMAKE_ARGS"] = arguments
-    pip(
-        command,
-        purpose="build llama.cpp",
-        where=f"{requirement} for {name}",
-        work=work,
-        environment=environment,
-    )
-    say(f"llama.cpp for {name}: done in {format_seconds(time.monotonic() - began)}")
-    return next(work.glob("*.whl"))
+def _compile(name: str, arguments: Sequence[str], work: Path, say: Say) -> Path:
+    try:
+        return compiling.compile_wheel(arguments, work, compiling.Progress(say, name))
+    except subprocess.CalledProcessError as failed:
+        again = f"CMAKE_ARGS={shlex.quote(shlex.join(arguments))} {shlex.join(failed.cmd)}"
+        where = f"{compiling.REQUIREMENT} for {name}"
+        raise pip_failed("build llama.cpp", where, again, str(failed.output)) from failed
 
 
 def _check_features(name: str, level: Level | None, features: tuple[str, ...]) -> None:
@@ -266,21 +244,3 @@ def _check_features(name: str, level: Level | None, features: tuple[str, ...]) -
             found=", ".join(too_much),
             next_step="see whether CMAKE_ARGS or the compiler's flags are set in the environment",
         )
-
-
-def _kept(name: str, version: str, arguments: str, flags: tuple[str, ...]) -> Path:
-    facts = " ".join([platform.system(), platform.machine(), arguments, *flags])
-    digest = hashlib.sha256(facts.encode()).hexdigest()[:12]
-    return paths.cache_folder() / "wheels" / f"{PACKAGE}-{version}-{name}-{digest}"
-
-
-def _keep(wheel: Path, kept: Path) -> Path:
-    """Into the cache in one step."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
-        draft = Path(folder) / "draft"
-        draft.mkdir()
-        shutil.copyfile(wheel, draft / wheel.name)
-        shutil.rmtree(kept, ignore_errors=True)
-        draft.rename(kept)
-    return kept / wheel.name

@@ -143,11 +143,13 @@ def check_layout() -> None:
     """
     overhead = ggml_opt().ggml_tensor_overhead()
     if overhead != _OBJECT_BYTES + ctypes.sizeof(Tensor):
+        from localprompt.compiling import rebuild_command
+
         raise EngineError(
             "ggml's tensors are not laid out as expected",
             expected=f"{_OBJECT_BYTES + ctypes.sizeof(Tensor)} bytes",
             found=f"{overhead} bytes",
-            next_step="python -m pip install llama-cpp-python==0.3.36",
+            next_step=rebuild_command(),
         )
 
 

@@ -42,9 +42,11 @@ def _without_package_init() -> Iterator[None]:
         return
     spec = find_spec(_PACKAGE)
     if spec is None or spec.submodule_search_locations is None:
+        from localprompt.compiling import rebuild_command
+
         raise EngineError(
             "llama-cpp-python is not installed",
-            next_step="python -m pip install llama-cpp-python==0.3.36",
+            next_step=rebuild_command(),
         )
     stand_in = ModuleType(_PACKAGE)
     stand_in.__path__ = list(spec.submodule_search_locations)
@@ -64,10 +66,12 @@ def library() -> Any:
         with _without_package_init():
             from llama_cpp import llama_cpp as lib
     except (OSError, RuntimeError, AttributeError) as error:
+        from localprompt.compiling import rebuild_command
+
         raise EngineError(
             "llama.cpp's library could not be opened",
             found=str(error),
-            next_step="python -m pip install --force-reinstall llama-cpp-python==0.3.36",
+            next_step=rebuild_command(),
         ) from error
     log.connect(lib)
     lib.llama_backend_init()

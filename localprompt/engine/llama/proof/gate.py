@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
@@ -33,21 +32,13 @@ WITHOUT_EXTRA = "plain_path"
 """Code of the warning that the paths made for this CPU are not used."""
 
 _OFF = frozenset({"off", "0", "no", "skip"})
-_REQUIREMENT = "llama-cpp-python==0.3.36"
 
 
-def rebuild_command(requirement: str = _REQUIREMENT) -> str:
-    """What to type so that llama.cpp is built for this CPU, by flags that compute right.
+def rebuild_command() -> str:
+    """What to type so that llama.cpp is built for this CPU, by flags that compute right."""
+    from localprompt import compiling  # imported only where somebody has to read it
 
-    GCC 12 drops stores that set up AMX's tiles, unless it is told not to look for dead ones.
-    """
-    import shlex
-
-    flags = "-DGGML_NATIVE=ON -DCMAKE_CXX_FLAGS='-fno-dse -fno-tree-dse'"
-    return (
-        f'CMAKE_ARGS="{flags}" {shlex.quote(sys.executable)} -m pip install '
-        f"--force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python {requirement}"
-    )
+    return compiling.rebuild_command()
 
 
 def passed() -> Proof | None:
