@@ -13,7 +13,7 @@ demo: .venv/.installed
 
 test: .venv/.dev
 	$(BIN)/localprompt models pull smollm2-135m
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 # No model, nothing slow: what to run while writing.
 fast: .venv/.dev

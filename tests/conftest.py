@@ -13,6 +13,7 @@ from hypothesis import settings
 from localprompt import paths
 from localprompt.engine.llama.proof import gate
 from localprompt.models.checksum import remember_sha256
+from tests import needs
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and programs that they
 # start inherit that; a handler of our own is not inherited, so those begin as they should.
@@ -26,11 +27,49 @@ settings.register_profile("localprompt", deadline=None)
 settings.load_profile("localprompt")
 
 
+_skipped: list[str] = []
+"""Reasons, in the order of the tests."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--need-tools", action="store_true", help="Fail if a test is skipped for a missing tool."
+    )
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        _skipped.append(report.longrepr[2])
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        _skipped.append(report.longrepr[2])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--need-tools") and needs.missing_tools(_skipped):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """After pytest's own last line, so that nobody has to scroll up for it."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    if line := needs.summary(_skipped):
+        reporter.write_line(line)
+    tools = needs.missing_tools(_skipped)
+    if config.getoption("--need-tools") and tools:
+        reporter.write_line(f"error: tests were skipped for want of {', '.join(tools)}", red=True)
+
+
 def _pulled(file: str, name: str, more: str = "") -> Path:
     """Weights in the user's own store; tests never write there."""
     path = paths.weights_folder() / file
     if not path.is_file():
-        pytest.skip(f"{name} is not pulled: localprompt models pull {name}{more}")
+        pytest.skip(needs.model(name, more))
     return path
 
 
@@ -44,6 +83,18 @@ def starter_model() -> Path:
 def base_model() -> Path:
     """The weights of gemma3-270m, a model without a chat template."""
     return _pulled("gemma-3-270m-q4_k_m.gguf", "gemma3-270m", " --accept-license")
+
+
+@pytest.fixture(scope="session")
+def laptop_model() -> Path:
+    """The weights of qwen2.5-coder-0.5b: another family, of a laptop's size."""
+    return _pulled("qwen2.5-coder-0.5b-instruct-q4_k_m.gguf", "qwen2.5-coder-0.5b")
+
+
+@pytest.fixture(scope="session")
+def large_model() -> Path:
+    """The weights of qwen2.5-coder-1.5b."""
+    return _pulled("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "qwen2.5-coder-1.5b")
 
 
 @pytest.fixture(scope="session")

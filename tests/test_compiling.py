@@ -13,6 +13,7 @@ import pytest
 
 from localprompt import compiling
 from localprompt.compiling import KEEP_STORES, Progress, right_flags
+from tests import needs
 
 NAME = "kept_by_the_compiler"
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,7 +74,7 @@ def test_without_a_compiler_there_is_nothing_to_tell(
     assert right_flags(("-mamx-tile",)) == ()
 
 
-@pytest.mark.skipif(compiling.compiler() is None, reason="there is no C++ compiler")
+@pytest.mark.skipif(compiling.compiler() is None, reason=needs.COMPILER)
 def test_the_flags_that_are_chosen_keep_the_stores_in_this_compilers_code() -> None:
     if compiling._compiled(compiling._TILES, "-S", "-mamx-tile") is None:
         pytest.skip("this compiler knows no tiles")

@@ -15,6 +15,7 @@ from localprompt.bundling.sbom import sbom_piece
 from localprompt.bundling.target import target_of, wanted_target
 from localprompt.bundling.wheels import Wheels, _wheel
 from localprompt.models.receiver import no_progress
+from tests import needs
 from tests.bundling.wheelhouse import write_wheel
 
 
@@ -32,7 +33,7 @@ def _bill(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_it_is_valid_by_the_schema(near: Path, tmp_path: Path) -> None:
-    schemas = pytest.importorskip("cyclonedx.schema", reason="the dev extra is not installed")
+    schemas = pytest.importorskip("cyclonedx.schema", reason=needs.DEV_EXTRA)
     from jsonschema import Draft7Validator
     from referencing import Registry, Resource
 

@@ -16,9 +16,10 @@ from localprompt.bundling.make import Made, make
 from localprompt.bundling.rules import DIGEST, MANIFEST, digest_line
 from localprompt.bundling.signing import sign
 from localprompt.errors import ChecksumError, InputError, MachineError
+from tests import needs
 from tests.bundling.conftest import wanted
 
-library = pytest.importorskip("cryptography", reason="localprompt[sign] is not installed")
+library = pytest.importorskip("cryptography", reason=needs.DEV_EXTRA)
 
 
 def _keys(folder: Path, name: str) -> tuple[Path, Path]:
@@ -103,7 +104,7 @@ def test_a_key_of_another_kind_is_said_to_be_none(tmp_path: Path) -> None:
     assert caught.value.found == "X25519PrivateKey"
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason=needs.OPENSSL)
 def test_openssl_agrees(signed: Made, keys: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.unpack_archive(signed.path, tmp_path / "unpacked")
     kit = tmp_path / "unpacked" / "kit"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from localprompt.views.report import html_report
+from tests import needs
 from tests.sample_evaluations import make_result
 from tests.views.browser import CHROMIUM, Page, chromium
 from tests.views.eval_reports import CAREFUL, PLAIN, report, results, sample_report, target
@@ -27,7 +28,7 @@ COUNTS = "[...document.querySelectorAll('.controls .count')].map(c => Number(c.t
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Page]:
     if CHROMIUM is None:
-        pytest.skip("needs chromium on the PATH")
+        pytest.skip(needs.CHROMIUM)
     with chromium() as page:
         yield page
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from localprompt.views.report import html_report, markdown_report
+from tests import needs
 from tests.sample_runs import make_run
 from tests.views.bench_records import bench, cell, sample_bench
 from tests.views.browser import CHROMIUM, Page, chromium
@@ -116,7 +117,7 @@ def test_markdown_reports_hold_benches_and_runs() -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Page]:
     if CHROMIUM is None:
-        pytest.skip("needs chromium on the PATH")
+        pytest.skip(needs.CHROMIUM)
     with chromium() as page:
         yield page
 

@@ -10,10 +10,11 @@ import pytest
 
 from localprompt.rendering.prompt import render_messages
 from localprompt.sources.prompt.file import load_prompt
+from tests import needs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    prompty = pytest.importorskip("prompty")
+    prompty = pytest.importorskip("prompty", reason=needs.DEV_EXTRA)
 
 _HEAD = """---
 name: shape
