@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 import localprompt
+from localprompt import compiling
 from localprompt.bundling import builds
 from localprompt.bundling.builds import Build, Say
 from localprompt.bundling.contents import Piece, file_piece, text_piece
@@ -155,7 +156,7 @@ def _dependencies(wanted: WantedTarget, own: Path, llama: Build, folder: Path) -
     constraints = folder.with_name("constraints.txt")
     constraints.write_text(_constraints(), encoding="utf-8")
     command = ["--constraint", str(constraints), "--find-links", str(llama.wheel.parent)]
-    command += ["--only-binary", builds.PACKAGE]
+    command += ["--only-binary", compiling.PACKAGE]
     if wanted.is_here:
         command = ["wheel", "--wheel-dir", str(folder), *command]
     else:

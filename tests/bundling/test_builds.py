@@ -16,7 +16,7 @@ from tests.bundling.wheelhouse import write_wheel
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="levels of x86-64")
 
-VERSION = metadata.version(builds.PACKAGE)
+VERSION = metadata.version(compiling.PACKAGE)
 
 
 class FakeCompiler:
