@@ -13,7 +13,7 @@ demo: .venv/.installed
 
 test: .venv/.dev
 	$(BIN)/localprompt models pull smollm2-135m
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest
 
 # No model, nothing slow: what to run while writing.
 fast: .venv/.dev
