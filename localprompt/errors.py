@@ -9,6 +9,8 @@
     │   ├── PromptFileError          a prompt file cannot be read as one (YAML, Jinja, front matter)
     │   │   └── TemplateLimitError   a template runs or grows without end
     │   ├── DatasetError             a row or a suite does not follow its format
+    │   ├── ScriptError              a suite's template or JavaScript throws
+    │   │   └── ScriptLimitError     it was stopped, or asked for what is not there
     │   └── ContextOverflowError     the prompt does not fit into n_ctx
     ├── MachineError            (3)  the machine or a file prevents it
     │   ├── ModelMissingError        known by name, but its weights are not on this machine
@@ -107,6 +109,14 @@ class TemplateLimitError(PromptFileError):
 
 
 class DatasetError(InputError):
+    pass
+
+
+class ScriptError(InputError):
+    pass
+
+
+class ScriptLimitError(ScriptError):
     pass
 
 

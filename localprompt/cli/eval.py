@@ -82,6 +82,9 @@ class EvalFlags(EngineFlags, SamplingFlags):
         bool, typer.Option("--skip-bad-rows", help="Pass over malformed rows and count them.")
     ] = False
     lenient: LenientOption = False
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Keys of a suite that are not known are errors.")
+    ] = False
     chat_template: ChatTemplateOption = None
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Answer everything anew.")] = False
     no_log: Annotated[bool, typer.Option("--no-log", help="Keep nothing in the history.")] = False
@@ -187,6 +190,7 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
         allow_code=flags.allow_code,
         skip_bad_rows=flags.skip_bad_rows,
         lenient=flags.lenient,
+        strict=flags.strict,
         cached=not flags.no_cache,
         force=flags.force,
     )

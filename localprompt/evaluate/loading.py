@@ -52,6 +52,7 @@ def open_suite(request: EvalRequest) -> EvalSuite:
         allow_code=request.allow_code,
         skip_bad_rows=request.skip_bad_rows,
         lenient=request.lenient,
+        strict=request.strict,
     )
     if not request.choices:
         return suite

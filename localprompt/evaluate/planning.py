@@ -188,6 +188,7 @@ def _targets(
                     template=prompt.template,
                     sampling=sampling_for(request.sampling, options),
                     results=0,
+                    transform=provider.transform,
                 )
             )
     return tuple(targets)

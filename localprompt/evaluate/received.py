@@ -20,7 +20,7 @@ from localprompt.evaluate.requests import digest_of
 from localprompt.records.evaluation import CaseResult, EvalRequest, Evaluation
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import Message
-from localprompt.rendering.prompt import render_messages
+from localprompt.sources.suite.messages import render_case
 from localprompt.sources.suite.prompts import with_affixes
 
 
@@ -62,7 +62,7 @@ class Received:
         template = with_affixes(target.template, result.prefix, result.suffix)
         lenient = self._evaluation.request.lenient
         try:
-            messages = render_messages(template, result.vars, lenient=lenient)
+            messages = render_case(template, result.vars, lenient=lenient)
         except LocalPromptError:
             return None
         if (engine := self._engine(target.model)) is not None:

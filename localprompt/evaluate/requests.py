@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import groupby, islice
 
 import msgspec
 
@@ -21,7 +23,8 @@ from localprompt.evaluate.models import OpenModel
 from localprompt.records.evaluation import EvalRequest, EvalTarget, Scoring
 from localprompt.records.prompt import Message, PromptTemplate, Segment
 from localprompt.records.run import Sampling
-from localprompt.rendering.prompt import render_messages
+from localprompt.records.score import Script
+from localprompt.sources.suite.messages import Rendered, render_case, render_cases
 from localprompt.sources.suite.prompts import with_affixes
 from localprompt.sources.suite.records import EvalCase
 
@@ -47,27 +50,63 @@ class Prepared(msgspec.Struct, frozen=True):
     """Set instead of ``generation`` where choices are scored by log-probability."""
     free: ChoiceRequest | None = None
     """The same choices after the prompt without content, where they are calibrated."""
+    transforms: tuple[Script, ...] = ()
+    """What becomes of the answer before it is scored."""
     cells: int = 0
     """KV cache cells that it can come to hold."""
     error: LocalPromptError | None = None
 
 
-def prepare(
-    case: EvalCase, repetition: int, target: EvalTarget, request: EvalRequest, opened: OpenModel
+RENDERED_AT_ONCE = 64
+"""Cases whose prompts are handed to the template engine together."""
+
+
+def prepare_all(
+    items: Iterable[tuple[EvalCase, int]],
+    target: EvalTarget,
+    request: EvalRequest,
+    opened: OpenModel,
+) -> Iterator[Prepared]:
+    """Render and tokenize cases; what is wrong with one is its own error, not that of all."""
+    stream = iter(items)
+    while some := list(islice(stream, RENDERED_AT_ONCE)):
+        for (case, repetition), rendered in zip(
+            some, _rendered([case for case, _ in some], target, request), strict=True
+        ):
+            yield _prepare(case, repetition, rendered, target, request, opened)
+
+
+def _rendered(
+    cases: list[EvalCase], target: EvalTarget, request: EvalRequest
+) -> Iterator[Rendered]:
+    """The messages of cases, those with the same text around the prompt rendered together."""
+    for (prefix, suffix), some in groupby(cases, key=lambda case: (case.prefix, case.suffix)):
+        template = with_affixes(target.template, prefix, suffix)
+        yield from render_cases(template, [c.vars for c in some], lenient=request.lenient)
+
+
+def _prepare(
+    case: EvalCase,
+    repetition: int,
+    messages: Rendered,
+    target: EvalTarget,
+    request: EvalRequest,
+    opened: OpenModel,
 ) -> Prepared:
-    """Render and tokenize one case; what is wrong with it is its own error, not that of all."""
     template = target.template
+    if isinstance(messages, LocalPromptError):
+        return Prepared(case, repetition, error=messages)
     try:
-        messages = render_messages(
-            with_affixes(template, case.prefix, case.suffix), case.vars, lenient=request.lenient
-        )
         prompt = opened.engine.encode(messages)
         if len(prompt.token_ids) >= opened.most_tokens:
             raise _too_long(case, len(prompt.token_ids), opened, request)
         scoring = scoring_of(template, request)
         if scoring == "generate":
-            return _generation(case, repetition, prompt, target, request, opened)
-        return _choices(case, repetition, prompt, messages, scoring, target, request, opened)
+            ready = _generation(case, repetition, prompt, target, request, opened)
+        else:
+            ready = _choices(case, repetition, prompt, messages, scoring, target, request, opened)
+        own = () if target.transform is None else (target.transform,)
+        return msgspec.structs.replace(ready, transforms=(*own, *case.transforms))
     except LocalPromptError as error:
         return Prepared(case, repetition, error=error)
 
@@ -127,7 +166,7 @@ def _choices(
     wanted = opened.engine.with_choices(prompt, target.template.choices)
     free = None
     if scoring == "calibrated":
-        without = opened.engine.encode([_content_free(message) for message in messages])
+        without = opened.engine.encode(_without_content(case, messages, target.template))
         free = opened.engine.with_choices(without, target.template.choices)
     kept = Sampling(max_tokens=0)  # nothing is sampled
     return Prepared(
@@ -141,6 +180,16 @@ def _choices(
         free=free,
         cells=len(ids) + sum(len(choice.token_ids) for choice in wanted.choices),
     )
+
+
+def _without_content(
+    case: EvalCase, messages: tuple[Message, ...], template: PromptTemplate
+) -> Sequence[Message]:
+    """The prompt with every value replaced by one that says nothing."""
+    if template.language == "jinja2":
+        return [_content_free(message) for message in messages]
+    around = with_affixes(template, case.prefix, case.suffix)
+    return render_case(around, dict.fromkeys(case.vars, CONTENT_FREE))
 
 
 def _content_free(message: Message) -> Message:

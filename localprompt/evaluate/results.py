@@ -6,8 +6,9 @@ from localprompt.evaluate.answering import Answered
 from localprompt.evaluate.requests import Prepared
 from localprompt.records.evaluation import CaseResult
 from localprompt.records.score import Answer, AnyExpectation, CaseScore, Expectation, ExpectationSet
-from localprompt.scoring.expectations import Judge
-from localprompt.scoring.score import score_case
+from localprompt.scoring.expectations import CannotScoreError, Judge
+from localprompt.scoring.score import score_case, unscored_any
+from localprompt.scoring.script_checks import transformed
 from localprompt.sources.suite.records import EvalCase
 
 
@@ -33,9 +34,17 @@ def make_result(
         prompt=prepared.text,
         vars=case.vars,
     )
-    score = score_case(
-        answer, case.expectations, case.threshold, judge=judge, allow_code=allow_code
-    )
+    try:
+        for script in prepared.transforms:
+            answer = transformed(answer, script)
+    except CannotScoreError as error:
+        reason = str(error)
+        nothing = tuple(unscored_any(expected, reason) for expected in case.expectations)
+        score = CaseScore(score=None, passed=None, reason=reason, scores=nothing)
+    else:
+        score = score_case(
+            answer, case.expectations, case.threshold, judge=judge, allow_code=allow_code
+        )
     return _result(target, prepared, answered.text, score, answered)
 
 

@@ -21,8 +21,9 @@ from localprompt.evaluate.floor import Work, measure_floor
 from localprompt.evaluate.judge import LocalJudge
 from localprompt.evaluate.models import Models, OpenModel
 from localprompt.evaluate.planning import FindModel, Planned
-from localprompt.evaluate.requests import Prepared, prepare, scoring_of
+from localprompt.evaluate.requests import Prepared, prepare_all, scoring_of
 from localprompt.evaluate.results import make_result, needs_time
+from localprompt.evaluate.turns import Turns
 from localprompt.records.evaluation import CaseResult, EvalRequest, EvalTarget, ModelUse
 from localprompt.records.model import ModelRecord
 from localprompt.records.score import Answer, CaseScore, Expectation
@@ -156,6 +157,9 @@ class _Run:
         for index, done in pending:
             work.append(Work())
             items = self._items(index, done)
+            if self._planned.suite.in_turn:
+                self._in_turn(index, done, opened, judge, work[-1])
+                continue
             # A judge that is the same model can only be asked when a batch is through.
             for part in _chunks(items, JUDGED_AT_ONCE) if shared else (items,):
                 self._target(index, part, opened, judge, work[-1], later=shared)
@@ -213,8 +217,7 @@ class _Run:
 
         def fresh() -> Iterator[Prepared]:
             """What has to be asked; everything else is settled while the engine reads on."""
-            for case, repetition in items:
-                prepared = prepare(case, repetition, target, request, opened)
+            for prepared in prepare_all(items, target, request, opened):
                 if prepared.error is not None:
                     settle(prepared, None)
                 elif (known := self._known(prepared)) is not None:
@@ -234,6 +237,39 @@ class _Run:
                 settle(other, same)
         for prepared, known in unscored:
             score(prepared, known)
+
+    def _in_turn(
+        self,
+        index: int,
+        done: set[tuple[int, int]],
+        opened: OpenModel,
+        judge: Judge | None,
+        work: Work,
+    ) -> None:
+        """Cases of one target, each asked when the answers before it are there."""
+        target = self._evaluation.targets[index]
+        request = request_for(target, self._request)
+        turns = Turns(target, lenient=request.lenient)
+        scoring = scoring_of(target.template, self._request)
+        for plain, repetition in self._items(index, set()):
+            case = turns.given(plain, repetition)
+            if (case.index, repetition) in done:
+                earlier = self._earlier(index, case, repetition)
+                turns.keep(case, repetition, None, earlier.answer)
+                continue
+            (prepared,) = prepare_all([(case, repetition)], target, request, opened)
+            answered = None
+            if prepared.error is None and (answered := self._known(prepared)) is None:
+                ((_, answered),) = answers([prepared], opened, scoring)
+                work.add(prepared.token_ids, answered.completion_tokens)
+            code = self._request.allow_code
+            self._keep(make_result(index, prepared, answered, judge=judge, allow_code=code))
+            if answered is not None:
+                turns.keep(case, repetition, prepared, answered.text)
+
+    def _earlier(self, index: int, case: EvalCase, repetition: int) -> CaseResult:
+        rows = self._store.results_of_case(self._evaluation.id, case.index)
+        return next(r for r in rows if r.target == index and r.repetition == repetition)
 
     def _known(self, prepared: Prepared) -> Answered | None:
         """The answer that an equal request had before; its latency is not this one's."""

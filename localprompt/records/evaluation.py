@@ -28,7 +28,7 @@ from localprompt.records.run import (
     Sampling,
     Settings,
 )
-from localprompt.records.score import CaseScore
+from localprompt.records.score import CaseScore, Script
 from localprompt.stats.paired import PassComparison, ScoreComparison
 from localprompt.stats.samples import Interval
 
@@ -76,6 +76,8 @@ class EvalRequest(msgspec.Struct, frozen=True):
     allow_code: bool = False
     skip_bad_rows: bool = False
     lenient: bool = False
+    strict: bool = False
+    """Keys of the suite that are not known are errors."""
     cached: bool = True
     """Whether answers of earlier evaluations are taken over where nothing changed."""
     force: bool = False
@@ -97,6 +99,8 @@ class EvalTarget(msgspec.Struct, frozen=True):
     settings: RequestedSettings | None = None
     """What a profile made of the request's; None: those."""
     profile: ProfileUse | None = None
+    transform: Script | None = None
+    """What becomes of its answers before they are scored."""
 
 
 class Evaluation(msgspec.Struct, frozen=True):

@@ -76,7 +76,7 @@ class PromptTemplate(msgspec.Struct, frozen=True):
 
     name: str
     body: str
-    """The Jinja2 text after the front matter."""
+    """The Jinja2 text after the front matter; for a suite's prompt the text as it stands there."""
     path: str | None = None
     sha256: str = ""
     """Of the file's bytes."""
@@ -101,6 +101,12 @@ class PromptTemplate(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] = {}
     body_line: int = 1
     """Line of the file where ``body`` begins, so that errors can point into the file."""
+    language: Literal["jinja2", "nunjucks", "javascript"] = "jinja2"
+    """Of ``body``: a suite's own prompts are Nunjucks, or JavaScript that makes them."""
+    env: dict[str, str] = {}
+    """``env.NAME`` of a Nunjucks template: the variables of the environment that it uses."""
+    filters: dict[str, str] = {}
+    """A suite's own filters: name → JavaScript that returns a function."""
     unsupported: tuple[str, ...] = ()
     """What the file asks for and localprompt does not do (tools, images, another template
     language); it can be read and shown, not rendered."""

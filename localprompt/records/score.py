@@ -7,6 +7,16 @@ from typing import Any
 import msgspec
 
 
+class Script(msgspec.Struct, frozen=True):
+    """JavaScript of a suite: an assertion, or a transform of an answer or of variables."""
+
+    source: str
+    """A function's body, or a file that exports a function."""
+    file: bool = False
+    name: str | None = None
+    """The export; None: the file's only one."""
+
+
 class Expectation(msgspec.Struct, frozen=True):
     """One assertion about one answer."""
 
@@ -28,6 +38,10 @@ class Expectation(msgspec.Struct, frozen=True):
     """NFC, NFD, NFKC or NFKD: applied to both sides of ``equals``."""
     judge: str | None = None
     """The model that should judge a rubric; None for the suite's default."""
+    script: Script | None = None
+    """A file's function, where JavaScript stands in one; otherwise it is the value."""
+    transform: Script | None = None
+    """What becomes of the answer before this assertion sees it."""
     where: str | None = None
     """File, line and key it came from."""
 
@@ -73,7 +87,7 @@ class Score(msgspec.Struct, frozen=True):
     type: str
     """As in the suite, ``not-`` included; ``assert-set`` for a set."""
     score: float | None
-    """0 to 1; None: unscored."""
+    """0 to 1, or what JavaScript of the suite made of it; None: unscored."""
     passed: bool | None
     """None: unscored."""
     reason: str

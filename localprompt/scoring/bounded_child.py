@@ -74,7 +74,16 @@ def plain(value: Any) -> Any:
     return value
 
 
-OPERATIONS = {"search": search, "conforms": conforms, "call": call}
+def make(request: dict[str, Any]) -> Any:
+    """What a function of the user's Python returns: the tests of a suite."""
+    path = Path(request["path"])
+    sys.path.insert(0, str(path.parent))
+    names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # noqa: S102
+    return plain(names[request["function"]](*request["given"]))
+
+
+OPERATIONS = {"search": search, "conforms": conforms, "call": call, "make": make}
 
 
 def main() -> None:

@@ -45,6 +45,8 @@ class Verdict(msgspec.Struct, frozen=True):
     """True either way, so that it explains a pass and a failure of ``not-`` alike."""
     score: float | None = None
     """0 to 1 for graded checks; None: 1 where met, otherwise 0."""
+    as_it_is: bool = False
+    """True: ``not-`` has been thought of; neither ``met`` nor ``score`` is turned round."""
 
     def graded(self) -> float:
         return float(self.met) if self.score is None else self.score

@@ -42,6 +42,7 @@ KINDS: dict[str, Kind] = {
     "perplexity": Kind("none", False, threshold="optional", needs="logprobs"),
     "perplexity-score": Kind("none", False, threshold="optional", needs="logprobs"),
     "latency": Kind("none", False, threshold="required"),
+    "javascript": Kind("code", threshold="optional"),
     "python": Kind("code", threshold="optional", needs="code"),
     "llm-rubric": Kind("criterion", threshold="optional", needs="judge"),
     "select-best": Kind("criterion", needs="judge"),
@@ -52,13 +53,12 @@ ASSERT_SET = "assert-set"
 _EMBEDDING = "needs an embedding model; rouge-n or levenshtein compare texts without one"
 _GRADED = "is graded by a prompt made for large hosted models; llm-rubric takes a local judge"
 _SERVICE = "asks a service over the network"
-_FOREIGN = "runs code in a language other than Python; python takes an expression or a file"
+_FOREIGN = "runs code in a language other than JavaScript and Python"
 _CALLS = "checks calls of a hosted model's tools"
 _TRACE = "reads traces of an agent, which a prompt does not leave"
 _OTHER = "is not one of the types that localprompt computes"
 
 REFUSED: dict[str, str] = {
-    "javascript": _FOREIGN,
     "ruby": _FOREIGN,
     "webhook": _SERVICE,
     "moderation": _SERVICE,

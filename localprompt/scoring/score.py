@@ -21,6 +21,7 @@ from localprompt.scoring import (
     code_checks,
     json_checks,
     judging,
+    script_checks,
     text_checks,
 )
 from localprompt.scoring import (
@@ -45,6 +46,7 @@ CHECKS: dict[str, Check] = {
     "regex": text_checks.regex,
     "is-json": json_checks.is_json,
     "contains-json": json_checks.contains_json,
+    "javascript": script_checks.javascript,
     "levenshtein": text_checks.levenshtein_distance,
     "rouge-n": text_checks.rouge,
     "word-count": text_checks.word_count,
@@ -131,13 +133,31 @@ def unscored(expected: Expectation, reason: str) -> Score:
     )
 
 
+def unscored_any(expected: AnyExpectation, reason: str) -> Score:
+    """The same for a set, too."""
+    if isinstance(expected, Expectation):
+        return unscored(expected, reason)
+    members = tuple(unscored(member, reason) for member in expected.members)
+    return combine_set(expected, members)
+
+
 def expected_type(expected: AnyExpectation) -> str:
     return expected.type if isinstance(expected, Expectation) else "assert-set"
+
+
+def _opposite(finding: str) -> str:
+    """A finding in the words of an assertion that asks for the opposite."""
+    before, expected, after = finding.partition("expected ")
+    return (
+        f"{before}expected anything but {after}" if expected else f"{finding}, which not- excludes"
+    )
 
 
 def _verdict(
     answer: Answer, expected: Expectation, judge: Judge | None, allow_code: bool
 ) -> Verdict:
+    if expected.transform is not None:
+        answer = script_checks.transformed(answer, expected.transform, expected.config)
     if expected.type == "python":
         if not allow_code:
             raise CannotScoreError("Python code is not allowed; --allow-code runs it")
@@ -154,12 +174,13 @@ def _verdict(
 
 def _scored(expected: Expectation, verdict: Verdict) -> Score:
     graded = verdict.graded()
-    passed = verdict.met != expected.negated
+    turned = expected.negated and not verdict.as_it_is
+    passed = verdict.met != turned
     return Score(
         type=expected.name,
-        score=1 - graded if expected.negated else graded,
+        score=1 - graded if turned else graded,
         passed=passed or expected.weight == 0,
-        reason=verdict.finding,
+        reason=_opposite(verdict.finding) if turned else verdict.finding,
         metric=expected.metric,
         weight=expected.weight,
         where=expected.where,

@@ -40,7 +40,7 @@ def test_a_prompt_whose_tokens_are_not_the_recorded_ones_is_not_called_received(
 
 
 def test_a_case_that_could_not_be_rendered_has_no_prompt(lab: Lab) -> None:
-    lab.write("lost.yaml", 'prompts: ["{{ a.b.c }}"]\nproviders: [small]\ntests: [{vars: {a: x}}]')
+    lab.write("lost.yaml", 'prompts: ["{{ a.b() }}"]\nproviders: [small]\ntests: [{vars: {a: x}}]')
     result = lab.evaluate("lost.yaml")
     (row,) = load_report(result.evaluation, lab.store, open_engine=lab.open_engine).matrix.rows
     assert row.cells[0] is not None

@@ -114,7 +114,8 @@ def test_a_case_longer_than_the_context_fails_alone(lab: Lab) -> None:
 def test_a_case_that_cannot_be_rendered_fails_alone(lab: Lab) -> None:
     lab.write(
         "shares.yaml",
-        "prompts: ['{{ 100 / parts }}']\nproviders: [small]\n"
+        "prompts: ['{% if parts == 0 %}{{ parts() }}{% endif %}{{ parts }}']\n"
+        "providers: [small]\n"
         "tests:\n- {vars: {parts: 0}, assert: [{type: equals, value: bad}]}\n"
         "- {vars: {parts: 4}, assert: [{type: equals, value: bad}]}\n",
     )

@@ -2,8 +2,8 @@
 
 A cell uses promptfoo's shorthand: ``contains:Paris``, ``not-icontains-any: a, "b, c"``,
 ``levenshtein(3):Paris``, ``grade:`` for a rubric, ``file://check.py``; text without a known type
-before a colon has to be equalled. Where promptfoo's shorthand gives every graded type the
-threshold 0.75 unless told otherwise, the type's own default is used here.
+before a colon has to be equalled. As promptfoo has it, a type with a threshold gets 0.75 in a cell
+that says none, also where its own default is another.
 
 Values are checked when they are read, as far as they do not depend on a case, and again when they
 are rendered for one, so that a suite that loads can be scored.
@@ -21,27 +21,24 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import DatasetError
-from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet
+from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet, Script
 from localprompt.scoring.code_checks import split_code_file
 from localprompt.scoring.expectations import CannotScoreError
 from localprompt.scoring.kinds import ASSERT_SET, KINDS, Kind, refusal, split_negation
 from localprompt.scoring.pattern import check_pattern
 from localprompt.scoring.text_checks import as_text, count_range
 from localprompt.sources.suite.problems import Keys, Problems, nearest
+from localprompt.sources.suite.scripts import check_code, file_script, transform_script
 from localprompt.sources.suite.values import FILE, file_value, render, render_all
 from localprompt.sources.yaml import At, read_yaml
 
-_TRANSFORM = "answers are scored as they are"
+_RUBRIC = "the local judge has its own prompt; the rubric is its value"
 _KEYS = Keys(
     frozenset(
         {"type", "value", "threshold", "weight", "metric", "provider", "config"}
-        | {"normalizeUnicode", "description"}
+        | {"normalizeUnicode", "description", "transform", "contextTransform", "id"}
     ),
-    refused={
-        "transform": _TRANSFORM,
-        "contextTransform": _TRANSFORM,
-        "rubricPrompt": "the local judge has its own prompt; the rubric is its value",
-    },
+    ignored={"rubricPrompt": _RUBRIC},
 )
 _SET_KEYS = Keys(frozenset({"type", "assert", "threshold", "weight", "metric", "description"}))
 _SHORTHAND = re.compile(r"(not-)?([a-z][a-z:-]*?)(?:\((\d+(?:\.\d+)?)\))?(?::(.*))?", re.DOTALL)
@@ -57,6 +54,8 @@ class AssertionReader:
         self.folder = folder
         self.problems = problems
         self.allow_code = allow_code
+        self.env: Mapping[str, str] = {}
+        """What ``env.NAME`` stands for."""
         self.needs: set[str] = set()
         """Of judge, code and logprobs, what any assertion needs."""
         self.judges: set[str] = set()
@@ -89,11 +88,14 @@ class AssertionReader:
     ) -> Expectation | None:
         """A cell of ``__expected``; None where it is refused."""
         name, value, given = self._split_shorthand(text.strip(), at)
+        base, negated = split_negation(name)
+        code, script = self._javascript(value, at) if base == "javascript" else (value, None)
         return self._checked(
             Expectation(
-                type=split_negation(name)[0],
-                negated=split_negation(name)[1],
-                value=value,
+                type=base,
+                negated=negated,
+                value=code,
+                script=script,
                 threshold=given if threshold is None else threshold,
                 metric=metric,
                 where=str(at),
@@ -134,8 +136,10 @@ class AssertionReader:
         form = "NFC" if form is True else form
         if form is not None and form not in _FORMS:
             self.problems.add(at / "normalizeUnicode", "not a form", "NFC, NFD, NFKC or NFKD")
-        value = item.get("value")
-        if isinstance(value, str) and value.startswith(FILE) and base != "python":
+        value, script = item.get("value"), None
+        if base == "javascript":
+            value, script = self._javascript(value, at / "value")
+        elif isinstance(value, str) and value.startswith(FILE) and base != "python":
             value = self._file(value, at / "value")
         elif isinstance(value, list):
             value = [
@@ -155,10 +159,32 @@ class AssertionReader:
                 config=item.get("config") or {},
                 normalize_unicode=form,
                 judge=judge_name(item.get("provider")),
+                script=script,
+                transform=self._transform(item, "transform", at),
                 where=str(at),
             ),
             at,
         )
+
+    def _javascript(self, value: Any, at: At) -> tuple[Any, Script | None]:
+        """The code of a ``javascript`` assertion, or the file that it stands in."""
+        try:
+            if isinstance(value, str) and value.startswith(FILE):
+                return value, file_script(value, self.folder, at)
+            if isinstance(value, str):
+                check_code(value, at=at)
+        except DatasetError as error:
+            self.problems.add_error(error, at)
+        return value, None
+
+    def _transform(self, item: Mapping[str, Any], key: str, at: At) -> Script | None:
+        if item.get(key) is None:
+            return None
+        try:
+            return transform_script(item[key], self.folder, at / key)
+        except DatasetError as error:
+            self.problems.add_error(error, at / key)
+            return None
 
     def _set(self, item: dict[str, Any], at: At) -> ExpectationSet:
         self._note(_SET_KEYS.check(item, at, self.problems))
@@ -255,18 +281,20 @@ def judge_name(provider: Any) -> str | None:
     return provider if isinstance(provider, str) else None
 
 
-def render_expectation(expected: AnyExpectation, variables: Mapping[str, Any]) -> AnyExpectation:
+def render_expectation(
+    expected: AnyExpectation, variables: Mapping[str, Any], env: Mapping[str, str] | None = None
+) -> AnyExpectation:
     """``expected`` for one case.
 
     Raises:
         LocalPromptError: its template cannot be rendered.
         DatasetError: what came out is no value for its type.
     """
-    metric = render(expected.metric, variables) if expected.metric else None
+    metric = render(expected.metric, variables, env) if expected.metric else None
     if isinstance(expected, ExpectationSet):
         members = tuple(
             member
-            for member in (render_expectation(m, variables) for m in expected.members)
+            for member in (render_expectation(m, variables, env) for m in expected.members)
             if isinstance(member, Expectation)
         )
         return msgspec.structs.replace(expected, members=members, metric=metric)
@@ -274,7 +302,7 @@ def render_expectation(expected: AnyExpectation, variables: Mapping[str, Any]) -
     value = expected.value
     # A mapping's inside belongs to its author, as in promptfoo; so does a code file's name.
     if isinstance(value, (str, list)) and not (kind.value == "code" and _is_file(value)):
-        value = render_all(value, variables)
+        value = render_all(value, variables, env)
     finished = _finished(msgspec.structs.replace(expected, value=value, metric=metric), kind)
     if value is not expected.value:
         objection = objection_to(finished)
@@ -315,7 +343,7 @@ def objection_to(expected: Expectation) -> tuple[str, str | None, str | None] | 
     if kind.value == "schema" and not isinstance(value, (dict, bool)):
         return f"{expected.name} takes a JSON Schema", "a mapping", found
     if kind.value == "code" and not isinstance(value, str):
-        return f"{expected.name} takes Python code", "a text", found
+        return f"{expected.name} takes code", "a text", found
     if expected.type == "regex" and (problem := check_pattern(as_text(value))) is not None:
         return f"not a regular expression: {problem}", None, found
     if kind.value == "count":

@@ -9,16 +9,20 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from localprompt.errors import DatasetError, LocalPromptError
-from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet
+from localprompt.errors import DatasetError, LocalPromptError, ScriptError
+from localprompt.javascript.engine import call
+from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet, Script
+from localprompt.scoring.script_checks import transformed_variables
 from localprompt.sources.suite.assertions import render_expectation
 from localprompt.sources.suite.records import EvalCase
+from localprompt.sources.suite.scripts import file_script
 from localprompt.sources.suite.tests import Test
 from localprompt.sources.suite.values import (
     FILE,
@@ -34,10 +38,10 @@ from localprompt.sources.yaml import At
 class CaseMaker:
     """Turns tests into cases, one after the other, and gives them their ids."""
 
-    def __init__(self, folder: Path, translate: Callable[[str, str], str]) -> None:
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
         self.folder = folder
-        self.translate = translate
-        """Nunjucks text and its place → Jinja2."""
+        self.env = env
+        """What ``env.NAME`` stands for in templates."""
         self.ids = CaseIds()
         self.index = 0
 
@@ -56,6 +60,8 @@ class CaseMaker:
         several = any(len(choice) > 1 for choice in choices)
         for number, values in enumerate(combinations, start=1):
             variables = resolve_references(dict(zip(test.vars, values, strict=True)))
+            if test.transform_vars is not None:
+                variables = self._transformed(test, test.transform_vars, variables)
             own = f"{test.id}-{number}" if test.id is not None and several else test.id
             yield self._case(test, variables, own)
             self.index += 1
@@ -67,13 +73,17 @@ class CaseMaker:
                 index=self.index,
                 vars=variables,
                 expectations=tuple(
-                    render_expectation(_judged(e, test.judge), variables) for e in test.expectations
+                    render_expectation(_judged(e, test.judge), variables, self.env)
+                    for e in test.expectations
                 ),
                 threshold=test.threshold,
-                description=render(test.description, variables) if test.description else None,
+                description=self._description(test, variables),
                 metadata=test.metadata,
-                prefix=self.translate(test.prefix or "", str(test.at)),
-                suffix=self.translate(test.suffix or "", str(test.at)),
+                prefix=test.prefix or "",
+                suffix=test.suffix or "",
+                transforms=() if test.transform is None else (test.transform,),
+                store_as=test.store_as,
+                talks=test.talks is not False,
                 prompts=test.prompts,
                 providers=test.providers,
                 where=str(test.at),
@@ -81,6 +91,17 @@ class CaseMaker:
         except LocalPromptError as error:
             raise DatasetError(
                 error.message, where=str(test.at), expected=error.expected, found=error.found
+            ) from error
+
+    def _description(self, test: Test, variables: Mapping[str, Any]) -> str | None:
+        return render(test.description, variables, self.env) if test.description else None
+
+    def _transformed(self, test: Test, script: Script, variables: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return transformed_variables(script, variables)
+        except ScriptError as error:
+            raise DatasetError(
+                f"transformVars failed: {error.message}", where=str(test.at)
             ) from error
 
     def _choices(self, name: str, value: Any, test: Test) -> list[Any]:
@@ -91,14 +112,41 @@ class CaseMaker:
         return self._loaded(value, at)
 
     def _loaded(self, value: Any, at: At) -> list[Any]:
+        if isinstance(value, (dict, list)):
+            return [self._nested(value, at)]
         if not isinstance(value, str):
             return [value]
         if not value.startswith(FILE):
             # One line end at the end is not part of a text, as promptfoo has it.
             return [value.removesuffix("\n")]
+        if SCRIPT.search(value):
+            return [self._made(value, at)]
         paths = matching(self.folder, value.removeprefix(FILE))
         checked = [file_path(f"{FILE}{path}", self.folder, at) for path in paths]
         return [variable_from_file(p) for p in checked or [file_path(value, self.folder, at)]]
+
+    def _made(self, reference: str, at: At) -> Any:
+        """The ``output`` of a variable's function, which is given the variable's name."""
+        script = file_script(reference, self.folder, at)
+        try:
+            made = call(script.source, [at.path[-1], "", {}, {}], file=True, name=script.name).value
+        except ScriptError as error:
+            message = f"the value cannot be made: {error.message}"
+            raise DatasetError(message, where=str(at)) from error
+        if not isinstance(made, dict) or made.get("output") is None:
+            message = str(made.get("error")) if isinstance(made, dict) else "no { output }"
+            raise DatasetError(f"the value's function returned {message}", where=str(at))
+        return made["output"]
+
+    def _nested(self, value: Any, at: At) -> Any:
+        """Lists and mappings with the files that they name inside."""
+        if isinstance(value, dict):
+            return {key: self._nested(item, at / str(key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._nested(item, at / index) for index, item in enumerate(value)]
+        if isinstance(value, str) and value.startswith(FILE):
+            return variable_from_file(file_path(value, self.folder, at))
+        return value
 
 
 def _judged(expected: AnyExpectation, judge: str | None) -> AnyExpectation:
@@ -113,6 +161,7 @@ def _judged(expected: AnyExpectation, judge: str | None) -> AnyExpectation:
     return msgspec.structs.replace(expected, judge=expected.judge or judge)
 
 
+SCRIPT = re.compile(r"\.[cm]?js(?::\w+)?\Z")
 _BITS = 23
 
 

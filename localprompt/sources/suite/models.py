@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from localprompt.errors import DatasetError
+from localprompt.sources.documents import read_document
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.records import SuiteProvider
+from localprompt.sources.suite.scripts import transform_script
+from localprompt.sources.suite.values import file_path
 from localprompt.sources.yaml import At
 
 OURS = "localprompt:"
+_FILE = re.compile(r"file://.+\.(?:ya?ml|json)")
+_DEEPEST = 3
 _NO_MODELS = frozenset({"echo", "http", "https", "webhook", "websocket", "openai", "anthropic"})
 _REMOTE = "it belongs to a service; the model that answers runs here"
 _KEYS = Keys(
-    frozenset({"id", "label", "config", "prompts"}),
+    frozenset({"id", "label", "config", "prompts", "transform"}),
     ignored={
         "delay": "there is no rate limit to keep",
         "inputs": _REMOTE,
         "env": _REMOTE,
     },
-    refused={"transform": "answers are scored as they are"},
 )
 
 _OPTIONS = {
@@ -41,14 +50,30 @@ _OPTIONS = {
 
 
 def read_providers(
-    value: Any, at: At, problems: Problems, notes: dict[str, None]
+    value: Any,
+    at: At,
+    folder: Path,
+    problems: Problems,
+    notes: dict[str, None],
+    depth: int = 0,
 ) -> tuple[SuiteProvider, ...]:
-    """``providers``: a name, or a list of names and of mappings with ``id`` or as ``{id: …}``."""
+    """``providers``: a name, or a list of names, of mappings with ``id`` or as ``{id: …}``, and of
+    files with such."""
     if value is None:
         return ()
-    found = []
+    found: list[SuiteProvider] = []
     for index, item in enumerate(value if isinstance(value, list) else [value]):
         here = at / index if isinstance(value, list) else at
+        if isinstance(item, str) and _FILE.fullmatch(item) and depth < _DEEPEST:
+            try:
+                path = file_path(item, folder, here)
+                document = read_document(path)
+            except DatasetError as error:
+                problems.add_error(error, here)
+                continue
+            data, there = document.data, document.at
+            found += read_providers(data, there, path.parent, problems, notes, depth + 1)
+            continue
         if isinstance(item, str):
             found.append(_provider(item, {}, here, notes))
             continue
@@ -59,7 +84,14 @@ def read_providers(
             problems.add(here, "not a provider", "a model's name, or a mapping with id", repr(item))
             continue
         notes.update(dict.fromkeys(_KEYS.check(item, here, problems)))
-        found.append(_provider(item["id"], item, here, notes))
+        provider = _provider(item["id"], item, here, notes)
+        if item.get("transform") is not None:
+            try:
+                transform = transform_script(item["transform"], folder, here / "transform")
+                provider = msgspec.structs.replace(provider, transform=transform)
+            except DatasetError as error:
+                problems.add_error(error, here)
+        found.append(provider)
     return tuple(found)
 
 

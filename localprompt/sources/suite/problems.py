@@ -19,26 +19,34 @@ class Problem(msgspec.Struct, frozen=True):
     expected: str | None = None
     found: str | None = None
 
-    def __str__(self) -> str:
+    def told(self, times: int) -> str:
         parts = [f"{self.where}: {self.message}"]
         parts += [f"expected {self.expected}"] if self.expected else []
         parts += [f"found {self.found}"] if self.found else []
+        parts += [f"and so in {times - 1:,} more places"] if times > 1 else []
         return "; ".join(parts)
 
 
 class Problems:
-    """Collects problems; ``count`` goes on where the list stops growing."""
+    """Collects problems by kind: the first of each is told, with how many there are.
 
-    def __init__(self) -> None:
-        self.first: list[Problem] = []
+    Args:
+        strict: whether a key that is not known is a problem, or is only noted.
+    """
+
+    def __init__(self, *, strict: bool = True) -> None:
+        self.strict = strict
+        self.kinds: dict[tuple[str, str | None], tuple[Problem, int]] = {}
         self.count = 0
 
     def add(
         self, at: At | str, message: str, expected: str | None = None, found: str | None = None
     ) -> None:
         self.count += 1
-        if len(self.first) < MOST_SHOWN:
-            self.first.append(Problem(str(at), message, expected, found))
+        first, times = self.kinds.get((message, expected), (None, 0))
+        if first is not None or len(self.kinds) < MOST_SHOWN:
+            told = first or Problem(str(at), message, expected, found)
+            self.kinds[message, expected] = told, times + 1
 
     def add_error(self, error: LocalPromptError, at: At | str) -> None:
         """An error of a part that raises at once."""
@@ -51,19 +59,21 @@ class Problems:
         """
         if self.count == 0:
             return
-        if self.count == 1:
-            only = self.first[0]
+        told = list(self.kinds.values())
+        if len(told) == 1:
+            only, times = told[0]
+            more = f" (here and in {times - 1:,} more places)" if times > 1 else ""
             raise DatasetError(
-                only.message,
+                only.message + more,
                 where=only.where,
                 expected=only.expected,
                 found=only.found,
                 next_step=next_step,
             )
-        lines = [str(problem) for problem in self.first]
-        if self.count > len(lines):
-            lines.append(f"… and {self.count - len(lines)} more")
-        message = "\n  ".join([f"{self.count} problems in this suite", *lines])
+        lines = [first.told(times) for first, times in told]
+        left = self.count - sum(times for _, times in told)
+        lines += [f"… and {left:,} more"] if left else []
+        message = "\n  ".join([f"{self.count:,} problems in this suite", *lines])
         raise DatasetError(message, next_step=next_step)
 
 
@@ -81,17 +91,20 @@ class Keys(msgspec.Struct, frozen=True):
     ignored: Mapping[str, str] = {}
     """Keys without effect here, with what to tell the user."""
     refused: Mapping[str, str] = {}
-    """Keys that would change the outcome and cannot be had, with why."""
+    """Keys that would change the outcome and are not supported, with why."""
 
     def check(self, value: Mapping[str, object], at: At, problems: Problems) -> list[str]:
-        """Reports unknown and refused keys; returns notes on ignored ones."""
+        """Reports refused keys, and unknown ones where that is strict; returns notes on others."""
         notes = []
         for key in value:
             if key in self.refused:
-                problems.add(at / str(key), f"{key!r} cannot be had: {self.refused[key]}")
+                problems.add(at / str(key), f"{key!r} is not supported: {self.refused[key]}")
             elif key in self.ignored:
                 notes.append(f"{at / str(key)}: {key!r} is ignored: {self.ignored[key]}")
             elif key not in self.known:
                 expected = nearest(str(key), self.known)
-                problems.add(at / str(key), f"the key {key!r} is not known", expected)
+                if problems.strict:
+                    problems.add(at / str(key), f"the key {key!r} is not known", expected)
+                else:
+                    notes.append(f"{at / str(key)}: {key!r} is not known and ignored; {expected}")
         return notes

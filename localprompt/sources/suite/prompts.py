@@ -1,12 +1,12 @@
 """The ``prompts`` of a suite, as prompt templates.
 
-promptfoo takes a prompt as one text, or as a list of chat messages in JSON or YAML; both become
-the body of a prompt file: role lines, and Jinja2 translated from Nunjucks. A line of a plain text
-that happens to be a role line (``Assistant:`` in a few-shot example) stays text, by way of an
-input that holds it: values never begin a turn.
+promptfoo takes a prompt as one text, as a list of chat messages in JSON or YAML, or as JavaScript
+that makes one of these. All three become a template whose body is what stands in the suite;
+:mod:`localprompt.sources.suite.messages` renders it.
 
 Files may hold several prompts: ``---`` between them in txt, a line each in jsonl, a row each in
-csv. A ``.prompty`` file, or the name of one, is read by whoever reads prompts.
+csv, an item each in a YAML list. A folder or a pattern stands for its files. A ``.prompty`` file,
+or the name of one, is read by whoever reads prompts.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from localprompt.errors import LocalPromptError, PromptFileError, UnknownNameError
-from localprompt.records.prompt import InputSpec, PromptTemplate
+from localprompt.errors import LocalPromptError, PromptFileError, ScriptError, UnknownNameError
+from localprompt.javascript.engine import Template, analyse
+from localprompt.records.prompt import PromptTemplate
 from localprompt.sources.documents import read_document, read_text
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.models import options_from
-from localprompt.sources.suite.nunjucks import translate_nunjucks
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.records import SuitePrompt
-from localprompt.sources.suite.values import FILE, matching
+from localprompt.sources.suite.scripts import read_script
+from localprompt.sources.suite.values import FILE, matching, used_env
 from localprompt.sources.yaml import At
 
 LoadPrompt = Callable[[str], PromptTemplate]
@@ -36,16 +37,18 @@ LoadPrompt = Callable[[str], PromptTemplate]
 
 _KEYS = Keys(
     frozenset({"id", "label", "raw", "config", "display"}),
-    refused={"function": "prompts made by code cannot be had", "transform": "same"},
+    refused={"function": "give the file of the function as file://prompt.js", "transform": "same"},
 )
 _TEXT_FILES = frozenset({".txt", ".md", ".j2", ".json", ".jsonl", ".yaml", ".yml", ".csv"})
-_CODE_FILES = frozenset({".py", ".js", ".cjs", ".mjs", ".ts", ".sh", ".bash", ".rb", ".pl"})
-_ROLE_LINE = re.compile(
-    r"^([^\S\n]*(?:#[^\S\n]*)?(?:system|user|assistant|developer)(?:\[[^\n]*\])?[^\S\n]*:[^\S\n]*)$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_ROLES = frozenset({"system", "user", "assistant", "developer"})
+_SCRIPT_FILES = frozenset({".js", ".cjs", ".mjs"})
+_CODE_FILES = frozenset({".py", ".ts", ".sh", ".bash", ".rb", ".pl", ".go"})
 _NAME = re.compile(r"[\w.-]+")
+_LONGEST_NAME = 1024
+_DEEPEST = 3
+_ROLE_LINE = re.compile(
+    r"[^\S\n]*(?:#[^\S\n]*)?(?:system|user|assistant|developer)(?:\[[^\n]*\])?[^\S\n]*:[^\S\n]*",
+    re.IGNORECASE,
+)
 
 
 class _Source(NamedTuple):
@@ -56,8 +59,8 @@ class _Source(NamedTuple):
     at: At
     path: Path | None
     first_line: int = 1
-    chat: Any = None
-    """The messages, where they are known already."""
+    function: str | None = None
+    """JavaScript's export that makes the prompt; empty: the only one."""
 
 
 class PromptReader:
@@ -71,18 +74,22 @@ class PromptReader:
         load_prompt: LoadPrompt | None,
         env: Mapping[str, str],
         notes: dict[str, None],
+        filters: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.problems = problems
         self.load_prompt = load_prompt
         self.env = env
         self.notes = notes
+        self.filters = filters or {}
         self._labels: dict[str, int] = {}
 
     def read(self, value: Any, at: At) -> tuple[SuitePrompt, ...]:
-        """``prompts``: a text or a list; without any, the variable ``prompt`` is the prompt."""
+        """``prompts``: a text, a list, or labels by text; without any, the variable ``prompt``."""
         if value is None:
             value = "{{prompt}}"
+        if isinstance(value, dict):
+            value = [{"raw": text, "label": str(label)} for text, label in value.items()]
         found: list[SuitePrompt] = []
         for index, item in enumerate(value if isinstance(value, list) else [value]):
             here = at / index if isinstance(value, list) else at
@@ -129,24 +136,44 @@ class PromptReader:
                 return  # then it is the prompt's text
             yield prompt
 
-    def _sources(self, text: str, label: str | None, at: At) -> Iterator[_Source]:
+    def _sources(self, text: str, label: str | None, at: At, depth: int = 0) -> Iterator[_Source]:
         reference = text.removeprefix(FILE)
-        suffix = Path(reference.partition(".py:")[0]).suffix if "\n" not in reference else ""
+        one_line = "\n" not in reference.strip()
+        name, function = _split_function(reference) if one_line else (reference, "")
+        suffix = Path(name).suffix if one_line else ""
         scheme = re.match(r"(exec|langfuse|portkey|helicone|https?|package):", reference)
-        if scheme or suffix in _CODE_FILES or ".py:" in reference:
-            self.problems.add(at, "prompts made by code or fetched cannot be had", "text, a file")
+        if scheme or (suffix in _CODE_FILES and " " not in name):
+            self.problems.add(
+                at, "prompts made by programs or services are not supported", "a text or a file"
+            )
             return
-        is_file = text.startswith(FILE) or (suffix in _TEXT_FILES and " " not in reference)
-        if not is_file:
+        paths = list(self._files(name)) if one_line else []
+        named = suffix in _TEXT_FILES | _SCRIPT_FILES and " " not in name
+        if not paths and not named and not text.startswith(FILE):
             yield _Source(text, label or _short(text), at, None)
             return
-        paths = matching(self.folder, reference)
         if not paths:
-            self.problems.add(at, "there is no such prompt", found=str(self.folder / reference))
+            self.problems.add(at, "there is no such prompt", found=str(self.folder / name))
         for path in paths:
-            yield from self._file(path, label if len(paths) == 1 else None, at)
+            if path.suffix in _SCRIPT_FILES:
+                shown = label or _relative(path, self.folder)
+                yield _Source(read_script(path), shown, at, path, function=function)
+            else:
+                yield from self._file(path, label if len(paths) == 1 else None, at, depth)
 
-    def _file(self, path: Path, label: str | None, at: At) -> Iterator[_Source]:
+    def _files(self, name: str) -> Iterator[Path]:
+        """The files that a name, a pattern or a folder stands for."""
+        if len(name) > _LONGEST_NAME or "\0" in name:
+            return
+        folder = self.folder / name
+        if name.strip() and folder.is_dir():
+            inside = (path for path in folder.iterdir() if path.is_file())
+            known = _TEXT_FILES | _SCRIPT_FILES
+            yield from sorted(path for path in inside if path.suffix in known)
+        else:
+            yield from matching(self.folder, name)
+
+    def _file(self, path: Path, label: str | None, at: At, depth: int) -> Iterator[_Source]:
         shown = label or _relative(path, self.folder)
         if path.suffix == ".csv":
             for line, row in read_rows(path):
@@ -156,58 +183,76 @@ class PromptReader:
                     continue
                 yield _Source(text, row.get("label") or f"{shown}:{line}", at, path, line)
             return
-        if path.suffix in {".json", ".yaml", ".yml"}:
-            chat = read_document(path).data
-            yield _Source(read_text(path), shown, at, path, chat=chat)
+        if path.suffix in {".yaml", ".yml"}:
+            yield from self._yaml(path, shown, at, depth)
+            return
+        if path.suffix == ".json":
+            yield _Source(read_text(path), shown, at, path)
             return
         pieces = list(_pieces(read_text(path), path.suffix))
         for number, (line, piece) in enumerate(pieces, start=1):
             own = shown if len(pieces) == 1 else f"{shown}:{number}"
             yield _Source(piece, own, at, path, line)
 
+    def _yaml(self, path: Path, shown: str, at: At, depth: int) -> Iterator[_Source]:
+        """A YAML file: one chat (or other data, as JSON), or a list of prompts."""
+        data = read_document(path).data
+        if not isinstance(data, list) or any(_is_message(item) for item in data):
+            yield _Source(json.dumps(data, ensure_ascii=False), shown, at, path)
+            return
+        for number, item in enumerate(data, start=1):
+            label, text = None, item
+            if isinstance(item, dict):
+                label, text = item.get("label"), item.get("raw") or item.get("id")
+            if not isinstance(text, str) or not text.strip():
+                self.problems.add(f"{path} [{number - 1}]", "not a prompt", found=repr(item))
+                continue
+            if depth >= _DEEPEST:
+                raise PromptFileError("the lists of prompts lead back to themselves", where=str(at))
+            yield from self._sources(text, label or _short(text), at, depth + 1)
+
     def _template(self, source: _Source) -> PromptTemplate:
-        chat = source.chat if source.chat is not None else _as_chat(source.text)
         where = str(source.path) if source.path is not None else str(source.at)
-        literals: list[str] = []
-        if isinstance(chat, list):
-            body = "\n".join(self._message(item, source, where, literals) for item in chat)
-        else:
-            body = f"user:\n{self._body(source.text, where, source.first_line, literals)}"
-        inputs = [InputSpec(name, default=text) for name, text in enumerate_literals(literals)]
-        return PromptTemplate(
+        made = source.function is not None
+        template = PromptTemplate(
             name=source.label,
-            body=body,
+            body=source.text,
             path=where,
             sha256=hashlib.sha256(source.text.encode("utf-8", "surrogatepass")).hexdigest(),
-            inputs=tuple(inputs),
-            # The role line that stands before the text counts as no line of the file.
-            body_line=source.first_line - (0 if isinstance(chat, list) else 1),
+            body_line=source.first_line,
+            language="javascript" if made else "nunjucks",
+            metadata={"function": source.function} if source.function else {},
+            env=used_env(source.text, self.env),
+            filters=self.filters,
         )
+        if not made:
+            self._check(template, where)
+        return template
 
-    def _message(self, item: Any, source: _Source, where: str, literals: list[str]) -> str:
-        role = item.get("role") if isinstance(item, dict) else None
-        if role not in _ROLES:
+    def _check(self, template: PromptTemplate, where: str) -> None:
+        """
+        Raises:
+            PromptFileError: it is not a template, or uses what is not there.
+        """
+        if unset := [name for name in template.env if name not in self.env]:
             raise PromptFileError(
-                "not a chat message",
+                f"the environment variable {unset[0]!r} is not set",
                 where=where,
-                expected="role: system, user or assistant, and content",
-                found=_short(repr(item)),
+                expected="a variable of the environment, or of env in the suite",
             )
-        content = item.get("content")
-        if isinstance(content, list):
-            content = "".join(_text_part(part, where) for part in content)
-        if not isinstance(content, str):
-            raise PromptFileError("a message has no text", where=where, found=_short(repr(item)))
-        return f"{role}:\n{self._body(content, where, source.first_line, literals)}"
-
-    def _body(self, text: str, where: str, line: int, literals: list[str]) -> str:
-        translated = translate_nunjucks(text, where=where, first_line=line, env=self.env)
-
-        def as_value(match: re.Match[str]) -> str:
-            literals.append(match[1])
-            return f"{{{{ {literal_name(len(literals))} }}}}"
-
-        return _ROLE_LINE.sub(as_value, translated)
+        try:
+            found = analyse(Template(template.body, template.env, self.filters))
+        except ScriptError as error:
+            raise PromptFileError(
+                f"not a Nunjucks template: {error.message}", where=where
+            ) from error
+        if found.unknown_filters:
+            names = ", ".join(found.unknown_filters)
+            raise PromptFileError(
+                f"Nunjucks has no filter {names}",
+                where=where,
+                expected="one of Nunjucks' filters, or of the suite's nunjucksFilters",
+            )
 
     def _with(self, template: PromptTemplate, options: dict[str, Any]) -> PromptTemplate:
         if not options:
@@ -220,25 +265,33 @@ class PromptReader:
         return SuitePrompt(label if count == 1 else f"{label} ({count})", template, str(at))
 
 
-def literal_name(number: int) -> str:
-    return f"literal_line_{number}"
-
-
-def enumerate_literals(literals: list[str]) -> Iterator[tuple[str, str]]:
-    for number, text in enumerate(literals, start=1):
-        yield literal_name(number), text
-
-
 def with_affixes(template: PromptTemplate, prefix: str, suffix: str) -> PromptTemplate:
-    """``template`` with a case's Jinja2 text before its first message's text and at its end."""
+    """``template`` with a case's text before its own (its first message's) and at its end."""
     if not prefix and not suffix:
         return template
+    if template.language == "nunjucks" and (chat := _json_chat(template.body)):
+        chat[0]["content"] = prefix + chat[0]["content"]
+        chat[-1]["content"] += suffix
+        return msgspec.structs.replace(template, body=json.dumps(chat, ensure_ascii=False))
     first, line_end, rest = template.body.partition("\n")
-    if _ROLE_LINE.fullmatch(first) and line_end:
+    is_turn = template.language == "jinja2" and _ROLE_LINE.fullmatch(first)
+    if is_turn and line_end:
         body = f"{first}\n{prefix}{rest}{suffix}"
     else:
         body = f"{prefix}{template.body}{suffix}"
     return msgspec.structs.replace(template, body=body)
+
+
+def _json_chat(body: str) -> list[dict[str, str]] | None:
+    """A body that is a JSON list of messages with texts."""
+    if not body.lstrip().startswith("["):
+        return None
+    try:
+        chat = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    whole = chat and all(_is_message(m) and isinstance(m.get("content"), str) for m in chat)
+    return chat if whole else None
 
 
 def _pieces(text: str, suffix: str) -> Iterator[tuple[int, str]]:
@@ -267,23 +320,14 @@ def _leading_blanks(lines: list[str]) -> Iterator[str]:
         yield line
 
 
-def _as_chat(text: str) -> list[Any] | None:
-    """A text that is a JSON list of messages."""
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, list) and value and isinstance(value[0], dict) else None
+def _is_message(item: Any) -> bool:
+    return isinstance(item, dict) and "role" in item
 
 
-def _text_part(part: Any, where: str) -> str:
-    if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str):
-        return str(part["text"])
-    raise PromptFileError(
-        "only text can be put into a prompt", where=where, found=_short(repr(part))
-    )
+def _split_function(reference: str) -> tuple[str, str]:
+    """``prompts.js:short`` → the file and its export."""
+    found = re.fullmatch(r"(.+\.(?:py|[cm]?js|ts|go|rb)):(\w+)", reference)
+    return (found[1], found[2]) if found else (reference, "")
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -26,11 +26,10 @@ from localprompt.records.prompt import PromptTemplate
 from localprompt.records.score import Expectation
 from localprompt.sources.prompt.params import typed_values
 from localprompt.sources.rows import read_rows
-from localprompt.sources.suite.nunjucks import variables_of
 from localprompt.sources.suite.problems import Problems, nearest
 from localprompt.sources.suite.records import EvalSuite, SuitePrompt
 from localprompt.sources.suite.stream import CaseStream
-from localprompt.sources.suite.suite import missing_variables, no_objections
+from localprompt.sources.suite.suite import missing_variables, needed_variables, no_objections
 from localprompt.sources.suite.tests import Outcome, TestReader, not_a_row
 from localprompt.sources.yaml import At, word
 
@@ -73,7 +72,7 @@ def suite_from_prompt(
     stream = CaseStream(
         path.parent,
         rows.tests,
-        lambda text, _: text,
+        {},
         allow_code=allow_code,
         skip_bad_rows=skip_bad_rows,
     )
@@ -104,7 +103,7 @@ class _PromptRows:
         self.template = template
         self.choices = template.choices
         declared = {spec.name for spec in template.inputs}
-        self.inputs = declared or set(variables_of(template.body))
+        self.inputs = declared or set(needed_variables(template))
         self.fields = _FIELDS - self.inputs
 
     def tests(self, reader: TestReader) -> Iterator[Outcome]:

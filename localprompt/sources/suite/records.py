@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from localprompt.records.prompt import PromptTemplate
-from localprompt.records.score import AnyExpectation
+from localprompt.records.score import AnyExpectation, Script
 
 
 class SuitePrompt(msgspec.Struct, frozen=True):
@@ -37,6 +37,8 @@ class SuiteProvider(msgspec.Struct, frozen=True):
     """True: no model of ours; the user says with ``-m`` what answers instead."""
     options: dict[str, Any] = {}
     """``model.options`` with v2 names: temperature, maxOutputTokens, …"""
+    transform: Script | None = None
+    """What becomes of its answers before anything else does."""
     prompts: tuple[str, ...] | None = None
     """The prompts that it is given, by label or group; None: all."""
     where: str = ""
@@ -56,9 +58,15 @@ class EvalCase(msgspec.Struct, frozen=True):
     description: str | None = None
     metadata: dict[str, Any] = {}
     prefix: str = ""
-    """Jinja2 text to put before the prompt."""
+    """Template text to put before the prompt."""
     suffix: str = ""
-    """Jinja2 text to put behind the prompt."""
+    """Template text to put behind the prompt."""
+    transforms: tuple[Script, ...] = ()
+    """What becomes of an answer before it is scored, in order."""
+    talks: bool = True
+    """Whether it sees the turns before it, where its prompt asks for ``_conversation``."""
+    store_as: str | None = None
+    """The variable under which later cases see the answer."""
     prompts: tuple[str, ...] | None = None
     """The prompts that it is for, by label or group; None: all."""
     providers: tuple[str, ...] | None = None
@@ -92,6 +100,8 @@ class EvalSuite(msgspec.Struct, frozen=True):
     """How often each case is run."""
     outputs: tuple[str, ...] = ()
     """Files to write results to, absolute."""
+    in_turn: bool = False
+    """Its cases see answers of earlier ones, so they are asked one after the other."""
     needs: frozenset[str] = frozenset()
     """Of judge, code and logprobs, what its assertions need."""
     judges: tuple[str, ...] = ()

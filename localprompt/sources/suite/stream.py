@@ -8,7 +8,7 @@ eight bytes each, to find one that stands there twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from localprompt.errors import DatasetError
@@ -30,25 +30,28 @@ class CaseStream:
     Args:
         folder: that ``file://`` is relative to.
         outcomes: the tests, or what is wrong with the rows where they should be.
-        translate: Nunjucks text and its place → Jinja2.
+        env: what ``env.NAME`` stands for in templates.
         allow_code: whether assertions may be Python.
         skip_bad_rows: whether malformed rows are passed over.
+        strict: whether keys that are not known are errors.
     """
 
     def __init__(
         self,
         folder: Path,
         outcomes: Outcomes,
-        translate: Callable[[str, str], str],
+        env: Mapping[str, str],
         *,
         allow_code: bool,
         skip_bad_rows: bool,
+        strict: bool = False,
     ) -> None:
         self._folder = folder
         self._outcomes = outcomes
-        self._translate = translate
+        self._env = env
         self._allow_code = allow_code
         self._skip_bad_rows = skip_bad_rows
+        self._strict = strict
 
     def __call__(self) -> Iterator[EvalCase]:
         """The cases in order.
@@ -56,8 +59,8 @@ class CaseStream:
         Raises:
             DatasetError: something is wrong that was not when the suite was checked.
         """
-        problems = Problems()
-        maker = CaseMaker(self._folder, self._translate)
+        problems = Problems(strict=self._strict)
+        maker = CaseMaker(self._folder, self._env)
         for outcome in self._outcomes(self._reader(problems)):
             problems.raise_if_any()
             if isinstance(outcome, Test):
@@ -78,7 +81,7 @@ class CaseStream:
             what was counted, and the reader that knows what the assertions need.
         """
         reader = self._reader(problems)
-        maker = CaseMaker(self._folder, self._translate)
+        maker = CaseMaker(self._folder, self._env)
         skipped: list[str] = []
         skipped_rows = 0
         ids: set[int] = set()

@@ -3,24 +3,29 @@
     promptfooconfig.yaml ─▶ prompts, providers, defaultTest, tests, scenarios ─▶ EvalSuite
 
 Everything that is wrong is told at once, with file, line and key; so is everything that would
-change the outcome and cannot be had here (code in other languages, remote graders, transforms).
-Keys that only concern how promptfoo runs or shows things are ignored with a note.
+change the outcome and is not supported (code that needs Node, remote graders). Keys that only
+concern how promptfoo runs or shows things are ignored with a note; so are unknown ones, as in
+promptfoo, unless the user asked to be strict.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from localprompt.errors import DatasetError, PromptFileError
+from localprompt.errors import DatasetError, PromptFileError, ScriptError
+from localprompt.javascript.engine import Template, analyse
+from localprompt.records.prompt import PromptTemplate
+from localprompt.rendering.failures import Place
+from localprompt.rendering.segments import undeclared_variables
 from localprompt.sources.documents import read_document
 from localprompt.sources.suite.models import read_providers
-from localprompt.sources.suite.nunjucks import translate_nunjucks, variables_of
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.prompts import LoadPrompt, PromptReader
 from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt
+from localprompt.sources.suite.scripts import as_expression, file_script
 from localprompt.sources.suite.stream import CaseStream
 from localprompt.sources.suite.tests import Outcome, Test, TestReader
 from localprompt.sources.suite.values import FILE
@@ -32,7 +37,14 @@ _CODE = "it runs code around the evaluation"
 _KEYS = Keys(
     frozenset(
         {"description", "prompts", "providers", "targets", "tests", "defaultTest", "scenarios"}
-        | {"outputPath", "evaluateOptions", "assertionTemplates", "env", "$schema"}
+        | {
+            "outputPath",
+            "evaluateOptions",
+            "assertionTemplates",
+            "env",
+            "$schema",
+            "nunjucksFilters",
+        }
     ),
     ignored={
         "tags": _SHOW,
@@ -42,13 +54,10 @@ _KEYS = Keys(
         "writeLatestResults": _SHOW,
         "commandLineOptions": "options are given to localprompt itself",
         "tracing": _RUN,
+        "derivedMetrics": "they only sum metrics up",
+        "redteam": "it makes further tests with a remote service",
     },
-    refused={
-        "derivedMetrics": "they are written in JavaScript's arithmetic",
-        "nunjucksFilters": "they are written in JavaScript",
-        "extensions": _CODE,
-        "redteam": "it makes tests with a remote service",
-    },
+    refused={"extensions": _CODE},
 )
 _OPTION_KEYS = Keys(
     frozenset({"repeat"}),
@@ -58,8 +67,8 @@ _OPTION_KEYS = Keys(
     refused={"generateSuggestions": "it writes prompts with a remote service"},
 )
 _SCENARIO_KEYS = Keys(frozenset({"description", "config", "tests"}))
-_OUTSIDE = frozenset({"_conversation", "loop", "range"})
-"""Names that templates may use without any variable of a case."""
+_TURNS = "_conversation"
+"""The variable that holds the turns before."""
 
 
 def load_suite(
@@ -69,6 +78,7 @@ def load_suite(
     allow_code: bool = False,
     skip_bad_rows: bool = False,
     lenient: bool = False,
+    strict: bool = False,
     env: Mapping[str, str] | None = None,
 ) -> EvalSuite:
     """Read and check a suite; a pass over all its cases is part of it.
@@ -79,6 +89,7 @@ def load_suite(
         allow_code: whether ``python`` assertions may run; otherwise they are refused.
         skip_bad_rows: whether malformed rows are passed over and counted.
         lenient: whether cases may lack variables that a prompt uses.
+        strict: whether keys that are not known are errors.
         env: what ``{{ env.NAME }}`` stands for; the process's environment by default. The
             suite's own ``env`` goes before it.
 
@@ -86,7 +97,7 @@ def load_suite(
         DatasetError: all that is wrong with the suite.
     """
     document = read_document(path)
-    problems = Problems()
+    problems = Problems(strict=strict)
     if not isinstance(document.data, dict):
         raise DatasetError(
             "not a suite", where=str(path), expected="a mapping with prompts and tests"
@@ -94,19 +105,30 @@ def load_suite(
     notes = dict.fromkeys(_KEYS.check(document.data, document.at, problems))
     environment = {**(os.environ if env is None else env), **_own_env(document, problems)}
     config, at, folder = document.data, document.at, path.parent
+    if "redteam" in config and not {"tests", "scenarios"} & config.keys():
+        problems.add(at / "redteam", "the suite has no tests: they are made by a remote service")
     prompts = PromptReader(
-        folder, problems, load_prompt=load_prompt, env=environment, notes=notes
-    ).read(config.get("prompts"), at / "prompts")
+        folder,
+        problems,
+        load_prompt=load_prompt,
+        env=environment,
+        notes=notes,
+        filters=_filters(document, folder, problems),
+    ).read(_listed(config.get("prompts"), folder), at / "prompts")
     key = "targets" if "targets" in config else "providers"
-    providers = read_providers(config.get(key), at / key, problems, notes)
+    providers = read_providers(config.get(key), at / key, folder, problems, notes)
     stream = CaseStream(
         folder,
         lambda reader: _tests(document, reader),
-        lambda text, where: translate_nunjucks(text, where=where, env=environment),
+        environment,
         allow_code=allow_code,
         skip_bad_rows=skip_bad_rows,
+        strict=strict,
     )
-    objections = no_objections if lenient else missing_variables(prompts, problems)
+    stores: set[str] = set()
+    objections = _watching(
+        no_objections if lenient else missing_variables(prompts, problems, stores), stores
+    )
     counts, assertions = stream.check(problems, objections)
     repeat = _repeat(document, problems, notes)
     problems.raise_if_any()
@@ -120,10 +142,53 @@ def load_suite(
         counts=counts,
         repeat=repeat,
         outputs=_outputs(config.get("outputPath"), folder),
+        in_turn=bool(stores) or any(_TURNS in prompt.template.body for prompt in prompts),
         needs=frozenset(assertions.needs),
         judges=tuple(sorted(assertions.judges)),
         notes=(*notes, *assertions.notes),
     )
+
+
+def _listed(value: Any, folder: Path) -> Any:
+    """``prompts: file://prompts.yaml``: what stands there, where that is a list of prompts."""
+    if not (isinstance(value, str) and value.startswith(FILE)):
+        return value
+    path = folder / value.removeprefix(FILE)
+    if path.suffix not in {".yaml", ".yml"} or not path.is_file():
+        return value
+    data = read_document(path).data
+    chat = isinstance(data, list) and any(isinstance(m, dict) and "role" in m for m in data)
+    return data if isinstance(data, list) and not chat else value
+
+
+def _filters(document: Document, folder: Path, problems: Problems) -> dict[str, str]:
+    """``nunjucksFilters``: name → JavaScript that returns the function."""
+    value, at = document.data.get("nunjucksFilters") or {}, document.at / "nunjucksFilters"
+    if not isinstance(value, dict):
+        problems.add(at, "not filters", "name: file.js", repr(value))
+        return {}
+    filters = {}
+    for name, reference in value.items():
+        try:
+            script = file_script(str(reference), folder, at / str(name))
+        except DatasetError as error:
+            problems.add_error(error, at / str(name))
+        else:
+            filters[str(name)] = as_expression(script)
+    return filters
+
+
+def _watching(
+    objections: Callable[[EvalCase, Problems], None], stores: set[str]
+) -> Callable[[EvalCase, Problems], None]:
+    """The objections, with the names noted under which answers are kept for later cases."""
+
+    def watched(case: EvalCase, problems: Problems) -> None:
+        objections(case, problems)
+        if case.store_as is not None:
+            stores.add(case.store_as)
+
+    return watched
 
 
 def _tests(document: Document, reader: TestReader) -> Iterator[Outcome]:
@@ -176,18 +241,21 @@ def _scenarios(value: Any, at: At, reader: TestReader) -> Iterator[tuple[dict[st
 
 
 def missing_variables(
-    prompts: tuple[SuitePrompt, ...], problems: Problems
+    prompts: tuple[SuitePrompt, ...], problems: Problems, stored: Collection[str] = ()
 ) -> Callable[[EvalCase, Problems], None]:
     """An objection to cases that lack a variable of a prompt that they are for.
 
     A file of rows lacks a column in all of them, which is told once.
+
+    Args:
+        stored: variables that earlier cases leave; it may grow between cases.
     """
     needed: dict[str, tuple[SuitePrompt, list[str]]] = {}
     for prompt in prompts:
         defaults = {spec.name for spec in prompt.template.inputs if not spec.required}
         try:
-            names = [n for n in variables_of(prompt.template.body) if n not in defaults | _OUTSIDE]
-        except PromptFileError as error:
+            names = [n for n in needed_variables(prompt.template) if n not in defaults | {_TURNS}]
+        except (PromptFileError, ScriptError) as error:
             problems.add_error(error, prompt.where)
             continue
         needed[prompt.label] = prompt, names
@@ -198,18 +266,32 @@ def missing_variables(
             if all(name in case.vars for name in names) or not prompt.matches(case.prompts):
                 continue
             file = case.where.partition(":")[0]
-            for name in (name for name in names if name not in case.vars):
+            for name in (name for name in names if name not in case.vars and name not in stored):
                 if (prompt.label, name, file) in told:
                     continue
                 told.add((prompt.label, name, file))
                 problems.add(
                     case.where,
                     f"there is no {name!r}, which the prompt {prompt.label!r} uses",
-                    f"a variable or a column {name}",
+                    f"a variable or a column {name}, or --lenient to leave it empty",
                     ", ".join(case.vars) or "no variables",
                 )
 
     return objections
+
+
+def needed_variables(template: PromptTemplate) -> list[str]:
+    """The variables that a prompt cannot do without, in alphabetical order.
+
+    Raises:
+        PromptFileError, ScriptError: it is not a template.
+    """
+    if template.language == "javascript":
+        return []
+    if template.language == "nunjucks":
+        script = Template(template.body, template.env, template.filters)
+        return list(analyse(script).needed)
+    return sorted(undeclared_variables(template.body, Place(template.path or template.name)))
 
 
 def no_objections(case: EvalCase, problems: Problems) -> None:

@@ -8,24 +8,31 @@ than memory.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from localprompt.errors import DatasetError
-from localprompt.records.score import AnyExpectation
+from localprompt.errors import DatasetError, LocalPromptError, ScriptError
+from localprompt.javascript.engine import call
+from localprompt.records.score import AnyExpectation, Script
+from localprompt.scoring.bounded import CODE_SECONDS, run_bounded
+from localprompt.scoring.expectations import CannotScoreError
 from localprompt.sources.documents import read_document
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.assertions import AssertionReader, is_number, judge_name
 from localprompt.sources.suite.problems import Keys, Problems
+from localprompt.sources.suite.scripts import file_script, transform_script
 from localprompt.sources.suite.tests_table import split_columns
 from localprompt.sources.suite.values import FILE, matching
 from localprompt.sources.yaml import At
 
 _FORMATS = "csv, jsonl, json or yaml"
-_CODE = "answers and variables are taken as they are"
+_CODE = re.compile(r"\.(py|[cm]?js|ts)(?::\w+)?\Z")
+_TABLES = frozenset({".csv", ".jsonl", ".json", ".yaml", ".yml"})
+_RUBRIC = "the local judge has its own prompt; the rubric is its value"
 TEST_KEYS = Keys(
     frozenset(
         {"id", "description", "vars", "assert", "threshold", "metadata", "options"}
@@ -38,18 +45,12 @@ TEST_KEYS = Keys(
     },
 )
 OPTION_KEYS = Keys(
-    frozenset({"prefix", "suffix", "provider", "disableVarExpansion", "disableDefaultAsserts"}),
-    ignored={
-        "runSerially": "cases do not disturb each other",
-        "disableConversationVar": "there is no _conversation",
-    },
-    refused={
-        "transform": _CODE,
-        "postprocess": _CODE,
-        "transformVars": _CODE,
-        "storeOutputAs": "cases do not depend on each other",
-        "rubricPrompt": "the local judge has its own prompt; the rubric is its value",
-    },
+    frozenset(
+        {"prefix", "suffix", "provider", "disableVarExpansion", "disableDefaultAsserts"}
+        | {"transform", "postprocess", "transformVars", "storeOutputAs", "disableConversationVar"}
+        | {"runSerially"}
+    ),
+    ignored={"rubricPrompt": _RUBRIC},
 )
 
 
@@ -65,6 +66,11 @@ class Test(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] = {}
     prefix: str | None = None
     suffix: str | None = None
+    transform: Script | None = None
+    transform_vars: Script | None = None
+    store_as: str | None = None
+    talks: bool | None = None
+    """False: earlier turns are kept from it (``disableConversationVar``)."""
     judge: str | None = None
     id: str | None = None
     prompts: tuple[str, ...] | None = None
@@ -89,6 +95,10 @@ class Test(msgspec.Struct, frozen=True):
             metadata={**default.metadata, **self.metadata},
             prefix=default.prefix if self.prefix is None else self.prefix,
             suffix=default.suffix if self.suffix is None else self.suffix,
+            transform=self.transform or default.transform,
+            transform_vars=self.transform_vars or default.transform_vars,
+            store_as=self.store_as or default.store_as,
+            talks=default.talks if self.talks is None else self.talks,
             judge=self.judge or default.judge,
             prompts=default.prompts if self.prompts is None else self.prompts,
             providers=default.providers if self.providers is None else self.providers,
@@ -131,6 +141,10 @@ class TestReader:
             metadata=self._mapping(value, "metadata", at),
             prefix=self._text(options, "prefix", at / "options"),
             suffix=self._text(options, "suffix", at / "options"),
+            transform=self._script(options, ("transform", "postprocess"), at / "options"),
+            transform_vars=self._script(options, ("transformVars",), at / "options", "vars"),
+            store_as=self._text(options, "storeOutputAs", at / "options"),
+            talks=False if options.get("disableConversationVar") else None,
             judge=self._judge(options),
             id=None if value.get("id") is None else str(value["id"]),
             prompts=self._names(value, "prompts", at),
@@ -173,8 +187,13 @@ class TestReader:
             if isinstance(item, str):
                 for path in self.files(item, here):
                     yield from self.read_file(path)
-            elif isinstance(item, dict) and "path" in item and "vars" not in item:
-                self.problems.add(here, "tests made by code cannot be had", "a file of tests")
+                yield from self._made(item, here)
+            elif (
+                isinstance(item, dict) and isinstance(item.get("path"), str) and "vars" not in item
+            ):
+                for path in self.files(item["path"], here):
+                    yield from self.read_file(path)
+                yield from self._made(item["path"], here, item.get("config"))
             else:
                 yield self.read(item, here)
 
@@ -203,10 +222,55 @@ class TestReader:
         if "://" in name:
             self.problems.add(at, "tests are read from files", "file://…", reference)
             return []
-        paths = matching(self.folder, name)
+        if _CODE.search(name):
+            return []
+        if (self.folder / name).is_dir():
+            inside = (self.folder / name).iterdir()
+            paths = sorted(path for path in inside if path.suffix in _TABLES)
+        else:
+            paths = matching(self.folder, name)
         if not paths:
             self.problems.add(at, "there is no such file", found=str(self.folder / name))
         return paths
+
+    def _made(self, reference: str, at: At, config: Any = None) -> Iterator[Outcome]:
+        """The tests that a function makes: JavaScript, or Python where that is allowed."""
+        found = _CODE.search(reference)
+        if found is None:
+            return
+        name = reference.removeprefix(FILE)
+        given = [] if config is None else [config]
+        try:
+            if found[1] == "py":
+                tests = self._python(name, given, at)
+            else:
+                script = file_script(name, self.folder, at)
+                tests = call(script.source, given, file=True, name=script.name).value
+        except (DatasetError, ScriptError, CannotScoreError) as error:
+            message = error.message if isinstance(error, LocalPromptError) else str(error)
+            self.problems.add(at, f"the tests cannot be made: {message}", found=name)
+            return
+        if not isinstance(tests, list):
+            self.problems.add(at, "the function returned no list of tests", found=repr(tests)[:60])
+            return
+        yield from self.read_all(tests, at)
+
+    def _python(self, name: str, given: list[Any], at: At) -> Any:
+        path, _, function = name.partition(".py:")
+        file = self.folder / (f"{path}.py" if function else path)
+        if not file.is_file():
+            raise DatasetError("there is no such file", found=str(file))
+        if not self.assertions.allow_code:
+            raise DatasetError(
+                "they are made by Python of this suite, which has to be allowed (--allow-code)"
+            )
+        return run_bounded(
+            "make",
+            CODE_SECONDS,
+            path=str(file),
+            function=function or "generate_tests",
+            given=given,
+        )
 
     def _row(self, values: Mapping[str, Any], at: At) -> Outcome:
         try:
@@ -237,6 +301,19 @@ class TestReader:
             if not isinstance(name, str):
                 self.problems.add(at, "not variables", "a mapping or a file's name", repr(name))
         return merged
+
+    def _script(
+        self, options: Mapping[str, Any], keys: tuple[str, ...], at: At, first: str = "output"
+    ) -> Script | None:
+        """The first of the keys that is there, as a script."""
+        for key in keys:
+            if options.get(key) is not None:
+                try:
+                    return transform_script(options[key], self.folder, at / key, first)
+                except DatasetError as error:
+                    self.problems.add_error(error, at / key)
+                    return None
+        return None
 
     def _judge(self, options: Mapping[str, Any]) -> str | None:
         judge = judge_name(options.get("provider"))

@@ -1,8 +1,8 @@
 """Values of a suite that stand for something else: templates and ``file://`` references.
 
 Assertion values, metric names and descriptions may contain ``{{ variables }}`` of their case.
-They are rendered in the same bounded sandbox as prompts; as in Nunjucks, a variable that is not
-there is empty. Text without marks is returned as it is, which is most of it.
+They are rendered by Nunjucks, as prompts are; a variable that is not there is empty. Text without
+marks is returned as it is, which is most of it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from localprompt.errors import DatasetError
+from localprompt.javascript.engine import Template, render_text
 from localprompt.sources.documents import read_document, read_text
-from localprompt.sources.suite.nunjucks import translate_nunjucks
 from localprompt.sources.yaml import At
 
 FILE = "file://"
@@ -26,53 +25,42 @@ _BINARY = frozenset(
     | {".xlsx", ".xls", ".docx"}
 )
 _REFERENCE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+_ENV = re.compile(r"""\benv\s*(?:\.\s*(\w+)|\[\s*["'](\w+)["']\s*\])""")
 _PASSES = 5
 """How far variables may refer to variables that refer to variables."""
 
 
-def render(text: str, variables: Mapping[str, Any]) -> str:
+def render(text: str, variables: Mapping[str, Any], env: Mapping[str, str] | None = None) -> str:
     """``text`` with the case's variables put in.
 
     Raises:
-        LocalPromptError: it is no valid template, or does not come to an end.
+        ScriptError: it is not a template, or does not come to an end.
     """
-    if "{{" not in text and "{%" not in text:
+    if not is_template(text):
         return text
-    names = _REFERENCE.findall(text)
-    if "{%" not in text and text.count("{") == 2 * len(names):
-        # Only plain names, as nearly always: no need for the sandbox where all are texts.
-        values = [variables.get(name, "") for name in names]
-        if all(isinstance(value, str) for value in values):
-            return _REFERENCE.sub(lambda match: variables.get(match[1], ""), text)
-    from localprompt.rendering.budget import Limits
-    from localprompt.rendering.environment import run
-
-    template, place = _compiled(text)
-    return str.__str__(run(template, variables, place, Limits()))
+    return render_text(Template(text, used_env(text, env or {})), variables)
 
 
-def render_all(value: Any, variables: Mapping[str, Any]) -> Any:
-    """``render`` for every text inside lists and mappings, keys left alone."""
+def is_template(text: str) -> bool:
+    """Whether Nunjucks would make something else of it."""
+    return "{{" in text or "{%" in text or "{#" in text
+
+
+def render_all(
+    value: Any, variables: Mapping[str, Any], env: Mapping[str, str] | None = None
+) -> Any:
+    """``render`` for a text, or for the texts of a list."""
     if isinstance(value, str):
-        return render(value, variables)
-    if isinstance(value, dict):
-        return {key: render_all(item, variables) for key, item in value.items()}
+        return render(value, variables, env)
     if isinstance(value, (list, tuple)):
-        return [render_all(item, variables) for item in value]
+        return [render(item, variables, env) if isinstance(item, str) else item for item in value]
     return value
 
 
-@lru_cache(maxsize=4096)
-def _compiled(text: str) -> tuple[Any, Any]:
-    import jinja2
-
-    from localprompt.rendering.budget import Limits
-    from localprompt.rendering.environment import TracingEnvironment, compile_template
-    from localprompt.rendering.failures import Place
-
-    place = Place("template")
-    environment = TracingEnvironment("template", undefined=jinja2.ChainableUndefined)
-    return compile_template(environment, translate_nunjucks(text), place, Limits()), place
+def used_env(text: str, env: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the environment that a template names; those that are not set are empty."""
+    names = (first or second for first, second in _ENV.findall(text)) if "env" in text else ()
+    return {name: env.get(name, "") for name in names}
 
 
 def file_value(reference: str, folder: Path, at: At) -> Any:
@@ -96,8 +84,11 @@ def file_path(reference: str, folder: Path, at: At) -> Path:
     path = folder / reference.removeprefix(FILE)
     suffix = ".py" if ".py:" in reference else path.suffix
     if suffix in _CODE:
+        language = "Python" if suffix == ".py" else f"{suffix} files"
         raise DatasetError(
-            "a value made by code cannot be had", where=str(at), expected="a file with data or text"
+            f"a value made by {language} is not supported",
+            where=str(at),
+            expected="a file with data, text or one JavaScript function",
         )
     if suffix in _BINARY:
         raise DatasetError(
@@ -110,13 +101,16 @@ def file_path(reference: str, folder: Path, at: At) -> Path:
 
 def matching(folder: Path, name: str) -> list[Path]:
     """The file ``name``, or those that match it as a pattern, sorted."""
-    if not any(character in name for character in "*?["):
-        path = folder / name
-        return [path] if path.is_file() else []
-    start = Path(name)
-    root = Path(start.anchor) if start.is_absolute() else folder
-    pattern = str(start.relative_to(start.anchor)) if start.is_absolute() else name
-    return sorted(path for path in root.glob(pattern.removeprefix("./")) if path.is_file())
+    try:
+        if not any(character in name for character in "*?["):
+            path = folder / name
+            return [path] if path.is_file() else []
+        start = Path(name)
+        root = Path(start.anchor) if start.is_absolute() else folder
+        pattern = str(start.relative_to(start.anchor)) if start.is_absolute() else name
+        return sorted(path for path in root.glob(pattern.removeprefix("./")) if path.is_file())
+    except (OSError, ValueError, NotImplementedError):  # a text that is no name and no pattern
+        return []
 
 
 def variable_from_file(path: Path) -> str:
@@ -133,21 +127,34 @@ def variable_from_file(path: Path) -> str:
 def resolve_references(variables: dict[str, Any]) -> dict[str, Any]:
     """Variables whose text names others (``{{ city }}``), with those put in.
 
-    Only plain names are replaced, as promptfoo does; what a name does not stand for stays.
+    Only plain names are replaced, as promptfoo does before it renders a prompt; what a name does
+    not stand for stays.
     """
     if not any(isinstance(value, str) and "{{" in value for value in variables.values()):
         return variables
     resolved = dict(variables)
 
     def named(match: re.Match[str]) -> str:
-        value = resolved.get(match[1])
-        return match[0] if value is None else value if isinstance(value, str) else json.dumps(value)
+        return as_javascript(resolved[match[1]]) if match[1] in resolved else match[0]
 
     for _ in range(_PASSES):
         before = dict(resolved)
         for name, value in before.items():
-            if isinstance(value, str) and len(value) < 1_000_000:
+            if isinstance(value, str) and "{{" in value and len(value) < 1_000_000:
                 resolved[name] = _REFERENCE.sub(named, value)
         if resolved == before:
             break
     return resolved
+
+
+def as_javascript(value: Any) -> str:
+    """A value as JavaScript puts it into a text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ",".join("" if item is None else as_javascript(item) for item in value)
+    if isinstance(value, dict):
+        return "[object Object]"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return json.dumps(value)

@@ -1,0 +1,128 @@
+"""Checks and transforms written in JavaScript by the suite's author.
+
+They run without Node, in a realm of their own each, so they need no permission. What the code
+throws is a failure of the answer, as in promptfoo: most of it is ``JSON.parse`` of what is not
+JSON. A script that was stopped, or asked for what is not there, says nothing about the answer: it
+is unscored.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from localprompt.errors import ScriptError, ScriptLimitError
+from localprompt.javascript.engine import (
+    ASSERTION,
+    TRANSFORM,
+    Result,
+    call,
+    function_body,
+)
+from localprompt.records.score import Answer, Expectation, Script
+from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
+
+
+def javascript(answer: Answer, expected: Expectation) -> Verdict:
+    """What the code made of the answer; ``not-`` is already in the verdict.
+
+    Raises:
+        CannotScoreError: it was stopped, or needs what is not there.
+    """
+    script = expected.script or Script(function_body(str(expected.value)))
+    try:
+        result = _run(script, ASSERTION, answer.text, _context(answer, expected.config))
+    except ScriptLimitError as error:
+        raise CannotScoreError(f"the script was not finished: {error.message}") from error
+    except ScriptError as error:
+        return Verdict(False, f"the code threw: {error.message}", 0.0, as_it_is=True)
+    return _verdict(result, expected)
+
+
+def transformed(answer: Answer, script: Script, config: Mapping[str, Any] | None = None) -> Answer:
+    """The answer with what a transform made of its text.
+
+    Raises:
+        CannotScoreError: the transform fails, or returns nothing.
+    """
+    source = script.source
+    if not script.file and "\n" not in source:
+        script = msgspec.structs.replace(script, source=f"return {source}")
+    try:
+        result = _run(script, TRANSFORM, answer.text, _context(answer, config or {}))
+    except ScriptError as error:
+        raise CannotScoreError(f"the transform failed: {error.message}") from error
+    if result.value is None:
+        raise CannotScoreError("the transform returned nothing")
+    return msgspec.structs.replace(answer, text=_text(result.value))
+
+
+def transformed_variables(script: Script, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """A case's variables after ``transformVars``.
+
+    Raises:
+        ScriptError: it fails, or returns something else than variables.
+    """
+    if not script.file and "\n" not in script.source:
+        script = msgspec.structs.replace(script, source=f"return {script.source}")
+    result = _run(script, ("vars", "context"), dict(variables), {"vars": variables})
+    if not isinstance(result.value, dict):
+        raise ScriptError("transformVars returned no variables, expected an object")
+    return {**variables, **result.value}
+
+
+def _run(script: Script, names: tuple[str, ...], first: Any, context: dict[str, Any]) -> Result:
+    return call(script.source, [first, context], names=names, file=script.file, name=script.name)
+
+
+def _context(answer: Answer, config: Mapping[str, Any]) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "prompt": answer.prompt,
+        "vars": answer.vars,
+        "test": {"vars": answer.vars},
+        "logProbs": answer.logprobs,
+        "provider": {},
+        "providerResponse": {"output": answer.text},
+    }
+    return {**context, "config": config} if config else context
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _verdict(result: Result, expected: Expectation) -> Verdict:
+    value, said = result.value, f"the code returned {_shown(result)}"
+    if result.kind == "boolean":
+        met = bool(value) != expected.negated
+        return Verdict(met, said, float(met), as_it_is=True)
+    if result.kind == "number":
+        score = math.nan if value is None else float(value)
+        reached = score > 0 if expected.threshold is None else score >= expected.threshold
+        score = 0.0 if math.isnan(score) else score
+        return Verdict(reached != expected.negated, said, score, as_it_is=True)
+    if isinstance(value, dict) and _is_grade(value):
+        met = bool(value["pass"]) != expected.negated
+        return Verdict(met, str(value.get("reason") or said), float(value["score"]), as_it_is=True)
+    return Verdict(
+        False,
+        f"{said} instead of a boolean, a number or pass, score and reason",
+        0.0,
+        as_it_is=True,
+    )
+
+
+def _is_grade(value: Mapping[str, Any]) -> bool:
+    score = value.get("score")
+    number = isinstance(score, (int, float)) and not isinstance(score, bool)
+    return isinstance(value.get("pass"), bool) and number
+
+
+def _shown(result: Result) -> str:
+    if result.kind in ("boolean", "number"):
+        return "NaN" if result.value is None else json.dumps(result.value)
+    return result.kind if result.value is None else quoted(_text(result.value))

@@ -1,0 +1,150 @@
+"""JavaScript files of a suite: assertions, transforms, prompts and filters with exported functions.
+
+They run without Node, so a file is one module: CommonJS as it stands, ES modules with their exports
+rewritten. What imports another module, or is TypeScript, is refused by name when the suite is read.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from localprompt.errors import DatasetError
+from localprompt.javascript.engine import ASSERTION, TRANSFORM, compile_error, function_body
+from localprompt.records.score import Script
+from localprompt.sources.documents import read_text
+from localprompt.sources.suite.values import FILE, is_template
+from localprompt.sources.yaml import At
+
+SUFFIXES = frozenset({".js", ".cjs", ".mjs"})
+_IMPORT = re.compile(
+    r"""^\s*import\s+(?:[^'"();]*?\bfrom\s*)?["']([^"']+)["']|"""
+    r"""\b(?:require|import)\s*\(\s*["']([^"']+)["']\s*\)""",
+    re.MULTILINE,
+)
+_COMMENT = re.compile(r"/\*.*?\*/|^\s*//[^\n]*", re.DOTALL | re.MULTILINE)
+_EXPORTS = (
+    (re.compile(r"^(\s*)export\s+default\s+", re.MULTILINE), r"\1module.exports.default = "),
+    (
+        re.compile(r"^(\s*)export\s+((?:async\s+)?function\s*\*?\s*(\w+))", re.MULTILINE),
+        r"\1module.exports.\3 = \3; \2",
+    ),
+    (
+        re.compile(r"^(\s*)export\s+(const|let|var)\s+(\w+)\s*=", re.MULTILINE),
+        r"\1\2 \3 = module.exports.\3 =",
+    ),
+)
+_EXPORT_LIST = re.compile(r"^\s*export\s*\{([^}]*)\}\s*;?", re.MULTILINE)
+
+
+def read_script(path: Path) -> str:
+    """The source of a file with exported functions, ready to run.
+
+    Raises:
+        DatasetError: it cannot be read, needs Node or TypeScript, or is not JavaScript.
+    """
+    if path.suffix not in SUFFIXES:
+        raise DatasetError(
+            f"{path.suffix or 'such'} files cannot be run", where=str(path), expected="JavaScript"
+        )
+    source = read_text(path)
+    needed = needs_node(source)
+    if needed is not None:
+        raise DatasetError(
+            f"the script needs {needed}, and there is no Node here",
+            where=str(path),
+            expected="a script of one file that reads nothing and asks nobody",
+        )
+    source = _as_commonjs(source)
+    objection = compile_error(source, ("module", "exports", "require"))
+    if objection is not None:
+        raise DatasetError(f"not JavaScript: {objection}", where=str(path))
+    return source
+
+
+def file_script(reference: str, folder: Path, at: At) -> Script:
+    """``file://check.js`` or ``file://check.js:name`` as a script.
+
+    Raises:
+        DatasetError: as :func:`read_script`, or it is not there.
+    """
+    name, _, function = reference.removeprefix(FILE).partition("js:")
+    path = folder / (f"{name}js" if function else name)
+    if not path.is_file():
+        raise DatasetError("there is no such file", where=str(at), found=str(path))
+    return Script(read_script(path), file=True, name=function or None)
+
+
+def as_expression(script: Script) -> str:
+    """Source that returns the file's function, as Nunjucks takes a filter."""
+    chosen = f"module.exports[{script.name!r}]" if script.name else "module.exports"
+    return (
+        "const module = { exports: {} }; (function (module, exports) {\n"
+        f"{script.source}\n"
+        f"}})(module, module.exports); const found = {chosen}; return found.default ?? found;"
+    )
+
+
+def transform_script(value: Any, folder: Path, at: At, first: str = "output") -> Script:
+    """A ``transform``: an expression, a function's body, or a file.
+
+    Args:
+        first: what inline code calls the first argument.
+
+    Raises:
+        DatasetError: it is not JavaScript that runs here.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise DatasetError("not a transform", where=str(at), expected="JavaScript, or a file of it")
+    if value.startswith(FILE):
+        return file_script(value, folder, at)
+    check_code(value, (first, *TRANSFORM[1:]), at, body=value)
+    return Script(value)
+
+
+def check_code(
+    code: str, names: tuple[str, ...] = ASSERTION, at: At | None = None, body: str | None = None
+) -> None:
+    """
+    Raises:
+        DatasetError: inline code that needs Node or does not compile.
+    """
+    where = None if at is None else str(at)
+    needed = needs_node(code)
+    if needed is not None:
+        raise DatasetError(
+            f"the script needs {needed}, and there is no Node here",
+            where=where,
+            expected="a script that reads nothing and asks nobody",
+        )
+    if is_template(code):
+        return  # what it says is known only when a case is
+    source = function_body(code) if body is None else body if "\n" in body else f"return {body}"
+    objection = compile_error(source, (*names, "process"))
+    if objection is not None:
+        raise DatasetError(f"not JavaScript: {objection}", where=where, found=_short(code))
+
+
+def _short(code: str) -> str:
+    line = " ".join(code.split())
+    return line if len(line) <= 60 else f"{line[:59]}…"
+
+
+def needs_node(source: str) -> str | None:
+    """What a script imports; None: nothing."""
+    found = _IMPORT.search(_COMMENT.sub("", source))
+    return None if found is None else f"{(found[1] or found[2])!r}"
+
+
+def _as_commonjs(source: str) -> str:
+    if "export" not in source:
+        return source
+    for pattern, replacement in _EXPORTS:
+        source = pattern.sub(replacement, source)
+
+    def listed(match: re.Match[str]) -> str:
+        names = (part.split(" as ") for part in match[1].split(",") if part.strip())
+        return "".join(f"module.exports.{n[-1].strip()} = {n[0].strip()};" for n in names)
+
+    return _EXPORT_LIST.sub(listed, source)
