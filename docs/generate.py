@@ -24,7 +24,7 @@ import typer.main
 from localprompt.cli.app import build_app
 from localprompt.finetune.estimate.published import accuracy_table
 from localprompt.records.evidence import EvidenceReport, Verdict
-from localprompt.views.evidence_text import evidence_markdown
+from localprompt.views.evidence import evidence_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI_REFERENCE = ROOT / "docs" / "cli.md"

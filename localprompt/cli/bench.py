@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -13,7 +12,7 @@ import msgspec
 import typer
 
 from localprompt.cli.options import REFERENCE_HELP, takes
-from localprompt.cli.output import checked, console
+from localprompt.cli.output import console, format_of, output_file
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_MACHINE, InputError
 
 if TYPE_CHECKING:
@@ -108,8 +107,14 @@ class BenchFlags:
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Print the plan and end.")] = False
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Begin without asking.")] = False
     format: Annotated[
-        str, typer.Option("--format", "-f", metavar="FORMAT", help="table, md, csv, json or jsonl.")
-    ] = "table"
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="table, md, csv, json or jsonl; by default what -o FILE ends in, or a table.",
+        ),
+    ] = None
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file, not stdout.")
     ] = None
@@ -130,10 +135,10 @@ def command(
     from localprompt.store.history import History
     from localprompt.views.messages import print_note
 
-    checked("--format", flags.format, FORMATS)
+    wanted = format_of(flags.format, flags.output, FORMATS)
     experiment = _resumed(flags.resume) if flags.resume else _planned(what or [], flags)
     if not flags.quiet or flags.plan_only:
-        from localprompt.views.bench_table import print_plan
+        from localprompt.views.bench import print_plan
 
         _print_profiles(experiment)
         print_plan(experiment, console(stderr=not flags.plan_only))
@@ -146,7 +151,7 @@ def command(
     interrupted = _execute(experiment, flags)
     with History(read_only=True) as history:
         result = load_bench(experiment.id, history)
-    write_bench(result, flags.format, flags.output)
+    write_bench(result, wanted, flags.output)
     if interrupted:
         print_note(f"interrupted; go on with:  localprompt bench --resume {experiment.id}")
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -156,20 +161,14 @@ def command(
 
 def write_bench(result: BenchResult, wanted: str, output: Path | None) -> None:
     """The figures, in one of FORMATS, to stdout or a file."""
-    from rich.console import Console
-
-    from localprompt.views.bench_table import print_bench
+    from localprompt.views.bench import print_bench
     from localprompt.views.files.bench import write_bench as export
-    from localprompt.views.files.runs import ExportFormat
+    from localprompt.views.files.rows import ExportFormat
+    from localprompt.views.terminal import Terminal
 
-    target: Any = (
-        nullcontext(sys.stdout)
-        if output is None
-        else output.open("w", newline="", encoding="utf-8")
-    )
-    with target as stream:
+    with output_file(output) as stream:
         if wanted == "table":
-            print_bench(result, console() if output is None else Console(file=stream, width=120))
+            print_bench(result, console() if output is None else Terminal(file=stream, width=120))
         else:
             export(result, cast("ExportFormat", wanted), stream)
 
@@ -269,7 +268,7 @@ def _print_profiles(experiment: Experiment) -> None:
 
 def _ask_whether_to_begin(experiment: Experiment) -> None:
     """Only where somebody sits at the terminal, and only for what takes more than a minute."""
-    from localprompt.views.bench_table import estimate_line
+    from localprompt.views.bench import estimate_line
 
     seconds = sum(cell.estimated_seconds or 0 for cell in experiment.cells)
     times = experiment.repetitions.fixed or experiment.repetitions.least

@@ -64,7 +64,7 @@ def command(
 
 
 def _write(comparison: BenchComparison, wanted: str) -> None:
-    from localprompt.views.compare_table import (
+    from localprompt.views.bench_compare import (
         comparison_json,
         comparison_markdown,
         print_comparison,

@@ -88,8 +88,7 @@ def command(*, flags: ContrastFlags) -> None:
 def _finish(report: ContrastReport, flags: ContrastFlags, language: Language) -> None:
     from localprompt.cli.output import console, output_file
     from localprompt.records import json
-    from localprompt.views.contrast_table import print_contrast
-    from localprompt.views.html.contrast import contrast_page
+    from localprompt.views.contrast import contrast_page, print_contrast
     from localprompt.views.messages import print_note
 
     print_contrast(report, language, console())

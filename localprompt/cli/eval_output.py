@@ -34,15 +34,14 @@ def evaluation_store(*, log: bool) -> Iterator[History]:
 
 def write_result(result: EvalResult, store: History, wanted: str, output: Path | None) -> None:
     """The evaluation as a table or in an export's format, to stdout or a file."""
-    from rich.console import Console
-
-    from localprompt.views.eval_table import print_evaluation
+    from localprompt.views.eval import print_evaluation
     from localprompt.views.files.eval import EvalFormat, write_evaluation
+    from localprompt.views.terminal import Terminal
 
     evaluation_id = result.evaluation.id
     with output_file(output) as stream:
         if wanted == "table":
-            shown = console() if output is None else Console(file=stream, width=120)
+            shown = console() if output is None else Terminal(file=stream, width=120)
             print_evaluation(result, store.results(evaluation_id, failures=True), shown)
         else:
             chosen = cast("EvalFormat", wanted)
@@ -53,7 +52,7 @@ def show_evaluation(evaluation_id: str, store: History, *, failures: bool, json:
     """A stored evaluation, or only what did not pass in it."""
     from localprompt.evaluate.summarize import load_result
     from localprompt.records import json as record_json
-    from localprompt.views.eval_table import print_failures
+    from localprompt.views.eval import print_failures
     from localprompt.views.messages import print_note
 
     evaluation = store.evaluation(evaluation_id)

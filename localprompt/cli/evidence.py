@@ -98,7 +98,7 @@ def command(*, flags: EvidenceFlags) -> None:
 
 def _finish(report: EvidenceReport, flags: EvidenceFlags, language: Language) -> None:
     from localprompt.cli.output import console
-    from localprompt.views.evidence_table import print_evidence
+    from localprompt.views.evidence import print_evidence
     from localprompt.views.messages import print_note
 
     print_evidence(report, language, console())
@@ -111,7 +111,7 @@ def _write(report: EvidenceReport, flags: EvidenceFlags, language: Language) -> 
     """Page and results as they are now."""
     from localprompt.cli.output import output_file
     from localprompt.records import json
-    from localprompt.views.html.evidence import evidence_page
+    from localprompt.views.evidence import evidence_page
 
     if flags.output is not None:
         with output_file(flags.output) as file:

@@ -118,7 +118,7 @@ def estimate(
     chosen = "json" if flags.json else checked("--format", flags.format, FORMATS)
     if model is None and flags.shape == "list":
         from localprompt.finetune.estimate.shapes import named_shapes
-        from localprompt.views.finetune import print_shapes
+        from localprompt.views.estimate import print_shapes
 
         print_shapes(named_shapes().values(), console())
         return
@@ -126,13 +126,13 @@ def estimate(
     request = EstimateRequest(**{name: getattr(flags, name) for name in names})
     report = side_by_side(model, request)
     if chosen == "table":
-        from localprompt.views.finetune import print_estimate
+        from localprompt.views.estimate import print_estimate
 
         print_estimate(report, console())
         _say_what_else(flags)
     else:
-        from localprompt.views.files.finetune import write_estimate
-        from localprompt.views.files.runs import ExportFormat
+        from localprompt.views.files.estimate import write_estimate
+        from localprompt.views.files.rows import ExportFormat
 
         write_estimate(report, cast("ExportFormat", chosen), sys.stdout)
 

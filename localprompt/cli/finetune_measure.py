@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from localprompt.cli.options import takes
-from localprompt.cli.output import checked, console, output_file
+from localprompt.cli.output import checked, console, format_of, output_file
 from localprompt.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,8 +68,14 @@ class MeasureFlags:
     ] = False
     no_log: Annotated[bool, typer.Option("--no-log", help="Do not record the result.")] = False
     format: Annotated[
-        str, typer.Option("--format", "-f", metavar="FORMAT", help="table, md or json.")
-    ] = "table"
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="table, md or json; by default what -o FILE ends in, or a table.",
+        ),
+    ] = None
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file, not stdout.")
@@ -103,7 +109,7 @@ def measure(
     from localprompt.views.messages import print_note, print_warnings
     from localprompt.views.progress import training_progress
 
-    wanted = "json" if flags.json else checked("--format", flags.format, FORMATS)
+    wanted = "json" if flags.json else format_of(flags.format, flags.output, FORMATS)
     request = request_from_flags(model, train, prompt, flags)
     try:
         with training_progress(quiet=flags.quiet) as on_progress:

@@ -19,14 +19,10 @@ if TYPE_CHECKING:
 def console(*, stderr: bool = False) -> Console:
     """A rich console. It drops styles when not on a terminal; with NO_COLOR all of them, where
     rich would keep bold and dim."""
-    from rich.console import Console
-
-    class Piped(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # rich itself leaves with 1, which means something else
+    from localprompt.views.terminal import Terminal
 
     styles: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    return Piped(stderr=stderr, highlight=False, soft_wrap=False, color_system=styles)
+    return Terminal(stderr=stderr, highlight=False, soft_wrap=False, color_system=styles)
 
 
 @contextmanager
@@ -72,6 +68,18 @@ def checked(option: str, value: str, allowed: Sequence[str]) -> str:
     if value in allowed:
         return value
     raise InputError("unknown value", where=option, expected=", ".join(allowed), found=value)
+
+
+def format_of(wanted: str | None, output: Path | None, allowed: Sequence[str]) -> str:
+    """The format that was asked for; else the one that the file's name ends in; else the first.
+
+    Raises:
+        InputError: there is no such format.
+    """
+    if wanted is not None:
+        return checked("--format", wanted, allowed)
+    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
+    return suffix if suffix in allowed else allowed[0]
 
 
 def stdin_text() -> str | None:

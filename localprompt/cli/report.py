@@ -22,6 +22,7 @@ DETAILS = (
     "IDs are those of benches, evaluations and single runs. A file that ends in .md becomes "
     "Markdown, any other one HTML: a single file that fetches nothing and works from a USB stick."
 )
+_DATA = {".csv", ".json", ".jsonl", ".xml"}
 KINDS = ("bench", "eval", "ask", "run")
 
 
@@ -56,6 +57,14 @@ def command(
     from localprompt.store.history import History
     from localprompt.views.report import html_report, markdown_report
 
+    if output is not None and output.suffix.lower() in _DATA:
+        raise InputError(
+            "a report is a page or Markdown",
+            where="--output",
+            expected="a name that ends in .html or .md",
+            found=output.name,
+            next_step=f"localprompt runs export -o {output.name}",
+        )
     found = _Found()
     with History(read_only=True) as history:
         for reference in ids or ["last"]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from localprompt.cli.options import REFERENCE_HELP, JsonOption
-from localprompt.cli.output import checked, console, output_file
+from localprompt.cli.output import checked, console, format_of, output_file
 from localprompt.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 FormatChoice = Annotated[
-    str, typer.Option("--format", "-f", metavar="FORMAT", help="csv, json, jsonl or md.")
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="FORMAT",
+        help="csv, json, jsonl or md; by default what -o FILE ends in, or jsonl.",
+    ),
 ]
 KindFilter = Annotated[str | None, typer.Option("--kind", help="Only ask, run, bench, eval, …")]
 ModelFilter = Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")]
@@ -100,7 +106,7 @@ def _print_kept(kept: Kept) -> None:
 
 @app.command("export")
 def export(
-    format: FormatChoice = "jsonl",  # noqa: A002
+    format: FormatChoice = None,  # noqa: A002
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")
     ] = None,
@@ -112,9 +118,10 @@ def export(
 ) -> None:
     """Write stored runs as csv, json, jsonl or Markdown, oldest first."""
     from localprompt.store.history import History
-    from localprompt.views.files.runs import ExportFormat, write_runs
+    from localprompt.views.files.rows import ExportFormat
+    from localprompt.views.files.runs import write_runs
 
-    chosen = checked("--format", format, get_args(ExportFormat))
+    chosen = format_of(format, output, ("jsonl", *get_args(ExportFormat)))
     with History(read_only=True) as history, output_file(output) as stream:
         found = history.runs(**_filters(kind, model, prompt, since), limit=limit, oldest_first=True)
         write_runs(found, cast("ExportFormat", chosen), stream)

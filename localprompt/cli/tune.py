@@ -77,9 +77,8 @@ def command(
 ) -> None:
     """Find the fastest weights and settings for a prompt on this CPU."""
     from localprompt.records import json
-    from localprompt.views.html.tune import tuning_page
     from localprompt.views.messages import print_note
-    from localprompt.views.tune import print_tuning
+    from localprompt.views.tune import print_tuning, tuning_page
 
     checked("--format", flags.format, FORMATS)
     if flags.output is not None and flags.output.suffix.lower() not in {".html", ".htm"}:

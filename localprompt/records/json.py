@@ -25,8 +25,8 @@ from localprompt.records.run import RunRecord
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def encode(record: msgspec.Struct) -> bytes:
-    """One JSON object on one line, UTF-8, without a line end; of a run record or another one."""
+def encode(record: Any) -> bytes:
+    """One JSON value on one line, UTF-8, without a line end; of a run record or another one."""
     try:
         return msgspec.json.encode(record)
     except UnicodeEncodeError:

@@ -34,8 +34,9 @@ def made_note(path: Path, manifest: Manifest, size_bytes: int) -> str:
 
 def print_bundle(manifest: Manifest, signed: bool, signer: str | None, console: Console) -> None:
     """What was verified, a line for each kind of content."""
-    for name, text in _lines(manifest, signed, signer):
-        console.print(f"{name:<12}{text}", markup=False, soft_wrap=True)
+    from localprompt.views.terminal import facts_lines, print_lines
+
+    print_lines(facts_lines(_lines(manifest, signed, signer), console.width), console)
 
 
 def installed_note(models: Sequence[str], new: Sequence[str], unchanged: int) -> str:

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from localprompt.views.harmless import harmless
+
 
 class Finding(Protocol):
     """As :class:`localprompt.doctor.Finding`."""
@@ -30,7 +32,7 @@ _TRY = "try: "
 
 def print_findings(findings: Iterable[Finding]) -> None:
     for finding in findings:
-        print("\n".join(_lines(finding)))  # noqa: T201
+        print(harmless("\n".join(_lines(finding))))  # noqa: T201
 
 
 def _lines(finding: Finding) -> Iterator[str]:

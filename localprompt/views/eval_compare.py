@@ -5,17 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from localprompt.records import json
 from localprompt.records.evaluation import EvalComparison, Evaluation, Flip, TargetComparison
 from localprompt.stats.samples import Interval
 from localprompt.units import UNKNOWN
-from localprompt.views.eval_table import short
-from localprompt.views.files.runs import _markdown_cell, _markdown_row
+from localprompt.views.eval_text import short
+from localprompt.views.markdown import markdown
+from localprompt.views.sections import Block, Column, Lines, Section, text_table
+from localprompt.views.terminal import print_blocks, print_text
 
-COLUMNS = ("figure", "A", "B", "B − A", "95 % interval", "p", "p (Holm)", "verdict")
+_COLUMNS = (
+    Column("figure"),
+    Column("A", numeric=True),
+    Column("B", numeric=True),
+    Column("B − A", numeric=True),
+    Column("95 % interval", numeric=True, below=True),
+    Column("p", numeric=True, spare=1),
+    Column("p (Holm)", numeric=True),
+    Column("verdict"),
+)
+_FLIPS = (
+    Column("case"),
+    Column("asked", prose=True),
+    Column("A answered", prose=True),
+    Column("B answered", prose=True),
+    Column("B: reason", prose=True, spare=1),
+)
 UNDECIDED = "no difference shown"
 MOST_FLIPS = 10
 _SURE = 0.05
@@ -23,55 +39,41 @@ _SURE = 0.05
 
 def print_comparison(comparison: EvalComparison, console: Console) -> None:
     """The table of each pair of targets, what it means, and the first flips."""
-    for line in head(comparison):
-        console.print(Text(line, style="bold"))
-    for pair in comparison.pairs:
-        console.print(Text(f"\n{pair_name(pair)}", style="bold"))
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in COLUMNS:
-            table.add_column(name, justify="left" if name in {"figure", "verdict"} else "right")
-        for row in rows(pair):
-            table.add_row(*map(Text, row))
-        console.print(table)
-        for line in remarks(pair):
-            console.print(Text(line, style="dim"))
-        _print_flips(pair.flips, console)
-    for line in tail(comparison):
-        console.print(Text(line, style="dim"))
+    print_blocks(blocks(comparison, MOST_FLIPS), console)
 
 
 def print_flips(comparison: EvalComparison, console: Console) -> None:
     """Only what flipped, as while a prompt is being worked on."""
     for pair in comparison.pairs:
-        if pair.passes is None:
-            continue
-        counts = f"{pair.passes.only_b} repaired, {pair.passes.only_a} broken"
-        console.print(Text(f"{pair_name(pair)}: {counts}", style="bold"))
-        _print_flips(pair.flips, console)
+        if pair.passes is not None:
+            counts = f"{pair.passes.only_b} repaired, {pair.passes.only_a} broken"
+            print_text(f"{pair_name(pair)}: {counts}", console, "bold")
+            print_blocks(_flips(pair.flips, MOST_FLIPS), console)
 
 
 def comparison_markdown(comparison: EvalComparison) -> str:
-    lines = [f"- {_markdown_cell(line)}\n" for line in head(comparison)]
-    for pair in comparison.pairs:
-        lines += [f"\n### {_markdown_cell(pair_name(pair))}\n\n"]
-        lines += [_markdown_row(COLUMNS), _markdown_row("---" for _ in COLUMNS)]
-        lines += [_markdown_row(map(_markdown_cell, row)) for row in rows(pair)]
-        lines += [f"\n- {_markdown_cell(line)}" for line in remarks(pair)]
-        lines += ["\n"]
-        if pair.flips:
-            heads = ("case", "", "A answered", "B answered", "B: reason")
-            lines += ["\n", _markdown_row(heads), _markdown_row("---" for _ in heads)]
-            for flip in pair.flips:
-                state = "repaired" if flip.repaired else "broken"
-                cells = (flip.case_id, state, flip.answer_a, flip.answer_b, flip.reason_b)
-                lines += [_markdown_row(_markdown_cell(short(cell)) for cell in cells)]
-    lines += [f"\n{_markdown_cell(line)}\n" for line in tail(comparison)]
-    return "".join(lines)
+    return markdown([Section("differences", "", tuple(blocks(comparison)))], 3)
 
 
 def comparison_json(comparison: EvalComparison) -> str:
     """The whole record."""
     return json.encode(comparison).decode() + "\n"
+
+
+def blocks(comparison: EvalComparison, most: int | None = None) -> Iterator[Block]:
+    """Both sides, a table and the flips of each pair, and how the figures were made.
+
+    Args:
+        most: how many flips of a pair are shown; None: all that there are.
+    """
+    if comparison.a.id != comparison.b.id:
+        yield Lines(tuple(_head(comparison)), quiet=False)
+    for pair in comparison.pairs:
+        caption, title = f"{'; '.join(remarks(pair))}.", f"A → B: {pair_name(pair)}"
+        yield text_table(caption, _COLUMNS, rows(pair), title=title)
+        yield from _flips(pair.flips, most)
+    if tail := tuple(_tail(comparison)):
+        yield Lines(tail)
 
 
 def pair_name(pair: TargetComparison) -> str:
@@ -84,7 +86,7 @@ def pair_name(pair: TargetComparison) -> str:
 
 
 def rows(pair: TargetComparison) -> Iterator[tuple[str, ...]]:
-    """One row of COLUMNS per figure."""
+    """The row of each figure."""
     if (passes := pair.passes) is not None:
         yield (
             "pass rate",
@@ -142,17 +144,25 @@ def _interval(interval: Interval | None, factor: int) -> str:
     return f"{interval.low * factor:+.{digits}f} to {interval.high * factor:+.{digits}f}"
 
 
-def _print_flips(flips: tuple[Flip, ...], console: Console) -> None:
-    for flip in flips[:MOST_FLIPS]:
-        state, style = ("repaired", "green") if flip.repaired else ("broken  ", "red")
-        asked = "; ".join(f"{key}: {short(str(value), 60)}" for key, value in flip.vars.items())
-        console.print(Text(f"  {state} {asked or flip.case_id}", style=style))
-        console.print(Text(f"           {short(flip.answer_a, 60)} → {short(flip.answer_b, 60)}"))
-    if len(flips) > MOST_FLIPS:
-        console.print(Text(f"  … and {len(flips) - MOST_FLIPS} more", style="dim"))
+def _flips(flips: tuple[Flip, ...], most: int | None) -> Iterator[Block]:
+    if not flips:
+        return
+    rows = (
+        (
+            "repaired" if flip.repaired else "broken",
+            "; ".join(f"{key}: {short(str(value), 60)}" for key, value in flip.vars.items())
+            or flip.case_id,
+            short(flip.answer_a, 60),
+            short(flip.answer_b, 60),
+            short(flip.reason_b, 60),
+        )
+        for flip in flips[:most]
+    )
+    left = 0 if most is None else len(flips) - most
+    yield text_table(f"… and {left} more" if left > 0 else "", _FLIPS, rows)
 
 
-def head(comparison: EvalComparison) -> Iterator[str]:
+def _head(comparison: EvalComparison) -> Iterator[str]:
     for side, evaluation in (("A", comparison.a), ("B", comparison.b)):
         yield f"{side}  {_line(evaluation)}"
 
@@ -161,7 +171,7 @@ def _line(evaluation: Evaluation) -> str:
     return f"{evaluation.title}  ({evaluation.id}, {evaluation.created_at})"
 
 
-def tail(comparison: EvalComparison) -> Iterator[str]:
+def _tail(comparison: EvalComparison) -> Iterator[str]:
     if not comparison.pairs:
         yield "no prompt × model of one can be paired with one of the other: nothing to compare"
     if comparison.tests:

@@ -14,7 +14,14 @@ from localprompt.records.evaluation import (
 )
 from localprompt.units import UNKNOWN, format_bytes, format_rate, format_seconds
 
-COLUMNS = ("prompt", "model", "passed", "pass rate (95 %)", "mean score (95 %)", "TTFT, batched")
+_SHOWN = 200
+"""Characters of a text."""
+
+
+def short(text: str, most: int = _SHOWN) -> str:
+    """A text on one line, cut with a word on how long it is."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]}… ({len(line):,} characters)"
 
 
 def rate_text(rate: PassRate) -> str:
@@ -45,18 +52,6 @@ def counts_text(rate: PassRate) -> str:
     if rate.unscored:
         parts.append(f"{rate.unscored} unscored")
     return ", ".join(parts)
-
-
-def target_row(summary: TargetSummary) -> tuple[str, ...]:
-    """One row of COLUMNS."""
-    return (
-        summary.target.prompt,
-        summary.target.model.name,
-        counts_text(summary.passes),
-        rate_text(summary.passes),
-        mean_text(summary.score),
-        format_seconds(summary.ttft_seconds),
-    )
 
 
 def target_name(summary: TargetSummary) -> str:

@@ -11,8 +11,9 @@ from rich.status import Status
 
 from localprompt.records.evidence import EvidenceReport, Finding
 from localprompt.units import format_seconds
-from localprompt.views.html.evidence import headline, verdict_kind
+from localprompt.views.evidence import headline, verdict_kind
 from localprompt.views.language import Language
+from localprompt.views.terminal import Terminal
 
 
 class EvidenceProgress:
@@ -53,7 +54,7 @@ class EvidenceProgress:
 @contextmanager
 def evidence_progress(language: Language) -> Iterator[EvidenceProgress]:
     """A status line on a terminal, lines alone elsewhere."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     status = Status("", console=console)
     progress = EvidenceProgress(console, status, language)
     if not console.is_terminal or console.no_color:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from localprompt.errors import LocalPromptError
+from localprompt.views.harmless import harmless
 
 if TYPE_CHECKING:
     from localprompt.records.run import ProfileUse, RunWarning
@@ -69,4 +70,4 @@ def profile_note(use: ProfileUse, model: str) -> str:
 
 
 def _to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(harmless(text), file=sys.stderr, flush=True)  # noqa: T201

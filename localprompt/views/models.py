@@ -5,31 +5,51 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from localprompt.models.cards import ModelCard
 from localprompt.models.inspect import ModelInfo
 from localprompt.models.predict import MemoryPrediction
 from localprompt.models.store import ModelEntry
 from localprompt.units import UNKNOWN, format_bytes, format_count
+from localprompt.views.grid import Line
+from localprompt.views.sections import Column, Section, text_table
+from localprompt.views.terminal import (
+    facts_lines,
+    indented,
+    print_blocks,
+    print_lines,
+    print_sections,
+)
+
+_LIST = (
+    Column("name", whole=True),
+    Column("state"),
+    Column("size", numeric=True),
+    Column("licence", prose=True, spare=1),
+    Column("description", prose=True),
+)
+_TENSORS = (
+    Column("type"),
+    Column("tensors", numeric=True),
+    Column("parameters", numeric=True),
+    Column("size", numeric=True),
+)
+_PREDICTED = ("n_ctx", "weights", "KV cache", "compute", "process and rest", "peak RSS")
 
 
 def print_model_list(entries: Iterable[ModelEntry], console: Console) -> None:
     """One row per known model."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("name", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("licence", overflow="fold")
-    table.add_column("description", overflow="fold")
-    for entry in entries:
-        card = entry.card
-        table.add_row(
-            card.name, entry.state, format_bytes(card.size_bytes), card.licence.name,
-            card.description,
-        )  # fmt: skip
-    console.print(table)
+    rows = (
+        (
+            entry.card.name,
+            entry.state,
+            format_bytes(entry.card.size_bytes),
+            entry.card.licence.name,
+            entry.card.description,
+        )
+        for entry in entries
+    )
+    print_blocks([text_table("", _LIST, rows)], console)
 
 
 def print_model(
@@ -44,37 +64,45 @@ def print_model(
     Args:
         predictions: by n_ctx.
     """
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in _facts(info, card, sha256):
-        grid.add_row(name, Text(value))
-    console.print(grid)
-    console.print(Text("\ntensors", style="bold"))
-    for share in info.tensor_types:
-        console.print(
-            f"  {share.type:<8}{share.tensors:>5} tensors  "
-            f"{format_count(share.parameters):>8} parameters  {format_bytes(share.size_bytes):>9}"
+    print_lines(facts_lines(_facts(info, card, sha256), console.width), console)
+    print_sections(model_sections(info, predictions), console)
+    print_lines([Line(""), Line("chat template", "bold")], console)
+    template = info.chat_template or "none: a base model, prompts are plain completions"
+    print_lines(indented(template), console)
+
+
+def model_sections(
+    info: ModelInfo, predictions: dict[int, MemoryPrediction]
+) -> tuple[Section, ...]:
+    """What is in the file, and the memory that it will take."""
+    tensors = (
+        (
+            share.type,
+            str(share.tensors),
+            format_count(share.parameters),
+            format_bytes(share.size_bytes),
         )
-    console.print(Text("\npredicted memory (estimated, nothing was loaded)", style="bold"))
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("n_ctx", "weights", "KV cache", "compute", "process and rest", "peak RSS"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for n_ctx, predicted in predictions.items():
-        parts = (
-            predicted.weights_bytes,
-            predicted.kv_cache_bytes,
-            predicted.compute_bytes,
-            predicted.baseline_bytes + predicted.other_bytes,
-            predicted.peak_bytes,
-        )
-        table.add_row(str(n_ctx), *map(format_bytes, parts))
-    console.print(table)
-    console.print(Text("\nchat template", style="bold"))
-    if info.chat_template is None:
-        console.print("  none: a base model, prompts are plain completions")
-    else:
-        console.print(Text(info.chat_template))
+        for share in info.tensor_types
+    )
+    predicted = (
+        (str(n_ctx), *map(format_bytes, _parts(one))) for n_ctx, one in predictions.items()
+    )
+    heads = tuple(Column(name, numeric=True) for name in _PREDICTED)
+    title = "predicted memory (estimated, nothing was loaded)"
+    return (
+        Section("tensors", "tensors", (text_table("", _TENSORS, tensors),)),
+        Section("predicted", title, (text_table("", heads, predicted),)),
+    )
+
+
+def _parts(predicted: MemoryPrediction) -> tuple[int, ...]:
+    return (
+        predicted.weights_bytes,
+        predicted.kv_cache_bytes,
+        predicted.compute_bytes,
+        predicted.baseline_bytes + predicted.other_bytes,
+        predicted.peak_bytes,
+    )
 
 
 def _facts(

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -25,6 +24,8 @@ from localprompt.records.bench import Step
 from localprompt.records.training import TrainingProgress
 from localprompt.units import UNKNOWN, format_rate, format_seconds
 from localprompt.views.figures import label_text
+from localprompt.views.harmless import harmless
+from localprompt.views.terminal import Terminal
 
 
 class BytesProgress:
@@ -43,7 +44,7 @@ class BytesProgress:
 @contextmanager
 def bytes_progress() -> Iterator[BytesProgress]:
     """A progress display that is gone, but for its last state, when the block ends."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with Progress(
         TextColumn("{task.description:<9}"),
         BarColumn(bar_width=None),
@@ -59,7 +60,7 @@ def bytes_progress() -> Iterator[BytesProgress]:
 @contextmanager
 def chunks_progress() -> Iterator[Callable[[int, int], None]]:
     """A bar of the chunks of a text that were read."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with Progress(
         TextColumn("reading"),
         BarColumn(bar_width=None),
@@ -79,7 +80,7 @@ _BENCH_STEPS = {"memory": "memory of", "load": "load", "timing": "time", "failed
 @contextmanager
 def bench_progress(*, quiet: bool = False) -> Iterator[Callable[[Step], None]]:
     """A function to tell steps to, while the bar is shown."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -140,7 +141,7 @@ def standing_text(now: Standing, begun_with: int, elapsed_seconds: float) -> str
 @contextmanager
 def eval_progress(*, quiet: bool = False) -> Iterator[Callable[[Standing], None]]:
     """A function to tell progress to, while it is shown."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if quiet:
         yield lambda _: None
     elif not console.is_terminal:
@@ -182,7 +183,7 @@ def _eval_lines() -> Callable[[Standing], None]:
         if time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
             told = time.monotonic()
             standing = standing_text(now, before, told - began)
-            print(f"{now.done}/{now.total} {now.doing}: {standing}", file=sys.stderr)  # noqa: T201
+            _say(f"{now.done}/{now.total} {now.doing}: {standing}")
 
     return show
 
@@ -209,7 +210,7 @@ def progress_text(now: TrainingProgress) -> str:
 @contextmanager
 def training_progress(*, quiet: bool = False) -> Iterator[Callable[[TrainingProgress], None]]:
     """A function to tell progress to, while it is shown."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if quiet:
         yield lambda _: None
     elif not console.is_terminal or console.no_color:
@@ -245,6 +246,10 @@ def _training_lines() -> Callable[[TrainingProgress], None]:
         if time.monotonic() - told >= _SECONDS_BETWEEN_LINES or now.stage == "save":
             told = time.monotonic()
             line = f"{now.step}/{now.steps} {_TRAINING_STAGES[now.stage]}: {progress_text(now)}"
-            print(line, file=sys.stderr, flush=True)  # noqa: T201
+            _say(line)
 
     return show
+
+
+def _say(line: str) -> None:
+    print(harmless(line), file=sys.stderr, flush=True)  # noqa: T201

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from localprompt.records.prompt import InputSpec, Message, Origin, PromptTemplate, Span
@@ -27,6 +26,16 @@ from localprompt.records.received import (
 from localprompt.records.run import Sampling
 from localprompt.sources.prompt.check import CheckedFile
 from localprompt.sources.prompt.search import ListedPrompt
+from localprompt.views.grid import Line, flowed, middle_cut
+from localprompt.views.harmless import harmless
+from localprompt.views.sections import Column, Section, text_table
+from localprompt.views.terminal import (
+    facts_lines,
+    print_blocks,
+    print_lines,
+    print_sections,
+    print_text,
+)
 
 _COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 _LONGEST_SPAN = 900
@@ -35,64 +44,67 @@ _SHOWN_START, _SHOWN_END = 500, 200
 _SHOWN_TOKENS = 3
 """Tokens at each end of a stretch; those between are counted."""
 _TOKENS_AT = 30
-"""The column in which tokens begin in the table of stretches."""
+"""The column in which tokens begin in the table of stretches, and the width of one token."""
 _NAMES: dict[Origin, str] = {"chat_template": "chat template", "template": "prompt file"}
 
 
 def print_prompt_list(prompts: Iterable[ListedPrompt], console: Console) -> int:
     """One row per prompt; returns how many there were."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("name and inputs", overflow="fold")
-    table.add_column("from", no_wrap=True)
-    table.add_column("description", overflow="fold", ratio=1)
-    count = 0
-    for prompt in prompts:
-        inputs = ", ".join(map(_short, prompt.template.inputs))
-        name = Text(prompt.name).append(f"\n  {inputs}" if inputs else "", style="dim")
-        table.add_row(name, prompt.place, Text(prompt.template.description or ""))
-        count += 1
-    if count:
-        console.print(table)
-    return count
+    rows = [
+        (
+            prompt.name,
+            ", ".join(map(_short, prompt.template.inputs)),
+            prompt.place,
+            prompt.template.description or "",
+        )
+        for prompt in prompts
+    ]
+    columns = (
+        Column("name", whole=True),
+        Column("inputs", prose=True),
+        Column("from"),
+        Column("description", prose=True),
+    )
+    print_blocks([text_table("", columns, rows)] if rows else [], console)
+    return len(rows)
 
 
 def print_template(template: PromptTemplate, console: Console) -> None:
     """What a prompt file declares, and its template."""
-    _print_facts(_declared(template), console)
+    print_lines(_known(_declared(template), console), console)
     if template.inputs:
-        console.print(Text("\ninputs", style="bold"))
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        for spec in template.inputs:
-            table.add_row(f"  {spec.name}", spec.kind, Text("; ".join(_remarks(spec))))
-        console.print(table)
-    console.print(Text("\ntemplate", style="bold"))
-    console.print(Text(template.body.strip("\n")))
+        rows = ((spec.name, spec.kind, "; ".join(_remarks(spec))) for spec in template.inputs)
+        columns = (Column("name"), Column("kind"), Column("", prose=True))
+        print_sections([Section("inputs", "inputs", (text_table("", columns, rows),))], console)
+    print_lines([Line(""), Line("template", "bold")], console)
+    print_lines(map(Line, template.body.strip("\n").split("\n")), console)
 
 
 def print_received(prompt: ReceivedPrompt, console: Console, *, every_token: bool = False) -> None:
     """Exactly what the model receives: messages, text, tokens, and who wrote which of them."""
     colours = _colours(prompt)
     marked = bool(console.no_color) or console.color_system is None
-    _print_facts(_received(prompt), console)
-    console.print(Text(f"\nmessages ({len(prompt.messages)})", style="bold"))
+    print_lines(_known(_received(prompt), console), console)
+    print_lines([Line(""), Line(f"messages ({len(prompt.messages)})", "bold")], console)
     for message in prompt.messages:
-        console.print(_one_line(message, colours, marked, console.width), no_wrap=True)
+        _print(_one_line(message, colours, marked, console.width), console)
     legend = "; «name: …» is a variable's" if marked else ""
-    console.print(Text(f"\ntext ({len(prompt.text):,} characters{legend})", style="bold"))
+    print_lines([Line("")], console)
+    print_text(f"text ({len(prompt.text):,} characters{legend})", console, "bold")
     text = Text()
     for span in prompt.spans:
         text.append_text(_shown(span, colours, marked))
-    console.print(text, end="" if prompt.text.endswith("\n") else "\n")
-    console.print(Text(f"\n{_token_heading(prompt)}", style="bold"))
-    console.print(_token_legend(prompt.tokens, colours))
-    if every_token:
-        _print_tokens(prompt.tokens, colours, console)
-    else:
-        _print_stretches(prompt.tokens, colours, console)
-    console.print(Text(f"\n{_reuse(prompt)}"))
+    if prompt.text.endswith("\n"):
+        text.right_crop(1)
+    _print_wrapped(text, console)
+    print_lines([Line("")], console)
+    print_text(_token_heading(prompt), console, "bold")
+    _print_wrapped(_token_legend(prompt.tokens, colours), console)
+    rows = _token_rows(prompt.tokens) if every_token else _stretch_rows(prompt.tokens, console)
+    for row in rows:
+        _print(Text(row.text, style=_style(row.origin, row.source, colours)), console)
+    print_lines([Line("")], console)
+    print_text(_reuse(prompt), console)
 
 
 def print_findings(files: Sequence[CheckedFile], console: Console, notes: Console) -> None:
@@ -173,14 +185,8 @@ def _remarks(spec: InputSpec) -> Iterator[str]:
         yield "strict"
 
 
-def _print_facts(facts: Iterable[tuple[str, str]], console: Console) -> None:
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in facts:
-        if value:
-            grid.add_row(name, Text(value))
-    console.print(grid)
+def _known(facts: Iterable[tuple[str, str]], console: Console) -> Iterator[Line]:
+    return facts_lines([(name, value) for name, value in facts if value], console.width)
 
 
 def _colours(prompt: ReceivedPrompt) -> dict[str | None, str]:
@@ -193,6 +199,16 @@ def _style(origin: Origin, source: str | None, colours: dict[str | None, str]) -
     if origin == "variable":
         return colours.get(source, "")
     return "dim" if origin == "chat_template" else ""
+
+
+def _print_wrapped(text: Text, console: Console) -> None:
+    for line in text.wrap(console, console.width):
+        _print(line, console)
+
+
+def _print(text: Text, console: Console) -> None:
+    text.rstrip()
+    console.print(text, soft_wrap=True)
 
 
 def _one_line(message: Message, colours: dict[str | None, str], marked: bool, width: int) -> Text:
@@ -210,7 +226,7 @@ def _one_line(message: Message, colours: dict[str | None, str], marked: bool, wi
 
 
 def _shown(span: Span, colours: dict[str | None, str], marked: bool) -> Text:
-    text = _middle_left_out(span.text)
+    text = harmless(_middle_left_out(span.text))
     if marked and span.origin == "variable":
         text = f"«{span.source or 'value'}: {text}»"
     return Text(text, style=_style(span.origin, span.source, colours))
@@ -239,26 +255,34 @@ def _token_legend(tokens: Sequence[PromptToken], colours: dict[str | None, str])
 
 
 def _writer(origin: Origin, source: str | None) -> str:
-    return _NAMES.get(origin) or source or "a variable"
+    return harmless(_NAMES.get(origin) or source or "a variable")
 
 
-def _print_stretches(
-    tokens: Sequence[PromptToken], colours: dict[str | None, str], console: Console
-) -> None:
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    table.add_column("at", justify="right", no_wrap=True, min_width=5)
-    table.add_column("count", justify="right", no_wrap=True)
-    table.add_column("from", no_wrap=True, overflow="ellipsis", max_width=16)
-    table.add_column("id and text", no_wrap=True)
+class _TokenRow(NamedTuple):
+    text: str
+    origin: Origin = "template"
+    source: str | None = None
+
+
+def _stretch_rows(tokens: Sequence[PromptToken], console: Console) -> Iterator[_TokenRow]:
+    """A row for each run of tokens that one writer wrote; none of them is broken."""
+    yield _TokenRow(f"{'at':>5}  {'count':>5}  {'from':<13}  id and text")
     for stretch in stretches(tokens):
-        style = _style(stretch.origin, stretch.source, colours)
-        table.add_row(
-            str(stretch.start),
-            str(len(stretch.tokens)),
-            Text(_writer(stretch.origin, stretch.source), style=style),
-            Text(_lines(_ends(stretch), console.width - _TOKENS_AT), style=style),
-        )
-    console.print(table)
+        writer = middle_cut(_writer(stretch.origin, stretch.source), 13)
+        head = f"{stretch.start:>5}  {len(stretch.tokens):>5}  {writer:<13}  "
+        for line in flowed(_ends(stretch), console.width - _TOKENS_AT, "  "):
+            yield _TokenRow(f"{head}{line}", stretch.origin, stretch.source)
+            head = " " * len(head)
+
+
+def _token_rows(tokens: Sequence[PromptToken]) -> Iterator[_TokenRow]:
+    texts = [_token_text(token) for token in tokens]
+    width = min(max(map(len, texts), default=0), _TOKENS_AT)
+    yield _TokenRow(f"{'at':>5}  {'id':>7}  {'text':<{width}}  from")
+    for at, (token, text) in enumerate(zip(tokens, texts, strict=True)):
+        writer = _writer(token.origin, token.source)
+        row = f"{at:>5}  {token.id:>7}  {text:<{width}}  {writer}"
+        yield _TokenRow(row, token.origin, token.source)
 
 
 def _ends(stretch: Stretch) -> list[str]:
@@ -269,40 +293,9 @@ def _ends(stretch: Stretch) -> list[str]:
     return [*named[:_SHOWN_TOKENS], f"… {left_out:,} more …", *named[-_SHOWN_TOKENS:]]
 
 
-def _lines(pieces: Iterable[str], width: int) -> str:
-    """The pieces in lines of a width; none is broken, since spaces in tokens matter."""
-    lines = [""]
-    for piece in pieces:
-        joined = f"{lines[-1]}  {piece}" if lines[-1] else piece
-        if lines[-1] and len(joined) > width:
-            lines.append(piece)
-        else:
-            lines[-1] = joined
-    return "\n".join(lines)
-
-
 def _token_text(token: PromptToken) -> str:
     """Control tokens as they are; of others, spaces and line ends are visible."""
-    return token.text if token.control else repr(token.text)
-
-
-def _print_tokens(
-    tokens: Sequence[PromptToken], colours: dict[str | None, str], console: Console
-) -> None:
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
-    table.add_column("at", justify="right", no_wrap=True, min_width=5)
-    table.add_column("id", justify="right", no_wrap=True)
-    table.add_column("text", overflow="fold")
-    table.add_column("from", no_wrap=True, overflow="ellipsis", max_width=24)
-    for at, token in enumerate(tokens):
-        style = _style(token.origin, token.source, colours)
-        table.add_row(
-            str(at),
-            str(token.id),
-            Text(_token_text(token), style=style),
-            Text(_writer(token.origin, token.source), style=style),
-        )
-    console.print(table)
+    return harmless(token.text if token.control else repr(token.text))
 
 
 def _reuse(prompt: ReceivedPrompt) -> str:

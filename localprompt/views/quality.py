@@ -5,37 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from localprompt.records.quality import Divergence, Perplexity, Quality
 from localprompt.stats.samples import Interval
 from localprompt.units import UNKNOWN, format_bytes, format_seconds
+from localprompt.views.sections import Block, Column, Fact, Facts, Lines, text_table
+from localprompt.views.terminal import print_blocks
 
 _SPAN = "({} to {})"
 
 
 def print_quality(quality: Quality, console: Console) -> None:
     """The figures with their 95 % intervals, and what was read."""
-    table = Table(box=None, pad_edge=False, show_header=quality.parent is not None)
-    table.add_column("")
-    table.add_column(quality.model.name, justify="right")
-    if quality.parent is not None:
-        table.add_column(quality.parent.name, justify="right")
-    for name, *values in _rows(quality):
-        table.add_row(name, *(Text(value) for value in values))
-    console.print(table)
+    print_blocks(quality_blocks(quality), console)
+
+
+def quality_blocks(quality: Quality) -> Iterator[Block]:
+    """The model beside its parent, how far apart they are, and what was read."""
+    models = [quality.model, *([quality.parent] if quality.parent else [])]
+    columns = (Column("model"), *(Column(model.name, numeric=True) for model in models))
+    yield text_table("", columns, _rows(quality))
     if quality.divergence is not None:
-        for line in divergence_lines(quality.divergence):
-            console.print(Text(line))
+        yield Facts(tuple(divergence_facts(quality.divergence)))
     text = quality.text
-    console.print(
-        Text(
-            f"{text.name}: {text.chunks} chunks of {text.n_ctx} tokens, "
-            f"{quality.perplexity.tokens} scored, in {format_seconds(quality.seconds)}",
-            style="dim",
-        )
+    read = (
+        f"{text.name}: {text.chunks} chunks of {text.n_ctx} tokens, "
+        f"{quality.perplexity.tokens} scored, in {format_seconds(quality.seconds)}"
     )
+    yield Lines((read,))
 
 
 def perplexity_text(perplexity: Perplexity | None) -> str:
@@ -54,13 +51,13 @@ def ratio_text(divergence: Divergence | None) -> str:
     return _with_interval(f"{(divergence.ratio - 1) * 100:+.2f} %", percent, "+.2f")
 
 
-def divergence_lines(divergence: Divergence) -> Iterator[str]:
+def divergence_facts(divergence: Divergence) -> Iterator[Fact]:
     kl, agreement = divergence.kl, divergence.agreement_interval
     percent = agreement and Interval(agreement.low * 100, agreement.high * 100)
-    yield f"perplexity against the parent  {ratio_text(divergence)}"
-    yield f"mean KL divergence             {_with_interval(f'{kl.value:.4f}', kl.interval, '.4f')}"
+    yield Fact("perplexity against the parent", ratio_text(divergence))
+    yield Fact("mean KL divergence", _with_interval(f"{kl.value:.4f}", kl.interval, ".4f"))
     share = f"{divergence.agreement * 100:.1f} %"
-    yield f"same most probable token       {_with_interval(share, percent, '.1f')}"
+    yield Fact("same most probable token", _with_interval(share, percent, ".1f"))
 
 
 def _rows(quality: Quality) -> Iterator[tuple[str, ...]]:

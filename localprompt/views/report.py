@@ -15,15 +15,15 @@ from localprompt.records.bench import BenchResult
 from localprompt.records.case_matrix import EvaluationReport
 from localprompt.records.evaluation import CaseResult
 from localprompt.records.run import Machine, RunRecord
+from localprompt.views.bench import bench_markdown, bench_sections
+from localprompt.views.eval import eval_sections
 from localprompt.views.eval_compare import comparison_markdown
 from localprompt.views.figures import moment_text
-from localprompt.views.files.bench_markdown import bench_markdown
 from localprompt.views.files.eval import write_evaluation
 from localprompt.views.files.runs import write_runs
-from localprompt.views.html.bench import bench_sections
-from localprompt.views.html.eval import eval_sections
-from localprompt.views.html.page import Section, render_page
-from localprompt.views.html.runs import run_sections
+from localprompt.views.html import render_page
+from localprompt.views.runs import run_sections
+from localprompt.views.sections import Section
 
 
 def html_report(

@@ -1,13 +1,14 @@
-"""Stored runs in the terminal: a list of many, everything about one."""
+"""Stored runs: a list of many, everything about one; on a page with prompts and answers.
+
+Single runs are read, not compared: they were made one at a time, perhaps on different machines, so
+there are no intervals, no charts and no best one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from localprompt.records.run import RunRecord
 from localprompt.units import (
@@ -17,69 +18,157 @@ from localprompt.units import (
     format_rate,
     format_seconds,
 )
-from localprompt.views.stream import harmless
+from localprompt.views.bench import machine_facts, settings_text
+from localprompt.views.figures import moment_text
+from localprompt.views.grid import Line
+from localprompt.views.sections import (
+    Column,
+    Fact,
+    Facts,
+    Notice,
+    Notices,
+    Row,
+    Section,
+    Table,
+    Value,
+)
+from localprompt.views.terminal import facts_lines, indented, print_blocks, print_lines
 
 SHORT_ID = 10
 """The part of an id that holds its time; enough to name a run."""
 
 _ENDS = {"stop": "stop", "length": "cut", "interrupted": "^C", "error": "err"}
-
-_FIXED_WIDTH = 54
-"""Of the columns of ``runs list`` beside model and prompt, with the gaps."""
+_LIST = (
+    Column("id", whole=True),
+    Column("when (UTC)", whole=True, spare=1),
+    Column("model"),
+    Column("prompt"),
+    Column("TTFT", numeric=True),
+    Column("decode", numeric=True, unit="tok/s"),
+    Column("peak RSS", numeric=True, spare=2),
+    Column("end"),
+)
+_TABLE = (
+    Column("run"),
+    Column("when"),
+    Column("model"),
+    Column("prompt"),
+    Column("tokens", numeric=True),
+    Column("TTFT", numeric=True),
+    Column("prefill", numeric=True),
+    Column("decode", numeric=True),
+    Column("peak RSS", numeric=True),
+    Column("load", numeric=True),
+    Column("end"),
+)
 
 
 def print_run_list(runs: Iterable[RunRecord], console: Console) -> int:
     """One row per run; returns how many there were."""
-    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
-    # Figures keep their width; in a narrow terminal only names are shortened.
-    names = max(8, (console.width - _FIXED_WIDTH) // 2)
-    for name, width in (("id", SHORT_ID), ("when (UTC)", 11)):
-        table.add_column(name, no_wrap=True, min_width=width)
-    for name in ("model", "prompt"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=names)
-    for name, width in (("TTFT", 7), ("decode\ntok/s", 6), ("peak RSS", 8)):
-        table.add_column(name, justify="right", no_wrap=True, min_width=width)
-    table.add_column("end", no_wrap=True, min_width=4)
-    count = 0
-    for run in runs:
-        count += 1
-        rate = run.timing.decode_tokens_per_second
-        table.add_row(
-            run.id[:SHORT_ID],
-            _when(run)[5:],
-            run.model.name,
-            run.prompt.name or f"({run.kind})",
-            format_seconds(run.timing.ttft_seconds),
-            UNKNOWN if rate is None else f"{rate:.1f}",
-            format_bytes(run.memory.peak_rss_bytes),
-            _ENDS[run.output.finish_reason],
-        )
-    if count:
-        console.print(table)
-    return count
+    rows = tuple(map(_list_row, runs))
+    print_blocks([Table("", _LIST, rows)] if rows else [], console)
+    return len(rows)
 
 
 def print_run(run: RunRecord, console: Console) -> None:
     """Everything that a run's record says, in the order in which it happened."""
-    console.print(Text(f"{run.kind} {run.id}", style="bold"))
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in _facts(run):
-        grid.add_row(name, Text(value))
-    console.print(grid)
+    width = console.width
+    print_lines([Line(f"{run.kind} {run.id}", "bold"), *facts_lines(_facts(run), width)], console)
     for message in run.prompt.messages:
-        console.print(Text(f"\n{message.role}", style="bold"))
-        console.print(Padding(Text(harmless(message.text)), (0, 0, 0, 2)))
-    console.print(Text(f"\nanswer ({run.output.finish_reason})", style="bold"))
-    console.print(Padding(Text(harmless(run.output.text) or UNKNOWN), (0, 0, 0, 2)))
-    for warning in run.warnings:
-        advice = f" ({warning.advice})" if warning.advice else ""
-        console.print(Text(f"warning: {warning.message}{advice}", style="yellow"))
+        print_lines([Line(""), Line(message.role, "bold")], console)
+        print_lines(indented(message.text), console)
+    print_lines([Line(""), Line(f"answer ({run.output.finish_reason})", "bold")], console)
+    print_lines(indented(run.output.text or UNKNOWN), console)
+    print_blocks(_notices([run], named=False), console)
 
 
-def _when(run: RunRecord) -> str:
-    return run.created_at[:16].replace("T", " ")
+def run_sections(runs: Sequence[RunRecord], prefix: str = "") -> tuple[Section, ...]:
+    """The runs' part of a page, in the order given."""
+    caption = "One run each, not repeated. Details hold the prompt and the answer."
+    table = Table(caption, _TABLE, tuple(map(_row, runs)))
+    machines = {run.machine.id: run for run in runs}
+    return (
+        Section(f"{prefix}runs", "Runs", (table,) if runs else ()),
+        Section(f"{prefix}run-notices", "Warnings", tuple(_notices(runs))),
+        Section(
+            f"{prefix}run-environment",
+            "Environment",
+            tuple(
+                Facts(tuple(machine_facts(run.machine, run.localprompt_version)))
+                for run in machines.values()
+            ),
+        ),
+    )
+
+
+def _notices(runs: Sequence[RunRecord], *, named: bool = True) -> Iterator[Notices]:
+    items = tuple(
+        Notice("warning", warning.message, run.id[:SHORT_ID] if named else "", warning.advice)
+        for run in runs
+        for warning in run.warnings
+    )
+    if items:
+        yield Notices(items)
+
+
+def _list_row(run: RunRecord) -> Row:
+    timing, peak = run.timing, run.memory.peak_rss_bytes
+    decode = timing.decode_tokens_per_second
+    prompt = run.prompt.name or f"({run.kind})"
+    return Row(
+        run.id,
+        (
+            Value(run.id[:SHORT_ID], run.id),
+            Value(run.created_at[5:16].replace("T", " "), run.created_at),
+            Value(run.model.name, run.model.name),
+            Value(prompt, prompt),
+            Value(format_seconds(timing.ttft_seconds), timing.ttft_seconds),
+            Value(format_rate(decode), decode),
+            Value(format_bytes(peak), peak),
+            Value(_ENDS[run.output.finish_reason], run.output.finish_reason),
+        ),
+    )
+
+
+def _row(run: RunRecord) -> Row:
+    timing, peak = run.timing, run.memory.peak_rss_bytes
+    prefill, decode = timing.prefill_tokens_per_second, timing.decode_tokens_per_second
+    count = run.tokens.prompt + run.tokens.completion
+    return Row(
+        run.id,
+        (
+            Value(run.id[:SHORT_ID], run.id),
+            Value(moment_text(run.created_at), run.created_at),
+            Value(run.model.name, run.model.name),
+            Value(run.prompt.name or UNKNOWN, run.prompt.name),
+            Value(f"{run.tokens.prompt} + {run.tokens.completion}", count),
+            Value(format_seconds(timing.ttft_seconds), timing.ttft_seconds),
+            Value(format_rate(prefill), prefill),
+            Value(format_rate(decode), decode),
+            Value(format_bytes(peak), peak),
+            Value(format_seconds(timing.load_seconds), timing.load_seconds),
+            Value(run.output.finish_reason, run.output.finish_reason),
+        ),
+        tuple(_details(run)),
+        (
+            *((f"Prompt, {message.role}", message.text) for message in run.prompt.messages),
+            ("Answer", run.output.text),
+        ),
+    )
+
+
+def _details(run: RunRecord) -> Iterator[Fact]:
+    memory = run.memory
+    yield Fact("Id", run.id)
+    yield Fact("Model", f"{run.model.name}, {run.model.quantization or UNKNOWN}")
+    yield Fact("Settings", settings_text(run.settings))
+    yield Fact("Total time", format_seconds(run.timing.total_seconds))
+    yield Fact(
+        "Memory",
+        f"weights {format_bytes(memory.weights_bytes)}, "
+        f"KV cache {format_bytes(memory.kv_cache_bytes)}, "
+        f"compute {format_bytes(memory.compute_bytes)}",
+    )
 
 
 def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TextIO
 
+from localprompt.views.harmless import harmless
+
 
 class AnswerStream:
     """Writes pieces of text at once and ends with exactly one line end.
@@ -38,22 +40,3 @@ class AnswerStream:
         if not self._ends_line and self.failure is None:
             with suppress(BrokenPipeError):
                 self.write("\n")
-
-
-def harmless(text: str) -> str:
-    """The text with control characters as pictures: a terminal would obey them, and a model can
-    say anything."""
-    return text.translate(_PICTURES)
-
-
-class _Pictures(dict[int, str | int]):
-    """For str.translate: control characters, but for tab and line end, as Unicode pictures."""
-
-    def __missing__(self, code: int) -> str | int:
-        is_text = code in {0x09, 0x0A} or (code >= 0x20 and not 0x7F <= code <= 0x9F)
-        return (
-            code if is_text else chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"
-        )
-
-
-_PICTURES = _Pictures()

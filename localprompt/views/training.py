@@ -7,10 +7,9 @@ which it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from rich.console import Console
-from rich.text import Text
 
 from localprompt.records.training import TrainingResult
 from localprompt.stats.ranges import Range
@@ -21,8 +20,9 @@ from localprompt.units import (
     format_rate,
     format_seconds,
 )
-from localprompt.views.files.runs import _markdown_cell, _markdown_row
-from localprompt.views.finetune import Column, Section, _drawn
+from localprompt.views.markdown import cell, markdown
+from localprompt.views.sections import Column, Lines, Section, text_table
+from localprompt.views.terminal import print_blocks, print_sections
 
 _STOPPED = {
     "epochs": "all epochs",
@@ -31,25 +31,15 @@ _STOPPED = {
 
 
 def print_training(result: TrainingResult, console: Console) -> None:
-    """The whole result, in 80 columns."""
-    console.print(Text(_headline(result)))
-    for section in _sections(result):
-        console.print(Text(f"\n{section.title}", style="bold"))
-        console.print(_drawn(section))
-        for note in section.notes:
-            console.print(Text(note, style="dim"))
+    """The whole result."""
+    print_blocks([Lines(tuple(_headline(result).split("\n")), quiet=False)], console)
+    print_sections(training_sections(result), console)
 
 
 def training_markdown(result: TrainingResult) -> str:
     """The same as a piece of Markdown."""
-    lines = [f"### {_markdown_cell(result.title)}\n\n{_markdown_cell(_headline(result))}\n"]
-    for section in _sections(result):
-        lines.append(f"\n#### {_markdown_cell(section.title)}\n\n")
-        lines.append(_markdown_row(column.name for column in section.columns))
-        lines.append(_markdown_row("---:" if c.number else "---" for c in section.columns))
-        lines += [_markdown_row(map(_markdown_cell, row)) for row in section.rows]
-        lines += [f"\n{_markdown_cell(note)}\n" for note in section.notes]
-    return "".join(lines)
+    sections = markdown(training_sections(result), 4)
+    return f"### {cell(result.title)}\n\n{cell(_headline(result))}\n\n{sections}"
 
 
 def _headline(result: TrainingResult) -> str:
@@ -63,11 +53,17 @@ def _headline(result: TrainingResult) -> str:
     )
 
 
-def _sections(result: TrainingResult) -> Iterator[Section]:
-    yield _curve(result)
-    yield _memory(result)
-    yield _time(result)
-    yield _models(result)
+def training_sections(result: TrainingResult) -> tuple[Section, ...]:
+    return (_curve(result), _memory(result), _time(result), _models(result))
+
+
+def _section(
+    title: str, columns: tuple[Column, ...], rows: Iterable[tuple[str, ...]], *notes: str
+) -> Section:
+    table = text_table("", columns, rows)
+    return Section(
+        title.partition(",")[0].lower(), title, (table, *([Lines(notes)] if notes else []))
+    )
 
 
 def _curve(result: TrainingResult) -> Section:
@@ -85,18 +81,18 @@ def _curve(result: TrainingResult) -> Section:
     ]
     heads = (
         Column("epoch"),
-        Column("steps", number=True),
-        Column("loss", number=True),
-        Column("right", number=True),
-        Column("held-out loss", number=True),
-        Column("right", number=True),
-        Column("took", number=True),
+        Column("steps", numeric=True),
+        Column("loss", numeric=True),
+        Column("right", numeric=True),
+        Column("held-out loss", numeric=True),
+        Column("right", numeric=True),
+        Column("took", numeric=True),
     )
     held = result.examples.held_out
     note = "loss: nats per token; right: tokens that were the most probable ones. " + (
         f"{held} examples held out" if held else "nothing was held out"
     )
-    return Section("Loss, measured", heads, rows, [note])
+    return _section("Loss, measured", heads, rows, note)
 
 
 def _memory(result: TrainingResult) -> Section:
@@ -119,15 +115,15 @@ def _memory(result: TrainingResult) -> Section:
             _range(beside.peak_bytes if beside else None),
         ),
     ]
-    notes = [
+    note = (
         f"windows of {result.n_ctx} tokens; gradients and optimizer as allocated, activations are "
         "the rest of the peak"
-    ]
-    return Section(
+    )
+    return _section(
         "Memory",
-        (Column("part"), Column("measured", number=True), Column("estimated", number=True)),
+        (Column("part"), Column("measured", numeric=True), Column("estimated", numeric=True)),
         rows,
-        notes,
+        note,
     )
 
 
@@ -148,7 +144,7 @@ def _time(result: TrainingResult) -> Section:
         f"{format_rate(result.example_tokens_per_second)} of them examples and not filling; "
         f"{result.n_threads} threads"
     )
-    return Section("Time, measured", (Column("what"), Column("took", number=True)), rows, [note])
+    return _section("Time, measured", (Column("what"), Column("took", numeric=True)), rows, note)
 
 
 def _models(result: TrainingResult) -> Section:
@@ -157,8 +153,8 @@ def _models(result: TrainingResult) -> Section:
         (model.name, model.quantization, format_bytes(model.size_bytes), model.sha256[:12])
         for model in models
     ]
-    heads = (Column("model"), Column("type"), Column("size", number=True), Column("sha256"))
-    return Section("Models", heads, rows, [])
+    heads = (Column("model"), Column("type"), Column("size", numeric=True), Column("sha256"))
+    return _section("Models", heads, rows)
 
 
 def _loss(loss: float | None) -> str:

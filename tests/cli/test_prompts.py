@@ -56,7 +56,7 @@ def prompts(
 def test_list_says_what_each_prompt_takes_and_where_it_is(prompts: Localprompt) -> None:
     ran = prompts("list")
     assert ran.code == 0
-    assert ran.out.splitlines()[1].split() == ["sum", "here", "Sums", "up."]
+    assert ran.out.splitlines()[1].split() == ["sum", "text", "here", "Sums", "up."]
 
 
 def test_list_shows_the_good_ones_beside_a_broken_one(prompts: Localprompt, work: Path) -> None:

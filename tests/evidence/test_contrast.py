@@ -13,7 +13,7 @@ from localprompt.evidence.lab import Answers
 from localprompt.records.contrast import ContrastReport, Way
 from localprompt.records.evidence import Figure
 from localprompt.stats.samples import Interval
-from localprompt.views.html.contrast import contrast_page
+from localprompt.views.contrast import contrast_page
 from localprompt.views.language import LANGUAGES, Language
 from tests.evidence.harness import TestBench
 

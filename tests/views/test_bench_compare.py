@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from localprompt.records.bench import BenchComparison
-from localprompt.views.compare_table import (
+from localprompt.views.bench_compare import (
     comparison_json,
     comparison_markdown,
     print_comparison,

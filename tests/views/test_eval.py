@@ -12,7 +12,7 @@ from rich.console import Console
 from localprompt.evaluate.runner import EvalProgress
 from localprompt.evaluate.summarize import summarize
 from localprompt.records.evaluation import CaseResult, EvalResult, Floor, ModelUse
-from localprompt.views.eval_table import print_evaluation, print_failures
+from localprompt.views.eval import print_evaluation, print_failures
 from localprompt.views.eval_text import use_lines
 from localprompt.views.files.eval import SUFFIXES, EvalFormat, write_evaluation
 from localprompt.views.progress import standing_text
@@ -76,7 +76,7 @@ def test_the_table_has_the_confusion_matrix_of_a_closed_set() -> None:
     results = [make_result(n, True, answer="good", expected="good") for n in range(3)]
     text = table(*results, make_result(3, False, answer="bad", expected="good"),
                  choices=("good", "bad"))  # fmt: skip
-    assert "expected (rows) and answered (columns)" in text
+    assert "A row is what was expected, a column with → what was answered" in " ".join(text.split())
     assert "macro-F1" in text
 
 

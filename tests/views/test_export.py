@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from localprompt.records import json as record_json
 from localprompt.records.run import RunRecord
-from localprompt.views.files.runs import MARKDOWN_COLUMNS, ExportFormat, columns, write_runs
+from localprompt.views.files.rows import ExportFormat
+from localprompt.views.files.runs import MARKDOWN_COLUMNS, columns, write_runs
 from tests.sample_runs import make_run
 from tests.strategies import run_records
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import msgspec
 import pytest
@@ -15,8 +16,8 @@ from localprompt.finetune.estimate.prompting import SideBySide, prompting_of_sha
 from localprompt.finetune.estimate.recipe import METHODS, make_recipe
 from localprompt.finetune.estimate.shapes import find_shape, named_shapes
 from localprompt.models import predict
-from localprompt.views.files.finetune import estimate_rows, write_estimate
-from localprompt.views.finetune import estimate_markdown, print_estimate, print_shapes
+from localprompt.views.estimate import estimate_markdown, print_estimate, print_shapes
+from localprompt.views.files.estimate import estimate_rows, write_estimate
 
 CPU = "cpu-llama.cpp"
 
@@ -120,7 +121,7 @@ def test_gpus_that_are_too_small_are_named_and_not_timed() -> None:
     text = shown(report(methods=("full", "lora"), gpus=gpus, tokens=10**6))
     costs = text[text.index("time and money") :]
     assert "Too small for full-mixed: H100 SXM 80GB, T4 16GB." in costs
-    assert costs.count("full-mixed H200") == 1
+    assert len(re.findall("full-mixed +H200", costs)) == 1
     assert "may fit" in line_with(costs, "full-mixed")
     assert costs.count("\nlora ") == 3
 

@@ -6,9 +6,9 @@ import msgspec
 
 from localprompt.records.bench import BenchResult, CellResult
 from localprompt.stats.samples import summarize
-from localprompt.views.html.bench import bench_sections
-from localprompt.views.html.page import BarChart, Block, Facts, Notices, PanelChart, Section, Table
-from localprompt.views.html.runs import run_sections
+from localprompt.views.bench import bench_sections
+from localprompt.views.runs import run_sections
+from localprompt.views.sections import BarChart, Block, Facts, Notices, PanelChart, Section, Table
 from tests.sample_runs import make_run
 from tests.views.bench_records import (
     MIB,
@@ -79,7 +79,7 @@ def test_failures_refusals_and_warnings_are_listed_in_that_order() -> None:
 def test_the_table_has_a_row_per_cell_and_sorts_by_number() -> None:
     (table,) = blocks(sample_bench(), Table)
     titles = [column.title for column in table.columns]
-    assert titles[:5] == ["model", "n_ctx", "TTFT", "prefill", "decode"]
+    assert titles[:4] == ["model", "n_ctx", "TTFT", "prefill"]
     ttft = [row.values[titles.index("TTFT")] for row in table.rows]
     assert [value.text for value in ttft] == ["92.4 ± 0.4 ms", "120 ± 0.5 ms", "–"]
     assert ttft[2].order is None

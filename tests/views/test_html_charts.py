@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localprompt.stats.samples import summarize
-from localprompt.views.html.charts import interval_bars, nice_ticks, panel, scale, stack
+from localprompt.views.charts import interval_bars, nice_ticks, panel, scale, stack
 from tests.views.bench_records import MIB, samples
 
 SIZES = st.floats(min_value=1e-6, max_value=1e12)

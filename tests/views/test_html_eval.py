@@ -12,11 +12,11 @@ from localprompt.records.evaluation import ModelUse
 from localprompt.records.prompt import PromptTemplate
 from localprompt.records.score import Score
 from localprompt.scoring.aggregate import aggregate
-from localprompt.views.html.charts import Point, apart
-from localprompt.views.html.eval import eval_sections
-from localprompt.views.html.eval_cases import MOST_TEXT, CaseTable, shared_ends
-from localprompt.views.html.page import BarChart, Block, Facts, Notices, ScatterChart, Table
+from localprompt.views.charts import Point, apart
+from localprompt.views.eval import eval_sections
+from localprompt.views.eval_cases import MOST_TEXT, CaseTable, shared_ends
 from localprompt.views.report import html_report, markdown_report
+from localprompt.views.sections import BarChart, Block, Facts, Notices, ScatterChart, Table
 from tests.sample_evaluations import make_result, make_target
 from tests.sample_runs import make_run
 from tests.views.bench_records import sample_bench
@@ -48,7 +48,7 @@ def test_each_target_has_its_rate_and_mean_with_their_intervals(
     assert rows[0][:3] == ["plain", "smollm2-135m", "2 of 4, 1 without an answer, 1 unscored"]
     assert rows[0][3] == "50.0 % (15.0 to 85.0)"
     assert rows[1][3] == "60.0 % (23.1 to 88.2)"
-    assert table.columns[5].title == "TTFT, batched"
+    assert table.columns[-1].title == "TTFT, batched"
 
 
 def test_the_lead_names_the_highest_rate_and_how_many_differences_are_shown(
@@ -72,9 +72,12 @@ def test_rates_that_are_equal_are_called_so(tmp_path: Path) -> None:
 def test_differences_are_those_of_the_paired_comparison(
     sections: dict[str, tuple[Block, ...]],
 ) -> None:
-    (table,) = the(Table, sections["differences"])
+    table, flips = the(Table, sections["differences"])
     assert isinstance(table, Table)
-    assert table.caption.startswith("A → B: plain → careful, smollm2-135m. 5 cases are in both")
+    assert isinstance(flips, Table)
+    assert [row.values[0].text for row in flips.rows] == ["broken", "repaired"]
+    assert table.title == "A → B: plain → careful, smollm2-135m"
+    assert table.caption.startswith("5 cases are in both")
     assert table.rows[0].values[-1].text == "no difference shown"
 
 

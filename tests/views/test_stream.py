@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localprompt.views.stream import AnswerStream, harmless
+from localprompt.views.harmless import harmless
+from localprompt.views.stream import AnswerStream
 
 
 class Terminal(io.StringIO):

@@ -18,14 +18,14 @@ as a formula are defused as in exports of runs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
 import msgspec
 
 from localprompt.records.bench import BenchResult, CellResult, LimitShare, Summary
+from localprompt.views.bench import bench_markdown
 from localprompt.views.figures import cell_status, label_names, quantity
-from localprompt.views.files.bench_markdown import bench_markdown
-from localprompt.views.files.runs import ExportFormat, _csv_cell
+from localprompt.views.files.rows import ExportFormat, Record, write_jsonl, write_records_csv
 
 STATISTICS = (
     "n",
@@ -41,8 +41,6 @@ STATISTICS = (
 )
 _UNITS = {"seconds": "s", "bytes": "B", "per_second": "tok/s", None: ""}
 
-Row = dict[str, Any]
-
 
 def write_bench(result: BenchResult, format: ExportFormat, stream: TextIO) -> None:  # noqa: A002
     """Write the bench to ``stream``: text, UTF-8, opened with ``newline=""`` where it is a file."""
@@ -52,14 +50,12 @@ def write_bench(result: BenchResult, format: ExportFormat, stream: TextIO) -> No
         case "json":
             stream.write(msgspec.json.encode(result).decode() + "\n")
         case "jsonl":
-            stream.writelines(
-                msgspec.json.encode(row).decode() + "\n" for row in bench_rows(result)
-            )
+            write_jsonl(bench_rows(result), stream)
         case "csv":
-            _write_csv(result, stream)
+            write_records_csv(bench_rows(result), stream)
 
 
-def bench_rows(result: BenchResult) -> Iterator[Row]:
+def bench_rows(result: BenchResult) -> Iterator[Record]:
     """Every cell × quantity as a flat row; all rows have the same keys in the same order."""
     experiment = result.experiment
     names = label_names(
@@ -67,7 +63,7 @@ def bench_rows(result: BenchResult) -> Iterator[Row]:
         + [refused.labels for refused in experiment.refused]
     )
 
-    def row(labels: dict[str, str], about: Row, figures: Row) -> Row:
+    def row(labels: dict[str, str], about: Record, figures: Record) -> Record:
         return {
             "experiment_id": experiment.id,
             "created_at": experiment.created_at,
@@ -92,7 +88,7 @@ def bench_rows(result: BenchResult) -> Iterator[Row]:
         yield row(refused.labels, {"status": "refused", "cause": refused.reason}, {})
 
 
-def _figures(cell: CellResult) -> Iterator[Row]:
+def _figures(cell: CellResult) -> Iterator[Record]:
     for metric, summary in cell.metrics.items():
         yield {**_named(metric, "timing pass"), **_statistics(summary)}
     if cell.cold_load_seconds is not None:
@@ -107,32 +103,25 @@ def _figures(cell: CellResult) -> Iterator[Row]:
     yield from _limit("decode", cell.decode_limit)
 
 
-def _limit(phase: str, limit: LimitShare | None) -> Iterator[Row]:
+def _limit(phase: str, limit: LimitShare | None) -> Iterator[Record]:
     if limit is not None:
         rate = f"{phase}_limit_tokens_per_second"
         yield {**_named(rate, "estimated"), **_single(limit.limit_tokens_per_second)}
         yield {**_named(f"{phase}_limit_share", "estimated"), **_single(limit.share)}
 
 
-def _named(metric: str, source: str) -> Row:
+def _named(metric: str, source: str) -> Record:
     return {"metric": metric, "unit": _UNITS[quantity(metric)], "source": source}
 
 
-def _single(value: float) -> Row:
+def _single(value: float) -> Record:
     return {"n": 1, **dict.fromkeys(("median", "mean", "minimum", "maximum"), value)}
 
 
-def _statistics(summary: Summary) -> Row:
+def _statistics(summary: Summary) -> Record:
     interval = summary.interval
     return {
         **{name: getattr(summary, name) for name in STATISTICS[:-2]},
         "interval_low": interval.low if interval else None,
         "interval_high": interval.high if interval else None,
     }
-
-
-def _write_csv(result: BenchResult, stream: TextIO) -> None:
-    rows = list(bench_rows(result))
-    if rows:
-        stream.write(",".join(_csv_cell(name) for name in rows[0]) + "\n")
-    stream.writelines(",".join(_csv_cell(value) for value in row.values()) + "\n" for row in rows)

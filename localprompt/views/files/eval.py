@@ -14,7 +14,8 @@ everything that means something there is escaped, and what XML cannot hold becom
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, Literal, TextIO
 from xml.sax.saxutils import escape, quoteattr
 
@@ -22,16 +23,11 @@ import msgspec
 
 from localprompt.records import json
 from localprompt.records.evaluation import CaseResult, EvalResult
-from localprompt.views.eval_text import (
-    COLUMNS,
-    heading,
-    mean_text,
-    remarks,
-    target_name,
-    target_row,
-    use_lines,
-)
-from localprompt.views.files.runs import _csv_cell, _markdown_cell, _markdown_row
+from localprompt.views.eval import text_sections
+from localprompt.views.eval_text import heading
+from localprompt.views.files.rows import write_csv, write_jsonl
+from localprompt.views.markdown import cell, markdown, table_rows
+from localprompt.views.sections import Column
 
 EvalFormat = Literal["csv", "json", "jsonl", "md", "junit"]
 SUFFIXES: dict[str, EvalFormat] = {
@@ -64,6 +60,7 @@ _COLUMNS = (
     "batched_ttft_seconds",
     "batched_decode_seconds",
 )
+_FAILED = tuple(map(Column, ("prompt", "model", "case", "answer", "found")))
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -85,7 +82,7 @@ def write_evaluation(
 
 
 def _write_jsonl(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:
-    stream.writelines(json.encode(case).decode() + "\n" for case in open_results())
+    write_jsonl(open_results(), stream)
 
 
 def _write_json(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:
@@ -100,10 +97,10 @@ def _write_json(result: EvalResult, open_results: OpenResults, stream: TextIO) -
 def _write_csv(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:
     # A first pass for the columns: cases may have different variables.
     names = dict.fromkeys(name for case in open_results() for name in case.vars)
-    stream.write(",".join((*_COLUMNS, *(_csv_cell(f"var.{name}") for name in names))) + "\n")
-    for case in open_results():
-        row = [*_row(result, case), *(case.vars.get(name) for name in names)]
-        stream.write(",".join(map(_csv_cell, row)) + "\n")
+    rows = (
+        (*_row(result, case), *(case.vars.get(name) for name in names)) for case in open_results()
+    )
+    write_csv((*_COLUMNS, *(f"var.{name}" for name in names)), rows, stream)
 
 
 def _row(result: EvalResult, case: CaseResult) -> tuple[Any, ...]:
@@ -131,46 +128,16 @@ def _row(result: EvalResult, case: CaseResult) -> tuple[Any, ...]:
 
 
 def _write_markdown(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:
-    stream.write(f"## {_markdown_cell(heading(result.evaluation))}\n\n")
-    stream.write(_markdown_row(COLUMNS))
-    stream.write(_markdown_row("---" for _ in COLUMNS))
-    stream.writelines(
-        _markdown_row(map(_markdown_cell, target_row(summary))) for summary in result.targets
+    stream.write(f"## {cell(heading(result.evaluation))}\n\n")
+    stream.write(markdown(text_sections(result), 3))
+    failed = (
+        (*_row(result, case)[:2], case.description or case.case_id, case.answer, case.score.reason)
+        for case in open_results()
+        if not case.score.passed
     )
-    stream.writelines(_markdown_details(result))
-    lines = [line.strip() for use in result.uses for line in use_lines(use)]
-    stream.writelines(f"\n- {_markdown_cell(line)}" for line in (*lines, *remarks(result)))
-    failed = ("prompt", "model", "case", "answer", "found")
-    begun = False
-    for case in open_results():
-        if case.score.passed:
-            continue
-        if not begun:
-            stream.write("\n\n### Not passed\n\n")
-            stream.write(_markdown_row(failed) + _markdown_row("---" for _ in failed))
-            begun = True
-        row = _row(result, case)
-        shown = (row[0], row[1], case.description or case.case_id, case.answer, case.score.reason)
-        stream.write(_markdown_row(map(_markdown_cell, shown)))
-    stream.write("" if begun else "\n")
-
-
-def _markdown_details(result: EvalResult) -> Iterator[str]:
-    for summary in result.targets:
-        name = _markdown_cell(target_name(summary))
-        if summary.metrics:
-            yield f"\n### Metrics: {name}\n\n| metric | mean (95 %) |\n| --- | --- |\n"
-            for metric, mean in summary.metrics.items():
-                yield _markdown_row((_markdown_cell(metric), mean_text(mean)))
-        if (found := summary.classification) is not None:
-            columns = ("expected", *found.labels, "other", "F1")
-            yield f"\n### Expected and answered: {name}\n\n"
-            yield _markdown_row(map(_markdown_cell, columns))
-            yield _markdown_row("---" for _ in columns)
-            for score, row in zip(found.scores, found.matrix, strict=True):
-                cells = (score.label, *row, f"{score.f1:.3f}")
-                yield _markdown_row(map(_markdown_cell, cells))
-            yield f"\nAccuracy {found.accuracy:.3f}, macro-F1 {found.macro_f1:.3f}\n"
+    if (first := next(failed, None)) is not None:
+        stream.write("\n### Not passed\n\n")
+        stream.writelines(table_rows(_FAILED, chain((first,), failed)))
 
 
 def _write_junit(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:

@@ -8,26 +8,22 @@ json and an empty cell elsewhere.
 
 Runs are written as they come, so a history of any size takes no more memory than one run.
 
-What a model answered is written by nobody who can be trusted. In csv a text that a spreadsheet
-would run as a formula (it begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return) gets
-an apostrophe in front; numbers do not, and whoever needs the bare text takes jsonl. In md all
-characters that mean something to Markdown or HTML are escaped: a cell cannot break the table, load
-an image or carry a script.
+What a model answered is written by nobody who can be trusted: csv and md are written by
+:mod:`localprompt.views.files.rows` and :mod:`localprompt.views.markdown`, which see to that.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, Literal, TextIO, get_type_hints
+from typing import Any, TextIO, get_type_hints
 
 import msgspec
 
 from localprompt.records import json
 from localprompt.records.run import RunRecord
-
-ExportFormat = Literal["csv", "json", "jsonl", "md"]
+from localprompt.views.files.rows import ExportFormat, write_csv, write_jsonl
+from localprompt.views.markdown import cell, row
 
 MARKDOWN_COLUMNS = (
     "id",
@@ -48,11 +44,6 @@ MARKDOWN_COLUMNS = (
 )
 """The columns that people read; all of them, some seventy, would make no table."""
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_CSV_SPECIAL = re.compile('[,"\r\n]')
-_MARKDOWN_SPECIAL = re.compile(r"[\\`*_\[\]<>|~&$]")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-
 
 def write_runs(runs: Iterable[RunRecord], format: ExportFormat, stream: TextIO) -> int:  # noqa: A002
     """Write every run to ``stream``, each as soon as it is there.
@@ -63,7 +54,7 @@ def write_runs(runs: Iterable[RunRecord], format: ExportFormat, stream: TextIO) 
     Returns:
         How many runs were written.
     """
-    writers = {"csv": _write_csv, "json": _write_json, "jsonl": _write_jsonl, "md": _write_markdown}
+    writers = {"csv": _write_csv, "json": _write_json, "jsonl": write_jsonl, "md": _write_markdown}
     return writers[format](runs, stream)
 
 
@@ -83,14 +74,6 @@ def _leaves(struct: type[msgspec.Struct], prefix: str) -> Iterable[str]:
             yield prefix + name
 
 
-def _write_jsonl(runs: Iterable[RunRecord], stream: TextIO) -> int:
-    count = 0
-    for run in runs:
-        stream.write(json.encode(run).decode() + "\n")
-        count += 1
-    return count
-
-
 def _write_json(runs: Iterable[RunRecord], stream: TextIO) -> int:
     count = 0
     stream.write("[")
@@ -103,21 +86,14 @@ def _write_json(runs: Iterable[RunRecord], stream: TextIO) -> int:
 
 
 def _write_csv(runs: Iterable[RunRecord], stream: TextIO) -> int:
-    stream.write(",".join(columns()) + "\n")
-    count = 0
-    for run in runs:
-        stream.write(",".join(_csv_cell(value) for value in _values(run, columns())) + "\n")
-        count += 1
-    return count
+    return write_csv(columns(), (_values(run, columns()) for run in runs), stream)
 
 
 def _write_markdown(runs: Iterable[RunRecord], stream: TextIO) -> int:
-    stream.write(_markdown_row(MARKDOWN_COLUMNS))
-    stream.write(_markdown_row("---" for _ in MARKDOWN_COLUMNS))
+    stream.write(row(MARKDOWN_COLUMNS) + row("---" for _ in MARKDOWN_COLUMNS))
     count = 0
     for run in runs:
-        values = _values(run, MARKDOWN_COLUMNS)
-        stream.write(_markdown_row(_markdown_cell(value) for value in values))
+        stream.write(row(map(cell, _values(run, MARKDOWN_COLUMNS))))
         count += 1
     return count
 
@@ -132,41 +108,3 @@ def _values(run: RunRecord, paths: Iterable[str]) -> list[Any]:
             value = value[key]
         values.append(value)
     return values
-
-
-def _text(value: Any) -> str:
-    """None → empty; text as it is; numbers, true and false as in JSON; the rest as JSON."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _csv_cell(value: Any) -> str:
-    text = _text(value)
-    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
-        text = f"'{text}"
-    # By hand, because csv.writer leaves a lone carriage return bare, which readers take for an end
-    # of line, unless every line ends in one.
-    return '"{}"'.format(text.replace('"', '""')) if _CSV_SPECIAL.search(text) else text
-
-
-def _markdown_cell(value: Any) -> str:
-    lines = re.split(r"\r\n|\r|\n", _text(value))
-    return "<br>".join(_escape_markdown(line) for line in lines)
-
-
-def _escape_markdown(line: str) -> str:
-    visible = _CONTROL.sub(lambda match: _picture(match[0]), line)
-    return _MARKDOWN_SPECIAL.sub(r"\\\g<0>", visible)
-
-
-def _picture(control: str) -> str:
-    """The visible picture of a control character: ␛ for ESC, so that no terminal obeys it."""
-    code = ord(control)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else "\ufffd"
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |\n"

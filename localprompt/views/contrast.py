@@ -1,0 +1,272 @@
+"""Prompting beside fine-tuning as one page and one table.
+
+What speaks for either side stands first, in two lists of the same kind; then memory to scale beside
+what laptops have, CPU time over the number of answers, and everything in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from localprompt.finetune.estimate.hardware import LAPTOPS
+from localprompt.records.contrast import ContrastReport, Curve, Judged, Way, Winner
+from localprompt.records.evidence import Figure
+from localprompt.units import format_bytes
+from localprompt.views.charts import Bar, BarPart, Panel, Scale, Tick, nice_ticks, scale
+from localprompt.views.evidence import localized, page_words, subtitle
+from localprompt.views.html import render_page
+from localprompt.views.language import Language
+from localprompt.views.sections import (
+    BarChart,
+    Block,
+    Column,
+    Fact,
+    Facts,
+    Lines,
+    PanelChart,
+    Paragraph,
+    Prose,
+    Row,
+    Section,
+    Table,
+    Value,
+)
+from localprompt.views.terminal import print_blocks
+
+QUANTITIES = (
+    "score",
+    "memory",
+    "time_to_first_answer",
+    "time_per_change",
+    "cpu_per_change",
+    "cpu_per_answer",
+    "usd_per_change",
+    "usd_per_thousand",
+    "disk",
+    "examples",
+)
+_GUTTER = 13.0
+"""Per cent of a panel's width that its axis labels need on a phone."""
+_LEAST_ANSWERS = 1000.0
+_SIDES: tuple[tuple[str, Winner], ...] = (
+    ("for_prompting", "prompting"),
+    ("for_tuning", "tuning"),
+    ("undecided", "undecided"),
+)
+
+
+def contrast_page(report: ContrastReport, language: Language) -> str:
+    """The whole page; to be written as UTF-8."""
+    say = language
+    sections = [
+        Section("short", say("contrast.overview"), tuple(_short(report, say))),
+        Section("memory", say("contrast.memory_chart"), (_memory(report, say),)),
+        Section("answers", say("contrast.curves"), tuple(_curves(report, say))),
+        Section("table", say("contrast.table"), tuple(_tables(report, say))),
+        Section("environment", say("page.environment"), (_environment(report, say),)),
+    ]
+    title = say("contrast.title", suite=report.suite)
+    return render_page(title, subtitle(report, say), sections, page_words(say))
+
+
+def print_contrast(report: ContrastReport, say: Language, console: Console) -> None:
+    """What speaks for either side, then everything in tables."""
+    print_blocks(_tables(report, say), console)
+    lines = [f"{title}: {text}" for title, text in sides(report, say)]
+    if report.prevented is not None:
+        lines.append(say("contrast.not_tuned", reason=report.prevented))
+    print_blocks([Lines(tuple(lines), quiet=False)], console)
+
+
+def _short(report: ContrastReport, say: Language) -> Iterator[Block]:
+    yield Prose((Paragraph(say("contrast.intro")),))
+    if report.prevented is not None:
+        yield Prose((Paragraph(say("contrast.not_tuned", reason=report.prevented)),))
+    if report.judged:
+        best = report.curves[0].name if report.curves else report.ways[0].name
+        yield _judged(report.judged, say)
+        yield Prose((Paragraph(say("contrast.compared", prompt=best)),))
+    yield Prose((Paragraph(say("contrast.advice_text"), say("contrast.advice") + "."),))
+
+
+def sides(report: ContrastReport, say: Language) -> list[tuple[str, str]]:
+    """What speaks for prompting, what for tuning, and what cannot be told apart."""
+    if not report.judged:
+        return []
+    return [
+        (say(f"contrast.{title}"), _list(report.judged, winner, say)) for title, winner in _SIDES
+    ]
+
+
+def _list(judged: tuple[Judged, ...], winner: Winner, say: Language) -> str:
+    items = [
+        say(
+            "contrast.item",
+            quantity=say(f"quantities.{one.quantity}"),
+            prompting=say.quantity(one.prompting.value, one.prompting.unit),
+            tuning=say.quantity(one.tuning.value, one.tuning.unit),
+        )
+        for one in judged
+        if one.winner == winner
+    ]
+    return "; ".join(items) or say("contrast.nothing")
+
+
+def way_name(way: Way, say: Language) -> str:
+    return say(f"contrast.{way.kind}", name=f"{way.name}, {way.model}")
+
+
+def figure_text(figure: Figure | None, say: Language) -> str:
+    """``512 MiB (500 MiB to 530 MiB) m``."""
+    if figure is None:
+        return "–"
+    mark = say(f"contrast.{figure.basis}_mark")
+    interval = say.interval(figure)
+    spread = f" ({interval})" if interval else ""
+    about = f", {figure.about}" if figure.about else ""
+    return f"{say.quantity(figure.value, figure.unit)}{spread} {mark}{about}"
+
+
+def _memory(report: ContrastReport, say: Language) -> BarChart:
+    shown = [(way, figure) for way in report.ways if (figure := way.figure("memory"))]
+    ends = [f.interval.high if f.interval else f.value for _, f in shown]
+    ends += [float(laptop.memory_bytes) for laptop in LAPTOPS]
+    axis = localized(scale(0.0, max(ends), "bytes"), say)
+    bars = [_bar(way_name(way, say), figure, axis, say) for way, figure in shown]
+    bars += [
+        Bar(
+            name=say("contrast.laptop", size=say.number(format_bytes(laptop.memory_bytes))),
+            text=say.number(format_bytes(laptop.memory_bytes)),
+            parts=(BarPart(0.0, axis.position(laptop.memory_bytes), 3),),
+        )
+        for laptop in LAPTOPS
+    ]
+    legend = (say("page.measured"), say("page.estimated"))
+    title, caption = say("contrast.memory_chart"), say("contrast.memory_caption")
+    return BarChart(title, caption, tuple(bars), axis, legend)
+
+
+def _bar(name: str, figure: Figure, axis: Scale, say: Language) -> Bar:
+    interval = figure.interval
+    return Bar(
+        name=name,
+        text=say.quantity(figure.value, figure.unit),
+        parts=(BarPart(0.0, axis.position(figure.value), int(figure.basis == "estimated")),),
+        interval=(axis.position(interval.low), axis.position(interval.high)) if interval else None,
+    )
+
+
+def _curves(report: ContrastReport, say: Language) -> Iterator[Block]:
+    if not report.curves:
+        return
+    if report.break_even is None:
+        text = say("contrast.never")
+    else:
+        text = say("contrast.break_even", answers=say.quantity(report.break_even.value, "count"))
+    most = _rounded(2 * report.break_even.value if report.break_even else _LEAST_ANSWERS)
+    highest = max(c.start_seconds + most * c.per_answer_seconds for c in report.curves)
+    axis = localized(scale(0.0, highest, "seconds"), say)
+    panels = tuple(_panel(one, most, axis, say) for one in report.curves)
+    title, caption = say("contrast.curves"), say("contrast.curves_caption")
+    yield Prose((Paragraph(text),))
+    yield PanelChart(title, caption, panels, axis.unit, say("contrast.answers"))
+
+
+def _panel(one: Curve, most: float, axis: Scale, say: Language) -> Panel:
+    """A straight line: from what the change costs to what it and ``most`` answers cost."""
+    numbers = Scale(0.0, most, (), "")
+    end = one.start_seconds + most * one.per_answer_seconds
+    ends = ((0.0, one.start_seconds), (most, end))
+    text = say(
+        "contrast.curve_text",
+        start=say.quantity(one.start_seconds, "seconds"),
+        answer=say.quantity(one.per_answer_seconds, "seconds"),
+    )
+    return Panel(
+        name=one.name,
+        text=text,
+        points=tuple((_across(numbers, n), 100 - axis.position(spent)) for n, spent in ends),
+        x_ticks=tuple(
+            Tick(_across(numbers, n), say.number(f"{n:,.0f}")) for n in nice_ticks(0.0, most, 3)
+        ),
+        y_ticks=tuple(Tick(round(100 - t.position, 2), t.label) for t in axis.ticks),
+    )
+
+
+def _across(numbers: Scale, answers: float) -> float:
+    """Right of the vertical axis' labels, which stand inside the plot."""
+    return round(_GUTTER + (98 - _GUTTER) * numbers.position(answers) / 100, 2)
+
+
+def _rounded(answers: float) -> float:
+    """Up to the next round number, so that the axis ends on one."""
+    ticks = nice_ticks(0.0, max(answers, _LEAST_ANSWERS))
+    step = ticks[1] - ticks[0]
+    return ticks[-1] if ticks[-1] >= answers else ticks[-1] + step
+
+
+def _tables(report: ContrastReport, say: Language) -> Iterator[Table]:
+    """Quantities down, ways across; a table for each model, because all would be too wide."""
+    caption = say("contrast.table_caption", cases=say.number(f"{report.cases:,}"))
+    for model in dict.fromkeys(way.model for way in report.ways):
+        ways = [way for way in report.ways if way.model == model]
+        names = [name for name in QUANTITIES if any(way.figure(name) for way in ways)]
+        yield Table(
+            caption,
+            (
+                Column(say("contrast.quantity")),
+                *(Column(way_name(way, say), numeric=True) for way in ways),
+            ),
+            tuple(
+                Row(
+                    say(f"quantities.{name}"),
+                    (
+                        Value(say(f"quantities.{name}")),
+                        *(_value(way.figure(name), say) for way in ways),
+                    ),
+                )
+                for name in names
+            ),
+        )
+
+
+def _judged(judged: tuple[Judged, ...], say: Language) -> Table:
+    """Both sides quantity by quantity, and who is better."""
+    columns = (
+        Column(say("contrast.quantity")),
+        Column(say("contrast.side_prompting"), numeric=True),
+        Column(say("contrast.side_tuning"), numeric=True),
+        Column(say("contrast.better")),
+    )
+    rows = tuple(
+        Row(
+            say(f"quantities.{one.quantity}"),
+            (
+                Value(say(f"quantities.{one.quantity}")),
+                _value(one.prompting, say),
+                _value(one.tuning, say),
+                Value(say(f"contrast.winner_{one.winner}")),
+            ),
+        )
+        for one in judged
+    )
+    return Table(say("contrast.judged_caption"), columns, rows)
+
+
+def _value(figure: Figure | None, say: Language) -> Value:
+    return Value(figure_text(figure, say), None if figure is None else figure.value)
+
+
+def _environment(report: ContrastReport, say: Language) -> Facts:
+    machine, model = report.machine, report.model
+    return Facts(
+        (
+            Fact(say("page.model"), f"{model.name}, {model.quantization or '–'}"),
+            Fact(say("page.sha256"), model.sha256 or "–"),
+            Fact(say("page.machine"), f"{machine.cpu or '–'}, {machine.physical_cores or '–'}"),
+            Fact(say("page.memory"), say.number(format_bytes(machine.memory_bytes))),
+            Fact(say("page.version"), report.localprompt_version),
+        )
+    )
