@@ -17,6 +17,9 @@ from pathlib import Path
 
 from localprompt import paths
 from localprompt.errors import MachineError, NotEnoughDiskError
+from localprompt.units import format_bytes
+
+_ELSEWHERE = "set LOCALPROMPT_HOME to a folder on a larger disk"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
@@ -48,6 +51,33 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def check_free_disk(
+    folder: Path,
+    needed_bytes: int,
+    what: str,
+    *,
+    estimated: bool = False,
+    next_step: str = f"free some space, or {_ELSEWHERE}",
+) -> None:
+    """Whether so much fits onto the disk of ``folder``, which need not exist yet.
+
+    Raises:
+        NotEnoughDiskError: it does not; with both figures.
+    """
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if free < needed_bytes:
+        raise NotEnoughDiskError(
+            f"there is not enough space on the disk for {what}",
+            where=str(folder),
+            expected=f"{format_bytes(needed_bytes)} free{' (estimated)' if estimated else ''}",
+            found=f"{format_bytes(free)} free",
+            next_step=next_step,
+        )
+
+
 @contextmanager
 def disk_errors_explained(folder: Path) -> Iterator[None]:
     """Turn refusals of the disk under ``folder`` into errors for the user.
@@ -64,7 +94,7 @@ def disk_errors_explained(folder: Path) -> Iterator[None]:
                 "the disk is full",
                 where=str(folder),
                 found=cause.strerror,
-                next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",
+                next_step=f"free some space, or {_ELSEWHERE}",
             ) from cause
         if cause.errno in _FORBIDDEN:
             raise MachineError(

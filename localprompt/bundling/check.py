@@ -208,12 +208,7 @@ def _in_archive(file: BinaryIO, path: Path) -> Iterator[Member]:
 
 
 def _in_folder(folder: Path) -> Iterator[Member]:
-    try:
-        found = dict(rules.regular_files(folder))
-    except rules.RefusedError as refusal:
-        raise MachineError(
-            refusal.message, where=refusal.where, expected=refusal.expected, found=refusal.found
-        ) from refusal
+    found = dict(rules.regular_files(folder))
     first = [name for name in (MANIFEST, DIGEST, SIGNATURE) if name in found]
     for name in [*first, *(name for name in sorted(found) if name not in first)]:
         yield Member(name, found[name], _read(folder / name))

@@ -9,7 +9,6 @@ and that is asked before anything is written.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -20,14 +19,13 @@ import msgspec
 from localprompt import paths
 from localprompt.bundling.check import Opened, read_bundle
 from localprompt.bundling.manifest import goes_home
-from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
-from localprompt.files import disk_errors_explained, replace_file, staging, sync
+from localprompt.errors import ChecksumError, InputError, MachineError
+from localprompt.files import check_free_disk, disk_errors_explained, replace_file, staging, sync
 from localprompt.models.cards import read_card
 from localprompt.models.checksum import remember_sha256, sha256_of
 from localprompt.models.ownership import others_using
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.records.bundle import BundleFile, Manifest
-from localprompt.units import format_bytes
 
 
 class Installed(msgspec.Struct, frozen=True):
@@ -184,15 +182,7 @@ class _Taking:
 
     def _check_space(self) -> None:
         needed = sum(file.size_bytes for file in self._new.values())
-        free = shutil.disk_usage(self._work).free
-        if free < needed:
-            raise NotEnoughDiskError(
-                "there is not enough space on the disk for this bundle",
-                where=str(paths.home()),
-                expected=f"{format_bytes(needed)} free",
-                found=f"{format_bytes(free)} free",
-                next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",
-            )
+        check_free_disk(self._work, needed, "this bundle")
 
 
 def _same(place: Path, file: BundleFile) -> bool:

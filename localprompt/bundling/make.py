@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, pairwise
@@ -34,13 +33,14 @@ from localprompt.bundling.manifest import encode
 from localprompt.bundling.rules import DIGEST, MANIFEST, SIGNATURE, digest_line
 from localprompt.bundling.sbom import sbom_piece
 from localprompt.bundling.wheels import Wheels, WheelsWanted, check_wanted, collect
-from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
-from localprompt.files import disk_errors_explained, staging, sync
+from localprompt.errors import ChecksumError, InputError, MachineError
+from localprompt.files import check_free_disk, disk_errors_explained, staging, sync
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.records.bundle import BundleFile, Manifest
 from localprompt.records.run import RunWarning
-from localprompt.units import GIB, format_bytes
+from localprompt.units import GIB
 
+_ELSEWHERE = "free some space, or write to another disk"
 _WHEELS_BYTES = GIB
 """Room for fetching and building wheels: 330 MB were needed, and compiling takes more."""
 _HERE = Path(__file__).resolve().parent
@@ -49,6 +49,7 @@ _INSTALLER = (
     "localprompt/bundling/__init__.py",
     "localprompt/bundling/on_target.py",
     "localprompt/bundling/rules.py",
+    "localprompt/errors.py",
 )
 """What runs before localprompt is installed, with its own names."""
 _INSTALLER_MAIN = """\
@@ -159,7 +160,7 @@ def _wheels(wanted: WheelsWanted | None, say: Callable[[str], None]) -> Iterator
         return
     store = paths.weights_folder()
     with disk_errors_explained(store), staging(store, "bundle", "bundle") as folder:
-        _check_space(folder, _WHEELS_BYTES, "the wheels")
+        check_free_disk(folder, _WHEELS_BYTES, "the wheels", next_step=_ELSEWHERE)
         yield collect(wanted, folder / "work", say)
 
 
@@ -209,7 +210,7 @@ def _write(
     everything = [*first, *pieces]
     total = archive.archive_bytes(piece.size_bytes for piece in everything)
     with disk_errors_explained(output.parent), _draft(output) as (draft, file):
-        _check_space(output.parent, total, output.name)
+        check_free_disk(output.parent, total, output.name, next_step=_ELSEWHERE)
         writer = _Writer(file, total, progress)
         for piece in everything:
             writer.add(f"{output.stem}/{piece.path}", piece)
@@ -293,15 +294,3 @@ def _chunks(content: Path | bytes) -> Iterator[bytes]:
     with content.open("rb") as file:
         while chunk := file.read(archive.CHUNK_BYTES):
             yield chunk
-
-
-def _check_space(folder: Path, needed_bytes: int, what: str) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        raise NotEnoughDiskError(
-            f"there is not enough space on the disk for {what}",
-            where=str(folder),
-            expected=f"{format_bytes(needed_bytes)} free",
-            found=f"{format_bytes(free)} free",
-            next_step="free some space, or write to another disk",
-        )

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from localprompt.bundling.rules import (
-    RefusedError,
     check_folder,
     check_licences,
     check_target,
     read_manifest,
     suitable_builds,
 )
+from localprompt.errors import MachineError
 
 _INCOMPLETE = ".incomplete"
 _UNPACKED = 5
@@ -44,19 +44,30 @@ def main(folder: Path, arguments: Sequence[str]) -> int:
     options = _options(folder).parse_args(arguments)
     try:
         _install(folder, options)
-    except RefusedError as refusal:
-        print(refusal, file=sys.stderr)  # noqa: T201
-        return 3
+    except MachineError as refusal:
+        return _told(refusal)
     except OSError as error:
-        reason = RefusedError(
+        reason = MachineError(
             "the installation failed", where=error.filename, found=error.strerror or str(error)
         )
-        print(reason, file=sys.stderr)  # noqa: T201
-        return 3
+        return _told(reason)
     except KeyboardInterrupt:
         print("interrupted; nothing was installed", file=sys.stderr)  # noqa: T201
         return 130
     return 0
+
+
+def _told(error: MachineError) -> int:
+    """Print it as localprompt does, which may not be here yet; the exit code."""
+    details = {
+        "where": error.where,
+        "expected": error.expected,
+        "found": error.found,
+        "try": error.next_step,
+    }
+    lines = [f"  {name + ':':<10}{text}" for name, text in details.items() if text]
+    print("\n".join([f"error: {error.message}", *lines]), file=sys.stderr)  # noqa: T201
+    return error.exit_code
 
 
 def _options(folder: Path) -> argparse.ArgumentParser:
@@ -101,7 +112,7 @@ def _make_environment(place: Path) -> None:
     try:
         import venv
     except ImportError as cause:
-        raise RefusedError(
+        raise MachineError(
             "this Python has no venv, which makes the new environment",
             where=sys.executable,
             next_step="install it from this system's own packages (python3-venv on Debian)",
@@ -114,7 +125,7 @@ def _prepare(place: Path) -> None:
     if (place / _INCOMPLETE).exists():  # left by an installation that was killed
         shutil.rmtree(place)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise RefusedError(
+        raise MachineError(
             "there is something at the place of the new environment",
             where=str(place),
             expected="an empty or no folder",
@@ -124,7 +135,7 @@ def _prepare(place: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         (place / _INCOMPLETE).touch()
     except OSError as cause:
-        raise RefusedError(
+        raise MachineError(
             "the new environment cannot be made",
             where=str(place),
             found=cause.strerror,
@@ -136,7 +147,7 @@ def _check_space(wheels: Path, place: Path) -> None:
     packed = sum(path.stat().st_size for path in wheels.rglob("*.whl"))
     free = shutil.disk_usage(place).free
     if free < _UNPACKED * packed:
-        raise RefusedError(
+        raise MachineError(
             "there is not enough space on the disk for the new environment",
             where=str(place),
             expected=f"{_UNPACKED * packed >> 20} MiB free",
@@ -170,7 +181,7 @@ def _install_packages(
         command += ["--require-hashes", "--requirement", str(folder / "requirements.txt")]
         done = _run(command, environment)
         if done.returncode:
-            raise RefusedError("pip did not install the packages", found=_last_line(done))
+            raise MachineError("pip did not install the packages", found=_last_line(done))
         opened = _run([str(python), "-I", "-c", _LOADS], environment)
         if opened.returncode == 0:
             _say(f"llama.cpp uses: {opened.stdout.strip()}")
@@ -179,7 +190,7 @@ def _install_packages(
         if position + 1 < len(builds):
             _say(f"llama.cpp for {build['name']} does not open here ({problem})")
             _run([*pip, "uninstall", "--quiet", "--yes", "llama-cpp-python"], environment)
-    raise RefusedError(
+    raise MachineError(
         "llama.cpp cannot be opened on this machine",
         found=problem,
         next_step="install the library that it names (libgomp1 and libstdc++6 on Debian)",
@@ -194,7 +205,7 @@ def _register(
     command = [str(program), "bundle", "install", str(folder)]
     command += [f"--{name.replace('_', '-')}" for name in flags]
     if subprocess.run(command, env=environment, check=False).returncode:
-        raise RefusedError(
+        raise MachineError(
             "localprompt did not take over models and prompts; its reason stands above",
             where=shlex.join(command),
         )

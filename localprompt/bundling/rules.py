@@ -1,7 +1,7 @@
 """What both sides of an air gap agree on: safe paths, whole folders, fitting machines.
 
 These rules also run where localprompt is not installed yet (see :mod:`.on_target`): nothing but the
-standard library is imported, and what breaks a rule is a :class:`RefusedError` of their own.
+standard library and :mod:`localprompt.errors`, which travels with them, is imported.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from localprompt.errors import MachineError
+
 MANIFEST = "manifest.json"
 DIGEST = "manifest.json.sha256"
 SIGNATURE = "manifest.json.sig"
@@ -23,36 +25,6 @@ LONGEST_PATH = 240
 """Bytes of a path in a bundle; what a tar header of 1988 can always say."""
 
 _CHUNK_BYTES = 1024**2
-
-
-class RefusedError(Exception):
-    """Why nothing was installed; the fields are those of localprompt's errors."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        where: str | None = None,
-        expected: str | None = None,
-        found: str | None = None,
-        next_step: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.where = where
-        self.expected = expected
-        self.found = found
-        self.next_step = next_step
-
-    def __str__(self) -> str:
-        details = {
-            "where": self.where,
-            "expected": self.expected,
-            "found": self.found,
-            "try": self.next_step,
-        }
-        lines = [f"  {name + ':':<10}{text}" for name, text in details.items() if text]
-        return "\n".join([f"error: {self.message}", *lines])
 
 
 def is_safe_path(path: str) -> bool:
@@ -77,7 +49,7 @@ def regular_files(folder: Path) -> Iterator[tuple[str, int]]:
     """Path and size of everything in an unpacked bundle, sorted.
 
     Raises:
-        RefusedError: there is something that is no ordinary file: a link, a device, a pipe.
+        MachineError: there is something that is no ordinary file: a link, a device, a pipe.
     """
     for root, folders, files in os.walk(folder):
         folders.sort()
@@ -85,7 +57,7 @@ def regular_files(folder: Path) -> Iterator[tuple[str, int]]:
             path = Path(root) / name
             status = path.lstat()
             if not stat.S_ISREG(status.st_mode):
-                raise RefusedError(
+                raise MachineError(
                     "the bundle contains something that is no ordinary file",
                     where=str(path),
                     expected="files only: no links, devices or pipes",
@@ -113,18 +85,18 @@ def check_target(target: dict[str, Any]) -> None:
         target: of the manifest: system, machine, python, glibc.
 
     Raises:
-        RefusedError: they are not; with both sides.
+        MachineError: they are not; with both sides.
     """
     again = "on a machine with a network, make a bundle for this one"
     machine = f"{target['system']} {target['machine']}"
     here = f"{platform.system().lower()} {platform.machine()}"
     if machine != here:
-        raise RefusedError(
+        raise MachineError(
             "this bundle is for another platform", expected=machine, found=here, next_step=again
         )
     python = f"{sys.implementation.name} {sys.version_info[0]}.{sys.version_info[1]}"
     if python != f"cpython {target['python']}":
-        raise RefusedError(
+        raise MachineError(
             "this bundle is for another version of Python",
             where=sys.executable,
             expected=f"cpython {target['python']}",
@@ -134,7 +106,7 @@ def check_target(target: dict[str, Any]) -> None:
     if target.get("glibc"):
         library, version = platform.libc_ver()
         if library != "glibc" or _numbers(version) < _numbers(target["glibc"]):
-            raise RefusedError(
+            raise MachineError(
                 "this bundle is for a newer C library",
                 expected=f"glibc {target['glibc']} or newer",
                 found=f"{library} {version}".strip() or "another C library",
@@ -159,7 +131,7 @@ def suitable_builds(builds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     Where nobody says what the CPU can do, the least demanding comes first.
 
     Raises:
-        RefusedError: there is none.
+        MachineError: there is none.
     """
     have = cpu_flags()
     if have is None:
@@ -167,7 +139,7 @@ def suitable_builds(builds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     fitting = [build for build in builds if have.issuperset(build["cpu_flags"])]
     if not fitting:
         missing = sorted(set(builds[-1]["cpu_flags"]) - have)
-        raise RefusedError(
+        raise MachineError(
             "none of the bundle's builds of llama.cpp runs on this processor",
             expected=f"at least {builds[-1]['name']}",
             found=f"a processor without {', '.join(missing)}",
@@ -180,7 +152,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of an unpacked bundle.
 
     Raises:
-        RefusedError: there is none, or it is another program's.
+        MachineError: there is none, or it is another program's.
     """
     path = folder / MANIFEST
     try:
@@ -189,15 +161,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(encoded)
         known = (manifest["format"], manifest["version"]) == ("localprompt-bundle", 1)
     except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise RefusedError(
+        raise MachineError(
             "the manifest cannot be read", where=str(path), found=str(cause)
         ) from cause
     if not whole:
-        raise RefusedError(
+        raise MachineError(
             "the manifest is damaged", where=str(path), next_step="copy the bundle anew"
         )
     if not known:
-        raise RefusedError("the manifest is of another program or version", where=str(path))
+        raise MachineError("the manifest is of another program or version", where=str(path))
     return manifest
 
 
@@ -205,7 +177,7 @@ def check_folder(folder: Path, files: Iterable[dict[str, Any]]) -> None:
     """An unpacked bundle holds exactly the files of its manifest.
 
     Raises:
-        RefusedError: one is missing, too many, changed, or no ordinary file.
+        MachineError: one is missing, too many, changed, or no ordinary file.
     """
     found = dict(regular_files(folder))
     for name in (MANIFEST, DIGEST, SIGNATURE):
@@ -213,9 +185,9 @@ def check_folder(folder: Path, files: Iterable[dict[str, Any]]) -> None:
     for entry in files:
         path = folder / entry["path"]
         if not is_safe_path(entry["path"]) or found.pop(entry["path"], None) is None:
-            raise RefusedError("a file of the bundle is missing", where=str(path))
+            raise MachineError("a file of the bundle is missing", where=str(path))
         if path.stat().st_size != entry["size_bytes"]:
-            raise RefusedError(
+            raise MachineError(
                 "a file of the bundle has another size than its manifest says",
                 where=str(path),
                 expected=f"{entry['size_bytes']} bytes",
@@ -223,7 +195,7 @@ def check_folder(folder: Path, files: Iterable[dict[str, Any]]) -> None:
                 next_step="copy the bundle anew",
             )
         if (digest := _sha256(path)) != entry["sha256"]:
-            raise RefusedError(
+            raise MachineError(
                 "a file of the bundle is damaged",
                 where=str(path),
                 expected=f"sha256 {entry['sha256']}",
@@ -231,7 +203,7 @@ def check_folder(folder: Path, files: Iterable[dict[str, Any]]) -> None:
                 next_step="copy the bundle anew",
             )
     if found:
-        raise RefusedError(
+        raise MachineError(
             "the folder holds a file that is not the bundle's",
             where=str(folder / min(found)),
             next_step="unpack the bundle into a new folder",
@@ -242,12 +214,12 @@ def check_licences(models: Sequence[dict[str, Any]], *, accepted: bool) -> None:
     """Terms that have to be accepted were.
 
     Raises:
-        RefusedError: they were not; with their notice.
+        MachineError: they were not; with their notice.
     """
     for model in models:
         licence = model["licence"]
         if licence["needs_acceptance"] and not accepted:
-            raise RefusedError(
+            raise MachineError(
                 f"{model['name']} is under the {licence['name']}, to be accepted first",
                 where=licence["url"],
                 expected="your consent",

@@ -1,12 +1,12 @@
-"""What goes through a model in one training step."""
+"""What goes through a model in one training step.
+
+A training context is a multiple of CONTEXT_STEP: llama.cpp rounds its cache up to it, and the
+training graph wants a cache of exactly the window's length.
+"""
 
 from __future__ import annotations
 
 import msgspec
-
-CONTEXT_STEP = 256
-"""A training context is a multiple of this: llama.cpp rounds its cache up to it, and the training
-graph wants a cache of exactly the window's length."""
 
 
 class Window(msgspec.Struct, frozen=True):

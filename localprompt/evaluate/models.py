@@ -15,25 +15,23 @@ from typing import Self
 import msgspec
 
 from localprompt.engine.base import Engine
-from localprompt.errors import EngineError, NotEnoughMemoryError
-from localprompt.evaluate.room import CELL_STEP, Room, room_apart, shared_room
+from localprompt.errors import EngineError
+from localprompt.evaluate.room import Room, room_apart, shared_room
 from localprompt.measure import memory
 from localprompt.records.cell import Cell
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import PromptTemplate
-from localprompt.records.run import Memory, Sampling, Settings
+from localprompt.records.run import CONTEXT_STEP, Memory, Sampling, Settings
 from localprompt.running.admission import (
     predicted_kv_cache,
     predicted_peak,
     resident_before_opening,
 )
-from localprompt.units import format_bytes
 
 OpenEngine = Callable[[ModelRecord, EvalRequest], Engine]
 
-_KEPT_FREE_BYTES = 64 * 1024**2
-_SMALLEST = Room(parallel=1, cells=CELL_STEP, kv_unified=True)
+_SMALLEST = Room(parallel=1, cells=CONTEXT_STEP, kv_unified=True)
 
 
 def open_llama(model: ModelRecord, request: EvalRequest) -> Engine:
@@ -177,20 +175,17 @@ class OpenModel:
         peak, resident = self._peak(room), memory.read().rss_bytes
         if available is None or peak is None or resident is None:
             return True
-        return peak - resident + _KEPT_FREE_BYTES <= available
+        return peak - resident + memory.KEPT_FREE_BYTES <= available
 
     def _check_memory(self) -> None:
-        available, peak = memory.available().available_bytes, self._peak(_SMALLEST)
-        if self._request.force or available is None or peak is None:
+        peak = self._peak(_SMALLEST)
+        if self._request.force or peak is None:
             return
-        needed = peak - (self._baseline.rss_bytes or 0)
-        if needed + _KEPT_FREE_BYTES > available:
-            raise NotEnoughMemoryError(
-                f"{self.model.name} would not fit into free memory",
-                expected=f"{format_bytes(needed)} (estimated)",
-                found=f"{format_bytes(available)} free",
-                next_step="use a smaller model, or --force to try",
-            )
+        memory.require(
+            peak - (self._baseline.rss_bytes or 0),
+            f"{self.model.name} would not fit into free memory",
+            next_step="use a smaller model, or --force to try",
+        )
 
 
 class Models:

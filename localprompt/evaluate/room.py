@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from localprompt.engine.prefixes import MOST_NESTED
+from localprompt.records.run import whole_context
 
 MOST_SHARING = 16
 """Sequences that decode at once in shared cells; what more would gain, attention takes."""
@@ -26,7 +27,6 @@ MOST_APART_BYTES = 256 * 1024**2
 """What their cells may take together."""
 LEAST_APART = 8
 """Fewer find each other's cells quickly."""
-CELL_STEP = 256
 _MOST_SEQUENCES = 256
 """Of a context, those for shared prefixes included: a limit of llama.cpp."""
 
@@ -75,7 +75,7 @@ def shared_room(
 
     def room(parallel: int) -> Room:
         most = max(_together(needs[:parallel], shared), cells)
-        return Room(parallel, padded(most), kv_unified=True)
+        return Room(parallel, whole_context(most), kv_unified=True)
 
     while parallel > 1 and not fits(room(parallel)):
         parallel -= 1
@@ -95,7 +95,7 @@ def room_apart(
         needs, wanted, fits, before: as for :func:`shared_room`.
         kv_cache_bytes: what one sequence of so many cells takes; None: unknown.
     """
-    parallel, cells = _at_once(wanted or MOST_APART, needs), padded(needs[0])
+    parallel, cells = _at_once(wanted or MOST_APART, needs), whole_context(needs[0])
     if before is not None and not before.kv_unified:
         parallel, cells = max(parallel, before.parallel), max(cells, before.cells)
     of_each = kv_cache_bytes(cells)
@@ -112,8 +112,3 @@ def _together(needs: Sequence[int], shared: int) -> int:
 
 def _at_once(most: int, needs: Sequence[int]) -> int:
     return min(most, len(needs), _MOST_SEQUENCES - MOST_NESTED)
-
-
-def padded(cells: int) -> int:
-    """Cells as llama.cpp deals them out."""
-    return -(-cells // CELL_STEP) * CELL_STEP

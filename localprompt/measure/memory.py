@@ -16,8 +16,13 @@ from pathlib import Path
 
 import msgspec
 
+from localprompt.errors import NotEnoughMemoryError
 from localprompt.measure import cgroup
 from localprompt.measure.kernel import HOST, ON_LINUX, KernelFiles
+from localprompt.units import MIB, format_bytes
+
+KEPT_FREE_BYTES = 64 * MIB
+"""Left to the rest of the system when a model is let in."""
 
 
 class MemoryReading(msgspec.Struct, frozen=True):
@@ -77,6 +82,42 @@ def reset_peak() -> bool:
     except OSError:
         return False
     return True
+
+
+def require(
+    needed_bytes: float,
+    message: str,
+    *,
+    next_step: str,
+    where: str | None = None,
+    detail: str = "",
+    kept_bytes: int = KEPT_FREE_BYTES,
+    free_bytes: int | None = None,
+) -> None:
+    """Whether so much more can be taken, and something be left to the rest of the system. Where
+    nobody knows what is free it is tried.
+
+    Args:
+        needed_bytes: estimated.
+        message: the error's.
+        detail: what the estimate rests on.
+        kept_bytes: what has to be left.
+        free_bytes: None looks now.
+
+    Raises:
+        NotEnoughMemoryError: it would not fit.
+    """
+    free = available().available_bytes if free_bytes is None else free_bytes
+    if free is None or needed_bytes + kept_bytes <= free:
+        return
+    estimated = f"estimated, {detail}" if detail else "estimated"
+    raise NotEnoughMemoryError(
+        message,
+        where=where,
+        expected=f"{format_bytes(needed_bytes)} ({estimated})",
+        found=f"{format_bytes(free)} free",
+        next_step=next_step,
+    )
 
 
 def available(kernel: KernelFiles = HOST) -> AvailableMemory:

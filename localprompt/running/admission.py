@@ -12,23 +12,19 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt.errors import ContextOverflowError, NotEnoughMemoryError
+from localprompt.errors import ContextOverflowError
 from localprompt.measure import memory
 from localprompt.models.inspect import ModelInfo, inspect_model
 from localprompt.models.predict import BASELINE_BYTES, LIBRARIES_BYTES, predict_memory
 from localprompt.records.cell import Cell
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import Message
-from localprompt.records.run import RequestedSettings, RunWarning
+from localprompt.records.run import CONTEXT_STEP, RequestedSettings, RunWarning, whole_context
 from localprompt.running.memory_limit import Demand, fit_into, peak_bytes, refusal, smallest
 from localprompt.units import format_bytes
 
-CELL_STEP = 256
-"""llama.cpp rounds a context up to a multiple of this many cells."""
 _BYTES_PER_TOKEN = 3
 """Of text, a low guess: enough to predict before the tokenizer is there."""
-_KEPT_FREE_BYTES = 64 * 1024**2
-"""Left to the rest of the system when a model is let in."""
 
 
 def context_size(cell: Cell, prompt_tokens: int, n_ctx_train: int) -> int:
@@ -43,7 +39,7 @@ def context_size(cell: Cell, prompt_tokens: int, n_ctx_train: int) -> int:
     needed = prompt_tokens + cell.sampling.max_tokens
     if prompt_tokens < limit:
         return requested or min(needed, n_ctx_train)
-    fitting = -(-needed // CELL_STEP) * CELL_STEP
+    fitting = whole_context(needed)
     next_step = f"--n-ctx {fitting}"
     if (peak := predicted_peak(cell, fitting)) is not None:
         next_step += f" (about {format_bytes(peak)} of memory, estimated)"
@@ -158,7 +154,7 @@ def check_memory(cell: Cell, messages: Sequence[Message], baseline_bytes: int | 
     if info is None:
         return
     if cell.limit is not None:
-        within_limit(cell, cell.settings.n_ctx or CELL_STEP, 1, baseline_bytes)
+        within_limit(cell, cell.settings.n_ctx or CONTEXT_STEP, 1, baseline_bytes)
     if available is None:
         return
     text_bytes = sum(len(message.text.encode()) for message in messages)
@@ -168,12 +164,11 @@ def check_memory(cell: Cell, messages: Sequence[Message], baseline_bytes: int | 
     if peak is not None and cell.limit is not None:
         peak = min(peak, cell.limit.bytes)  # the settings will be chosen for it
     needed = (peak or 0) - (baseline_bytes or 0)
-    if needed + _KEPT_FREE_BYTES <= available:
-        return
-    raise NotEnoughMemoryError(
+    memory.require(
+        needed,
         f"{cell.model.name} would not fit into free memory",
-        expected=f"{format_bytes(needed)} (estimated, at n_ctx {n_ctx})",
-        found=f"{format_bytes(available)} free",
+        detail=f"at n_ctx {n_ctx}",
+        free_bytes=available,
         next_step="use a smaller --n-ctx, --type-k q8_0 --type-v q8_0, or --force to try",
     )
 

@@ -23,8 +23,8 @@ import msgspec
 
 from localprompt.errors import NotEnoughMemoryError
 from localprompt.models.inspect import ModelInfo
-from localprompt.models.predict import CELLS_PADDING, predict_memory
-from localprompt.records.run import RequestedSettings
+from localprompt.models.predict import predict_memory
+from localprompt.records.run import CONTEXT_STEP, RequestedSettings, whole_context
 from localprompt.units import MIB, format_bytes
 
 N_BATCH = 512
@@ -192,8 +192,8 @@ def _sizes(demand: Demand) -> Sequence[int]:
     wanted = demand.n_ctx
     if "n_ctx" in demand.fixed:
         return (wanted,)
-    least = -(-(demand.prompt_tokens + 1) // CELLS_PADDING) * CELLS_PADDING
-    return (*range(least, wanted, CELLS_PADDING), wanted)
+    least = whole_context(demand.prompt_tokens + 1)
+    return (*range(least, wanted, CONTEXT_STEP), wanted)
 
 
 def _ways(info: ModelInfo, demand: Demand) -> Sequence[RequestedSettings]:

@@ -32,7 +32,7 @@ def python(answer: Answer, expected: Expectation) -> Verdict:
         "prompt": answer.prompt,
         "vars": answer.vars,
         "config": expected.config,
-        "logProbs": answer.logprobs,
+        "logProbs": None,  # promptfoo has the key; answers are kept without probabilities
     }
     value = run_bounded("call", CODE_SECONDS, output=answer.text, context=context, **request)
     return _verdict(value, expected.threshold)

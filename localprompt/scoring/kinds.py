@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 ValueShape = Literal["text", "texts", "any", "schema", "count", "code", "criterion", "none"]
-Need = Literal["judge", "code", "logprobs"]
+Need = Literal["judge", "code"]
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -39,8 +39,6 @@ KINDS: dict[str, Kind] = {
     "rouge-n": Kind("text", threshold="optional"),
     "word-count": Kind("count"),
     "finish-reason": Kind("text"),
-    "perplexity": Kind("none", False, threshold="optional", needs="logprobs"),
-    "perplexity-score": Kind("none", False, threshold="optional", needs="logprobs"),
     "latency": Kind("none", False, threshold="required"),
     "javascript": Kind("code", threshold="optional"),
     "python": Kind("code", threshold="optional", needs="code"),
@@ -56,6 +54,7 @@ _SERVICE = "asks a service over the network"
 _FOREIGN = "runs code in a language other than JavaScript and Python"
 _CALLS = "checks calls of a hosted model's tools"
 _TRACE = "reads traces of an agent, which a prompt does not leave"
+_PROBABILITIES = "needs the probability of every token of an answer, which is not recorded"
 _OTHER = "is not one of the types that localprompt computes"
 
 REFUSED: dict[str, str] = {
@@ -90,6 +89,8 @@ REFUSED: dict[str, str] = {
     "trace-span-count": _TRACE,
     "trace-span-duration": _TRACE,
     "trace-error-spans": _TRACE,
+    "perplexity": _PROBABILITIES,
+    "perplexity-score": _PROBABILITIES,
     "max-score": _OTHER,
     "bleu": _OTHER,
     "gleu": _OTHER,

@@ -24,9 +24,6 @@ from localprompt.scoring import (
     script_checks,
     text_checks,
 )
-from localprompt.scoring import (
-    text_checks as run_checks,
-)
 from localprompt.scoring.aggregate import aggregate, combine_set
 from localprompt.scoring.expectations import CannotScoreError, Judge, Verdict
 
@@ -50,10 +47,8 @@ CHECKS: dict[str, Check] = {
     "levenshtein": text_checks.levenshtein_distance,
     "rouge-n": text_checks.rouge,
     "word-count": text_checks.word_count,
-    "finish-reason": run_checks.finish_reason,
-    "perplexity": run_checks.perplexity,
-    "perplexity-score": run_checks.perplexity_score,
-    "latency": run_checks.latency,
+    "finish-reason": text_checks.finish_reason,
+    "latency": text_checks.latency,
 }
 
 

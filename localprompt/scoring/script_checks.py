@@ -84,7 +84,7 @@ def _context(answer: Answer, config: Mapping[str, Any]) -> dict[str, Any]:
         "prompt": answer.prompt,
         "vars": answer.vars,
         "test": {"vars": answer.vars},
-        "logProbs": answer.logprobs,
+        "logProbs": None,  # promptfoo has the key; answers are kept without probabilities
         "provider": {},
         "providerResponse": {"output": answer.text},
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections import Counter
@@ -210,30 +209,3 @@ def latency(answer: Answer, expected: Expectation) -> Verdict:
     milliseconds = answer.latency_seconds * 1000
     met = milliseconds <= expected.threshold
     return Verdict(met, f"latency {milliseconds:.0f} ms, threshold {expected.threshold:g} ms")
-
-
-def perplexity(answer: Answer, expected: Expectation) -> Verdict:
-    """exp(−mean log-probability) at most ``threshold``; without one it always passes."""
-    value = _perplexity(answer)
-    if expected.threshold is None:
-        return Verdict(True, f"perplexity {value:.3g}")
-    met = value <= expected.threshold
-    return Verdict(met, f"perplexity {value:.3g}, threshold {expected.threshold:g}")
-
-
-def perplexity_score(answer: Answer, expected: Expectation) -> Verdict:
-    """1 / (1 + perplexity), at least ``threshold``; without one it always passes."""
-    value = 1 / (1 + _perplexity(answer))
-    if expected.threshold is None:
-        return Verdict(True, f"perplexity score {value:.3f}", value)
-    met = value >= expected.threshold
-    return Verdict(met, f"perplexity score {value:.3f}, threshold {expected.threshold:g}", value)
-
-
-def _perplexity(answer: Answer) -> float:
-    if not answer.logprobs:
-        raise CannotScoreError("the tokens' probabilities were not recorded")
-    try:
-        return math.exp(-math.fsum(answer.logprobs) / len(answer.logprobs))
-    except OverflowError:
-        return math.inf

@@ -220,19 +220,6 @@ def cases_needed_for_rates(difference: float, flipped: float) -> int:
     return math.ceil((_Z95 * math.sqrt(psi) + _Z80 * math.sqrt(psi - d * d)) ** 2 / (d * d))
 
 
-def cases_needed_for_scores(difference: float, stdev: float) -> int:
-    """Cases that would show a mean difference with 80 % power at the 5 % level.
-
-    ``stdev`` is that of the differences by case, as seen so far: (z_a + z_b)² σ² / d².
-
-    Raises:
-        ValueError: the difference is 0.
-    """
-    if difference == 0:
-        raise ValueError("no number of cases shows a difference of 0")
-    return max(2, math.ceil(((_Z95 + _Z80) * stdev / difference) ** 2))
-
-
 def _resampled_means(sample: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means of samples drawn from this one with replacement, in batches that bound the memory."""
     import numpy as np

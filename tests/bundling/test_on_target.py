@@ -23,6 +23,7 @@ from localprompt.bundling import rules
 from localprompt.bundling.make import make
 from localprompt.bundling.target import target_of, wanted_target
 from localprompt.bundling.wheels import Wheels, WheelsWanted, _own_wheel, _wheel
+from localprompt.errors import MachineError
 from localprompt.records.bundle import LlamaBuild
 from tests.bundling.conftest import wanted
 from tests.bundling.wheelhouse import pip_wheel, write_wheel
@@ -211,7 +212,7 @@ def test_this_machine_is_its_own_target() -> None:
 def test_another_machine_is_refused_with_both_sides(
     change: dict[str, str], message: str, found: str
 ) -> None:
-    with pytest.raises(rules.RefusedError, match=message) as caught:
+    with pytest.raises(MachineError, match=message) as caught:
         rules.check_target({**TARGET, **change})
     assert next(iter(change.values())) in str(caught.value.expected)
     assert found in str(caught.value.found)
@@ -242,7 +243,7 @@ def test_the_cpu_chooses_the_build(
 
 def test_a_cpu_that_can_run_none_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "cpu_flags", lambda: frozenset({"fpu"}))
-    with pytest.raises(rules.RefusedError, match="none of the bundle's builds") as caught:
+    with pytest.raises(MachineError, match="none of the bundle's builds") as caught:
         rules.suitable_builds(BUILDS)
     assert caught.value.found == "a processor without sse4_2"
 
@@ -254,7 +255,7 @@ def _strict() -> Iterator[dict[str, Any]]:
 
 def test_terms_are_shown_and_have_to_be_accepted() -> None:
     models = list(_strict())
-    with pytest.raises(rules.RefusedError, match="to be accepted") as caught:
+    with pytest.raises(MachineError, match="to be accepted") as caught:
         rules.check_licences(models, accepted=False)
     assert caught.value.found == "Do no harm."
     rules.check_licences(models, accepted=True)

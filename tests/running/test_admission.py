@@ -18,9 +18,8 @@ from localprompt.models.predict import LIBRARIES_BYTES
 from localprompt.records.cell import Cell, MemoryLimit
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import Message, PromptTemplate, Segment
-from localprompt.records.run import RequestedSettings, Sampling
+from localprompt.records.run import CONTEXT_STEP, RequestedSettings, Sampling
 from localprompt.running.admission import (
-    CELL_STEP,
     check_memory,
     context_size,
     over_limit,
@@ -88,7 +87,7 @@ def test_a_prompt_that_is_too_long_comes_with_an_n_ctx_that_would_do(tiny: str) 
     proposed = re.match(r"--n-ctx (\d+) \(about .* of memory, estimated\)", error.next_step or "")
     assert proposed
     n_ctx = int(proposed[1])
-    assert n_ctx % CELL_STEP == 0
+    assert n_ctx % CONTEXT_STEP == 0
     assert context_size(cell(tiny, n_ctx=n_ctx), 300, 2048) >= 300 + 100
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import pytest
@@ -19,11 +18,10 @@ def check(
     allow_code: bool = False,
     finish_reason: str | None = None,
     latency_seconds: float | None = None,
-    logprobs: tuple[float, ...] | None = None,
     **options: Any,
 ) -> Score:
     base, negated = split_negation(name)
-    answer = Answer(output, finish_reason, logprobs, latency_seconds)
+    answer = Answer(output, finish_reason, latency_seconds)
     expected = Expectation(type=base, negated=negated, value=value, **options)
     return score(answer, expected, allow_code=allow_code)
 
@@ -162,17 +160,6 @@ def test_latency_is_held_against_milliseconds() -> None:
     assert check("x", "latency", threshold=500, latency_seconds=0.4).passed is True
     assert check("x", "latency", threshold=300, latency_seconds=0.4).passed is False
     assert check("x", "latency", threshold=300).passed is None
-
-
-def test_perplexity_is_the_exponential_of_the_mean_surprise() -> None:
-    logprobs = (math.log(0.5), math.log(0.125))  # geometric mean 0.25
-    assert check("x", "perplexity", threshold=4.01, logprobs=logprobs).passed is True
-    assert check("x", "perplexity", threshold=3.99, logprobs=logprobs).passed is False
-    assert check("x", "perplexity", logprobs=logprobs).passed is True
-    graded = check("x", "perplexity-score", threshold=0.1, logprobs=logprobs)
-    assert graded.passed is True
-    assert graded.score == pytest.approx(0.2)
-    assert check("x", "perplexity", threshold=4).passed is None
 
 
 def test_weight_zero_cannot_fail_but_keeps_its_score() -> None:

@@ -14,7 +14,6 @@ from scipy import stats
 
 from localprompt.stats.paired import (
     cases_needed_for_rates,
-    cases_needed_for_scores,
     compare_passes,
     compare_scores,
     holm,
@@ -225,11 +224,8 @@ def test_the_cases_needed_give_about_the_promised_power() -> None:
 def test_smaller_differences_need_more_cases() -> None:
     assert cases_needed_for_rates(0.02, 0.2) > 20 * cases_needed_for_rates(0.1, 0.2)
     assert cases_needed_for_rates(-0.1, 0.2) == cases_needed_for_rates(0.1, 0.2)
-    assert cases_needed_for_scores(0.5, 1.0) == 32  # Lehr's rule: 16 a group, halved by pairing
 
 
 def test_no_number_of_cases_shows_no_difference() -> None:
     with pytest.raises(ValueError, match="difference of 0"):
         cases_needed_for_rates(0.0, 0.2)
-    with pytest.raises(ValueError, match="difference of 0"):
-        cases_needed_for_scores(0.0, 1.0)

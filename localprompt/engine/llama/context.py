@@ -18,8 +18,6 @@ from localprompt.records.run import RequestedSettings, Settings
 
 DEFAULT_N_BATCH = 512
 DEFAULT_N_UBATCH = 512
-CELL_STEP = 256
-"""llama.cpp rounds the KV cache up to a multiple of this."""
 
 
 class Context:

@@ -22,7 +22,7 @@ from localprompt.engine.base import (
 )
 from localprompt.engine.choices import choice_tokens, deciding_end
 from localprompt.engine.llama import state
-from localprompt.engine.llama.context import CELL_STEP, Context, buffer_sizes
+from localprompt.engine.llama.context import Context, buffer_sizes
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.engine.llama.proof import gate
@@ -30,7 +30,7 @@ from localprompt.engine.llama.vocab import Vocabulary
 from localprompt.errors import EngineError, InputError, ModelFileError
 from localprompt.records.prompt import Message
 from localprompt.records.received import PromptToken
-from localprompt.records.run import RequestedSettings, Settings
+from localprompt.records.run import RequestedSettings, Settings, whole_context
 from localprompt.rendering.chat import ChatPrompt, apply_chat_template, plain_completion
 
 _DEFAULTS = RequestedSettings()
@@ -170,13 +170,12 @@ class LlamaEngine:
         if self._context is not None:
             self._context.close()
             self._context = None
-        cells = -(-n_ctx // CELL_STEP) * CELL_STEP
         self._context = Context(
             self._model,
             self._vocab_pointer,
             self.vocabulary,
             requested,
-            n_ctx=cells,
+            n_ctx=whole_context(n_ctx),
             parallel=parallel,
             kv_unified=kv_unified,
             outputs=outputs,

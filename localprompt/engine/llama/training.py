@@ -29,9 +29,10 @@ from localprompt.engine.llama.ggml_opt import (
 )
 from localprompt.engine.llama.library import library, log
 from localprompt.engine.llama.training_hook import TrainingHook
-from localprompt.engine.windows import CONTEXT_STEP, Window, WindowLoss
+from localprompt.engine.windows import Window, WindowLoss
 from localprompt.errors import EngineError, ModelFileError
 from localprompt.gguf.header import read_gguf
+from localprompt.records.run import CONTEXT_STEP
 
 FROZEN = frozenset({"token_embd.weight", "rope_freqs.weight"})
 """Tensors that llama.cpp does not train."""

@@ -25,8 +25,6 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import DatasetError
-from localprompt.finetune.estimate.cost import achieved_fraction, training_flops
-from localprompt.finetune.estimate.hardware import find_gpu
 from localprompt.finetune.estimate.memory import estimate_memory
 from localprompt.finetune.estimate.recipe import Recipe, make_recipe
 from localprompt.finetune.estimate.shapes import ModelShape, find_shape
@@ -131,16 +129,6 @@ def accuracy(comparisons: tuple[Comparison, ...]) -> Accuracy:
         inside=statistics.mean(c.inside for c in comparisons),
         widest=max(c.estimated_bytes.half_width for c in comparisons),
     )
-
-
-def estimated_step(row: Published) -> Range:
-    """Seconds of one optimizer step of the published run, on A100 GPUs."""
-    recipe = row.recipe
-    tokens = recipe.micro_batch_tokens * recipe.accumulation * recipe.gpus
-    flops = training_flops(row.shape, recipe, tokens)
-    at_peak = flops / (find_gpu("A100 SXM 80GB").peak_flops_per_second * recipe.gpus)
-    achieved = achieved_fraction(recipe)
-    return Range(at_peak / achieved.high, at_peak / achieved.typical, at_peak / achieved.low)
 
 
 def accuracy_table(rows: tuple[Published, ...] | None = None) -> str:

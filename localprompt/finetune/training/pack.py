@@ -10,9 +10,10 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
 
-from localprompt.engine.windows import CONTEXT_STEP, Window
+from localprompt.engine.windows import Window
 from localprompt.errors import DatasetError, InputError
 from localprompt.finetune.training.examples import Example
+from localprompt.records.run import CONTEXT_STEP, whole_context
 from localprompt.records.training import Loss
 
 
@@ -29,7 +30,7 @@ def context_for(examples: Iterable[Example], requested: int | None, most: int) -
     """
     longest = max(examples, key=lambda example: len(example.token_ids))
     needed = len(longest.token_ids) - 1
-    n_ctx = requested or -(-needed // CONTEXT_STEP) * CONTEXT_STEP
+    n_ctx = requested or whole_context(needed)
     most = max(CONTEXT_STEP, most // CONTEXT_STEP * CONTEXT_STEP)
     if requested and (requested % CONTEXT_STEP or requested > most):
         raise InputError(
@@ -39,7 +40,7 @@ def context_for(examples: Iterable[Example], requested: int | None, most: int) -
             found=str(requested),
         )
     if needed > min(n_ctx, most):
-        enough = -(-needed // CONTEXT_STEP) * CONTEXT_STEP
+        enough = whole_context(needed)
         raise DatasetError(
             "an example is longer than the training context",
             where=longest.where,

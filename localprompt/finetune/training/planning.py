@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -12,7 +11,8 @@ import msgspec
 from localprompt import paths
 from localprompt.engine.llama.training import trainable_parameters
 from localprompt.engine.windows import Window
-from localprompt.errors import InputError, NotEnoughDiskError, NotEnoughMemoryError
+from localprompt.errors import InputError
+from localprompt.files import check_free_disk
 from localprompt.finetune.estimate.estimate import estimate
 from localprompt.finetune.estimate.recipe import make_recipe
 from localprompt.finetune.estimate.shapes import check_parameters, shape_from_gguf_metadata
@@ -253,16 +253,13 @@ def memory_needed(plan: Plan, info: ModelInfo) -> Range:
 
 
 def _check_memory(plan: Plan, info: ModelInfo) -> None:
-    available = memory.available().available_bytes
     needed = memory_needed(plan, info)
-    if available is None or available >= needed.typical:
-        return
-    raise NotEnoughMemoryError(
+    memory.require(
+        needed.typical,
         f"there is not enough free memory to train {plan.parent.name}",
         where=f"--n-ctx {plan.n_ctx}",
-        expected=f"{format_bytes(needed.typical)} free (estimated: {format_bytes(needed.low)} to "
-        f"{format_bytes(needed.high)})",
-        found=f"{format_bytes(available)} free",
+        detail=f"{format_bytes(needed.low)} to {format_bytes(needed.high)}",
+        kept_bytes=0,  # the upper end of the range says more than a reserve
         next_step="end other programs, shorten the examples, or --force; prompting it takes far "
         f"less: localprompt models show {shlex.quote(plan.request.model)}",
     )
@@ -272,18 +269,7 @@ def _check_disk(plan: Plan, info: ModelInfo) -> None:
     # The untrained floats, a checkpoint and its successor; then the floats and their child.
     full = 4 * info.parameters + plan.head.data_offset
     needed = 3 * full + info.size_bytes + _KEPT_FREE_BYTES
-    folder = paths.home()
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise NotEnoughDiskError(
-            f"there is not enough space on the disk to train {plan.parent.name}",
-            where=str(folder),
-            expected=f"{format_bytes(needed)} free (estimated)",
-            found=f"{format_bytes(free)} free",
-            next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",
-        )
+    check_free_disk(paths.home(), needed, f"training {plan.parent.name}", estimated=True)
 
 
 def _card(resolved: ResolvedModel, info: ModelInfo, sha256: str) -> ModelCard:

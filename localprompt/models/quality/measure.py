@@ -19,7 +19,6 @@ from localprompt import paths, processes
 from localprompt.errors import (
     EngineError,
     InputError,
-    NotEnoughMemoryError,
     WorkerError,
 )
 from localprompt.measure import machine, memory
@@ -33,11 +32,10 @@ from localprompt.records.ids import new_run_id
 from localprompt.records.model import ModelRecord
 from localprompt.records.quality import Quality, TextFacts
 from localprompt.records.run import RequestedSettings
-from localprompt.units import MIB, format_bytes
+from localprompt.units import MIB
 
 WORKER_COMMAND = processes.worker_command("localprompt.models.quality.worker")
 _SHIPPED_TEXT = Path("texts") / "english.txt"
-_KEPT_FREE_BYTES = 64 * MIB
 _LOGIT_BYTES = 256 * MIB
 """Of a reader: a block of logits, where llama.cpp computes it, and arithmetic over it."""
 _SETTINGS = RequestedSettings()
@@ -175,16 +173,11 @@ def _ask(request: Request, on_chunk: OnChunk | None, command: Sequence[str]) -> 
 
 
 def _check_memory(models: Sequence[ModelRecord], n_ctx: int) -> None:
-    available = memory.available().available_bytes
     peaks = [
         predict_memory(inspect_model(Path(model.path)), n_ctx=n_ctx).peak_bytes for model in models
     ]
-    needed = sum(peaks) + _LOGIT_BYTES * len(models)
-    if available is None or needed + _KEPT_FREE_BYTES <= available:
-        return
-    raise NotEnoughMemoryError(
+    memory.require(
+        sum(peaks) + _LOGIT_BYTES * len(models),
         " and ".join(model.name for model in models) + " would not fit into free memory",
-        expected=f"{format_bytes(needed)} (estimated)",
-        found=f"{format_bytes(available)} free",
         next_step="without --against the model is read alone, or --force to try",
     )

@@ -25,9 +25,8 @@ from localprompt.errors import (
     LocalPromptError,
     MachineError,
     NotEnoughDiskError,
-    NotEnoughMemoryError,
 )
-from localprompt.files import disk_errors_explained, staging, sync
+from localprompt.files import check_free_disk, disk_errors_explained, staging, sync
 from localprompt.measure import machine, memory
 from localprompt.models.cards import ModelCard
 from localprompt.models.checksum import remember_sha256, sha256_of
@@ -46,7 +45,6 @@ _BUFFER_BYTES = 64 * MIB
 """The pieces in which llama.cpp works through a tensor; larger ones are not faster."""
 _PROCESS_BYTES = 32 * MIB
 """Python and llama.cpp's libraries: 22 MB measured, rounded up."""
-_KEPT_FREE_BYTES = 64 * MIB
 _ALIGNMENT = 32
 _HEADER_GROWTH_BYTES = 64 * 1024
 """Keys that llama.cpp adds, and the rounding of the sizes that it logs."""
@@ -166,8 +164,13 @@ def _run(job: Job, staged: Path, n_threads: int, progress: Progress) -> Planned:
         with Quantizer(request) as quantizer:
             planned = quantizer.plan()
             needed = _file_bytes(job, planned)
-            _check_disk(job, staged.parent, needed)
-            _check_memory(job)
+            check_free_disk(staged.parent, needed, job.name, estimated=True)
+            memory.require(
+                memory_needed(job),
+                f"there is not enough free memory to make {job.name}",
+                where=str(job.source),
+                next_step="end other programs, or quantize on a machine with more memory",
+            )
             for name in quantizer.make():
                 done += current
                 current = sizes.get(name, 0)
@@ -191,31 +194,6 @@ def _file_bytes(job: Job, planned: Planned) -> int:
     """Estimated size of the new file: tensors from llama.cpp's dry run, and the old header."""
     padding = len(job.head.tensors) * _ALIGNMENT
     return planned.tensor_bytes + padding + job.head.data_offset + _HEADER_GROWTH_BYTES
-
-
-def _check_disk(job: Job, folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise NotEnoughDiskError(
-            f"there is not enough space on the disk for {job.name}",
-            where=str(folder),
-            expected=f"{format_bytes(needed)} free (estimated)",
-            found=f"{format_bytes(free)} free",
-            next_step="free some space, or set LOCALPROMPT_HOME to a folder on a larger disk",
-        )
-
-
-def _check_memory(job: Job) -> None:
-    available = memory.available().available_bytes
-    needed = memory_needed(job)
-    if available is not None and available < needed + _KEPT_FREE_BYTES:
-        raise NotEnoughMemoryError(
-            f"there is not enough free memory to make {job.name}",
-            where=str(job.source),
-            expected=f"{format_bytes(needed + _KEPT_FREE_BYTES)} free (estimated)",
-            found=f"{format_bytes(available)} free",
-            next_step="end other programs, or quantize on a machine with more memory",
-        )
 
 
 def memory_needed(job: Job) -> int:

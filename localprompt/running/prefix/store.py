@@ -15,7 +15,6 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,7 +25,7 @@ import msgspec
 
 from localprompt import paths as home
 from localprompt.errors import InputError, MachineError, NotEnoughDiskError
-from localprompt.files import disk_errors_explained
+from localprompt.files import check_free_disk, disk_errors_explained
 from localprompt.running.prefix.seal import Verdict, append_seal, examine
 from localprompt.units import GIB, format_bytes, parse_bytes
 
@@ -102,16 +101,13 @@ class PrefixStore:
         with disk_errors_explained(self._folder):
             self._make_folder()
             self.remove_abandoned()
-            free = shutil.disk_usage(self._folder).free
             self._check_size(expected_bytes)
-            if free < expected_bytes + KEPT_FREE_BYTES:
-                raise NotEnoughDiskError(
-                    "the disk is nearly full",
-                    where=str(self._folder),
-                    expected=f"{format_bytes(expected_bytes + KEPT_FREE_BYTES)} free",
-                    found=f"{format_bytes(free)} free",
-                    next_step="free some space, or use --no-prefix-store",
-                )
+            check_free_disk(
+                self._folder,
+                expected_bytes + KEPT_FREE_BYTES,
+                "a kept prefix",
+                next_step="free some space, or use --no-prefix-store",
+            )
             return Draft(self, key)
 
     def publish(self, draft: Draft) -> None:

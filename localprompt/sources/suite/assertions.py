@@ -57,7 +57,7 @@ class AssertionReader:
         self.env: Mapping[str, str] = {}
         """What ``env.NAME`` stands for."""
         self.needs: set[str] = set()
-        """Of judge, code and logprobs, what any assertion needs."""
+        """Of judge and code, what any assertion needs."""
         self.judges: set[str] = set()
         """The judges that assertions name."""
         self.notes: dict[str, None] = {}

@@ -103,7 +103,7 @@ class EvalSuite(msgspec.Struct, frozen=True):
     in_turn: bool = False
     """Its cases see answers of earlier ones, so they are asked one after the other."""
     needs: frozenset[str] = frozenset()
-    """Of judge, code and logprobs, what its assertions need."""
+    """Of judge and code, what its assertions need."""
     judges: tuple[str, ...] = ()
     """The models that its assertions name as judges."""
     notes: tuple[str, ...] = ()
@@ -116,8 +116,3 @@ class EvalSuite(msgspec.Struct, frozen=True):
             DatasetError: a file changed since the suite was read and is no longer well-formed.
         """
         return self.open_cases()
-
-    @property
-    def foreign_providers(self) -> tuple[SuiteProvider, ...]:
-        """Those that have to be mapped to a model of ours, or refused."""
-        return tuple(provider for provider in self.providers if provider.foreign)

@@ -5,20 +5,33 @@ from pathlib import Path
 import pytest
 
 from localprompt.errors import DatasetError, UnknownNameError
+from localprompt.finetune.estimate.cost import achieved_fraction, training_flops
+from localprompt.finetune.estimate.hardware import find_gpu
 from localprompt.finetune.estimate.published import (
     Comparison,
+    Published,
     accuracy,
     accuracy_table,
     compare,
-    estimated_step,
     read_published,
 )
+from localprompt.stats.ranges import Range
 
 GUIDE = Path(__file__).parents[3] / "docs" / "guide" / "finetune-estimate.md"
 
 
 def group(name: str) -> tuple[Comparison, ...]:
     return tuple(c for c in compare(read_published()) if c.published.group == name)
+
+
+def estimated_step(row: Published) -> Range:
+    """Seconds of one optimizer step of the published run, on A100 GPUs."""
+    recipe = row.recipe
+    tokens = recipe.micro_batch_tokens * recipe.accumulation * recipe.gpus
+    flops = training_flops(row.shape, recipe, tokens)
+    at_peak = flops / (find_gpu("A100 SXM 80GB").peak_flops_per_second * recipe.gpus)
+    achieved = achieved_fraction(recipe)
+    return Range(at_peak / achieved.high, at_peak / achieved.typical, at_peak / achieved.low)
 
 
 @pytest.mark.parametrize("name", ["calibration", "held out"])

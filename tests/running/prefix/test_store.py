@@ -136,7 +136,7 @@ def test_a_disk_that_is_nearly_full_is_not_filled(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: nearly)
     store = PrefixStore(place)
     store.draft(KEYS[0], 5).discard()
-    with pytest.raises(NotEnoughDiskError, match="nearly full"):
+    with pytest.raises(NotEnoughDiskError, match="not enough space"):
         store.draft(KEYS[0], 6)
 
 

@@ -47,7 +47,7 @@ def shorthand(text: str) -> Expectation | None:
         ("grade: is polite", "llm-rubric", "is polite", None),
         ("llm-rubric: is polite", "llm-rubric", "is polite", None),
         ("python: len(output) > 3", "python", "len(output) > 3", None),
-        ("perplexity(1.5)", "perplexity", None, 1.5),
+        ("latency(150)", "latency", None, 150),
         ("note: keep this", "equals", "note: keep this", None),
         ("select-best: shortest", "equals", "select-best: shortest", None),
         ("a\nb", "equals", "a\nb", None),

@@ -50,7 +50,7 @@ def test_a_suite_has_its_prompts_models_and_options(translation: EvalSuite) -> N
         "smollm2-135m",
         "openai:gpt-5-mini",
     ]
-    (foreign,) = translation.foreign_providers
+    (foreign,) = (one for one in translation.providers if one.foreign)
     assert (foreign.label, foreign.prompts) == ("reference", ("chat",))
     assert foreign.options == {"temperature": 0}
     assert translation.repeat == 2
@@ -154,6 +154,18 @@ def test_prefix_and_suffix_go_round_the_prompts_text(translation: EvalSuite) -> 
     template = with_affixes(translation.prompts[3].template, "Please. ", " Thanks, {{ input }}.")
     (message,) = render_case(template, {"language": "Dutch", "input": "yes"})
     assert message.text.strip() == "Please. Say in Dutch: yes Thanks, yes."
+
+
+@pytest.mark.parametrize("kind", ["perplexity", "not-perplexity-score"])
+def test_what_no_answer_keeps_is_refused_by_name_before_anything_runs(
+    tmp_path: Path, kind: str
+) -> None:
+    suite = tmp_path / "suite.yaml"
+    suite.write_text(
+        f"prompts: ['hi']\nproviders: ['model']\ntests: [{{assert: [{{type: {kind}}}]}}]\n"
+    )
+    with pytest.raises(DatasetError, match=rf"{kind} needs the probability of every token"):
+        load_suite(suite)
 
 
 def test_all_that_cannot_be_had_is_told_at_once_with_its_key(tmp_path: Path) -> None:
