@@ -32,7 +32,7 @@ DETAILS = (
     "code 1: 'pass_rate < 0.9', 'score < 0.8', 'errors > 0', 'macro_f1 < 0.7', or a metric's name."
 )
 FORMATS = ("table", "md", "csv", "json", "jsonl", "junit")
-SCORINGS = ("raw", "normalized", "calibrated", "generate")
+SCORINGS = ("raw", "normalized", "calibrated", "batch", "generate")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,8 @@ class EvalFlags(EngineFlags, SamplingFlags):
     scoring: Annotated[
         str,
         typer.Option(
-            metavar="HOW", help="How a choice is made: raw, normalized, calibrated or generate."
+            metavar="HOW",
+            help="How a choice is made: raw, normalized, calibrated, batch or generate.",
         ),
     ] = "raw"
     parallel: Annotated[
@@ -229,6 +230,14 @@ def _report(planned: Planned, store: History, wanted: str, flags: EvalFlags) -> 
 
     result = load_result(planned.evaluation, store)
     write_result(result, store, wanted, flags.output)
+    if planned.evaluation.request.scoring == "batch" and not flags.quiet:
+        for target in result.targets:
+            if target.batch_bias:
+                numbers = ", ".join(f"{c}: {v:.4f}" for c, v in target.batch_bias.items())
+                print_note(
+                    f"bias of {target.target.prompt} on {target.target.model.name}: {{{numbers}}}; "
+                    "as metadata.localprompt.bias in the prompt file, run uses it, too"
+                )
     for path in map(Path, planned.suite.outputs):
         if path.suffix in SUFFIXES:
             write_result(result, store, SUFFIXES[path.suffix], path)

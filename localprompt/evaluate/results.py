@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
+
 from localprompt.evaluate.answering import Answered
 from localprompt.evaluate.requests import Prepared
 from localprompt.records.evaluation import CaseResult
 from localprompt.records.score import Answer, AnyExpectation, CaseScore, Expectation, ExpectationSet
+from localprompt.scoring.closed import heaviest, shares, weigh
 from localprompt.scoring.expectations import CannotScoreError, Judge
 from localprompt.scoring.score import score_case, unscored_any
 from localprompt.scoring.script_checks import transformed
 from localprompt.sources.suite.records import EvalCase
+
+_WAITING = "waits for the answers to all cases"
 
 
 def make_result(
@@ -46,6 +53,40 @@ def make_result(
             answer, case.expectations, case.threshold, judge=judge, allow_code=allow_code
         )
     return _result(target, prepared, answered.text, score, answered)
+
+
+def waiting_result(target: int, prepared: Prepared, answered: Answered) -> CaseResult:
+    """A closed answer that is chosen when those of all cases are there: unscored until then."""
+    score = CaseScore(score=None, passed=None, reason=_WAITING, scores=())
+    return _result(target, prepared, answered.text, score, answered)
+
+
+def is_waiting(result: CaseResult) -> bool:
+    return result.score.reason == _WAITING
+
+
+def chosen_anew(
+    result: CaseResult,
+    case: EvalCase,
+    bias: Mapping[str, float],
+    *,
+    judge: Judge | None,
+    allow_code: bool,
+) -> CaseResult:
+    """The result with the choice that this bias leads to, scored."""
+    weights = weigh(result.log_probabilities or {}, bias=bias)
+    answer = Answer(
+        text=heaviest(weights),
+        finish_reason=result.finish_reason,
+        latency_seconds=result.timing.total_seconds if result.timing else None,
+        vars=case.vars,
+    )
+    score = score_case(
+        answer, case.expectations, case.threshold, judge=judge, allow_code=allow_code
+    )
+    return msgspec.structs.replace(
+        result, answer=answer.text, probabilities=shares(weights), score=score
+    )
 
 
 def needs_time(case: EvalCase) -> bool:

@@ -22,13 +22,20 @@ from localprompt.evaluate.judge import LocalJudge
 from localprompt.evaluate.models import Models, OpenModel
 from localprompt.evaluate.planning import FindModel, Planned
 from localprompt.evaluate.requests import Prepared, prepare_all, scoring_of
-from localprompt.evaluate.results import make_result, needs_time
+from localprompt.evaluate.results import (
+    chosen_anew,
+    is_waiting,
+    make_result,
+    needs_time,
+    waiting_result,
+)
 from localprompt.evaluate.turns import Turns
 from localprompt.records.evaluation import CaseResult, EvalRequest, EvalTarget, ModelUse
 from localprompt.records.model import ModelRecord
 from localprompt.records.score import Answer, CaseScore, Expectation
 from localprompt.running.assemble import model_record
 from localprompt.scoring.aggregate import with_comparison
+from localprompt.scoring.closed import batch_bias
 from localprompt.scoring.expectations import Judge
 from localprompt.scoring.score import COMPARISON, score_comparison
 from localprompt.sources.suite.records import EvalCase
@@ -37,6 +44,7 @@ from localprompt.store.history import History
 JUDGED_AT_ONCE = 64
 """Answers that wait for a judge which is the same model."""
 _SECONDS_BETWEEN_SAVES = 0.5
+_SAVED_AT_ONCE = 500
 
 T = TypeVar("T")
 
@@ -85,6 +93,8 @@ def run_evaluation(
     try:
         for targets in by_model.values():
             run.model(targets)
+        for index in range(len(planned.evaluation.targets)):
+            run.weigh_by_batch(index)
         if any(has_comparison(case) for case in planned.selection.of(planned.suite.cases())):
             run.compare()
     finally:
@@ -205,7 +215,12 @@ class _Run:
         unscored: list[tuple[Prepared, Answered | None]] = []
         waiting: dict[str | None, list[Prepared]] = {}
 
+        scoring = scoring_of(target.template, self._request)
+
         def score(prepared: Prepared, answered: Answered | None) -> None:
+            if scoring == "batch" and answered is not None:
+                self._keep(waiting_result(index, prepared, answered))
+                return
             code = self._request.allow_code
             self._keep(make_result(index, prepared, answered, judge=judge, allow_code=code))
 
@@ -228,7 +243,6 @@ class _Run:
                     waiting[prepared.key] = []
                     yield prepared
 
-        scoring = scoring_of(target.template, self._request)
         for prepared, answered in answers(fresh(), opened, scoring, target.template):
             work.add(prepared.token_ids, answered.completion_tokens)
             settle(prepared, answered)
@@ -260,7 +274,7 @@ class _Run:
             (prepared,) = prepare_all([(case, repetition)], target, request, opened)
             answered = None
             if prepared.error is None and (answered := self._known(prepared)) is None:
-                ((_, answered),) = answers([prepared], opened, scoring)
+                ((_, answered),) = answers([prepared], opened, scoring, target.template)
                 work.add(prepared.token_ids, answered.completion_tokens)
             code = self._request.allow_code
             self._keep(make_result(index, prepared, answered, judge=judge, allow_code=code))
@@ -331,6 +345,37 @@ class _Run:
     def _judge_model(self) -> ModelRecord | None:
         name = self._request.judge
         return None if name is None else self._find_model(name)
+
+    def weigh_by_batch(self, index: int) -> None:
+        """Choose among closed answers when those of all the target's cases are there."""
+        target = self._evaluation.targets[index]
+        if scoring_of(target.template, self._request) != "batch":
+            return
+        self.save()
+        rows = self._store.results(self._evaluation.id, target=index)
+        logs, waiting = [], False
+        for row in rows:
+            waiting = waiting or is_waiting(row)
+            logs += [row.log_probabilities] if row.log_probabilities else []
+        if not waiting or not logs:
+            return  # an earlier part of this evaluation did it
+        bias = batch_bias(logs)
+        judge = None
+        if "judge" in self._planned.suite.needs:
+            opened = self._models.get(target.model, request_for(target, self._request))
+            judge, _ = self._judge(opened)
+        for case in self._planned.cases(target):
+            for row in self._store.results_of_case(self._evaluation.id, case.index):
+                if row.target == index and row.log_probabilities:
+                    code = self._request.allow_code
+                    chosen = chosen_anew(row, case, bias, judge=judge, allow_code=code)
+                    self._unsaved.append(chosen)
+                    self._passed += chosen.score.passed is True
+                    self._scored += chosen.score.passed is not None
+            if len(self._unsaved) >= _SAVED_AT_ONCE:
+                self.save()
+        self.save()
+        self._tell(target)
 
     def compare(self) -> None:
         """``select-best``: the answers of all targets to a case, beside each other."""

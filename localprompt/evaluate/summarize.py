@@ -22,6 +22,7 @@ from localprompt.records.evaluation import (
     TargetSummary,
 )
 from localprompt.records.score import Score
+from localprompt.scoring.closed import habit
 from localprompt.stats.paired import mean_interval, wilson
 from localprompt.stats.samples import Interval, median
 from localprompt.store.history import History
@@ -89,6 +90,7 @@ class _Summing:
         self._assertions: dict[str, _Assertions] = {}
         self._tally = Tally(target.template.choices)
         self._ttft: list[float] = []
+        self._logs: dict[str, list[float]] = {}
 
     def add(self, result: CaseResult) -> None:
         self._passed[result.score.passed] += 1
@@ -106,6 +108,8 @@ class _Summing:
         for score in _flat(result.score.scores):
             self._assertions.setdefault(score.type, _Assertions()).add(score)
         self._tally.add(result)
+        for choice, value in (result.log_probabilities or {}).items():
+            self._logs.setdefault(choice, []).append(value)
         if result.timing is not None and result.timing.ttft_seconds is not None:
             self._ttft.append(result.timing.ttft_seconds)
 
@@ -129,7 +133,12 @@ class _Summing:
             prompt_tokens=self._prompt_tokens,
             completion_tokens=self._completion_tokens,
             ttft_seconds=median(self._ttft) if self._ttft else None,
+            batch_bias=self._bias(),
         )
+
+    def _bias(self) -> dict[str, float] | None:
+        means = {choice: math.fsum(logs) / len(logs) for choice, logs in self._logs.items()}
+        return habit(means) if len(means) > 1 else None
 
 
 def _flat(scores: Iterable[Score]) -> Iterable[Score]:

@@ -318,6 +318,9 @@ class TargetSummary(msgspec.Struct, frozen=True):
     completion_tokens: int
     ttft_seconds: float | None
     """Median, batched; None where every answer was taken over."""
+    batch_bias: dict[str, float] | None = None
+    """What would take the model's habit over these cases out of closed answers; a prompt file
+    may have it as ``metadata.localprompt.bias``. None: choices were not scored."""
 
 
 class EvalResult(msgspec.Struct, frozen=True):

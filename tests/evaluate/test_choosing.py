@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from localprompt.engine.base import ChoiceScore
 from localprompt.evaluate.answering import choose
 from localprompt.records.evaluation import EvalResult, Scoring
+from localprompt.records.score import CaseScore
 from tests.evaluate.harness import Lab
 
 
@@ -118,3 +120,53 @@ def test_a_longer_case_than_the_context_was_made_for_gets_a_larger_one(
     result = lab.evaluate("tones.yaml", parallel=2)
     assert answers(lab, result) == ["good", "good", "bad", "good"]
     assert result.targets[0].passes.errors == 0
+
+
+def leans_to_good(before: str, word: str) -> float:
+    fits = (word == "good") == ("fine" in before)
+    return (-1.0 if word == "good" else -9.0) + (2.0 if fits else 0.0)
+
+
+def test_a_habit_is_taken_out_by_its_mean_over_the_batch(lab: Lab) -> None:
+    lab.log_probability = leans_to_good
+    raw = lab.evaluate("tones.yaml", choices=("good", "bad"))
+    batch = lab.evaluate("tones.yaml", choices=("good", "bad"), scoring="batch")
+    assert answers(lab, raw) == ["good"] * 4
+    assert answers(lab, batch) == ["good", "bad", "good", "bad"]
+    assert batch.targets[0].passes.passed == 3
+    assert batch.targets[0].passes.unscored == 0
+    assert batch.targets[0].batch_bias == {"good": -4.0, "bad": 4.0}
+    again = lab.evaluate("tones.yaml", choices=("good", "bad"))
+    assert answers(lab, again) == ["good"] * 4  # what a batch chose is nobody else's answer
+
+
+def test_a_batch_that_was_cut_off_is_weighed_when_it_is_whole(lab: Lab) -> None:
+    lab.log_probability = leans_to_good
+    planned = lab.plan("tones.yaml", choices=("good", "bad"), scoring="batch", cached=False)
+    whole = lab.carry_out(planned)
+    rows = lab.results(whole)
+    lab.store.begin(msgspec.structs.replace(planned.evaluation, id="01" * 13))
+    waiting = CaseScore(
+        score=None, passed=None, reason="waits for the answers to all cases", scores=()
+    )
+    cut = [msgspec.structs.replace(row, score=waiting, answer="good") for row in rows[:3]]
+    lab.store.add("01" * 13, cut)
+    resumed = lab.resume("01" * 13)
+    assert answers(lab, resumed) == ["good", "bad", "good", "bad"]
+    assert resumed.targets[0].passes.unscored == 0
+
+
+def test_a_prompts_own_bias_is_added_and_changes_the_key(lab: Lab) -> None:
+    lab.log_probability = leans_to_good
+    lab.write(
+        "tone.prompty",
+        "---\nname: tone\ninputs: [{name: text, kind: string}]\nmetadata: {localprompt: "
+        "{choices: [good, bad], bias: {good: -4, bad: 4}}}\n---\nuser:\nGood or bad? {{ text }}\n",
+    )
+    cases = str(lab.folder / "cases.csv")
+    lab.write("cases.csv", "text,expected\na fine day,good\na grey day,bad\n")
+    biased = lab.evaluate("tone.prompty", cases=cases)
+    assert answers(lab, biased) == ["good", "bad"]
+    plain = (lab.folder / "tone.prompty").read_text().replace(", bias: {good: -4, bad: 4}", "")
+    lab.write("tone.prompty", plain)
+    assert answers(lab, lab.evaluate("tone.prompty", cases=cases)) == ["good", "good"]
