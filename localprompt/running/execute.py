@@ -25,7 +25,14 @@ from datetime import UTC, datetime
 import msgspec
 
 import localprompt
-from localprompt.engine.base import EncodedPrompt, Engine, Finished, GenerationRequest, Prefilled
+from localprompt.engine.base import (
+    ChoiceRequest,
+    EncodedPrompt,
+    Engine,
+    Finished,
+    GenerationRequest,
+    Prefilled,
+)
 from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
 from localprompt.errors import LocalPromptError
 from localprompt.measure import conditions, machine, memory, timeline
@@ -54,6 +61,13 @@ from localprompt.running.admission import (
     within_limit,
 )
 from localprompt.running.answer_checks import judge
+from localprompt.running.closed import (
+    MOST_BRANCHES,
+    cells_of,
+    choice_request,
+    is_weighed,
+    weigh_choices,
+)
 from localprompt.running.prefix.beginning import Beginning, beginning_of
 
 _WARM_UP_TOKENS = 32
@@ -124,6 +138,7 @@ class Session:
         self._open_seconds = open_seconds
         self._context_seconds = 0.0
         self._n_ctx = 0
+        self._parallel = 1
         self._settings: RequestedSettings | None = None
 
     def run(self, cell: Cell, rendered: Rendered, on_text: OnText | None = None) -> Execution:
@@ -157,16 +172,23 @@ class Session:
 
         started = time.perf_counter()
         prompt = engine.encode(rendered.messages)
-        constant = beginning_of(cell, engine, rendered.messages, prompt)
+        weighed = (
+            choice_request(engine, prompt, cell.template) if is_weighed(cell.template) else None
+        )
+        constant = () if weighed else beginning_of(cell, engine, rendered.messages, prompt)
         tokenize_seconds = time.perf_counter() - started
         n_ctx = context_size(cell, len(prompt.token_ids), engine.facts.n_ctx_train)
         cell, n_ctx = within_limit(cell, n_ctx, len(prompt.token_ids), self._resident)
-        self._prepare(cell, n_ctx)
+        self._prepare(cell, n_ctx + cells_of(weighed) if weighed else n_ctx, weighed)
 
-        grammar = _grammar(cell)
+        grammar = None if weighed else _grammar(cell)
         beginning = Beginning(cell, engine, constant)
         answer = _Answer(time.perf_counter(), tokenize_seconds, beginning)
-        answer.collect(engine, GenerationRequest(prompt.token_ids, cell.sampling, grammar), on_text)
+        request = GenerationRequest(prompt.token_ids, cell.sampling, grammar)
+        if weighed is not None:
+            answer.choose(engine, weighed, cell, on_text)
+        else:
+            answer.collect(engine, request, on_text)
         reading, after = memory.read(), conditions.read()
 
         not_kept = beginning.finish()
@@ -226,12 +248,14 @@ class Session:
         for _ in self._engine.generate([GenerationRequest(beginning, one_token)]):
             pass
 
-    def _prepare(self, cell: Cell, n_ctx: int) -> None:
+    def _prepare(self, cell: Cell, n_ctx: int, weighed: ChoiceRequest | None = None) -> None:
         enough = n_ctx == self._n_ctx or (n_ctx < self._n_ctx and cell.settings.n_ctx is None)
-        if enough and cell.settings == self._settings:
+        parallel = min(MOST_BRANCHES, len(weighed.choices)) if weighed else 1
+        if enough and cell.settings == self._settings and parallel == self._parallel:
             return
         started = time.perf_counter()
-        self._engine.prepare(cell.settings, n_ctx=n_ctx)
+        self._engine.prepare(cell.settings, n_ctx=n_ctx, parallel=parallel)
+        self._parallel = parallel
         self._context_seconds = time.perf_counter() - started
         self._n_ctx, self._settings = n_ctx, cell.settings
 
@@ -290,6 +314,19 @@ class _Answer:
                 beginning.abandon()
                 raise
             self.finish_reason, self.failure = "error", error
+
+    def choose(
+        self, engine: Engine, request: ChoiceRequest, cell: Cell, on_text: OnText | None
+    ) -> None:
+        """Score closed answers instead of generating one."""
+        try:
+            taken = weigh_choices(engine, request, cell.template)
+            self._prefilled = self._released = self._finished = taken.seconds
+            self.finish_reason, self.text = "stop", taken.text
+            if on_text is not None:
+                on_text(taken.text)
+        except (KeyboardInterrupt, BrokenPipeError):
+            self.finish_reason = "interrupted"
 
     def marks(self) -> timeline.Marks:
         return timeline.Marks(
