@@ -15,16 +15,17 @@ POOL = (
     Example({"text": "nothing in common"}, "bad"),
 )
 FALLBACK = "user:\nText: shown elsewhere\nTone:\n\nassistant:\ngood\n\n"
+EXAMPLES = NearestExamples(pool=POOL, count=2, fallback=1)
 TEMPLATE = PromptTemplate(
     name="tone",
     body=f"system:\nSay it.\n\n{FALLBACK}user:\nText: {{{{ text }}}}\nTone:\n",
     inputs=(InputSpec("text", required=True),),
-    examples=NearestExamples(pool=POOL, count=2, fallback=1),
+    examples=EXAMPLES,
 )
 
 
 def shown(text: str, **changes: Any) -> list[tuple[str, str]]:
-    examples = msgspec.structs.replace(TEMPLATE.examples, **changes)
+    examples = msgspec.structs.replace(EXAMPLES, **changes)
     template = msgspec.structs.replace(TEMPLATE, examples=examples)
     return [(m.role, m.text) for m in render_messages(template, {"text": text})]
 
