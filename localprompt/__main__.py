@@ -18,6 +18,9 @@ _COMPLETION = "_LOCALPROMPT_COMPLETE"
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
+    from localprompt.running import watch
+
+    watch.allow()
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 

@@ -132,6 +132,11 @@ class Child(Generic[Reply]):
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit status, negative for a signal; None while it lives."""
+        return self._process.poll()
+
     def send(self, command: Any) -> None:
         """Write a command. A child that is dead says so when its reply is read."""
         unsent = memoryview(msgspec.json.encode(command, enc_hook=str) + b"\n")
@@ -291,7 +296,7 @@ def serve(kinds: Any, answer: Callable[[Parent[Any]], None]) -> int:
     Returns:
         the exit code.
     """
-    _die_with_parent()
+    die_with_parent()
     # Whatever a library prints belongs to stderr: the only thing on stdout is the protocol.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -351,7 +356,8 @@ class _Lines:
             raise TimeoutError
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """On Linux, let the kernel end this process when its parent is gone."""
     if sys.platform != "linux":
         return
     import ctypes

@@ -17,6 +17,7 @@ from localprompt.units import parse_bytes
 if TYPE_CHECKING:
     from localprompt.running.assemble import RunChoices
     from localprompt.running.run import Outcome
+    from localprompt.running.watch import Crash
 
 
 def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
@@ -71,6 +72,7 @@ def answer(cell: Cell, flags: RunFlags) -> None:
         LocalPromptError: llama.cpp failed half-way, or stdout cannot be written.
     """
     from localprompt.records import json
+    from localprompt.running import watch
     from localprompt.running.answer_checks import NOT_PARSED
     from localprompt.running.run import run_one
     from localprompt.views.messages import print_error, print_note, print_warnings, profile_note
@@ -79,6 +81,7 @@ def answer(cell: Cell, flags: RunFlags) -> None:
 
     if cell.profile is not None and not flags.quiet:
         print_note(profile_note(cell.profile, cell.model.name))
+    watch.begin(lambda crash: _explain(crash, cell, flags))
     stream = AnswerStream(sys.stdout)
     outcome = run_one(cell, log=not flags.no_log, on_text=None if flags.json else stream.write)
     record = outcome.execution.record
@@ -114,3 +117,23 @@ def _interrupted(outcome: Outcome, *, recorded: bool) -> str:
         if began
         else ("interrupted before the first token; the history says so")
     )
+
+
+def _explain(crash: Crash, cell: Cell, flags: RunFlags) -> None:
+    """llama.cpp took the process down that answered: record what there is, say what happened."""
+    from localprompt.running.run import record_run
+    from localprompt.views.messages import print_error
+
+    if crash.tokens and not flags.json:
+        print(flush=True)  # noqa: T201  the answer stopped in the middle of a line
+    run = None if flags.no_log else crash.run()
+    kept = "nothing of it is in the history"
+    if run is not None:
+        not_recorded = record_run(run)
+        kept = f"{run.id} in the history has {run.tokens.completion} tokens of the answer"
+        if not_recorded is not None:
+            kept = f"it could not be recorded: {not_recorded}"
+    template = cell.template
+    held = template.output_schema or template.choices
+    schema = f"the answers of {template.path or template.name}" if held else None
+    print_error(crash.error(kept=kept, schema=schema))

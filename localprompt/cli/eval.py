@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from localprompt.evaluate.planning import Planned
     from localprompt.records.condition import Condition
     from localprompt.records.evaluation import EvalRequest, EvalResult, Scoring
+    from localprompt.running.watch import Crash
     from localprompt.store.history import History
 
 DETAILS = (
@@ -123,6 +124,7 @@ def command(
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.opening import begin, resume
     from localprompt.records.condition import parse_condition
+    from localprompt.running import watch
     from localprompt.views.messages import print_note
 
     wanted = _format(flags)
@@ -133,6 +135,7 @@ def command(
             expected="a suite, or --resume ID",
             next_step="localprompt eval benchmarks/sentiment.yaml",
         )
+    watch.begin(lambda crash: _explain(crash, recorded=not flags.no_log))
     with evaluation_store(log=not flags.no_log) as store, Models(keep=flags.watch) as models:
         if flags.resume is not None:
             planned = resume(flags.resume, store)
@@ -151,6 +154,18 @@ def command(
         print_note("interrupted" if flags.no_log else "interrupted; what is done was kept")
         raise typer.Exit(EXIT_INTERRUPTED)
     _enforce(result, conditions)
+
+
+def _explain(crash: Crash, *, recorded: bool) -> None:
+    """llama.cpp took the process down that evaluated."""
+    from localprompt.views.messages import print_error
+
+    error = crash.error(
+        kept="every answered case is in the history" if recorded else "nothing was to be kept"
+    )
+    if recorded:
+        error.next_step = f"{error.next_step}; then localprompt eval --resume last"
+    print_error(error)
 
 
 def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:

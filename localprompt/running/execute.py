@@ -18,13 +18,14 @@ from __future__ import annotations
 import hashlib
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
 
 import localprompt
+from localprompt.engine import crashes
 from localprompt.engine.base import (
     ChoiceRequest,
     EncodedPrompt,
@@ -38,17 +39,20 @@ from localprompt.errors import LocalPromptError
 from localprompt.measure import conditions, machine, memory, timeline
 from localprompt.measure.memory import MemoryReading
 from localprompt.measure.warnings import condition_warnings
+from localprompt.records import json
 from localprompt.records.cell import Cell
 from localprompt.records.ids import new_run_id
 from localprompt.records.prompt import Message
 from localprompt.records.run import (
     FinishReason,
     Memory,
+    Output,
     PromptRecord,
     RequestedSettings,
     RunRecord,
     Samples,
     Sampling,
+    Timing,
     TokenCounts,
 )
 from localprompt.rendering.prompt import render_messages
@@ -182,6 +186,10 @@ class Session:
         self._prepare(cell, n_ctx + cells_of(weighed) if weighed else n_ctx, weighed)
 
         grammar = None if weighed else _grammar(cell)
+        record = self._begun(cell, rendered, prompt, n_ctx, created_at, tokenize_seconds)
+        record = msgspec.structs.replace(record, sampling=_with_grammar(cell, grammar))
+        crashes.begun(lambda: json.encode(record))
+
         beginning = Beginning(cell, engine, constant)
         answer = _Answer(time.perf_counter(), tokenize_seconds, beginning)
         request = GenerationRequest(prompt.token_ids, cell.sampling, grammar)
@@ -197,28 +205,13 @@ class Session:
         output, remarks = judge(
             cell, prompt, counts, answer.text, answer.finish_reason, engine.facts.n_ctx_train
         )
-        described = machine.describe(llama_cpp_build=engine.build, cpu_features=engine.cpu_features)
-        record = RunRecord(
-            id=new_run_id(),
-            kind=cell.kind,
-            created_at=created_at,
-            localprompt_version=localprompt.__version__,
-            model=cell.model,
-            prompt=_prompt_record(cell, rendered.messages, prompt),
-            settings=engine.settings,
-            sampling=_with_grammar(cell, grammar),
+        record = msgspec.structs.replace(
+            record,
             tokens=counts,
-            timing=timeline.timing(
-                answer.marks(),
-                answer.tokens,
-                counts,
-                load_seconds=self._open_seconds + self._context_seconds,
-                render_seconds=rendered.render_seconds,
-            ),
+            timing=self._timing(answer.marks(), answer.tokens, counts, rendered),
             memory=self._memory(cell, reading, n_ctx, counts.prompt),
             output=output,
-            profile=cell.profile,
-            machine=machine.after(described, before, after),
+            machine=machine.after(record.machine, before, after),
             warnings=(
                 *engine.remarks,
                 *remarks,
@@ -229,6 +222,37 @@ class Session:
         )
         samples = timeline.samples(answer.marks(), answer.tokens)
         return Execution(record, samples, answer.failure)
+
+    def _begun(
+        self,
+        cell: Cell,
+        rendered: Rendered,
+        prompt: EncodedPrompt,
+        n_ctx: int,
+        created_at: str,
+        tokenize_seconds: float,
+    ) -> RunRecord:
+        """The run's record as it is before its first token: all that stays of one that crashes."""
+        engine, counts = self._engine, TokenCounts(len(prompt.token_ids), 0, 0)
+        marks = timeline.Marks(submitted=0.0, tokenized=tokenize_seconds)
+        return RunRecord(
+            id=new_run_id(),
+            kind=cell.kind,
+            created_at=created_at,
+            localprompt_version=localprompt.__version__,
+            model=cell.model,
+            prompt=_prompt_record(cell, rendered.messages, prompt),
+            settings=engine.settings,
+            sampling=cell.sampling,
+            tokens=counts,
+            timing=self._timing(marks, (), counts, rendered),
+            memory=self._memory(cell, memory.read(), n_ctx, counts.prompt),
+            output=Output("", None, "error"),
+            profile=cell.profile,
+            machine=machine.describe(
+                llama_cpp_build=engine.build, cpu_features=engine.cpu_features
+            ),
+        )
 
     def warm_up(self, cell: Cell, rendered: Rendered) -> None:
         """Evaluate the beginning of the prompt and one token.
@@ -258,6 +282,21 @@ class Session:
         self._parallel = parallel
         self._context_seconds = time.perf_counter() - started
         self._n_ctx, self._settings = n_ctx, cell.settings
+
+    def _timing(
+        self,
+        marks: timeline.Marks,
+        tokens: Sequence[timeline.TokenEvent],
+        counts: TokenCounts,
+        rendered: Rendered,
+    ) -> Timing:
+        return timeline.timing(
+            marks,
+            tokens,
+            counts,
+            load_seconds=self._open_seconds + self._context_seconds,
+            render_seconds=rendered.render_seconds,
+        )
 
     def _memory(self, cell: Cell, reading: MemoryReading, n_ctx: int, prompt_tokens: int) -> Memory:
         buffers = self._engine.buffers
@@ -291,6 +330,7 @@ class _Answer:
 
     def collect(self, engine: Engine, request: GenerationRequest, on_text: OnText | None) -> None:
         beginning = self._beginning
+        crashes.doing("prefill")
         try:
             beginning.hold()
             request = msgspec.structs.replace(request, held_tokens=beginning.held_tokens)
@@ -304,6 +344,7 @@ class _Answer:
                     self._released = event.seconds if event.text else None
                 else:
                     self.tokens.append(timeline.TokenEvent(event.seconds, bool(event.text)))
+                    crashes.token(event.text)
                 self.text += event.text
                 if event.text and on_text is not None:
                     on_text(event.text)
@@ -319,6 +360,7 @@ class _Answer:
         self, engine: Engine, request: ChoiceRequest, cell: Cell, on_text: OnText | None
     ) -> None:
         """Score closed answers instead of generating one."""
+        crashes.doing("scoring choices")
         try:
             taken = weigh_choices(engine, request, cell.template)
             self._prefilled = self._released = self._finished = taken.seconds

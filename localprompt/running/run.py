@@ -14,6 +14,7 @@ import msgspec
 
 from localprompt.errors import HistoryError
 from localprompt.records.cell import Cell
+from localprompt.records.run import RunRecord, Samples
 from localprompt.running.execute import Execution, OnText, execute
 
 if TYPE_CHECKING:
@@ -52,11 +53,16 @@ def run_one(cell: Cell, *, log: bool = True, on_text: OnText | None = None) -> O
     execution = execute(cell, open_llama, on_text)
     if not log:
         return Outcome(execution)
+    return Outcome(execution, record_run(execution.record, execution.samples))
+
+
+def record_run(record: RunRecord, samples: Samples | None = None) -> HistoryError | None:
+    """Add a run to the history; what went wrong there is handed back."""
     from localprompt.store.history import History
 
     try:
         with History() as history:
-            history.record(execution.record, execution.samples)
+            history.record(record, samples)
     except HistoryError as error:
-        return Outcome(execution, not_recorded=error)
-    return Outcome(execution)
+        return error
+    return None

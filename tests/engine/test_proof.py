@@ -52,7 +52,8 @@ def double(*script: str) -> tuple[str, ...]:
         "import json, os, signal, sys, time",
         f"right = json.loads(open({str(verdict.REFERENCE)!r}).read())",
         "def say(path, logits):",
-        "    print(json.dumps({'path': path, 'logits': logits, 'buffers': [path]}), flush=True)",
+        "    said = {'is': 'computed', 'path': path, 'logits': logits, 'buffers': [path]}",
+        "    print(json.dumps(said), flush=True)",
     )
     return (sys.executable, "-c", "\n".join((*prelude, *script)))
 
@@ -96,7 +97,7 @@ def test_a_child_that_dies_at_once_leaves_nothing() -> None:
     assert "SIGABRT" in proof.plain.wrong
 
 
-@pytest.mark.parametrize("wrong", ["-x", "x * 1.2", "float('nan')", "float('inf')"])
+@pytest.mark.parametrize("wrong", ["-x", "x * 1.2", "None"])
 def test_wrong_numbers_are_seen(wrong: str) -> None:
     proof = verdict.prove(
         double("say('plain', right)", f"say('extra', [[{wrong} for x in row] for row in right])")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from localprompt.engine.base import BufferSizes, GenerationRequest
+from localprompt.engine.crashes import doing
 from localprompt.engine.device import RequestSampler, Slot
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import library, log
@@ -42,6 +43,7 @@ class Context:
         params.kv_unified = kv_unified and parallel > 1
         params.n_ctx = n_ctx if kv_unified else n_ctx * params.n_seq_max
         log.clear()
+        doing("opening a context")
         with interruptible().call():
             self._context = self._lib.llama_init_from_model(model, params)
         if not self._context:
@@ -96,6 +98,10 @@ class Context:
             for n, sequence in enumerate(slot.sequences):
                 of_slot[n] = sequence
         batch.n_tokens = len(slots)
+        if self.sequences > 1:
+            doing("evaluating a batch")
+        else:
+            doing("prefill" if len(slots) > 1 else "decode")
         with self._interruptible.call():
             status = self._lib.llama_decode(self._context, batch)
         if status != 0:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from localprompt.engine import batching
+from localprompt.engine import batching, crashes
 from localprompt.engine.base import (
     BufferSizes,
     Choice,
@@ -74,6 +74,7 @@ class LlamaEngine:
         params.vocab_only = vocab_only
         self._path = path
         self._context: Context | None = None
+        crashes.doing("load", model=str(path))
         params.progress_callback = interruptible().go_on(lib.llama_progress_callback)
         with interruptible().call():
             self._model: Any = lib.llama_model_load_from_file(str(path).encode(), params)

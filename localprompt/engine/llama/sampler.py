@@ -6,6 +6,7 @@ import ctypes
 import math
 from typing import Any
 
+from localprompt.engine.crashes import doing
 from localprompt.engine.llama.library import library, log
 from localprompt.errors import EngineError
 from localprompt.records.run import Sampling
@@ -48,6 +49,7 @@ class Sampler:
         self._constrained: Any = None
         self._grammar: Any = None
         if grammar is not None:
+            doing("compiling a grammar")
             self._grammar = self._lib.llama_sampler_init_grammar(vocab, grammar.encode(), b"root")
             if not self._grammar:
                 self.close()
@@ -61,6 +63,7 @@ class Sampler:
         if self._grammar is None:
             return token
         if self._allows(token):
+            doing("holding the answer to a grammar")
             lib.llama_sampler_accept(self._constrained, token)
             return token
         return int(lib.llama_sampler_sample(self._constrained, context, index))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from localprompt.engine.base import StateConditions
+from localprompt.engine.crashes import doing
 from localprompt.engine.device import HELD_SEQUENCE, evaluate_beginning
 from localprompt.engine.llama.context import Context
 from localprompt.engine.llama.interrupt import interruptible
@@ -84,6 +85,7 @@ def save(context: Context, token_ids: Sequence[int], path: Path) -> None:
     """
     log.clear()
     ids = (ctypes.c_int32 * len(token_ids))(*token_ids)
+    doing("writing a beginning to keep")
     with interruptible().call():
         written = library().llama_state_seq_save_file(
             context.pointer, str(path).encode(), HELD_SEQUENCE, ids, len(ids)
@@ -106,6 +108,7 @@ def restore(context: Context, token_ids: Sequence[int], path: Path) -> bool:
     """
     log.clear()
     context.forget(HELD_SEQUENCE)
+    doing("bringing back a kept beginning")
     found, count = (ctypes.c_int32 * len(token_ids))(), ctypes.c_size_t(0)
     with interruptible().call():
         size = library().llama_state_seq_load_file(

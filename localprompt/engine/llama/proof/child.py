@@ -1,37 +1,50 @@
-"""The process that may die: the tiny model, through both paths, with its logits on stdout.
+"""The process that may die: the tiny model, through both paths, with its logits as replies.
 
-One JSON object per line, each written the moment that it is known, so that whoever reads them
-knows how far it got::
+Each path is said the moment that it is known, so that whoever listens knows how far it got::
 
-    {"began": "plain"}
-    {"path": "plain", "logits": [[…], …]}
-    {"began": "extra"}
-    {"path": "extra", "logits": [[…], …], "buffers": ["CPU_REPACK"]}
-
-Started as ``python -m localprompt.engine.llama.proof.child MODEL THREADS``.
+    {"do": "prove", "model": "…/tiny.gguf", "threads": 2}
+        →  {"is": "computed", "path": "plain", "logits": [[…], …], "buffers": ["CPU_Mapped"]}
+        →  {"is": "computed", "path": "extra", "logits": [[…], …], "buffers": ["CPU_REPACK"]}
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from localprompt.engine.llama.library import library, log
 from localprompt.engine.llama.proof.tiny import BATCH_TOKENS, COMPARED, N_VOCAB, NEXT_TOKEN
+from localprompt.errors import EngineError
+from localprompt.processes import Parent, serve
 
 
-def main(model: str, threads: int) -> int:
-    """Run both paths; plain first, because without it nothing works."""
-    for path in ("plain", "extra"):
-        _say(began=path)
-        logits, buffers = _logits(model, threads, extra=path == "extra")
-        _say(path=path, logits=logits, buffers=buffers)
-    return 0
+class Prove(msgspec.Struct, frozen=True, tag_field="do", tag="prove"):
+    """Run the model that lies there."""
+
+    model: str
+    threads: int
 
 
-def _say(**facts: Any) -> None:
-    print(json.dumps(facts), flush=True)  # noqa: T201  the protocol
+class Computed(msgspec.Struct, frozen=True, tag_field="is", tag="computed"):
+    path: Literal["plain", "extra"]
+    logits: tuple[tuple[float | None, ...], ...]
+    """One row for each compared position, and one for the next token; None: not a number."""
+    buffers: tuple[str, ...]
+    """Buffer types that hold weights."""
+
+
+def main() -> int:
+    return serve(Prove, _answer)
+
+
+def _answer(parent: Parent[Prove]) -> None:
+    for command in parent.commands():
+        # Plain first, because without it nothing works.
+        for path in ("plain", "extra"):
+            logits, buffers = _logits(command.model, command.threads, extra=path == "extra")
+            parent.say({"is": "computed", "path": path, "logits": logits, "buffers": buffers})
 
 
 def _logits(path: str, threads: int, *, extra: bool) -> tuple[list[list[float]], list[str]]:
@@ -47,7 +60,7 @@ def _logits(path: str, threads: int, *, extra: bool) -> tuple[list[list[float]],
     params.n_threads = params.n_threads_batch = threads
     context = lib.llama_init_from_model(model, params)
     if not context:
-        raise RuntimeError(log.complaints() or "no context")
+        raise EngineError("llama.cpp refused the proof's model", found=log.complaints())
     found = _evaluated(context, BATCH_TOKENS, 0, COMPARED)
     found += _evaluated(context, (NEXT_TOKEN,), len(BATCH_TOKENS), (0,))
     lib.llama_free(context)
@@ -65,11 +78,11 @@ def _evaluated(
         batch.n_seq_id[at], batch.seq_id[at][0] = 1, 0
     batch.n_tokens = len(tokens)
     if lib.llama_decode(context, batch) != 0:
-        raise RuntimeError(log.complaints() or "the batch was refused")
+        raise EngineError("llama.cpp could not evaluate a batch", found=log.complaints())
     found = [lib.llama_get_logits_ith(context, at)[:N_VOCAB] for at in wanted]
     lib.llama_batch_free(batch)
     return found
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))
+    sys.exit(main())
