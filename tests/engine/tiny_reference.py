@@ -43,7 +43,7 @@ def logits(of: dict[str, Array]) -> list[list[float]]:
     """As the child says them: at the compared positions of the batch, then of the next token."""
     tokens = (*tiny.BATCH_TOKENS, tiny.NEXT_TOKEN)
     x = of["token_embd.weight"][list(tokens)]
-    for layer in range(tiny.N_LAYER):
+    for layer in range(len(tiny.PROOF.types)):
 
         def w(name: str, block: str = f"blk.{layer}") -> Array:
             return of[f"{block}.{name}.weight"]
@@ -62,7 +62,7 @@ def logits(of: dict[str, Array]) -> list[list[float]]:
 def _attention(queries: Array, keys: Array, values: Array) -> Array:
     """Causal; all query heads share the only key and value head."""
     count = len(queries)
-    heads = _rotated(queries.reshape(count, tiny.N_HEAD, tiny.HEAD))
+    heads = _rotated(queries.reshape(count, tiny.PROOF.n_head, tiny.HEAD))
     key = _rotated(keys.reshape(count, 1, tiny.HEAD))[:, 0]
     scores = np.einsum("ihd,jd->hij", heads, key) / np.sqrt(tiny.HEAD)
     scores += np.triu(np.full((count, count), -np.inf), 1)

@@ -23,10 +23,7 @@ from localprompt.gguf.tensor_types import BY_NAME, TENSOR_TYPES
 N_VOCAB = 64
 N_EMBD = 256
 N_FF = 256
-N_HEAD = 4
-N_HEAD_KV = 1
-N_LAYER = 2
-HEAD = N_EMBD // N_HEAD
+HEAD = 64
 ROPE_BASE = 10_000.0
 NORM_EPSILON = 1e-5
 
@@ -70,29 +67,41 @@ class Tensor(NamedTuple):
     type: str
 
 
-def tensors() -> tuple[Tensor, ...]:
-    """All of the model, in the order of the file."""
-    types = (
+class Shape(NamedTuple):
+    """Of attention, and the types of each layer's matrices; all else is as small as it can be."""
+
+    n_head: int = 4
+    n_head_kv: int = 1
+    key_length: int = HEAD
+    value_length: int = HEAD
+    types: tuple[tuple[str, ...], ...] = (
         ("Q4_0", "Q4_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL"),
         ("IQ4_XS", "Q2_K", "Q3_K", "Q5_0", "Q4_0", "Q4_K", "Q8_0"),
     )
-    kv = N_HEAD_KV * HEAD
+    """Of queries, keys, values, output, gate, up and down."""
+
+
+PROOF = Shape()
+
+
+def tensors(shape: Shape = PROOF) -> tuple[Tensor, ...]:
+    """All of the model, in the order of the file."""
     shapes = (
-        ("attn_q", (N_EMBD, N_EMBD)),
-        ("attn_k", (N_EMBD, kv)),
-        ("attn_v", (N_EMBD, kv)),
-        ("attn_output", (N_EMBD, N_EMBD)),
+        ("attn_q", (N_EMBD, shape.n_head * shape.key_length)),
+        ("attn_k", (N_EMBD, shape.n_head_kv * shape.key_length)),
+        ("attn_v", (N_EMBD, shape.n_head_kv * shape.value_length)),
+        ("attn_output", (shape.n_head * shape.value_length, N_EMBD)),
         ("ffn_gate", (N_EMBD, N_FF)),
         ("ffn_up", (N_EMBD, N_FF)),
         ("ffn_down", (N_FF, N_EMBD)),
     )
     found = [Tensor("token_embd.weight", (N_EMBD, N_VOCAB), "Q8_0")]
-    for layer, of_layer in enumerate(types):
+    for layer, of_layer in enumerate(shape.types):
         block = f"blk.{layer}"
         found += [Tensor(f"{block}.{norm}_norm.weight", (N_EMBD,), "F32") for norm in _NORMS]
         found += [
-            Tensor(f"{block}.{name}.weight", shape, kind)
-            for (name, shape), kind in zip(shapes, of_layer, strict=True)
+            Tensor(f"{block}.{name}.weight", size, kind)
+            for (name, size), kind in zip(shapes, of_layer, strict=True)
         ]
     last = (("output_norm.weight", (N_EMBD,), "F32"), ("output.weight", (N_EMBD, N_VOCAB), "Q6_K"))
     return (*found, *(Tensor(*tensor) for tensor in last))
@@ -116,34 +125,36 @@ def contents(tensor: Tensor) -> bytes:
     return bytes(drawn)
 
 
-def gguf() -> bytes:
+def gguf(shape: Shape = PROOF) -> bytes:
     """The whole file."""
     described, data = b"", b""
-    for tensor in tensors():
+    for tensor in tensors(shape):
         described += _text(tensor.name)
         described += struct.pack(f"<I{len(tensor.shape)}Q", len(tensor.shape), *tensor.shape)
         described += struct.pack("<IQ", TYPE_IDS[tensor.type], len(data))
         data += _padded(contents(tensor))
-    metadata = dict(_metadata())
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors()), len(metadata))
+    metadata = dict(_metadata(shape))
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors(shape)), len(metadata))
     head += b"".join(_text(key) + _value(value) for key, value in metadata.items())
     return _padded(head + described) + data
 
 
-def _metadata() -> Iterator[tuple[str, Any]]:
+def _metadata(shape: Shape) -> Iterator[tuple[str, Any]]:
     yield "general.architecture", "llama"
     yield "general.name", "localprompt's proof"
     yield "tokenizer.ggml.model", "none"
     for key, value in (
         ("vocab_size", N_VOCAB),
-        ("context_length", 256),
-        ("block_count", N_LAYER),
+        ("context_length", 4096),
+        ("block_count", len(shape.types)),
         ("embedding_length", N_EMBD),
         ("feed_forward_length", N_FF),
-        ("attention.head_count", N_HEAD),
-        ("attention.head_count_kv", N_HEAD_KV),
+        ("attention.head_count", shape.n_head),
+        ("attention.head_count_kv", shape.n_head_kv),
+        ("attention.key_length", shape.key_length),
+        ("attention.value_length", shape.value_length),
         ("attention.layer_norm_rms_epsilon", NORM_EPSILON),
-        ("rope.dimension_count", HEAD),
+        ("rope.dimension_count", shape.key_length),
         ("rope.freq_base", ROPE_BASE),
     ):
         yield f"llama.{key}", value
