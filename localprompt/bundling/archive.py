@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -77,6 +78,8 @@ class Member(NamedTuple):
 
     path: str
     size_bytes: int
+    executable: bool | None
+    """None: not known, since a folder's modes are its owner's affair."""
     chunks: Iterator[bytes]
 
 
@@ -88,7 +91,8 @@ def members(file: BinaryIO, where: Path) -> Iterator[Member]:
     """
     while (head := file.read(BLOCK)) != bytes(BLOCK):
         path, size = _parse(head, where)
-        yield Member(path, size, _chunks(file, path, size, where))
+        executable = _executable(head, path, size, where)
+        yield Member(path, size, executable, _chunks(file, path, size, where))
     closing = 0
     while rest := file.read(CHUNK_BYTES):
         closing += len(rest)
@@ -131,6 +135,23 @@ def _parse(head: bytes, where: Path) -> tuple[str, int]:
     if size is None:
         raise _damaged(where, f"no size of {path}")
     return path, size
+
+
+def _executable(head: bytes, path: str, size: int, where: Path) -> bool:
+    """Whether the file is for running; everything else of its header is as we write it.
+
+    Owner, time, device and mode say nothing about a bundle, and somebody else's tar obeys them.
+    """
+    for executable in (False, True):
+        with suppress(InputError):
+            if head == header(path, size, executable=executable):
+                return executable
+    raise MachineError(
+        "the archive has a file with another owner, mode or time than a bundle gives",
+        where=f"{where}: {path}",
+        expected="a header as localprompt writes it",
+        next_step="make the bundle anew, or ask its sender to",
+    )
 
 
 def _number(field: bytes) -> int | None:

@@ -13,7 +13,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
+from localprompt import doors
 from localprompt.bundling import rules
+from localprompt.bundling.agreement import check_agreement, speaks_of_others
 from localprompt.bundling.archive import CHUNK_BYTES, Member, members
 from localprompt.bundling.manifest import MOST_BYTES, check_path, decode
 from localprompt.bundling.rules import DIGEST, MANIFEST, SIGNATURE, digest_line
@@ -58,7 +60,8 @@ def read_bundle(
 
     Raises:
         InputError: there is nothing at this path, or the key is none.
-        ChecksumError: a file differs from the manifest (and is named), or the signature does.
+        ChecksumError: a file differs from the manifest (and is named), the signature does, or
+            files that speak of others (cards, the bill of materials) are about other ones.
         MachineError: it is no bundle, is damaged, or contains what no bundle may.
     """
     with _members(path) as found:
@@ -81,11 +84,11 @@ def read_bundle(
         signer = _check_signer(encoded, signature, key, path)
         begin(manifest)
         expected = {file.path: file for file in manifest.files}
-        done = 0
+        reading = _Reading(path, manifest.total_bytes, progress)
         while second is not None:
             file = _expected(second, expected, path)
             with sink(file) as target:
-                done = _copy(second, file, target, path, done, manifest.total_bytes, progress)
+                reading.copy(second, file, target)
             second = next(found, None)
         if expected:
             raise ChecksumError(
@@ -93,6 +96,7 @@ def read_bundle(
                 where=f"{path}: {min(expected)}",
                 next_step="copy the bundle anew",
             )
+    check_agreement(manifest, reading.texts, str(path))
     return Opened(manifest, signed=signature is not None, signer=signer)
 
 
@@ -111,34 +115,57 @@ def _expected(member: Member, expected: dict[str, BundleFile], path: Path) -> Bu
             expected=f"{file.size_bytes} bytes",
             found=f"{member.size_bytes} bytes",
         )
+    if member.executable is not None and member.executable != file.executable:
+        raise ChecksumError(
+            "a file of the bundle has another mode than its manifest says",
+            where=f"{path}: {member.path}",
+            expected="a program" if file.executable else "no program",
+        )
     return file
 
 
-def _copy(
-    member: Member,
-    file: BundleFile,
-    target: BinaryIO | None,
-    path: Path,
-    done: int,
-    total: int,
-    progress: Progress,
-) -> int:
-    digest, size = hashlib.sha256(), 0
-    for chunk in member.chunks:
-        size += len(chunk)
-        digest.update(chunk)
-        if target is not None:
-            target.write(chunk)
-        progress("verify", done + size, total)
-    if digest.hexdigest() != file.sha256 or size != file.size_bytes:
-        raise ChecksumError(
-            "a file of the bundle is damaged",
-            where=f"{path}: {file.path}",
-            expected=f"sha256 {file.sha256}",
-            found=f"sha256 {digest.hexdigest()}",
-            next_step="copy the bundle anew, and compare its sha256 with that of the original",
-        )
-    return done + size
+class _Reading:
+    """Copies files to where they go, checks them, and keeps what speaks of other files."""
+
+    def __init__(self, path: Path, total: int, progress: Progress) -> None:
+        self.texts: dict[str, bytes] = {}
+        self._path = path
+        self._total = total
+        self._done = 0
+        self._progress = progress
+
+    def copy(self, member: Member, file: BundleFile, target: BinaryIO | None) -> None:
+        """
+        Raises:
+            ChecksumError: the file is not the one of the manifest.
+        """
+        digest, size = hashlib.sha256(), 0
+        kept: list[bytes] | None = [] if speaks_of_others(file.path) else None
+        if kept is not None and file.size_bytes > MOST_BYTES:
+            raise MachineError(
+                "a file of the bundle is too large for what it is",
+                where=f"{self._path}: {file.path}",
+                expected=f"at most {MOST_BYTES:,} bytes",
+            )
+        for chunk in member.chunks:
+            size += len(chunk)
+            digest.update(chunk)
+            if kept is not None:
+                kept.append(chunk)
+            if target is not None:
+                target.write(chunk)
+            self._progress("verify", self._done + size, self._total)
+        if digest.hexdigest() != file.sha256 or size != file.size_bytes:
+            raise ChecksumError(
+                "a file of the bundle is damaged",
+                where=f"{self._path}: {file.path}",
+                expected=f"sha256 {file.sha256}",
+                found=f"sha256 {digest.hexdigest()}",
+                next_step="copy the bundle anew, and compare its sha256 with that of the original",
+            )
+        self._done += size
+        if kept is not None:
+            self.texts[file.path] = b"".join(kept)
 
 
 def _check_digest(manifest: bytes, member: Member | None, path: Path) -> None:
@@ -177,11 +204,11 @@ def _check_signer(
 @contextmanager
 def _members(path: Path) -> Iterator[Iterator[Member]]:
     """The files of a bundle with their paths inside it, the manifest first."""
-    if path.is_dir():
+    if doors.is_folder(path):
         yield _in_folder(path)
         return
     try:
-        file = path.open("rb")
+        file = doors.open_file(path)
     except OSError as cause:
         raise InputError(
             "the bundle cannot be opened", where=str(path), found=cause.strerror
@@ -204,19 +231,19 @@ def _in_archive(file: BinaryIO, path: Path) -> Iterator[Member]:
                 found=repr(member.path),
             )
         top = folder
-        yield Member(inside, member.size_bytes, member.chunks)
+        yield Member(inside, member.size_bytes, member.executable, member.chunks)
 
 
 def _in_folder(folder: Path) -> Iterator[Member]:
     found = dict(rules.regular_files(folder))
     first = [name for name in (MANIFEST, DIGEST, SIGNATURE) if name in found]
     for name in [*first, *(name for name in sorted(found) if name not in first)]:
-        yield Member(name, found[name], _read(folder / name))
+        yield Member(name, found[name], None, _read(folder / name))
 
 
 def _read(path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
+        with doors.open_file(path) as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
     except OSError as cause:

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.bundling.manifest import HOME, check_path
 from localprompt.errors import DatasetError, InputError, MachineError
 from localprompt.models.cards import ModelCard, card_text
@@ -84,7 +85,7 @@ def file_piece(path: str, source: Path) -> Piece:
             found=error.found,
         ) from error
     try:
-        with source.open("rb") as file:
+        with doors.open_file(source) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return Piece(path, source, source.stat().st_size, digest)
     except OSError as cause:
@@ -159,11 +160,11 @@ def suite_pieces(places: Iterable[Path]) -> Iterator[Piece]:
 
 
 def _pieces(place: Path, folder: str, option: str) -> Iterator[Piece]:
-    if place.is_dir():
+    if doors.is_folder(place):
         root, files = place, sorted(_tree(place))
         if not files:
             raise InputError("the folder is empty", where=f"{option} {place}")
-    elif place.is_file():
+    elif doors.is_file(place):
         root, files = place.parent, sorted(_with_references(place))
     else:
         raise InputError(
@@ -231,13 +232,12 @@ def _files(folder: Path, reference: str) -> list[Path]:
     reference = reference.removeprefix("file://")
     if not reference or len(reference) > 240 or "\n" in reference or "\0" in reference:
         return []
-    if re.search(r"[*?\[]", reference):
-        try:
-            return sorted(file for file in folder.glob(reference) if file.is_file())
-        except (ValueError, NotImplementedError):  # absolute, or no pattern after all
-            return []
+    if doors.has_pattern(reference):
+        return doors.matching(folder, reference, where=f"{folder}: {reference}")
     candidates = (reference, re.split(r"[:#]", reference, maxsplit=1)[0])
-    return next(([folder / name] for name in candidates if name and (folder / name).is_file()), [])
+    return next(
+        ([folder / name] for name in candidates if name and doors.is_file(folder / name)), []
+    )
 
 
 def _words(path: Path, text: str) -> Iterator[str]:

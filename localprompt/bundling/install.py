@@ -19,9 +19,8 @@ import msgspec
 from localprompt import paths
 from localprompt.bundling.check import Opened, read_bundle
 from localprompt.bundling.manifest import goes_home
-from localprompt.errors import ChecksumError, InputError, MachineError
+from localprompt.errors import InputError
 from localprompt.files import check_free_disk, disk_errors_explained, replace_file, staging, sync
-from localprompt.models.cards import read_card
 from localprompt.models.checksum import remember_sha256, sha256_of
 from localprompt.models.ownership import others_using
 from localprompt.models.receiver import Progress, no_progress
@@ -58,15 +57,13 @@ def install(
 
     Raises:
         InputError: a licence has to be accepted, or a file of the home would be overwritten.
-        ChecksumError, MachineError: as :func:`localprompt.bundling.check.read_bundle`; or a card
-            is not that of its weights.
+        ChecksumError, MachineError: as :func:`localprompt.bundling.check.read_bundle`.
         NotEnoughDiskError: there is no room; nothing was changed.
     """
     store = paths.weights_folder()
     with disk_errors_explained(store), staging(store, "install", "installation") as folder:
         taking = _Taking(folder / "work", replace=replace, accept_license=accept_license)
         opened = read_bundle(path, key=key, begin=taking.begin, sink=taking.sink, progress=progress)
-        taking.check_cards(opened)
         return taking.publish(opened)
 
 
@@ -123,32 +120,6 @@ class _Taking:
         with draft.open("xb") as target:
             yield target
         sync(draft)
-
-    def check_cards(self, opened: Opened) -> None:
-        """Every model's card is one, is for the store, and describes weights of this bundle."""
-        weights = {file.path: file.sha256 for file in opened.manifest.files}
-        described: set[str] = set()
-        for model in opened.manifest.models:
-            place = f"models/{model.name}.toml"
-            at = self._work / place if place in self._new else paths.home() / place
-            try:
-                card = read_card(at)
-            except InputError as error:
-                raise MachineError(
-                    f"the bundle's card of {model.name} cannot be used", found=str(error)
-                ) from error
-            if card.path is not None or weights.get(f"home/models/{card.file}") != card.sha256:
-                raise ChecksumError(
-                    f"the bundle's card of {model.name} describes other weights than it has",
-                    where=place,
-                    expected=f"sha256 {card.sha256}",
-                    found=weights.get(f"home/models/{card.file}", "no such file"),
-                )
-            described |= {place, f"models/{card.file}"}
-        if more := sorted(p for p in self._new if p.startswith("models/") and p not in described):
-            raise MachineError(
-                "the bundle has a card or weights that belong to none of its models", where=more[0]
-            )
 
     def publish(self, opened: Opened) -> Installed:
         """Give every file its place: weights, then prompts and suites, then cards."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from localprompt import doors
 from localprompt.bundling.contents import PackedModel, Piece, text_piece
 from localprompt.bundling.wheels import Wheel
 from localprompt.errors import InputError, MachineError
@@ -58,7 +59,7 @@ def licence_texts(given: Iterable[str], models: Iterable[PackedModel]) -> dict[s
                 found=item,
             )
         try:
-            texts[name] = Path(file).read_bytes()
+            texts[name] = doors.read_bytes(file, doors.MOST_SMALL_BYTES)
         except OSError as cause:
             raise InputError(
                 "the licence cannot be read", where=file, found=cause.strerror

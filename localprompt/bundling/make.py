@@ -19,7 +19,7 @@ from typing import BinaryIO
 import msgspec
 
 import localprompt
-from localprompt import paths
+from localprompt import doors, paths
 from localprompt.bundling import archive, licences, rules, signing
 from localprompt.bundling.contents import (
     PackedModel,
@@ -137,12 +137,12 @@ def make(
 
 
 def _check_output(output: Path) -> None:
-    if output.is_dir() or not output.parent.is_dir():
+    if doors.is_folder(output) or not doors.is_folder(output.parent):
         raise InputError(
             "the bundle cannot be written there",
             where=f"-o {output}",
             expected="a file in a folder that exists",
-            found="a folder" if output.is_dir() else f"no folder {output.parent}",
+            found="a folder" if doors.is_folder(output) else f"no folder {output.parent}",
         )
     if not rules.is_safe_path(output.stem) or len(output.stem.encode()) > 40:
         raise InputError(

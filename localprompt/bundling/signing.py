@@ -11,6 +11,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from localprompt import doors
 from localprompt.errors import ChecksumError, InputError, MachineError
 
 SIGNATURE_BYTES = 64
@@ -84,7 +85,7 @@ def _library() -> tuple[Any, Any, type[Exception]]:
 
 def _read(key_file: Path) -> bytes:
     try:
-        return key_file.read_bytes()
+        return doors.read_bytes(key_file, doors.MOST_SMALL_BYTES)
     except OSError as cause:
         raise InputError(
             "the key cannot be read", where=str(key_file), found=cause.strerror

@@ -25,6 +25,10 @@ KeyOption = Annotated[
     typer.Option("--key", metavar="FILE", help="A public key (PEM); it must have signed it."),
 ]
 
+RequireOption = Annotated[
+    bool, typer.Option("--require-signature", help="Fail unless --key's owner has signed it.")
+]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BundleFlags:
@@ -125,15 +129,25 @@ def _wheels_wanted(flags: BundleFlags) -> WheelsWanted | None:
 
 
 @app.command("verify")
-def verify(bundle: BundleArgument, key: KeyOption = None) -> None:
-    """Read a bundle to its end and compare everything with its manifest."""
+def verify(
+    bundle: BundleArgument, key: KeyOption = None, require_signature: RequireOption = False
+) -> None:
+    """Read a bundle to its end and compare everything with its manifest.
+
+    Exit code 0: intact, and signed by --key's owner where that is asked for; 3: it is not.
+    """
     from localprompt.bundling.check import read_bundle
     from localprompt.views.bundle import print_bundle
+    from localprompt.views.messages import print_note
     from localprompt.views.progress import bytes_progress
 
+    _check_key(key, require_signature)
     with bytes_progress() as progress:
         opened = read_bundle(bundle, key=key, progress=progress)
     print_bundle(opened.manifest, opened.signed, opened.signer, console())
+    if opened.signed and key is None:
+        print_note("the signature was not checked; do so with --key, or insist on it with")
+        print_note("  --require-signature: anybody can write a signature of their own")
 
 
 @app.command("install")
@@ -146,6 +160,7 @@ def install(
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="Accept the models' licences.")
     ] = False,
+    require_signature: RequireOption = False,
 ) -> None:
     """Take over a bundle's models, prompts and suites; its wheels are for its install.sh."""
     from localprompt.bundling.install import install as take_over
@@ -153,8 +168,22 @@ def install(
     from localprompt.views.messages import print_note
     from localprompt.views.progress import bytes_progress
 
+    _check_key(key, require_signature)
     with bytes_progress() as progress:
         done = take_over(
             bundle, key=key, replace=replace, accept_license=accept_license, progress=progress
         )
     print_note(installed_note(done.models, done.new, done.unchanged))
+
+
+def _check_key(key: Path | None, required: bool) -> None:
+    """
+    Raises:
+        InputError: a signature is insisted on, and nothing is given to check it with.
+    """
+    if required and key is None:
+        raise InputError(
+            "a signature cannot be checked without its owner's key",
+            where="--require-signature",
+            expected="--key FILE",
+        )

@@ -17,7 +17,15 @@ from localprompt.bundling.manifest import encode
 from localprompt.bundling.rules import DIGEST, MANIFEST, digest_line
 from localprompt.records.bundle import BundleFile, Manifest
 
-GOOD = {"home/prompts/a.txt": b"one", "sbom.cdx.json": b"{}"}
+
+def bill(components: tuple[dict[str, Any], ...] = ()) -> bytes:
+    """A bill of materials of these."""
+    return msgspec.json.encode(
+        {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": components}
+    )
+
+
+GOOD = {"home/prompts/a.txt": b"one", "sbom.cdx.json": bill()}
 
 
 def listed(files: Mapping[str, bytes]) -> tuple[BundleFile, ...]:
@@ -47,18 +55,15 @@ def packed(*parts: tuple[str, bytes], top: str = "kit/") -> bytes:
 
 
 def with_member(info: tarfile.TarInfo, content: bytes = b"") -> bytes:
-    """A good archive by Python's own library, with one more member of any kind."""
+    """A good archive with one more member of any kind, as Python's own library writes it."""
+    good = packed((MANIFEST, manifest_of(GOOD)), *GOOD.items()).removesuffix(archive.END)
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        manifest = manifest_of(GOOD)
-        first = ((MANIFEST, manifest), (DIGEST, digest_line(manifest)))
-        for path, data in (*first, *GOOD.items()):
-            plain = tarfile.TarInfo(f"kit/{path}")
-            plain.size = len(data)
-            tar.addfile(plain, io.BytesIO(data))
+    form = tarfile.USTAR_FORMAT if info.isreg() else tarfile.GNU_FORMAT
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
+        info.mtime = info.mtime or archive._MTIME
         info.size = len(content)
         tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+    return good + buffer.getvalue()
 
 
 def read(folder: Path, data: bytes) -> Manifest:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from localprompt.bundling import archive
 from localprompt.bundling.rules import MANIFEST, is_safe_path
-from localprompt.errors import InputError, LocalPromptError, MachineError
+from localprompt.errors import ChecksumError, InputError, LocalPromptError, MachineError
 from tests.bundling.archives import GOOD, manifest_of, packed, read, with_member
 
 
@@ -98,7 +98,10 @@ def test_more_bytes_than_declared_are_refused_before_they_are_read(tmp_path: Pat
     larger = {**GOOD, "sbom.cdx.json": b"{}" + bytes(10_000)}
     with pytest.raises(MachineError, match="another size") as caught:
         read(tmp_path, packed((MANIFEST, manifest_of(GOOD)), *larger.items()))
-    assert (caught.value.expected, caught.value.found) == ("2 bytes", "10002 bytes")
+    assert (caught.value.expected, caught.value.found) == (
+        f"{len(GOOD['sbom.cdx.json'])} bytes",
+        "10002 bytes",
+    )
 
 
 def test_an_archive_without_a_manifest_at_its_beginning_is_no_bundle(tmp_path: Path) -> None:
@@ -151,3 +154,23 @@ def test_weights_of_eight_gibibytes_and_more_have_a_header(tmp_path: Path) -> No
 def test_a_name_that_no_header_holds_is_an_error_of_the_user() -> None:
     with pytest.raises(InputError, match="too long"):
         archive.header("kit/" + "x" * 150, 1, executable=False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("mode", 0o4755), ("uid", 1000), ("gname", "root"), ("mtime", 1), ("uname", "root")],
+)
+def test_a_header_is_as_a_bundle_has_it(tmp_path: Path, field: str, value: object) -> None:
+    info = tarfile.TarInfo("kit/home/prompts/x")
+    setattr(info, field, value)
+    with pytest.raises(MachineError, match="another owner, mode or time"):
+        read(tmp_path, with_member(info))
+
+
+def test_a_program_that_the_manifest_does_not_name_as_one_is_refused(tmp_path: Path) -> None:
+    whole = packed((MANIFEST, manifest_of(GOOD)), *GOOD.items())
+    path, content = next(iter(GOOD.items()))
+    plain = archive.header(f"kit/{path}", len(content), executable=False)
+    program = archive.header(f"kit/{path}", len(content), executable=True)
+    with pytest.raises(ChecksumError, match="another mode"):
+        read(tmp_path, whole.replace(plain, program))
