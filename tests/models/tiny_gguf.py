@@ -11,6 +11,11 @@ from localprompt.gguf.tensor_types import BY_NAME, TENSOR_TYPES
 ALIGNMENT = 32
 _IDS = {tensor_type.name: number for number, tensor_type in TENSOR_TYPES.items()}
 
+
+class Signed(int):
+    """A whole number that is written as 32 bits with a sign; others have none."""
+
+
 METADATA: dict[str, Any] = {
     "general.architecture": "llama",
     "general.name": "Tiny",
@@ -69,6 +74,8 @@ def value(item: Any) -> bytes:
 def _typed(item: Any) -> tuple[int, bytes]:
     if isinstance(item, bool):
         return 7, struct.pack("<?", item)
+    if isinstance(item, Signed):
+        return 5, struct.pack("<i", item)
     if isinstance(item, int):
         return (4, struct.pack("<I", item)) if item < 2**32 else (10, struct.pack("<Q", item))
     if isinstance(item, float):

@@ -1,0 +1,47 @@
+"""``make fuzz``: the whole campaign from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.adversarial.areas import AREAS
+from tests.adversarial.campaign import campaign
+
+
+def main() -> int:
+    """Run all areas, or one; 1 where an input was not withstood."""
+    parser = argparse.ArgumentParser(prog="python -m tests.adversarial")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="for all areas together")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9))
+    parser.add_argument("--area", choices=list(AREAS), action="append")
+    parser.add_argument("--inputs", type=int, help="at most so many of each area")
+    parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"))
+    given = parser.parse_args()
+    chosen = given.area or list(AREAS)
+    print(f"seed {given.seed}", flush=True)
+    faults = 0
+    for area in chosen:
+        with tempfile.TemporaryDirectory(prefix="localprompt-fuzz-") as folder:
+            tally = campaign(
+                area,
+                Path(folder),
+                seed=given.seed,
+                seconds=given.seconds / len(chosen),
+                inputs=given.inputs,
+                keep=given.keep,
+            )
+        print(f"{area}: {tally}", flush=True)
+        for fault in tally.faults:
+            faults += 1
+            print(f"  {fault.kind}: {[a[:120] for a in fault.arguments]} {fault.kept or ''}")
+            for line in fault.err.strip().splitlines()[-4:]:
+                print(f"    {line[:200]}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
