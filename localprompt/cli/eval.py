@@ -83,6 +83,17 @@ class EvalFlags(EngineFlags, SamplingFlags):
     skip_bad_rows: Annotated[
         bool, typer.Option("--skip-bad-rows", help="Pass over malformed rows and count them.")
     ] = False
+    allow_outside: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside",
+            help="Let the suite read outside its folder and write outside this one.",
+        ),
+    ] = False
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what would be run, read and written; run nothing."),
+    ] = False
     lenient: LenientOption = False
     strict: Annotated[
         bool, typer.Option("--strict", help="Keys of a suite that are not known are errors.")
@@ -136,6 +147,9 @@ def command(
             next_step="localprompt eval benchmarks/sentiment.yaml",
         )
     watch.begin(lambda crash: _explain(crash, recorded=not flags.no_log))
+    if flags.plan and suite is not None:
+        _show_plan(request_from_flags(suite, flags))
+        return
     with evaluation_store(log=not flags.no_log) as store, Models(keep=flags.watch) as models:
         if flags.resume is not None:
             planned = resume(flags.resume, store)
@@ -166,6 +180,16 @@ def _explain(crash: Crash, *, recorded: bool) -> None:
     if recorded:
         error.next_step = f"{error.next_step}; then localprompt eval --resume last"
     print_error(error)
+
+
+def _show_plan(request: EvalRequest) -> None:
+    """What an evaluation would do; nothing is stored."""
+    from localprompt.cli.output import console
+    from localprompt.evaluate.loading import open_suite
+    from localprompt.evaluate.planning import plan_evaluation
+    from localprompt.views.eval_plan import print_plan
+
+    print_plan(plan_evaluation(open_suite(request), request), console())
 
 
 def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
@@ -206,6 +230,7 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
         allow_code=flags.allow_code,
         skip_bad_rows=flags.skip_bad_rows,
         lenient=flags.lenient,
+        allow_outside=flags.allow_outside,
         strict=flags.strict,
         cached=not flags.no_cache,
         force=flags.force,

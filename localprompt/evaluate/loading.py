@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import paths
+from localprompt import doors, paths
 from localprompt.errors import DatasetError, InputError
 from localprompt.records.evaluation import EvalRequest
 from localprompt.sources.prompt.search import load_named_prompt
@@ -52,6 +52,7 @@ def open_suite(request: EvalRequest) -> EvalSuite:
         allow_code=request.allow_code,
         skip_bad_rows=request.skip_bad_rows,
         lenient=request.lenient,
+        allow_outside=request.allow_outside,
         strict=request.strict,
     )
     if not request.choices:
@@ -67,11 +68,11 @@ def open_suite(request: EvalRequest) -> EvalSuite:
 
 def _suite_file(name: str) -> Path:
     path = Path(name)
-    if path.is_file():
+    if doors.is_file(path):
         return path
     relative = path.relative_to("benchmarks") if path.parts[:1] == ("benchmarks",) else path
     for folder in paths.search_path("benchmarks"):
-        if not path.is_absolute() and (folder / relative).is_file():
+        if not path.is_absolute() and doors.is_file(folder / relative):
             return folder / relative
     raise DatasetError(
         "there is no such suite",

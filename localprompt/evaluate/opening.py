@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import InputError
 from localprompt.evaluate.loading import open_suite
 from localprompt.evaluate.models import Models
@@ -82,7 +83,7 @@ def _lasting(request: EvalRequest) -> EvalRequest:
     """
 
     def lasting(name: str) -> str:
-        return str(Path(name).absolute()) if Path(name).is_file() else name
+        return str(Path(name).absolute()) if doors.is_file(name) else name
 
     cases = None if request.cases is None else lasting(request.cases)
     return msgspec.structs.replace(request, suite=lasting(request.suite), cases=cases)

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 import localprompt
+from localprompt import doors
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.evaluate.selection import Selection, select
 from localprompt.measure import machine
@@ -68,6 +69,8 @@ def plan_evaluation(
         seed=request.seed,
         ids=failing,
     )
+    if request.judge is not None:
+        find_model(request.judge)  # a wrong name is said now, whether anything is judged or not
     repeat = request.repeat or suite.repeat
     targets = tuple(_followed(t, request) for t in _targets(suite, request, find_model))
     cases, digest, per_target = _count(selection.of(suite.cases()), targets)
@@ -254,7 +257,7 @@ def _mappings(suite: EvalSuite, request: EvalRequest) -> tuple[list[str], dict[s
             plain.append(text)
         elif provider in names:
             mapped[names[provider]] = model
-        elif Path(text).exists():
+        elif doors.exists(text):
             plain.append(text)
         else:
             raise UnknownNameError(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from localprompt import doors
 from localprompt.evaluate.planning import Planned
 
 _SECONDS_BETWEEN_LOOKS = 0.3
@@ -23,7 +24,7 @@ def files_of(planned: Planned) -> list[Path]:
     found = dict.fromkeys([planned.suite.path])
     found.update(dict.fromkeys(p.template.path for p in planned.suite.prompts if p.template.path))
     found.update(dict.fromkeys(case.where.partition(":")[0] for case in planned.suite.cases()))
-    return [path for path in map(Path, found) if path.is_file()]
+    return [path for path in map(Path, found) if doors.is_file(path)]
 
 
 class Watcher:

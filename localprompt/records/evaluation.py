@@ -76,6 +76,8 @@ class EvalRequest(msgspec.Struct, frozen=True):
     allow_code: bool = False
     skip_bad_rows: bool = False
     lenient: bool = False
+    allow_outside: bool = False
+    """Whether the suite may read outside its folder and write outside the working folder."""
     strict: bool = False
     """Keys of the suite that are not known are errors."""
     cached: bool = True

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import DatasetError
 from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet, Script
 from localprompt.scoring.code_checks import split_code_file
@@ -27,6 +28,7 @@ from localprompt.scoring.expectations import CannotScoreError
 from localprompt.scoring.kinds import ASSERT_SET, KINDS, Kind, refusal, split_negation
 from localprompt.scoring.pattern import check_pattern
 from localprompt.scoring.text_checks import as_text, count_range
+from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Keys, Problems, nearest
 from localprompt.sources.suite.scripts import check_code, file_script, transform_script
 from localprompt.sources.suite.values import FILE, file_value, render, render_all
@@ -50,7 +52,7 @@ _FORMS = frozenset({"NFC", "NFD", "NFKC", "NFKD"})
 class AssertionReader:
     """Reads assertions; remembers what they need and what is wrong with them."""
 
-    def __init__(self, folder: Path, problems: Problems, *, allow_code: bool) -> None:
+    def __init__(self, folder: SuiteFolder, problems: Problems, *, allow_code: bool) -> None:
         self.folder = folder
         self.problems = problems
         self.allow_code = allow_code
@@ -236,10 +238,18 @@ class AssertionReader:
         if not code.startswith(FILE):
             return expectation
         file, function = split_code_file(code)
-        path = (self.folder / file).resolve()
-        if not path.is_file():
+        path = (self.folder / file).absolute()
+        if not doors.is_file(path):
             self.problems.add(at, "there is no such file", found=str(path))
+        else:
+            self._allowed(path, at)
         return msgspec.structs.replace(expectation, value=f"{FILE}{path}:{function}")
+
+    def _allowed(self, path: Path, at: At) -> None:
+        try:
+            self.folder.allow(path, str(at))
+        except DatasetError as error:
+            self.problems.add_error(error, at)
 
     def _file(self, reference: str, at: At) -> Any:
         try:

@@ -11,7 +11,6 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,24 +20,27 @@ from localprompt.javascript.engine import call
 from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet, Script
 from localprompt.scoring.script_checks import transformed_variables
 from localprompt.sources.suite.assertions import render_expectation
+from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.records import EvalCase
 from localprompt.sources.suite.scripts import file_script
 from localprompt.sources.suite.tests import Test
 from localprompt.sources.suite.values import (
     FILE,
     file_path,
-    matching,
     render,
     resolve_references,
     variable_from_file,
 )
 from localprompt.sources.yaml import At
 
+MOST_CASES_OF_A_TEST = 100_000
+"""Combinations of one test's variables; a file of rows may have any number of cases."""
+
 
 class CaseMaker:
     """Turns tests into cases, one after the other, and gives them their ids."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: SuiteFolder, env: Mapping[str, str]) -> None:
         self.folder = folder
         self.env = env
         """What ``env.NAME`` stands for in templates."""
@@ -56,6 +58,7 @@ class CaseMaker:
             self.index += 1
             return
         choices = [self._choices(name, value, test) for name, value in test.vars.items()]
+        _check_combinations(choices, test)
         combinations = itertools.product(*choices)
         several = any(len(choice) > 1 for choice in choices)
         for number, values in enumerate(combinations, start=1):
@@ -121,9 +124,10 @@ class CaseMaker:
             return [value.removesuffix("\n")]
         if SCRIPT.search(value):
             return [self._made(value, at)]
-        paths = matching(self.folder, value.removeprefix(FILE))
+        paths = self.folder.matching(value.removeprefix(FILE), str(at))
         checked = [file_path(f"{FILE}{path}", self.folder, at) for path in paths]
-        return [variable_from_file(p) for p in checked or [file_path(value, self.folder, at)]]
+        paths = checked or [file_path(value, self.folder, at)]
+        return [variable_from_file(path, self.folder) for path in paths]
 
     def _made(self, reference: str, at: At) -> Any:
         """The ``output`` of a variable's function, which is given the variable's name."""
@@ -145,8 +149,25 @@ class CaseMaker:
         if isinstance(value, list):
             return [self._nested(item, at / index) for index, item in enumerate(value)]
         if isinstance(value, str) and value.startswith(FILE):
-            return variable_from_file(file_path(value, self.folder, at))
+            return variable_from_file(file_path(value, self.folder, at), self.folder)
         return value
+
+
+def _check_combinations(choices: list[list[Any]], test: Test) -> None:
+    """
+    Raises:
+        DatasetError: the lists stand for more cases than anybody would run.
+    """
+    wanted = 1
+    for choice in choices:
+        wanted *= len(choice)
+        if wanted > MOST_CASES_OF_A_TEST:
+            raise DatasetError(
+                "the lists among the variables stand for too many cases",
+                where=str(test.at / "vars"),
+                expected=f"at most {MOST_CASES_OF_A_TEST:,} combinations",
+                found=" × ".join(str(len(c)) for c in choices[:12]),
+            )
 
 
 def _judged(expected: AnyExpectation, judge: str | None) -> AnyExpectation:

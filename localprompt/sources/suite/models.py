@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from localprompt.errors import DatasetError
 from localprompt.sources.documents import read_document
+from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.records import SuiteProvider
 from localprompt.sources.suite.scripts import transform_script
@@ -52,7 +52,7 @@ _OPTIONS = {
 def read_providers(
     value: Any,
     at: At,
-    folder: Path,
+    folder: SuiteFolder,
     problems: Problems,
     notes: dict[str, None],
     depth: int = 0,
@@ -67,12 +67,12 @@ def read_providers(
         if isinstance(item, str) and _FILE.fullmatch(item) and depth < _DEEPEST:
             try:
                 path = file_path(item, folder, here)
-                document = read_document(path)
+                document = read_document(path, allow=folder.allow)
             except DatasetError as error:
                 problems.add_error(error, here)
                 continue
             data, there = document.data, document.at
-            found += read_providers(data, there, path.parent, problems, notes, depth + 1)
+            found += read_providers(data, there, folder.beside(path), problems, notes, depth + 1)
             continue
         if isinstance(item, str):
             found.append(_provider(item, {}, here, notes))

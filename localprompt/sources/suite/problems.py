@@ -18,6 +18,7 @@ class Problem(msgspec.Struct, frozen=True):
     message: str
     expected: str | None = None
     found: str | None = None
+    next_step: str | None = None
 
     def told(self, times: int) -> str:
         parts = [f"{self.where}: {self.message}"]
@@ -40,17 +41,22 @@ class Problems:
         self.count = 0
 
     def add(
-        self, at: At | str, message: str, expected: str | None = None, found: str | None = None
+        self,
+        at: At | str,
+        message: str,
+        expected: str | None = None,
+        found: str | None = None,
+        next_step: str | None = None,
     ) -> None:
         self.count += 1
         first, times = self.kinds.get((message, expected), (None, 0))
         if first is not None or len(self.kinds) < MOST_SHOWN:
-            told = first or Problem(str(at), message, expected, found)
+            told = first or Problem(str(at), message, expected, found, next_step)
             self.kinds[message, expected] = told, times + 1
 
     def add_error(self, error: LocalPromptError, at: At | str) -> None:
         """An error of a part that raises at once."""
-        self.add(error.where or at, error.message, error.expected, error.found)
+        self.add(error.where or at, error.message, error.expected, error.found, error.next_step)
 
     def raise_if_any(self, next_step: str | None = None) -> None:
         """
@@ -68,13 +74,14 @@ class Problems:
                 where=only.where,
                 expected=only.expected,
                 found=only.found,
-                next_step=next_step,
+                next_step=next_step or only.next_step,
             )
         lines = [first.told(times) for first, times in told]
         left = self.count - sum(times for _, times in told)
         lines += [f"… and {left:,} more"] if left else []
         message = "\n  ".join([f"{self.count:,} problems in this suite", *lines])
-        raise DatasetError(message, next_step=next_step)
+        steps = (first.next_step for first, _ in told if first.next_step)
+        raise DatasetError(message, next_step=next_step or next(steps, None))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -20,16 +20,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import LocalPromptError, PromptFileError, ScriptError, UnknownNameError
 from localprompt.javascript.engine import Template, analyse
 from localprompt.records.prompt import PromptTemplate
 from localprompt.sources.documents import read_document, read_text
 from localprompt.sources.rows import read_rows
+from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.models import options_from
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.records import SuitePrompt
 from localprompt.sources.suite.scripts import read_script
-from localprompt.sources.suite.values import FILE, matching, used_env
+from localprompt.sources.suite.values import FILE, used_env
 from localprompt.sources.yaml import At
 
 LoadPrompt = Callable[[str], PromptTemplate]
@@ -68,7 +70,7 @@ class PromptReader:
 
     def __init__(
         self,
-        folder: Path,
+        folder: SuiteFolder,
         problems: Problems,
         *,
         load_prompt: LoadPrompt | None,
@@ -124,7 +126,7 @@ class PromptReader:
         if self.load_prompt is None:
             return
         if reference.endswith(".prompty") and "\n" not in reference:
-            paths = matching(self.folder, reference)
+            paths = self.folder.matching(reference, str(at))
             if not paths:
                 found = str(self.folder / reference)
                 raise UnknownNameError("there is no such prompt", where=f"{at}: {found}")
@@ -147,7 +149,7 @@ class PromptReader:
                 at, "prompts made by programs or services are not supported", "a text or a file"
             )
             return
-        paths = list(self._files(name)) if one_line else []
+        paths = self._files(name, str(at)) if one_line else []
         named = suffix in _TEXT_FILES | _SCRIPT_FILES and " " not in name
         if not paths and not named and not text.startswith(FILE):
             yield _Source(text, label or _short(text), at, None)
@@ -156,25 +158,21 @@ class PromptReader:
             self.problems.add(at, "there is no such prompt", found=str(self.folder / name))
         for path in paths:
             if path.suffix in _SCRIPT_FILES:
-                shown = label or _relative(path, self.folder)
+                shown = label or _relative(path, self.folder.path)
                 yield _Source(read_script(path), shown, at, path, function=function)
             else:
                 yield from self._file(path, label if len(paths) == 1 else None, at, depth)
 
-    def _files(self, name: str) -> Iterator[Path]:
+    def _files(self, name: str, where: str) -> list[Path]:
         """The files that a name, a pattern or a folder stands for."""
-        if len(name) > _LONGEST_NAME or "\0" in name:
-            return
-        folder = self.folder / name
-        if name.strip() and folder.is_dir():
-            inside = (path for path in folder.iterdir() if path.is_file())
-            known = _TEXT_FILES | _SCRIPT_FILES
-            yield from sorted(path for path in inside if path.suffix in known)
-        else:
-            yield from matching(self.folder, name)
+        if len(name) > _LONGEST_NAME:
+            return []
+        if name.strip() and doors.is_folder(self.folder / name):
+            return self.folder.inside(name, where, _TEXT_FILES | _SCRIPT_FILES)
+        return self.folder.matching(name, where)
 
     def _file(self, path: Path, label: str | None, at: At, depth: int) -> Iterator[_Source]:
-        shown = label or _relative(path, self.folder)
+        shown = label or _relative(path, self.folder.path)
         if path.suffix == ".csv":
             for line, row in read_rows(path):
                 text = row.get("prompt", "").strip() if isinstance(row, dict) else ""
@@ -196,7 +194,7 @@ class PromptReader:
 
     def _yaml(self, path: Path, shown: str, at: At, depth: int) -> Iterator[_Source]:
         """A YAML file: one chat (or other data, as JSON), or a list of prompts."""
-        data = read_document(path).data
+        data = read_document(path, allow=self.folder.allow).data
         if not isinstance(data, list) or any(_is_message(item) for item in data):
             yield _Source(json.dumps(data, ensure_ascii=False), shown, at, path)
             return

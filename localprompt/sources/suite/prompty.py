@@ -21,11 +21,13 @@ from typing import Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import DatasetError, InputError
 from localprompt.records.prompt import PromptTemplate
 from localprompt.records.score import Expectation
 from localprompt.sources.prompt.params import typed_values
 from localprompt.sources.rows import read_rows
+from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Problems, nearest
 from localprompt.sources.suite.records import EvalSuite, SuitePrompt
 from localprompt.sources.suite.stream import CaseStream
@@ -64,13 +66,13 @@ def suite_from_prompt(
             expected="metadata.localprompt.cases in its front matter",
             next_step=f"localprompt eval {template.name} --cases FILE",
         )
-    if not path.is_file():
+    if not doors.is_file(path):
         raise DatasetError("there is no such file of cases", where=str(path))
     if choices:
         template = msgspec.structs.replace(template, choices=choices)
     rows = _PromptRows(path, template)
     stream = CaseStream(
-        path.parent,
+        SuiteFolder(path.parent, allow_outside=True),
         rows.tests,
         {},
         allow_code=allow_code,

@@ -100,6 +100,8 @@ class EvalSuite(msgspec.Struct, frozen=True):
     """How often each case is run."""
     outputs: tuple[str, ...] = ()
     """Files to write results to, absolute."""
+    reads: tuple[str, ...] = ()
+    """Files that the suite names and that were read."""
     in_turn: bool = False
     """Its cases see answers of earlier ones, so they are asked one after the other."""
     needs: frozenset[str] = frozenset()

@@ -10,10 +10,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from localprompt import doors
 from localprompt.errors import DatasetError
 from localprompt.javascript.engine import ASSERTION, TRANSFORM, compile_error, function_body
 from localprompt.records.score import Script
 from localprompt.sources.documents import read_text
+from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.values import FILE, is_template
 from localprompt.sources.yaml import At
 
@@ -63,7 +65,7 @@ def read_script(path: Path) -> str:
     return source
 
 
-def file_script(reference: str, folder: Path, at: At) -> Script:
+def file_script(reference: str, folder: SuiteFolder, at: At) -> Script:
     """``file://check.js`` or ``file://check.js:name`` as a script.
 
     Raises:
@@ -71,9 +73,9 @@ def file_script(reference: str, folder: Path, at: At) -> Script:
     """
     name, _, function = reference.removeprefix(FILE).partition("js:")
     path = folder / (f"{name}js" if function else name)
-    if not path.is_file():
+    if not doors.is_file(path):
         raise DatasetError("there is no such file", where=str(at), found=str(path))
-    return Script(read_script(path), file=True, name=function or None)
+    return Script(read_script(folder.allow(path, str(at))), file=True, name=function or None)
 
 
 def as_expression(script: Script) -> str:
@@ -86,7 +88,7 @@ def as_expression(script: Script) -> str:
     )
 
 
-def transform_script(value: Any, folder: Path, at: At, first: str = "output") -> Script:
+def transform_script(value: Any, folder: SuiteFolder, at: At, first: str = "output") -> Script:
     """A ``transform``: an expression, a function's body, or a file.
 
     Args:

@@ -9,11 +9,11 @@ eight bytes each, to find one that stands there twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 from localprompt.errors import DatasetError
 from localprompt.sources.suite.assertions import AssertionReader
 from localprompt.sources.suite.cases import CaseMaker
+from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Problems
 from localprompt.sources.suite.records import CaseCounts, EvalCase
 from localprompt.sources.suite.tests import Outcome, Test, TestReader
@@ -38,7 +38,7 @@ class CaseStream:
 
     def __init__(
         self,
-        folder: Path,
+        folder: SuiteFolder,
         outcomes: Outcomes,
         env: Mapping[str, str],
         *,

@@ -15,12 +15,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from localprompt import doors
 from localprompt.errors import DatasetError, PromptFileError, ScriptError
 from localprompt.javascript.engine import Template, analyse
 from localprompt.records.prompt import PromptTemplate
 from localprompt.rendering.failures import Place
 from localprompt.rendering.segments import undeclared_variables
 from localprompt.sources.documents import read_document
+from localprompt.sources.suite.folder import SuiteFolder, check_outputs
 from localprompt.sources.suite.models import read_providers
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.prompts import LoadPrompt, PromptReader
@@ -79,6 +81,7 @@ def load_suite(
     skip_bad_rows: bool = False,
     lenient: bool = False,
     strict: bool = False,
+    allow_outside: bool = False,
     env: Mapping[str, str] | None = None,
 ) -> EvalSuite:
     """Read and check a suite; a pass over all its cases is part of it.
@@ -90,13 +93,16 @@ def load_suite(
         skip_bad_rows: whether malformed rows are passed over and counted.
         lenient: whether cases may lack variables that a prompt uses.
         strict: whether keys that are not known are errors.
+        allow_outside: whether files outside its folder may be read, and written outside the
+            working folder.
         env: what ``{{ env.NAME }}`` stands for; the process's environment by default. The
             suite's own ``env`` goes before it.
 
     Raises:
         DatasetError: all that is wrong with the suite.
     """
-    document = read_document(path)
+    folder = SuiteFolder(path.parent, allow_outside=allow_outside)
+    document = read_document(path, allow=folder.allow)
     problems = Problems(strict=strict)
     if not isinstance(document.data, dict):
         raise DatasetError(
@@ -104,7 +110,7 @@ def load_suite(
         )
     notes = dict.fromkeys(_KEYS.check(document.data, document.at, problems))
     environment = {**(os.environ if env is None else env), **_own_env(document, problems)}
-    config, at, folder = document.data, document.at, path.parent
+    config, at = document.data, document.at
     if "redteam" in config and not {"tests", "scenarios"} & config.keys():
         problems.add(at / "redteam", "the suite has no tests: they are made by a remote service")
     prompts = PromptReader(
@@ -131,6 +137,11 @@ def load_suite(
     )
     counts, assertions = stream.check(problems, objections)
     repeat = _repeat(document, problems, notes)
+    outputs = _outputs(config.get("outputPath"), folder.path)
+    try:
+        check_outputs(outputs, str(at / "outputPath"), allow_outside=allow_outside)
+    except DatasetError as error:
+        problems.add_error(error, at / "outputPath")
     problems.raise_if_any()
     return EvalSuite(
         name=path.stem,
@@ -141,7 +152,8 @@ def load_suite(
         open_cases=stream,
         counts=counts,
         repeat=repeat,
-        outputs=_outputs(config.get("outputPath"), folder),
+        outputs=outputs,
+        reads=tuple(map(str, folder.read)),
         in_turn=bool(stores) or any(_TURNS in prompt.template.body for prompt in prompts),
         needs=frozenset(assertions.needs),
         judges=tuple(sorted(assertions.judges)),
@@ -149,19 +161,19 @@ def load_suite(
     )
 
 
-def _listed(value: Any, folder: Path) -> Any:
+def _listed(value: Any, folder: SuiteFolder) -> Any:
     """``prompts: file://prompts.yaml``: what stands there, where that is a list of prompts."""
     if not (isinstance(value, str) and value.startswith(FILE)):
         return value
     path = folder / value.removeprefix(FILE)
-    if path.suffix not in {".yaml", ".yml"} or not path.is_file():
+    if path.suffix not in {".yaml", ".yml"} or not doors.is_file(path):
         return value
-    data = read_document(path).data
+    data = read_document(folder.allow(path, value), allow=folder.allow).data
     chat = isinstance(data, list) and any(isinstance(m, dict) and "role" in m for m in data)
     return data if isinstance(data, list) and not chat else value
 
 
-def _filters(document: Document, folder: Path, problems: Problems) -> dict[str, str]:
+def _filters(document: Document, folder: SuiteFolder, problems: Problems) -> dict[str, str]:
     """``nunjucksFilters``: name → JavaScript that returns the function."""
     value, at = document.data.get("nunjucksFilters") or {}, document.at / "nunjucksFilters"
     if not isinstance(value, dict):
@@ -221,7 +233,7 @@ def _default(value: Any, at: At, reader: TestReader) -> Test:
         paths = list(reader.files(value, at))
         if not paths:
             return Test(at=at)
-        document = read_document(paths[0])
+        document = read_document(paths[0], allow=reader.folder.allow)
         return reader.read(document.data, document.at)
     return reader.read(value, at)
 
@@ -232,7 +244,7 @@ def _scenarios(value: Any, at: At, reader: TestReader) -> Iterator[tuple[dict[st
         here = at / index
         if isinstance(item, str) and item.startswith(FILE):
             for path in reader.files(item, here):
-                document = read_document(path)
+                document = read_document(path, allow=reader.folder.allow)
                 yield from _scenarios(document.data, document.at, reader)
         elif isinstance(item, dict):
             yield item, here

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import DatasetError, LocalPromptError, ScriptError
 from localprompt.javascript.engine import call
 from localprompt.records.score import AnyExpectation, Script
@@ -23,10 +24,11 @@ from localprompt.scoring.expectations import CannotScoreError
 from localprompt.sources.documents import read_document
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.assertions import AssertionReader, is_number, judge_name
+from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.scripts import file_script, transform_script
 from localprompt.sources.suite.tests_table import split_columns
-from localprompt.sources.suite.values import FILE, matching
+from localprompt.sources.suite.values import FILE
 from localprompt.sources.yaml import At
 
 _FORMATS = "csv, jsonl, json or yaml"
@@ -115,7 +117,7 @@ class TestReader:
 
     __test__ = False
 
-    def __init__(self, folder: Path, assertions: AssertionReader) -> None:
+    def __init__(self, folder: SuiteFolder, assertions: AssertionReader) -> None:
         self.folder = folder
         self.assertions = assertions
 
@@ -207,7 +209,7 @@ class TestReader:
                     at = At(shown, first_line=line)
                     yield read(row, at) if isinstance(row, dict) else not_a_row(row, at)
             elif path.suffix in {".json", ".yaml", ".yml"}:
-                document = read_document(path)
+                document = read_document(path, allow=self.folder.allow)
                 yield from self.read_all(document.data or [], document.at)
             else:
                 self.problems.add(
@@ -224,11 +226,10 @@ class TestReader:
             return []
         if _CODE.search(name):
             return []
-        if (self.folder / name).is_dir():
-            inside = (self.folder / name).iterdir()
-            paths = sorted(path for path in inside if path.suffix in _TABLES)
+        if doors.is_folder(self.folder / name):
+            paths = self.folder.inside(name, str(at), _TABLES)
         else:
-            paths = matching(self.folder, name)
+            paths = self.folder.matching(name, str(at))
         if not paths:
             self.problems.add(at, "there is no such file", found=str(self.folder / name))
         return paths
@@ -258,7 +259,7 @@ class TestReader:
     def _python(self, name: str, given: list[Any], at: At) -> Any:
         path, _, function = name.partition(".py:")
         file = self.folder / (f"{path}.py" if function else path)
-        if not file.is_file():
+        if not doors.is_file(file):
             raise DatasetError("there is no such file", found=str(file))
         if not self.assertions.allow_code:
             raise DatasetError(
@@ -290,7 +291,7 @@ class TestReader:
         for name in value if isinstance(value, list) else [value]:
             for path in self.files(name, at) if isinstance(name, str) else ():
                 try:
-                    data = read_document(path).data
+                    data = read_document(path, allow=self.folder.allow).data
                 except DatasetError as error:
                     self.problems.add_error(error, at)
                     continue

@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from localprompt import doors
 from localprompt.errors import DatasetError
 from localprompt.javascript.engine import Template, render_text
 from localprompt.sources.documents import read_document, read_text
+from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.yaml import At
 
 FILE = "file://"
@@ -63,7 +65,7 @@ def used_env(text: str, env: Mapping[str, str]) -> dict[str, str]:
     return {name: env.get(name, "") for name in names}
 
 
-def file_value(reference: str, folder: Path, at: At) -> Any:
+def file_value(reference: str, folder: SuiteFolder, at: At) -> Any:
     """What a ``file://`` value stands for: data of JSON and YAML, otherwise the text.
 
     Raises:
@@ -71,11 +73,11 @@ def file_value(reference: str, folder: Path, at: At) -> Any:
     """
     path = file_path(reference, folder, at)
     if path.suffix in {".json", ".yaml", ".yml"}:
-        return read_document(path).data
+        return read_document(path, allow=folder.allow).data
     return read_text(path).strip()
 
 
-def file_path(reference: str, folder: Path, at: At) -> Path:
+def file_path(reference: str, folder: SuiteFolder, at: At) -> Path:
     """The path of a ``file://`` reference to data, relative to the suite's folder.
 
     Raises:
@@ -94,33 +96,20 @@ def file_path(reference: str, folder: Path, at: At) -> Path:
         raise DatasetError(
             f"{suffix} files cannot be put into a prompt", where=str(at), expected="text"
         )
-    if not path.is_file():
+    if not doors.is_file(path):
         raise DatasetError("there is no such file", where=str(at), found=str(path))
-    return path
+    return folder.allow(path, str(at))
 
 
-def matching(folder: Path, name: str) -> list[Path]:
-    """The file ``name``, or those that match it as a pattern, sorted."""
-    try:
-        if not any(character in name for character in "*?["):
-            path = folder / name
-            return [path] if path.is_file() else []
-        start = Path(name)
-        root = Path(start.anchor) if start.is_absolute() else folder
-        pattern = str(start.relative_to(start.anchor)) if start.is_absolute() else name
-        return sorted(path for path in root.glob(pattern.removeprefix("./")) if path.is_file())
-    except (OSError, ValueError, NotImplementedError):  # a text that is no name and no pattern
-        return []
-
-
-def variable_from_file(path: Path) -> str:
+def variable_from_file(path: Path, folder: SuiteFolder) -> str:
     """A variable's text: JSON of a YAML file, anything else as it is without outer white space.
 
     Raises:
         DatasetError: it cannot be read.
     """
     if path.suffix in {".yaml", ".yml"}:
-        return json.dumps(read_document(path).data, ensure_ascii=False, separators=(",", ":"))
+        data = read_document(path, allow=folder.allow).data
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return read_text(path).strip()
 
 

@@ -13,6 +13,7 @@ from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.score import score_case
 from localprompt.sources.prompt.search import load_named_prompt
 from localprompt.sources.suite.assertions import AssertionReader, split_list
+from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Problems
 from localprompt.sources.suite.prompty import suite_from_prompt
 from localprompt.sources.suite.records import EvalSuite
@@ -28,7 +29,7 @@ def suite_of(folder: Path, rows: str | bytes, *, skip: bool = False) -> EvalSuit
 
 
 def shorthand(text: str) -> Expectation | None:
-    reader = AssertionReader(Path(), Problems(), allow_code=True)
+    reader = AssertionReader(SuiteFolder(Path()), Problems(), allow_code=True)
     found = reader.read_shorthand(text, At("rows.csv", first_line=2))
     assert reader.problems.count == 0, reader.problems.kinds
     return found
@@ -66,14 +67,14 @@ def test_the_shorthand_of_cells(
 )
 def test_what_a_cell_cannot_have_is_refused_with_its_line(text: str) -> None:
     problems = Problems()
-    reader = AssertionReader(Path(), problems, allow_code=False)
+    reader = AssertionReader(SuiteFolder(Path()), problems, allow_code=False)
     reader.read_shorthand(text, At("rows.csv", first_line=7))
     assert problems.count == 1
     assert next(iter(problems.kinds.values()))[0].where == "rows.csv:7"
 
 
 def test_a_misspelt_type_in_a_cell_is_noted_since_it_has_to_be_equalled() -> None:
-    reader = AssertionReader(Path(), Problems(), allow_code=False)
+    reader = AssertionReader(SuiteFolder(Path()), Problems(), allow_code=False)
     found = reader.read_shorthand("contain:Paris", At("rows.csv", first_line=3))
     assert found is not None
     assert found.type == "equals"
