@@ -6,6 +6,7 @@ machine or a file prevents it; 130 interrupted; 141 the reader of our output wen
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -60,16 +61,27 @@ def _run(argv: Sequence[str]) -> int:
 
         return print_usage_error(error)
     except OSError as error:
-        from localprompt.cli.output import disk_is_full, unwritable
-        from localprompt.views.messages import print_error
-
-        if not disk_is_full(error):
-            raise
-        _abandon_stdout()
-        explained = unwritable(error, error.filename or "stdout")
-        print_error(explained)
-        return explained.exit_code
+        return _explain(error)
     return 0
+
+
+def _explain(error: OSError) -> int:
+    """What the operating system refused and nobody else has put into words.
+
+    A file that is named is the user's to mend; anything else is a bug and keeps its traceback.
+    """
+    from localprompt.cli.output import disk_is_full, unusable, unwritable
+    from localprompt.views.messages import print_error
+
+    if disk_is_full(error):
+        _abandon_stdout()
+        explained = unwritable(error, str(error.filename or "stdout"))
+    elif error.filename is not None or error.errno == errno.EIO:
+        explained = unusable(error)
+    else:
+        raise error
+    print_error(explained)
+    return explained.exit_code
 
 
 def _abandon_stdout() -> None:

@@ -61,10 +61,10 @@ class LocalPromptError(Exception):
         next_step: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.where = where
-        self.expected = expected
-        self.found = found
+        self.message = _bounded(message)
+        self.where = where and _bounded(where)
+        self.expected = expected and _bounded(expected)
+        self.found = found and _bounded(found)
         self.next_step = next_step
 
     def __str__(self) -> str:
@@ -74,6 +74,18 @@ class LocalPromptError(Exception):
         if self.found is not None:
             parts.append(f"found {self.found}")
         return "; ".join(parts)
+
+
+_LONGEST_PART = 4000
+
+
+def _bounded(text: str) -> str:
+    """What is quoted from a file may be of any length; nobody reads on after a screen of it."""
+    return (
+        text
+        if len(text) <= _LONGEST_PART
+        else f"{text[:_LONGEST_PART]}… ({len(text):,} characters)"
+    )
 
 
 class InputError(LocalPromptError):

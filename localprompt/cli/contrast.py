@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from localprompt import doors
 from localprompt.cli.options import takes
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 
@@ -113,7 +114,7 @@ def _read(path: Path) -> ContrastReport:
     from localprompt.records.contrast import ContrastReport
 
     try:
-        return msgspec.json.decode(path.read_bytes(), type=ContrastReport)
+        return msgspec.json.decode(doors.read_bytes(path), type=ContrastReport)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(
             "these are no results of a contrast",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from localprompt import doors
 from localprompt.cli.options import takes
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 
@@ -141,7 +142,7 @@ def _read(path: Path) -> EvidenceReport:
     from localprompt.records.evidence import EvidenceReport
 
     try:
-        return msgspec.json.decode(path.read_bytes(), type=EvidenceReport)
+        return msgspec.json.decode(doors.read_bytes(path), type=EvidenceReport)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(
             "these are no results of the evidence",

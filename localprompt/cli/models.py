@@ -45,10 +45,13 @@ def show(
     from localprompt.models.inspect import inspect_model
     from localprompt.models.predict import predict_memory
     from localprompt.models.resolve import resolve
+    from localprompt.models.soundness import check_vocabulary
     from localprompt.views.models import print_model
 
     found = resolve(model)
     info = inspect_model(found.path)
+    if found.sha256 is None:
+        check_vocabulary(found.path)
     sizes = n_ctx or sorted({min(size, info.n_ctx_train) for size in (512, 2048, 8192)})
     predictions = {
         size: predict_memory(

@@ -18,6 +18,11 @@ import typer
 
 from localprompt.records.run import RequestedSettings
 
+MOST_THREADS = 512
+"""llama.cpp's own limit."""
+MOST_TOKENS = 2**31 - 1
+"""What llama.cpp counts tokens with has 32 bits."""
+
 REFERENCE_HELP = (
     "An id, the beginning of one, last, or last~1 for the one before; last counts what this "
     "command takes, 'last eval' one kind of it."
@@ -60,12 +65,26 @@ class SamplingFlags:
     """How the next token is chosen; None leaves it to the prompt file."""
 
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", min=1, help="Most tokens to generate.")
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            min=1,
+            max=MOST_TOKENS,
+            help="Most tokens to generate.",
+        ),
     ] = None
     temperature: Annotated[
         float | None, typer.Option("--temperature", min=0.0, help="0 is greedy.")
     ] = None
-    top_k: Annotated[int | None, typer.Option("--top-k", min=0, help="0 turns it off.")] = None
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            "--top-k",
+            min=0,
+            max=MOST_TOKENS,
+            help="0 turns it off.",
+        ),
+    ] = None
     top_p: Annotated[
         float | None, typer.Option("--top-p", min=0.0, max=1.0, help="1 turns it off.")
     ] = None
@@ -87,21 +106,48 @@ class EngineFlags:
 
     n_ctx: Annotated[
         int | None,
-        typer.Option("--n-ctx", min=1, help="KV cache cells; by default as many as needed."),
+        typer.Option(
+            "--n-ctx",
+            min=1,
+            max=MOST_TOKENS,
+            help="KV cache cells; by default as many as needed.",
+        ),
     ] = None
     threads: Annotated[
         int | None,
-        typer.Option("--threads", min=1, help="Decode threads; by default the physical cores."),
+        typer.Option(
+            "--threads",
+            min=1,
+            max=MOST_THREADS,
+            help="Decode threads; by default the physical cores.",
+        ),
     ] = None
     threads_batch: Annotated[
         int | None,
-        typer.Option("--threads-batch", min=1, help="Prefill threads; by default the same."),
+        typer.Option(
+            "--threads-batch",
+            min=1,
+            max=MOST_THREADS,
+            help="Prefill threads; by default the same.",
+        ),
     ] = None
     n_batch: Annotated[
-        int | None, typer.Option("--n-batch", min=1, help="Tokens handed over in one call.")
+        int | None,
+        typer.Option(
+            "--n-batch",
+            min=1,
+            max=MOST_TOKENS,
+            help="Tokens handed over in one call.",
+        ),
     ] = None
     n_ubatch: Annotated[
-        int | None, typer.Option("--n-ubatch", min=1, help="Tokens computed in one graph.")
+        int | None,
+        typer.Option(
+            "--n-ubatch",
+            min=1,
+            max=MOST_TOKENS,
+            help="Tokens computed in one graph.",
+        ),
     ] = None
     type_k: Annotated[
         str | None, typer.Option("--type-k", help="KV cache type of keys: f16, q8_0, q4_0, …")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from localprompt.doors import MOST_TEXT_BYTES
 from localprompt.errors import InputError, MachineError, NotEnoughDiskError
 
 if TYPE_CHECKING:
@@ -63,6 +64,17 @@ def unwritable(error: OSError, where: str) -> MachineError:
     )
 
 
+def unusable(error: OSError) -> MachineError:
+    """Why a file could not be used, where only the operating system knows."""
+    name = error.filename
+    where = None if name is None else os.fsdecode(name) if isinstance(name, bytes) else str(name)
+    return MachineError(
+        "the file cannot be used" if where else "a file cannot be read",
+        where=where if where is None or len(where) <= 300 else f"{where[:299]}…",
+        found=error.strerror or str(error),
+    )
+
+
 def checked(option: str, value: str, allowed: Sequence[str]) -> str:
     """The value, or an InputError that lists what would have been right."""
     if value in allowed:
@@ -86,11 +98,15 @@ def stdin_text() -> str | None:
     """What is piped in; None where stdin is a terminal or closed.
 
     Raises:
-        InputError: it is not UTF-8 text.
+        InputError: it is not UTF-8 text, or too large.
     """
     if sys.stdin is None or sys.stdin.isatty():
         return None
-    data = sys.stdin.buffer.read()
+    data = sys.stdin.buffer.read(MOST_TEXT_BYTES + 1)
+    if len(data) > MOST_TEXT_BYTES:
+        raise InputError(
+            "stdin is too large", expected=f"at most {MOST_TEXT_BYTES:,} bytes", found="more"
+        )
     if not data:
         return None
     try:

@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import ModelFileError
 from localprompt.gguf.recognize import what_it_seems_to_be
 from localprompt.gguf.tensor_types import TENSOR_TYPES, TensorType
@@ -63,6 +64,8 @@ class SkippedArray(msgspec.Struct, frozen=True):
     """Stands in the metadata for a long array that was not decoded."""
 
     count: int
+    kind: int = 8
+    """GGUF's number of the items' type; 8 are texts."""
 
 
 class TensorInfo(msgspec.Struct, frozen=True):
@@ -102,7 +105,8 @@ def read_gguf(path: Path, *, decode: Collection[str] = ()) -> GgufFile:
 
     Args:
         path: the file.
-        decode: keys of long arrays whose items are wanted, as ``tokenizer.ggml.tokens``.
+        decode: keys of long arrays whose items are wanted, as ``tokenizer.ggml.tokens``. Bytes
+            of theirs that are no UTF-8 come as lone surrogates; other texts get U+FFFD there.
 
     Raises:
         ModelFileError: not readable, no GGUF, of an unknown version, damaged or truncated.
@@ -130,12 +134,12 @@ def read_gguf(path: Path, *, decode: Collection[str] = ()) -> GgufFile:
 @contextmanager
 def _mapped(path: Path) -> Iterator[mmap.mmap]:
     try:
-        with path.open("rb") as file:
+        with doors.open_file(path) as file:
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as cause:  # ValueError: an empty file cannot be mapped
-        if path.is_file() and path.stat().st_size == 0:
+        if doors.is_file(path) and path.stat().st_size == 0:
             raise _not_gguf(path, "an empty file") from cause
-        found = "a folder" if path.is_dir() else str(getattr(cause, "strerror", cause))
+        found = "a folder" if doors.is_folder(path) else str(getattr(cause, "strerror", cause))
         raise ModelFileError(
             "the model file cannot be read", where=str(path), found=found
         ) from cause
@@ -170,7 +174,7 @@ class _Cursor:
             )
         self.position += n_bytes
 
-    def text(self, longest: int) -> str:
+    def text(self, longest: int, errors: str = "replace") -> str:
         length = self.unpack("<Q")
         if length > min(longest, len(self.buffer) - self.position):
             self.fail(
@@ -178,8 +182,7 @@ class _Cursor:
                 expected=f"at most {longest} bytes",
                 found=f"{length} bytes at {self.position}",
             )
-        # Tokens may be parts of a character; names and templates are UTF-8.
-        return self.take(length).decode("utf-8", errors="replace")
+        return self.take(length).decode("utf-8", errors=errors)
 
     def skip_texts(self, count: int) -> None:
         """Step over ``count`` strings; the inner loop of reading a large vocabulary."""
@@ -235,7 +238,7 @@ def _read_array(cursor: _Cursor, key: str, wanted: bool) -> tuple[Any, ...] | Sk
         if count > min(_MOST_STRINGS, room // 8):
             cursor.fail(f"the array {key} is longer than the file allows", found=f"{count} strings")
         if wanted or count <= _SMALL_STRINGS:
-            return tuple(cursor.text(_LONGEST_TEXT) for _ in range(count))
+            return tuple(cursor.text(_LONGEST_TEXT, "surrogateescape") for _ in range(count))
         cursor.skip_texts(count)
         return SkippedArray(count)
     layout = _scalar_layout(cursor, key, kind)
@@ -246,7 +249,7 @@ def _read_array(cursor: _Cursor, key: str, wanted: bool) -> tuple[Any, ...] | Sk
         items = cursor.take(count * item_bytes)
         return tuple(value for (value,) in struct.iter_unpack(layout, items))
     cursor.skip(count * item_bytes)
-    return SkippedArray(count)
+    return SkippedArray(count, kind)
 
 
 def _scalar_layout(cursor: _Cursor, key: str, kind: int) -> str:

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import msgspec
 
-from localprompt import paths
+from localprompt import doors, paths
 from localprompt.errors import InputError
 from localprompt.files import replace_file
 from localprompt.records.model import Licence, Name, Sha256
@@ -151,28 +151,46 @@ def read_card(path: Path) -> ModelCard:
             name in the card is not the name of the file.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        card = msgspec.convert(raw, ModelCard)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
-        raise InputError("the model card cannot be read", where=str(path), found=str(cause)) from (
-            cause
-        )
+        data = doors.read_bytes(path, doors.MOST_SMALL_BYTES)
+    except OSError as cause:
+        raise _unreadable(str(path), cause) from cause
+    return card_from(data, str(path), path.stem)
+
+
+def card_from(data: bytes, path: str, name: str) -> ModelCard:
+    """A card's text, validated.
+
+    Args:
+        path: where it stands, for the error.
+        name: the model that it has to be of.
+
+    Raises:
+        InputError: as :func:`read_card`.
+    """
+    try:
+        card = msgspec.convert(tomllib.loads(data.decode("utf-8")), ModelCard)
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as cause:
+        raise _unreadable(path, cause) from cause
     except msgspec.ValidationError as cause:
         # msgspec says "Expected `str`, got `int` - at `$.licence.name`".
         problem, _, key = str(cause).partition(" - at ")
         raise InputError(
             "the model card is not valid",
-            where=f"{path}: {key.strip('`').removeprefix('$.')}" if key else str(path),
+            where=f"{path}: {key.strip('`').removeprefix('$.')}" if key else path,
             found=problem,
         ) from cause
-    if card.name != path.stem:
+    if card.name != name:
         raise InputError(
             "the model card names another model than its file does",
             where=f"{path}: name",
-            expected=path.stem,
+            expected=name,
             found=card.name,
         )
     return card
+
+
+def _unreadable(path: str, cause: Exception) -> InputError:
+    return InputError("the model card cannot be read", where=path, found=str(cause))
 
 
 def write_card(card: ModelCard, path: Path) -> None:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from localprompt import paths
+from localprompt import doors, paths
 from localprompt.files import replace_file
 
 Hashed = Callable[[int, int], None]
@@ -64,7 +64,7 @@ def remember_sha256(path: Path, digest: str) -> None:
 
 
 def _hash(path: Path, progress: Hashed | None) -> str:
-    with path.open("rb") as file:
+    with doors.open_file(path) as file:
         if progress is None:
             return hashlib.file_digest(file, "sha256").hexdigest()
         digest, done, total = hashlib.sha256(), 0, path.stat().st_size

@@ -17,6 +17,7 @@ import msgspec
 from localprompt.errors import ModelFileError
 from localprompt.gguf.header import GgufFile, SkippedArray, TensorInfo, read_gguf
 from localprompt.gguf.tensor_types import FILE_TYPES
+from localprompt.models.soundness import check_runnable
 
 # Every how many layers one attends to everything, where the file does not say: llama.cpp's
 # load_swa_pattern calls. Other architectures count as attending fully, which errs upwards.
@@ -32,6 +33,10 @@ _SLIDING_PERIOD = {
     "olmo2": 4,
     "plamo3": 8,
 }
+
+
+_LONGEST_NAME = 200
+_LONGEST_TEMPLATE = 1 << 20
 
 
 class TensorTypeShare(msgspec.Struct, frozen=True):
@@ -109,7 +114,7 @@ def inspect_model(path: Path) -> ModelInfo:
 
     Raises:
         ModelFileError: as :func:`localprompt.gguf.header.read_gguf`, or the file is a GGUF that
-            does not describe a language model.
+            does not describe a language model, or one that llama.cpp cannot run.
     """
     try:
         status = path.stat()
@@ -120,7 +125,10 @@ def inspect_model(path: Path) -> ModelInfo:
 
 @functools.lru_cache(maxsize=8)
 def _inspected(path: Path, _inode: int, _size: int, _mtime_ns: int) -> ModelInfo:
-    return describe(read_gguf(path))
+    head = read_gguf(path)
+    info = describe(head)
+    check_runnable(head)
+    return info
 
 
 def describe(head: GgufFile) -> ModelInfo:
@@ -139,8 +147,8 @@ def describe(head: GgufFile) -> ModelInfo:
         size_bytes=head.size_bytes,
         weights_bytes=sum(share.size_bytes for share in types),
         architecture=architecture,
-        name=values.text("general.name"),
-        licence=values.text("general.license"),
+        name=values.name("general.name"),
+        licence=values.name("general.license"),
         parameters=sum(share.parameters for share in types),
         file_type=_file_type(values, types),
         tensor_types=types,
@@ -160,10 +168,10 @@ def describe(head: GgufFile) -> ModelInfo:
         sliding_layers=sliding,
         rope_freq_base=values.real("rope.freq_base"),
         rope_dimensions=values.optional_number("rope.dimension_count"),
-        rope_scaling=values.text(f"{architecture}.rope.scaling.type"),
+        rope_scaling=values.name(f"{architecture}.rope.scaling.type"),
         bos_token_id=values.optional_number("tokenizer.ggml.bos_token_id", absolute=True),
         eos_token_id=values.optional_number("tokenizer.ggml.eos_token_id", absolute=True),
-        chat_template=values.text("tokenizer.chat_template"),
+        chat_template=_chat_template(values),
         tied_embeddings="output.weight" not in names,
         repackable=_shares([tensor for tensor in head.tensors if _may_be_repacked(tensor)]),
         recurrent=any(part in name for name in names for part in _RECURRENT),
@@ -176,14 +184,14 @@ class _Values:
     def __init__(self, head: GgufFile) -> None:
         self._head = head
         architecture = self.text("general.architecture")
-        if architecture is None:
-            raise self._bad("general.architecture", "a name", None)
+        if architecture is None or len(architecture) > _LONGEST_NAME:
+            raise self.bad("general.architecture", "a name", architecture and architecture[:40])
         self.architecture = architecture
 
     def number(self, key: str) -> int:
         value = self.optional_number(key)
         if value is None:
-            raise self._bad(f"{self.architecture}.{key}", "a whole number", None)
+            raise self.bad(f"{self.architecture}.{key}", "a whole number", None)
         return value
 
     def optional_number(self, key: str, *, absolute: bool = False) -> int | None:
@@ -193,7 +201,7 @@ class _Values:
         if isinstance(value, tuple) and value:
             value = max(value)
         if value is not None and (type(value) is not int or not 0 <= value < 2**40):
-            raise self._bad(full, "a whole number", value)
+            raise self.bad(full, "a whole number", value)
         return value
 
     def per_layer(self, key: str, n_layer: int, default: int) -> tuple[int, ...]:
@@ -201,7 +209,7 @@ class _Values:
         value = self._head.metadata.get(f"{self.architecture}.{key}", default)
         items = value if isinstance(value, tuple) else (value,) * min(n_layer, 100_000)
         if len(items) < n_layer or not all(type(item) is int and item >= 0 for item in items):
-            raise self._bad(f"{self.architecture}.{key}", f"{n_layer} whole numbers", value)
+            raise self.bad(f"{self.architecture}.{key}", f"{n_layer} whole numbers", value)
         return items[:n_layer]
 
     def real(self, key: str) -> float | None:
@@ -217,6 +225,11 @@ class _Values:
         value = self._head.metadata.get(key)
         return value if isinstance(value, str) else None
 
+    def name(self, key: str) -> str | None:
+        """A text that is shown, cut where nobody would read on."""
+        value = self.text(key)
+        return value if value is None or len(value) <= _LONGEST_NAME else f"{value[:199]}…"
+
     def count(self, key: str) -> int:
         """Length of an array; 0 where there is none."""
         value = self._head.metadata.get(key)
@@ -224,13 +237,24 @@ class _Values:
             return value.count
         return len(value) if isinstance(value, tuple) else 0
 
-    def _bad(self, key: str, expected: str, found: object) -> ModelFileError:
+    def bad(self, key: str, expected: str, found: object) -> ModelFileError:
         return ModelFileError(
             "the file does not describe a language model that can be run",
             where=f"{self._head.path}: {key}",
             expected=expected,
-            found="nothing" if found is None else repr(found)[:80],
+            found="nothing" if found is None else str(found)[:80],
         )
+
+
+def _chat_template(values: _Values) -> str | None:
+    text = values.text("tokenizer.chat_template")
+    if text is not None and len(text) > _LONGEST_TEMPLATE:
+        raise values.bad(
+            "tokenizer.chat_template",
+            f"at most {_LONGEST_TEMPLATE:,} characters",
+            f"{len(text):,} characters",
+        )
+    return text
 
 
 def _shares(tensors: Sequence[TensorInfo]) -> tuple[TensorTypeShare, ...]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from localprompt import paths
+from localprompt import doors, paths
 from localprompt.errors import (
     ChecksumError,
     FetchError,
@@ -158,9 +158,9 @@ def _from_source(
 
 
 def _copy(source: FileSource, receiver: Receiver) -> None:
-    path = Path(source.path).expanduser()
+    path = doors.expand_user(source.path)
     try:
-        file = path.open("rb")
+        file = doors.open_file(path)
     except OSError as cause:
         raise FetchError(
             "the card's file cannot be read", where=str(path), found=cause.strerror

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import ChecksumError, ModelMissingError, UnknownNameError
 from localprompt.models.cards import Catalog, ModelCard, read_catalog
 from localprompt.models.checksum import known_sha256
@@ -42,8 +43,8 @@ def resolve(name_or_path: str) -> ResolvedModel:
     catalog = read_catalog()
     if card := catalog.find(name_or_path):
         return resolve_card(card)
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
+    path = doors.expand_user(name_or_path)
+    if doors.is_file(path):
         path = path.absolute()
         name = path.stem if path.suffix.lower() == ".gguf" else path.name
         return ResolvedModel(name, path, _card_at(path, catalog), known_sha256(path))
@@ -51,7 +52,7 @@ def resolve(name_or_path: str) -> ResolvedModel:
         raise ModelMissingError(
             "there is no such model file",
             where=str(path),
-            found="a folder" if path.is_dir() else None,
+            found="a folder" if doors.is_folder(path) else None,
             next_step="localprompt models list",
         )
     raise unknown_model(name_or_path, catalog)
@@ -93,9 +94,9 @@ def find_card(name: str) -> ModelCard:
 def unknown_model(name: str, catalog: Catalog) -> UnknownNameError:
     import difflib
 
-    nearest = difflib.get_close_matches(name.lower(), catalog.names(), n=3, cutoff=0.5)
+    nearest = difflib.get_close_matches(name.lower()[:200], catalog.names(), n=3, cutoff=0.5)
     return UnknownNameError(
-        f"no model is called {name!r}",
+        f"no model is called {name if len(name) <= 60 else f'{name[:59]}…'!r}",
         nearest=tuple(nearest),
         next_step="localprompt models list, or give the path of a .gguf file",
     )

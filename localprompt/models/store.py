@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from localprompt import paths
+from localprompt import doors, paths
 from localprompt.errors import (
     ChecksumError,
     InputError,
@@ -24,11 +24,12 @@ from localprompt.errors import (
 )
 from localprompt.files import disk_errors_explained
 from localprompt.models.cards import FILE_PATTERN, Catalog, ModelCard, read_catalog, write_card
-from localprompt.models.checksum import sha256_of
+from localprompt.models.checksum import known_sha256, sha256_of
 from localprompt.models.inspect import ModelInfo, inspect_model
 from localprompt.models.ownership import others_using
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.models.resolve import find_card, mismatch, missing, resolve_card
+from localprompt.models.soundness import check_vocabulary
 from localprompt.records.model import NAME_PATTERN, Licence
 
 State = Literal["present", "missing", "damaged"]
@@ -88,8 +89,10 @@ def add_model(
         InputError: the name is taken or cannot be a name.
         MachineError, NotEnoughDiskError: the registration cannot be written.
     """
-    path = path.expanduser().absolute()
+    path = doors.expand_user(path).absolute()
     info = inspect_model(path)
+    if known_sha256(path) is None:
+        check_vocabulary(path)
     name = _free_name(name or name_from(path), path, read_catalog())
     sha256 = sha256_of(path, progress=lambda done, total: progress("verify", done, total))
     in_store = path.parent == paths.weights_folder() and re.match(FILE_PATTERN, path.name)

@@ -26,7 +26,7 @@ import msgspec
 
 from localprompt.errors import PromptFileError
 from localprompt.records.prompt import Message, Origin, Segment, Span
-from localprompt.rendering.budget import Limits
+from localprompt.rendering.budget import BudgetExceededError, Limits
 from localprompt.rendering.traced import TracedText, from_segments, spans_of, traced
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["ChatPrompt", "Origin", "Span", "apply_chat_template", "plain_completion"]
 
 _SEPARATOR = "\n\n"
+_LONGEST_LAYOUT = 200
+"""Of strftime, whose output can be 256 times as long."""
 
 
 class ChatPrompt(msgspec.Struct, frozen=True):
@@ -182,6 +184,8 @@ def _environment() -> Any:
     def strftime_now(layout: str) -> TracedText:
         from datetime import datetime
 
+        if len(layout) > _LONGEST_LAYOUT:
+            raise BudgetExceededError(f"a layout of {len(layout):,} characters for the time")
         return traced(datetime.now().astimezone().strftime(layout), "chat_template")
 
     def tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None) -> str:

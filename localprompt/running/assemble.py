@@ -11,12 +11,14 @@ from typing import Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import InputError, ModelMissingError, UnknownNameError
 from localprompt.measure import machine
 from localprompt.models.cards import DEFAULT_MODEL
 from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import inspect_model
 from localprompt.models.resolve import ResolvedModel, mismatch, resolve
+from localprompt.models.soundness import check_vocabulary
 from localprompt.records.cell import Cell, MemoryLimit, PrefixUse, SamplingChoices, sampling_for
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import InputSpec, PromptTemplate
@@ -116,6 +118,8 @@ def model_record(name_or_path: str) -> ModelRecord:
     """
     found = resolve(name_or_path)
     info = inspect_model(found.path)
+    if found.sha256 is None:
+        check_vocabulary(found.path)
     return ModelRecord(
         name=found.name,
         path=str(found.path),
@@ -208,15 +212,7 @@ def chat_template_text(path: Path | None) -> str | None:
     """
     if path is None:
         return None
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            "the chat template cannot be read",
-            where=str(path),
-            expected="a UTF-8 text file",
-            found=str(error),
-        ) from error
+    return doors.read_text(path, where=f"--chat-template {path}", most_bytes=doors.MOST_SMALL_BYTES)
 
 
 def _cell(

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from localprompt import paths
+from localprompt import doors, paths
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.files import disk_errors_explained, replace_file
 from localprompt.measure import machine
@@ -161,7 +161,7 @@ def _names() -> list[str]:
 
 def _read(path: Path) -> Profile:
     try:
-        profile = msgspec.json.decode(path.read_bytes(), type=Profile)
+        profile = msgspec.json.decode(doors.read_bytes(path, doors.MOST_SMALL_BYTES), type=Profile)
         msgspec.convert(profile.settings, RequestedSettings)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(

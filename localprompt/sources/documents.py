@@ -7,9 +7,11 @@ they point to, as promptfoo does; anchors and merge keys are YAML's own.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from localprompt import doors
 from localprompt.errors import DatasetError
 from localprompt.sources.yaml import (
     DEEPEST,
@@ -22,8 +24,16 @@ from localprompt.sources.yaml import (
     scalar,
 )
 
+MOST_FILES = 100
+"""Files that the references of one document may lead to."""
 
-def read_document(path: Path, shown: str | None = None) -> Document:
+Allow = Callable[[Path, str], Path]
+"""A path that a document names, and the place that names it → the path; raises if not."""
+
+
+def read_document(
+    path: Path, shown: str | None = None, *, allow: Allow = lambda path, _: path
+) -> Document:
     """The content of a YAML or JSON file, references resolved.
 
     Integers that would not print as they are written (``010``) are text: in a suite they are part
@@ -31,10 +41,11 @@ def read_document(path: Path, shown: str | None = None) -> Document:
 
     Args:
         shown: the file's name in messages.
+        allow: asked about every file that a reference leads to.
 
     Raises:
         DatasetError: it cannot be read, is not UTF-8, not YAML, has a key twice, or a reference
-            leads nowhere or to itself.
+            leads nowhere, to itself or where it must not.
     """
     shown = shown or str(path)
     text = read_text(path, shown)
@@ -44,7 +55,7 @@ def read_document(path: Path, shown: str | None = None) -> Document:
         document = read_yaml(text, shown, words=_integers)
     if "$ref" not in text:
         return document
-    resolved = _References(path.parent, document).resolve(document.data, document.at)
+    resolved = _References(path.parent, document, allow).resolve(document.data, document.at)
     return Document(resolved, document.at)
 
 
@@ -52,21 +63,9 @@ def read_text(path: Path, shown: str | None = None) -> str:
     """A text file in UTF-8, with or without a byte order mark.
 
     Raises:
-        DatasetError: it is not there, cannot be read or is not UTF-8.
+        DatasetError: it is not there, not a file, too large or not UTF-8.
     """
-    shown = shown or str(path)
-    try:
-        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            "the file is not UTF-8 text",
-            where=shown,
-            expected="UTF-8",
-            found=f"byte {error.object[error.start]:#04x} at offset {error.start}",
-            next_step=f"iconv -t UTF-8 {shown}",
-        ) from error
-    except OSError as error:
-        raise DatasetError(f"cannot read the file: {error.strerror}", where=shown) from error
+    return doors.read_text(path, raises=DatasetError, where=shown)
 
 
 def load_json(text: str, shown: str) -> Any:
@@ -124,8 +123,9 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class _References:
     """Replaces ``$ref`` in one document; other files are read once."""
 
-    def __init__(self, folder: Path, document: Document) -> None:
+    def __init__(self, folder: Path, document: Document, allow: Allow) -> None:
         self.folder = folder
+        self.allow = allow
         self.document = document
         self.files: dict[Path, Any] = {}
         self._nodes = 0
@@ -149,9 +149,11 @@ class _References:
         file, _, pointer = reference.removeprefix("file://").partition("#")
         value = self.document.data
         if file:
-            path = (self.folder / file).resolve()
+            path = self.allow(self.folder / file, str(at))
             if path not in self.files:
-                self.files[path] = read_document(path).data
+                if len(self.files) >= MOST_FILES:
+                    raise DatasetError("the $refs lead to too many files", where=str(at))
+                self.files[path] = read_document(path, allow=self.allow).data
             value = self.files[path]
         for part in pointer.strip("/").split("/") if pointer.strip("/") else ():
             key = part.replace("~1", "/").replace("~0", "~")

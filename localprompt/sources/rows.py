@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import DatasetError
 from localprompt.sources.documents import load_json
 from localprompt.sources.yaml import INTEGERS, NUMBERS, KeyPath, read_yaml
@@ -24,6 +26,9 @@ from localprompt.sources.yaml import INTEGERS, NUMBERS, KeyPath, read_yaml
 MOST_WHOLE_BYTES = 64 << 20
 """The largest json or yaml file; csv and jsonl may be of any size."""
 _MOST_CELL = 1 << 26
+_LONGEST_LINE = 1 << 26
+_PORTION = 1 << 16
+_MOST_NAMES = 12
 
 Found = tuple[int, Any]
 """A row's line and what stood there: mostly a mapping, or the DatasetError that it is."""
@@ -93,7 +98,7 @@ class Cases:
                 f"the row lacks {', '.join(missing)}",
                 where=where,
                 expected=", ".join(self._columns),
-                found=", ".join(map(str, row)) or "nothing",
+                found=_some(list(map(str, row))) or "nothing",
             )
         values = {str(key): value for key, value in row.items() if key != "id"}
         given = row.get("id")
@@ -134,7 +139,7 @@ def read_rows(path: Path) -> Iterator[Found]:
             found=path.suffix or "no suffix",
         )
     try:
-        with path.open(encoding=_encoding(path), newline="") as file:
+        with doors.open_text(path, encoding=_encoding(path), newline="") as file:
             yield from reader(file, path)
     except FileNotFoundError:
         raise DatasetError("there is no such dataset", where=str(path)) from None
@@ -145,14 +150,14 @@ def read_rows(path: Path) -> Iterator[Found]:
 
 
 def _encoding(path: Path) -> str:
-    with path.open("rb") as file:
+    with doors.open_file(path) as file:
         start = file.read(2)
     return "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
 def _not_text(path: Path, error: UnicodeError) -> DatasetError:
     """A stream knows the offset in its buffer only, so the line is looked for in the file."""
-    with path.open("rb") as file:
+    with doors.open_file(path) as file:
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")
@@ -169,7 +174,7 @@ def _not_text(path: Path, error: UnicodeError) -> DatasetError:
 
 def _csv_rows(file: IO[str], path: Path) -> Iterator[Found]:
     csv.field_size_limit(_MOST_CELL)
-    reader = csv.reader(file, strict=True)
+    reader = csv.reader(_lines(file, path), strict=True)
     header: list[str] | None = None
     while True:
         line = reader.line_num + 1
@@ -195,15 +200,45 @@ def _csv_rows(file: IO[str], path: Path) -> Iterator[Found]:
         raise DatasetError("the dataset is empty", where=str(path), expected="a header and rows")
 
 
+def _lines(file: IO[str], path: Path) -> Iterator[str]:
+    """The lines of a stream, none of them longer than fits into memory beside the rest.
+
+    Raises:
+        DatasetError: one is.
+    """
+    number, parts, length = 1, [], 0
+    while part := file.readline(_PORTION):  # a longer limit would take its memory at once
+        parts.append(part)
+        length += len(part)
+        if length > _LONGEST_LINE:
+            raise DatasetError(
+                "a line is too long",
+                where=f"{path}:{number}",
+                expected=f"at most {_LONGEST_LINE:,} characters",
+            )
+        if len(part) < _PORTION or part.endswith("\n"):
+            yield "".join(parts)
+            number, parts, length = number + 1, [], 0
+    if parts:
+        yield "".join(parts)
+
+
+def _some(names: list[str]) -> str:
+    """The first few of many names."""
+    more = f", … ({len(names)} in all)" if len(names) > _MOST_NAMES else ""
+    return ", ".join(name[:40] for name in names[:_MOST_NAMES]) + more
+
+
 def _header(cells: list[str], where: str) -> list[str]:
     names = [cell.strip() for cell in cells]
-    bad = [name for name in names if not name or names.count(name) > 1]
+    times = Counter(names)
+    bad = [name for name in names if not name or times[name] > 1]
     if bad:
         raise DatasetError(
             "the header has a column twice" if bad[0] else "the header has a column without a name",
             where=where,
             expected="a name of its own for each column",
-            found=", ".join(names),
+            found=_some(names),
         )
     return names
 
@@ -212,13 +247,13 @@ def _wrong_width(header: list[str], cells: list[str], where: str) -> DatasetErro
     return DatasetError(
         "the row has another number of cells than the header",
         where=where,
-        expected=f"{len(header)} ({', '.join(header)})",
+        expected=f"{len(header)} ({_some(header)})",
         found=str(len(cells)),
     )
 
 
 def _jsonl_rows(file: IO[str], path: Path) -> Iterator[Found]:
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(_lines(file, path), start=1):
         if not line.strip():
             continue
         try:

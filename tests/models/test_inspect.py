@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from localprompt.errors import ModelFileError
-from localprompt.models.inspect import ModelInfo, inspect_model
+from localprompt.gguf.header import read_gguf
+from localprompt.models.inspect import ModelInfo, describe, inspect_model
 from tests.models.tiny_gguf import METADATA, TENSORS, tiny_gguf
 
 SHAPES: dict[str, Any] = json.loads(Path(__file__).with_name("shapes.json").read_text())
@@ -17,7 +18,7 @@ SHAPES: dict[str, Any] = json.loads(Path(__file__).with_name("shapes.json").read
 def _inspect(tmp_path: Path, metadata: dict[str, Any]) -> ModelInfo:
     path = tmp_path / "model.gguf"
     path.write_bytes(tiny_gguf(metadata))
-    return inspect_model(path)
+    return describe(read_gguf(path))
 
 
 def test_the_shape_comes_from_the_architectures_own_keys(tmp_path: Path) -> None:

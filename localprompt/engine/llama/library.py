@@ -29,7 +29,12 @@ _WARN = 3
 _ERROR = 4
 _CONTINUED = 5
 
-_BUFFER = re.compile(r"(\S+)\s+(model|output|KV|RS|compute) buffer size =\s*([\d.]+) MiB")
+_LONGEST_LINE = 2000
+"""A line quotes what stands in the file, and that may be of any length."""
+_BUFFER = re.compile(
+    r"(?<!\S)(\S{1,100})[ \t]{1,40}(model|output|KV|RS|compute) buffer size = {1,20}"
+    r"([\d.]{1,20}) MiB"
+)
 
 
 @contextmanager
@@ -121,13 +126,14 @@ class LogTail:
         def receive(level: int, text: bytes, _: object) -> None:
             if level == 1:  # debug: thousands of lines that nobody will ask for
                 return
+            line = text[:_LONGEST_LINE].decode(errors="replace")
             if self._observer is not None:
-                self._observer(text.decode(errors="replace"))
+                self._observer(line)
+            line = line.rstrip("\n")
             if level == _CONTINUED and self._lines:
                 level, before = self._lines.pop()
-                self._lines.append((level, before + text.decode(errors="replace").rstrip("\n")))
-                return
-            self._lines.append((level, text.decode(errors="replace").rstrip("\n")))
+                line = (before + line)[:_LONGEST_LINE]
+            self._lines.append((level, line))
 
         # The library keeps the pointer for as long as it lives, and so must we.
         self._callback = lib.llama_log_callback(receive)

@@ -14,11 +14,13 @@ replaced by one's own file with the same columns.
 from __future__ import annotations
 
 import csv
+import io
 import statistics
 from pathlib import Path
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.finetune.estimate.hardware import Gpu, find_gpu
 from localprompt.finetune.estimate.recipe import Recipe
@@ -125,10 +127,10 @@ def read_prices(path: Path | None = None) -> tuple[Price, ...]:
     """
     if path is None:
         places = [folder / "finetune" / "gpu_prices.csv" for folder in search_path("benchmarks")]
-        path = next((place for place in places if place.is_file()), places[-1])
+        path = next((place for place in places if doors.is_file(place)), places[-1])
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
+        text = doors.read_bytes(path, doors.MOST_SMALL_BYTES).decode("utf-8")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise _no_table(path, str(error)) from error
     if not rows:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 import localprompt
-from localprompt import paths, processes
+from localprompt import doors, paths, processes
 from localprompt.errors import (
     EngineError,
     InputError,
@@ -55,16 +55,7 @@ def load_text(path: Path | None) -> Text:
         InputError: it cannot be read, or is no UTF-8 text.
     """
     chosen = path or paths.shipped("benchmarks") / _SHIPPED_TEXT
-    try:
-        return Text(chosen.name, chosen.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        found = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(
-            "the text cannot be read",
-            where=str(chosen),
-            expected="a UTF-8 text file",
-            found=found,
-        ) from error
+    return Text(chosen.name, doors.read_text(chosen))
 
 
 def parent_of(name: str) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import InputError, PromptFileError
 from localprompt.sources.prompt.fix import fix as fix_file
 from localprompt.sources.prompt.lint import Finding, lint
@@ -44,7 +45,7 @@ def check_prompts(names: Sequence[str] = (), *, fix: bool = False) -> tuple[Chec
 
 def _paths(names: Sequence[str]) -> Iterator[Path]:
     for name in names:
-        if not Path(name).is_dir():
+        if not doors.is_folder(name):
             yield find_prompt(name)
             continue
         files = sorted(Path(name).glob(f"*{SUFFIX}"))

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from localprompt import doors
 from localprompt.errors import PromptFileError
 from localprompt.records.prompt import NearestExamples, PromptTemplate
 from localprompt.sources.prompt.document import (
@@ -122,7 +123,7 @@ def _cases(path: Path, name: str | None, lines: KeyLines) -> str | None:
         return None
     where = lines.where(("metadata", "localprompt", "cases"))
     file = inside_folder(path.resolve().parent, name, where)
-    if not file.is_file():
+    if not doors.is_file(file):
         raise PromptFileError(
             "there is no such file of cases", where=where, expected=str(file.name)
         )

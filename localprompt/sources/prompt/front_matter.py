@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import PromptFileError
 from localprompt.sources.yaml import NUMBERS, KeyPath, read_yaml
 
@@ -59,31 +60,16 @@ def read_prompt_text(path: Path) -> tuple[str, bytes]:
     """
     where = str(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        raise PromptFileError(
-            "there is no such prompt file", where=where, next_step="localprompt prompts list"
-        ) from None
-    except IsADirectoryError:
-        raise PromptFileError("this is a folder", where=where, expected="a .prompty file") from None
+        data = doors.read_bytes(path, MOST_BYTES)
     except OSError as error:
-        raise PromptFileError(f"cannot read the file: {error.strerror}", where=where) from error
-    if len(data) > MOST_BYTES:
-        raise PromptFileError(
-            "the file is too large for a prompt", where=where, expected=f"{MOST_BYTES:,} bytes"
-        )
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise PromptFileError(
-            "the file is not UTF-8 text",
-            where=f"{where}:{line}",
-            expected="UTF-8",
-            found=f"byte {data[error.start]:#04x} at offset {error.start}",
+        raise doors.refusal(
+            error,
+            where,
+            PromptFileError,
+            what="prompt file",
+            next_step="localprompt prompts list",
         ) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n"), data
+    return doors.decode(data, where, PromptFileError).replace("\r", "\n"), data
 
 
 def split_front_matter(text: str, file: str) -> FrontMatter:

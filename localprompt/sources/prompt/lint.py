@@ -26,6 +26,7 @@ from typing import Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import PromptFileError
 from localprompt.records.prompt import PromptTemplate
 from localprompt.sources.prompt.document import RawDocument, read_raw
@@ -79,7 +80,7 @@ def lint(path: Path | str) -> tuple[Finding, ...]:
         PromptFileError: there is no such file, or it cannot be opened.
     """
     path = Path(path)
-    if not path.is_file():
+    if not doors.is_file(path):
         read_raw(path)
     try:
         raw = read_raw(path)

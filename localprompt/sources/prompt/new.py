@@ -12,13 +12,14 @@ from pathlib import Path
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import InputError, MachineError, PromptFileError
 from localprompt.sources.prompt.document import RawDocument, read_raw
 from localprompt.sources.prompt.file import load_prompt
 from localprompt.sources.prompt.search import FOLDER, SUFFIX, find_prompt
 from localprompt.sources.yaml import KeyPath
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SCALAR = r""""[^"\n]*"|'[^'\n]*'|[^\s#,}][^#,}\n]*?(?=\s*(?:[#,}]|$))"""
 """A value of YAML on one line: quoted, or plain up to a comment or the end of a flow mapping."""
 
@@ -85,7 +86,7 @@ def new_prompt(name: str, *, origin: str | None = None, force: bool = False) -> 
         original = load_prompt(raw.path).cases
         if original is not None:
             cases = FOLDER / f"{name}{Path(original).suffix}"
-            texts[cases] = Path(original).read_bytes()
+            texts[cases] = doors.read_bytes(original)
         texts[path] = _renamed(raw, name, cases.name if cases else None)
     _write(path, texts, force=force)
     return NewPrompt(path, cases)
@@ -111,7 +112,7 @@ def _replace(lines: list[str], raw: RawDocument, path: KeyPath, value: str) -> N
 
 def _write(prompt: Path, texts: Mapping[Path, bytes], *, force: bool) -> None:
     """Write all of the files, or none of them."""
-    there = [path for path in texts if path.exists()]
+    there = [path for path in texts if doors.exists(path)]
     if there and not force:
         raise InputError(
             "there is such a file already",

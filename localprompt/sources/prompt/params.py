@@ -7,12 +7,12 @@ dataset go through the same conversion, since a csv file holds nothing but text.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from localprompt import doors
 from localprompt.errors import ParameterError
 from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.sources.prompt.search import nearest
@@ -151,7 +151,7 @@ def parse_value(spec: InputSpec, text: str) -> Any:
         elif kind == "boolean":
             value = _WORDS[text.strip().lower()]
         elif kind in ("array", "object", "thread"):
-            value = json.loads(text)
+            value = doors.parse_json(text)
     except (KeyError, ValueError, RecursionError):
         raise _wrong(spec, text) from None
     return check_value(spec, value)
@@ -210,29 +210,12 @@ def _text(name: str, text: str) -> str:
 def _read(name: str, path: Path) -> str:
     where = f"-p {name}=@{path}"
     try:
-        with path.expanduser().open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        raise ParameterError("there is no such file", where=where) from None
-    except IsADirectoryError:
-        raise ParameterError("this is a folder", where=where, expected="a text file") from None
+        data = doors.read_bytes(doors.expand_user(path), MOST_BYTES)
     except OSError as error:
-        raise ParameterError(f"cannot read the file: {error.strerror}", where=where) from error
-    if len(data) > MOST_BYTES:
-        raise ParameterError(
-            "the file is too large", where=where, expected=f"at most {MOST_BYTES:,} bytes"
-        )
+        raise doors.refusal(error, where, ParameterError) from error
     if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ParameterError("the file is binary", where=where, expected="UTF-8 text")
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise ParameterError(
-            "the file is not UTF-8 text",
-            where=where,
-            expected="UTF-8",
-            found=f"byte {data[error.start]:#04x} at offset {error.start}",
-        ) from error
+    return doors.decode(data, where, ParameterError, lines=False)
 
 
 def _wrong(spec: InputSpec, value: Any) -> ParameterError:

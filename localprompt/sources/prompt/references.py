@@ -8,13 +8,13 @@ something that people pass around, and it must not be able to read what it likes
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import PromptFileError
 from localprompt.sources.prompt.front_matter import KeyLines, words_at
 from localprompt.sources.yaml import KeyPath, read_yaml
@@ -73,20 +73,12 @@ class References(msgspec.Struct, frozen=True):
         where = self.lines.where(path)
         file = inside_folder(self.folder, reference, where)
         try:
-            with file.open("rb") as stream:
-                data = stream.read(MOST_BYTES + 1)
-            if len(data) > MOST_BYTES:
-                raise PromptFileError(
-                    f"the file {reference!r} is too large",
-                    where=where,
-                    expected=f"at most {MOST_BYTES:,} bytes",
-                )
-            text = data.decode("utf-8-sig")
+            text = doors.read_bytes(file, MOST_BYTES).decode("utf-8-sig")
             if file.suffix.lower() == ".json":
-                return json.loads(text)
+                return doors.parse_json(text)
         except FileNotFoundError:
             raise PromptFileError(f"there is no file {reference!r}", where=where) from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise PromptFileError(
                 f"the file {reference!r} cannot be read", where=where, found=str(error)
             ) from error

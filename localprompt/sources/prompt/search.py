@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import paths
+from localprompt import doors, paths
 from localprompt.errors import PromptFileError, UnknownNameError
 from localprompt.records.prompt import PromptTemplate
 from localprompt.sources.prompt.file import load_prompt
@@ -34,7 +34,7 @@ def all_prompts() -> tuple[FoundPrompt, ...]:
     found: dict[str, FoundPrompt] = {}
     for folder in paths.search_path("prompts"):
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            if path.is_file():
+            if doors.is_file(path):
                 found.setdefault(path.stem, FoundPrompt(path.stem, path))
     return tuple(found[name] for name in sorted(found))
 
@@ -79,12 +79,15 @@ def find_prompt(name: str) -> Path:
         return Path(name)
     for folder in paths.search_path("prompts"):
         path = folder / f"{name}{SUFFIX}"
-        if path.is_file():
+        if doors.is_file(path):
             return path
+    is_text = " " in name.strip()
     raise UnknownNameError(
-        f"there is no prompt {name!r}",
-        nearest=nearest(name, (prompt.name for prompt in all_prompts())),
-        next_step="localprompt prompts list",
+        f"there is no prompt {name if len(name) <= 60 else f'{name[:59]}…'!r}",
+        nearest=() if is_text else nearest(name, (prompt.name for prompt in all_prompts())),
+        next_step="localprompt ask TEXT, for a prompt typed in place"
+        if is_text
+        else "localprompt prompts list",
     )
 
 

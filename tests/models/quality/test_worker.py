@@ -32,7 +32,7 @@ def test_a_text_that_is_no_utf_8_is_refused_with_its_name(tmp_path: Path) -> Non
     path.write_bytes(b"caf\xe9")
     with pytest.raises(InputError) as caught:
         load_text(path)
-    assert caught.value.where == str(path)
+    assert caught.value.where == f"{path}:1"
 
 
 def test_what_the_worker_cannot_do_is_a_line_with_the_parts_of_the_error() -> None:
