@@ -178,5 +178,5 @@ def test_a_chat_template_that_cannot_be_read_is_told(
     prompt("user:\nHi")
     ran = localprompt("run", "it", "--chat-template", "nowhere.jinja")
     assert ran.code == 2
-    assert ran.fields()["error"] == "the chat template cannot be read"
-    assert ran.fields()["where"] == "nowhere.jinja"
+    assert ran.fields()["error"] == "there is no such file"
+    assert ran.fields()["where"] == "--chat-template nowhere.jinja"
