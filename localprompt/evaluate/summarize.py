@@ -29,6 +29,9 @@ from localprompt.store.history import History
 
 MOST_RESAMPLED = 5_000
 """Above it the mean is as good as normal, and a bootstrap would take minutes."""
+NEAR_TIE_LOG_ODDS = 0.3
+"""Two choices closer than this are a near tie: which one is chosen depends on what else was in the
+batch. Measured where kernels round by the batch (benchmarks/results/2026-11-26-near-ties.md)."""
 _Z95 = 1.959963984540054
 
 
@@ -47,6 +50,14 @@ def summarize(target: EvalTarget, results: Iterable[CaseResult]) -> TargetSummar
     for result in results:
         summing.add(result)
     return summing.summary()
+
+
+def is_near_tie(result: CaseResult) -> bool:
+    """Whether another run of the same case may well choose otherwise."""
+    if not result.probabilities or len(result.probabilities) < 2:
+        return False
+    best, second = sorted(result.probabilities.values(), reverse=True)[:2]
+    return second > 0 and math.log(best / second) < NEAR_TIE_LOG_ODDS
 
 
 def mean_score(values: list[float], unscored: int = 0) -> MeanScore:
@@ -91,6 +102,7 @@ class _Summing:
         self._tally = Tally(target.template.choices)
         self._ttft: list[float] = []
         self._logs: dict[str, list[float]] = {}
+        self._near_ties = 0
 
     def add(self, result: CaseResult) -> None:
         self._passed[result.score.passed] += 1
@@ -110,6 +122,7 @@ class _Summing:
         self._tally.add(result)
         for choice, value in (result.log_probabilities or {}).items():
             self._logs.setdefault(choice, []).append(value)
+        self._near_ties += is_near_tie(result)
         if result.timing is not None and result.timing.ttft_seconds is not None:
             self._ttft.append(result.timing.ttft_seconds)
 
@@ -134,6 +147,7 @@ class _Summing:
             completion_tokens=self._completion_tokens,
             ttft_seconds=median(self._ttft) if self._ttft else None,
             batch_bias=self._bias(),
+            near_ties=self._near_ties,
         )
 
     def _bias(self) -> dict[str, float] | None:

@@ -323,6 +323,8 @@ class TargetSummary(msgspec.Struct, frozen=True):
     batch_bias: dict[str, float] | None = None
     """What would take the model's habit over these cases out of closed answers; a prompt file
     may have it as ``metadata.localprompt.bias``. None: choices were not scored."""
+    near_ties: int = 0
+    """Choices whose two best are closer than batches and neighbours move them."""
 
 
 class EvalResult(msgspec.Struct, frozen=True):

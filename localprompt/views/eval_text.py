@@ -79,6 +79,11 @@ def remarks(result: EvalResult) -> Iterator[str]:
         yield f"{evaluation.skipped_rows} malformed rows were skipped; the first: {first}"
     if any(summary.passes.unscored for summary in result.targets):
         yield "unscored results are in no rate and no mean"
+    if near := sum(summary.near_ties for summary in result.targets):
+        yield (
+            f"{near} near ties among the choices: another batch or another run may answer those "
+            "otherwise"
+        )
     cached = sum(summary.cached for summary in result.targets)
     if cached:
         yield f"{cached} answers were taken over from equal requests; --no-cache makes all anew"

@@ -42,6 +42,17 @@ def test_many_scores_get_a_normal_interval_that_agrees_with_the_bootstrap() -> N
     assert normal.interval.high == pytest.approx(resampled.interval.high, abs=2e-3)
 
 
+def test_choices_that_are_almost_equally_probable_are_near_ties() -> None:
+    results = [
+        make_result(0, probabilities={"a": 0.57, "b": 0.43}),
+        make_result(1, probabilities={"a": 0.58, "b": 0.42}),
+        make_result(2, probabilities={"a": 0.4, "b": 0.38, "c": 0.22}),
+        make_result(3, probabilities={"a": 1.0, "b": 0.0}),
+        make_result(4),
+    ]
+    assert summarize(make_target(), results).near_ties == 2
+
+
 def tally(pairs: list[tuple[str, str]], choices: tuple[str, ...] = ()) -> Tally:
     found = Tally(choices)
     for number, (expected, answer) in enumerate(pairs):
