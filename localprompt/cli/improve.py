@@ -16,6 +16,7 @@ from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, InputError
 if TYPE_CHECKING:
     from localprompt.improve.opening import Setting
     from localprompt.records.improvement import Improvement, ImproveRequest, Searched
+    from localprompt.store.history import History
 
 DETAILS = (
     "The cases are split once: wordings, examples and ways of weighing closed answers race on one "
@@ -69,6 +70,10 @@ class ImproveFlags(EngineFlags):
         int | None,
         typer.Option("--max-prompt-tokens", min=1, help="Most tokens of the new prompt."),
     ] = None
+    max_ttft: Annotated[
+        float | None,
+        typer.Option("--max-ttft", min=0.001, help="Most seconds to the new prompt's first text."),
+    ] = None
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the split and of draws.")] = 0
     judge: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Grades rubrics; else who answered does.")
@@ -105,9 +110,9 @@ def command(
             next_step="localprompt improve classify-sentiment --cases reviews.csv -o new.prompty",
         )
     with History() as store:
-        setting = _opened(prompt, flags, store.improvement)
+        setting = _opened(prompt, flags, store)
         try:
-            record = _carried_out(setting, flags, store.keep)
+            record = _carried_out(setting, flags, store)
         except KeyboardInterrupt:
             print_note(
                 "interrupted; what was answered was kept\n"
@@ -149,6 +154,7 @@ def request_from_flags(prompt: str, flags: ImproveFlags) -> ImproveRequest:
         max_evaluations=flags.max_evaluations,
         max_tokens=flags.max_tokens,
         max_prompt_tokens=flags.max_prompt_tokens,
+        max_ttft_seconds=flags.max_ttft,
         judge=flags.judge,
         settings=flags.settings(),
         force=flags.force,
@@ -157,13 +163,17 @@ def request_from_flags(prompt: str, flags: ImproveFlags) -> ImproveRequest:
     )
 
 
-def _opened(prompt: str | None, flags: ImproveFlags, earlier: object) -> Setting:
+def _opened(prompt: str | None, flags: ImproveFlags, store: History) -> Setting:
+    import msgspec
+
     from localprompt.improve.opening import open_search
     from localprompt.views.messages import print_note
 
     if flags.resume is not None:
-        before: Improvement = earlier(flags.resume)  # type: ignore[operator]
-        setting = open_search(before.request, earlier=before)
+        before = store.improvement(flags.resume)
+        settings = msgspec.structs.replace(before.request.settings, **flags.given())
+        request = msgspec.structs.replace(before.request, settings=settings)
+        setting = open_search(request, earlier=before)
     else:
         setting = open_search(request_from_flags(prompt or "", flags))
     if not flags.quiet:
@@ -174,8 +184,9 @@ def _opened(prompt: str | None, flags: ImproveFlags, earlier: object) -> Setting
     return setting
 
 
-def _carried_out(setting: Setting, flags: ImproveFlags, keep: object) -> Improvement:
+def _carried_out(setting: Setting, flags: ImproveFlags, store: History) -> Improvement:
     from localprompt.evaluate.models import Models
+    from localprompt.improve.costs import in_workers
     from localprompt.improve.running import answers_path, improve
     from localprompt.store.history import History
     from localprompt.views.improve import improve_progress
@@ -189,6 +200,11 @@ def _carried_out(setting: Setting, flags: ImproveFlags, keep: object) -> Improve
             setting,
             answers,
             models,
-            keep=keep,  # type: ignore[arg-type]
+            keep=store.keep,
             on_progress=on_progress,
+            measure_cost=in_workers(
+                setting.improvement.model,
+                setting.improvement.request.settings,
+                force=flags.force,
+            ),
         )

@@ -15,6 +15,7 @@ from localprompt.errors import InputError, MachineError
 if TYPE_CHECKING:
     from localprompt.records.bench import BenchResult
     from localprompt.records.evaluation import Evaluation
+    from localprompt.records.improvement import Improvement
     from localprompt.records.run import RunRecord
     from localprompt.store.history import History
 
@@ -23,7 +24,7 @@ DETAILS = (
     "Markdown, any other one HTML: a single file that fetches nothing and works from a USB stick."
 )
 _DATA = {".csv", ".json", ".jsonl", ".xml"}
-KINDS = ("bench", "eval", "ask", "run")
+KINDS = ("bench", "eval", "improve", "ask", "run")
 
 
 class _Found(msgspec.Struct):
@@ -31,6 +32,7 @@ class _Found(msgspec.Struct):
 
     benches: list[BenchResult] = []
     evaluations: list[Evaluation] = []
+    improvements: list[Improvement] = []
     runs: list[RunRecord] = []
 
 
@@ -73,7 +75,7 @@ def command(
         evaluations = [load_report(one, history, earlier) for one in found.evaluations]
     html = output is not None and output.suffix.lower() != ".md"
     make = html_report if html else markdown_report
-    text = make(found.benches, found.runs, title, evaluations)
+    text = make(found.benches, found.runs, title, evaluations, found.improvements)
     if output is None:
         sys.stdout.write(text)
     else:
@@ -91,6 +93,8 @@ def _find(reference: str, history: History, found: _Found) -> None:
     named = history.find(reference, KINDS)
     if named.is_run:
         found.runs.append(history.run(named.id))
+    elif named.kind == "improve":
+        found.improvements.append(history.improvement(named.id))
     elif named.kind == "eval":
         found.evaluations.append(history.evaluation(named.id))
     else:

@@ -10,6 +10,7 @@ import msgspec
 from localprompt import paths
 from localprompt.evaluate.models import Models
 from localprompt.improve.asking import Asker
+from localprompt.improve.costs import MeasureCost
 from localprompt.improve.opening import FindModel, Setting
 from localprompt.improve.search import OnProgress, Search
 from localprompt.improve.variants import Variant
@@ -35,6 +36,7 @@ def improve(
     keep: Callable[[Improvement], None],
     on_progress: OnProgress = lambda _: None,
     find_model: FindModel = model_record,
+    measure_cost: MeasureCost | None = None,
 ) -> Improvement:
     """Search, prove, and write the better prompt where a gain was shown.
 
@@ -43,6 +45,7 @@ def improve(
         store: where answers are kept.
         models: opens the models, and is not closed here.
         keep: stores the record whenever something is new.
+        measure_cost: what one answer of a finalist takes; None: it is not measured.
 
     Raises:
         LocalPromptError: the model fails, or the history or the file cannot be written; what was
@@ -64,7 +67,7 @@ def improve(
         machine=setting.improvement.machine,
         find_model=_the_one(setting, find_model),
     )
-    search = Search(setting, asker, keep=keep, on_progress=on_progress)
+    search = Search(setting, asker, keep=keep, on_progress=on_progress, measure_cost=measure_cost)
     record, winner = search.run()
     record = _with_file(record, setting, winner)
     keep(record)

@@ -97,12 +97,10 @@ class Trial(msgspec.Struct, frozen=True):
     own_tokens: float | None = None
     """Of those, what is evaluated anew for each case: the rest is a constant beginning."""
     ttft_seconds: float | None = None
-    """Estimated from the tokens and this machine's prefill rate during the search; see
-    ``measured``."""
+    """Of one answer in a process of its own, its constant beginning kept; None: not measured, as
+    of all that did not reach the selection part."""
     peak_rss_bytes: int | None = None
-    """Measured in a fresh process; None: it was not among the last."""
-    measured: bool = False
-    """Whether ``ttft_seconds`` was measured in fresh processes."""
+    """Of that process."""
     out: str | None = None
     """Why it was given up; None: it was not."""
 
@@ -198,12 +196,15 @@ class Improvement(msgspec.Struct, frozen=True):
 def frontier(trials: tuple[Trial, ...]) -> frozenset[str]:
     """Keys of the trials that no other one beats in score and time per answer at once; pure.
 
-    Only trials that reached the selection part take part: others stand on too few cases.
+    Only trials that reached the selection part take part: others stand on too few cases. Where no
+    time was measured, the tokens that are evaluated anew stand for it.
     """
+    timed = all(t.ttft_seconds is not None for t in trials if t.selection is not None)
     points = {
-        trial.key: (-trial.selection.value, trial.ttft_seconds)
+        trial.key: (-trial.selection.value, cost)
         for trial in trials
-        if trial.selection is not None and trial.ttft_seconds is not None
+        if trial.selection is not None
+        and (cost := trial.ttft_seconds if timed else trial.own_tokens) is not None
     }
 
     def beaten(key: str) -> bool:

@@ -1,4 +1,4 @@
-"""A search for a better prompt in the terminal: what was tried, what helped, what was proved."""
+"""A search for a better prompt: what was proved, what helped, what was tried."""
 
 from __future__ import annotations
 
@@ -10,41 +10,192 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from localprompt.records.improvement import Improvement, Standing, Trial, frontier
 from localprompt.stats.samples import Interval
-from localprompt.units import UNKNOWN
+from localprompt.units import UNKNOWN, format_bytes, format_seconds
+from localprompt.views.charts import Bar, BarPart, scale
+from localprompt.views.html import render_page
+from localprompt.views.sections import (
+    BarChart,
+    Block,
+    Column,
+    Fact,
+    Facts,
+    Lines,
+    Row,
+    Section,
+    Table,
+    Value,
+)
+from localprompt.views.terminal import print_blocks, print_text
 
-COLUMNS = ("candidate", "examples", "weighing", "search", "selection", "tokens", "")
-_RIGHT = frozenset(COLUMNS[3:6])
+_COLUMNS = (
+    Column("wording", label="bare", prose=True),
+    Column("examples", label="titled", prose=True),
+    Column("weighing", spare=3),
+    Column("search", numeric=True),
+    Column("selection", numeric=True),
+    Column("tokens", numeric=True, spare=1),
+    Column("TTFT", numeric=True, spare=2),
+    Column("peak RSS", numeric=True, spare=4),
+    Column("verdict", prose=True),
+)
 _MOST_ROWS = 12
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 def print_improvement(improvement: Improvement, console: Console) -> None:
-    """The table, the proof in words, the difference of the two prompts."""
-    console.print(Text(improvement.title, style="bold"))
-    console.print(Text(f"{improvement.id}  {improvement.model.name}", style="dim"))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in COLUMNS:
-        table.add_column(
-            name, justify="right" if name in _RIGHT else "left", no_wrap=name in _RIGHT
-        )
-    shown = ranked(improvement)
-    for trial in shown[:_MOST_ROWS]:
-        style = "bold" if trial.key == improvement.winner else "dim" if trial.out else ""
-        table.add_row(*(Text(value, style=style) for value in row(improvement, trial)))
-    console.print(table)
-    left = len(shown) - _MOST_ROWS
-    if left > 0:
-        console.print(Text(f"and {left} more that were dropped", style="dim"))
-    for line in outcome_lines(improvement):
-        console.print(Text(line))
+    """The proof in words, the table of the best, the difference of the two prompts."""
+    print_text(improvement.title, console, "bold")
+    print_text(f"{improvement.id}  {request_text(improvement)}", console, "dim")
+    outcome = Lines(tuple(outcome_lines(improvement)), quiet=False)
+    blocks: list[Block] = [_table(improvement, _MOST_ROWS), outcome]
+    print_blocks(blocks, console)
     for line in difference(improvement):
-        style = "green" if line.startswith("+") else "red" if line.startswith("-") else "dim"
-        console.print(Text(line, style=style))
+        print_text(line, console, "bold" if line.startswith("+") else "dim")
+
+
+def improvement_page(improvement: Improvement) -> str:
+    """The whole file."""
+    subtitle = f"{improvement.id}, {request_text(improvement)}"
+    return render_page(improvement.title, subtitle, improvement_sections(improvement))
+
+
+def improvement_sections(improvement: Improvement, prefix: str = "") -> tuple[Section, ...]:
+    """The search as pages and Markdown show it."""
+    sections = [Section(f"{prefix}outcome", "What was proved", tuple(_outcome(improvement)))]
+    sections.append(Section(f"{prefix}candidates", "What was tried", (_table(improvement, None),)))
+    changes = tuple(difference(improvement))
+    if changes:
+        lines = Lines(changes, quiet=False)
+        sections.append(Section(f"{prefix}difference", "The two prompts", (lines,)))
+    if improvement.final is not None and improvement.final.flips:
+        sections.append(Section(f"{prefix}flips", "Cases that flipped", (_flips(improvement),)))
+    return tuple(sections)
+
+
+def _outcome(improvement: Improvement) -> Iterator[Block]:
+    final = improvement.final
+    if final is not None:
+        yield Facts(
+            (
+                Fact("original", f"{final.before:.1%}", f"of {final.n} held-out cases"),
+                Fact("better prompt", f"{final.after:.1%}"),
+                Fact(
+                    "gain",
+                    points(final.difference) if final.shown else "no gain shown",
+                    f"p {final.p_value:.3f}{points_between(final.interval)}",
+                ),
+            ),
+            prominent=True,
+        )
+    yield Lines(tuple(outcome_lines(improvement)), quiet=False)
+    if improvement.alone:
+        yield _alone_chart(improvement)
+
+
+def _alone_chart(improvement: Improvement) -> BarChart:
+    """What each change gives by itself, in points, with its interval."""
+    ends = [0.0]
+    for alone in improvement.alone:
+        ends += [alone.difference]
+        ends += [alone.interval.low, alone.interval.high] if alone.interval else []
+    axis = scale(100 * min(ends), 100 * max(*ends, 0.01), None)
+    zero = axis.position(0.0)
+    bars = []
+    for alone in improvement.alone:
+        end = axis.position(100 * alone.difference)
+        span = alone.interval
+        bars.append(
+            Bar(
+                name=f"{alone.change}: {alone.what}",
+                text=points(alone.difference),
+                parts=(BarPart(min(zero, end), abs(end - zero), 0),),
+                interval=None
+                if span is None
+                else (axis.position(100 * span.low), axis.position(100 * span.high)),
+                mark=zero,
+            )
+        )
+    caption = "Points over the original on the selection part, with the 95 % interval."
+    return BarChart("What helps by itself", caption, tuple(bars), axis, mark_legend="no change")
+
+
+def _table(improvement: Improvement, most: int | None) -> Table:
+    """The candidates, those that came furthest first."""
+    shown = ranked(improvement)
+    left = "" if most is None or len(shown) <= most else f" {len(shown) - most} more were dropped."
+    caption = (
+        f"Those that came furthest first.{left} On the frontier: no other that met the selection "
+        "part has a better score in less time."
+    )
+    return Table(
+        caption, _COLUMNS, tuple(_row(improvement, trial) for trial in shown[:most]), "candidate"
+    )
+
+
+def _row(improvement: Improvement, trial: Trial) -> Row:
+    searched, selected = trial.search, trial.selection
+    note = _note(improvement, trial)
+    weak = bool(trial.out) and trial.key != improvement.winner
+    return Row(
+        f"{trial.wording}; examples: {trial.examples}",
+        (
+            Value(trial.wording, trial.wording),
+            Value(trial.examples, trial.examples),
+            Value(trial.weighing.name, trial.weighing.name),
+            Value(standing_text(searched), searched.value if searched else None),
+            Value(standing_text(selected), selected.value if selected else None),
+            Value(
+                UNKNOWN if trial.prompt_tokens is None else f"{trial.prompt_tokens:.0f}",
+                trial.prompt_tokens,
+            ),
+            Value(format_seconds(trial.ttft_seconds), trial.ttft_seconds),
+            Value(format_bytes(trial.peak_rss_bytes), trial.peak_rss_bytes),
+            Value(note, note),
+        ),
+        texts=(("template", trial.body),),
+        emphasis="strong" if trial.key == improvement.winner else "weak" if weak else "",
+    )
+
+
+def _note(improvement: Improvement, trial: Trial) -> str:
+    marks = ["winner"] if trial.key == improvement.winner else []
+    marks += ["original"] if trial.key == improvement.original else []
+    if trial.key in frontier(improvement.trials):
+        marks.append("on the frontier")
+    return ", ".join(marks) or trial.out or ""
+
+
+def _flips(improvement: Improvement) -> Table:
+    final = improvement.final
+    columns = (
+        Column("case", label="bare", whole=True),
+        Column("what happened"),
+        Column("expected", prose=True),
+        Column("before", prose=True),
+        Column("after", prose=True),
+    )
+    rows = []
+    for flip in final.flips if final else ():
+        texts = (
+            flip.case_id,
+            "repaired" if flip.repaired else "broken",
+            flip.expected or UNKNOWN,
+            flip.answer_before,
+            flip.answer_after,
+        )
+        given = tuple((name, str(value)) for name, value in flip.vars.items())
+        rows.append(Row(flip.case_id, tuple(Value(t, t) for t in texts), texts=given))
+    return Table("Cases of the final part that one of the two got right.", columns, tuple(rows))
+
+
+def request_text(improvement: Improvement) -> str:
+    """``sentiment-plain on smollm2-135m; cases: search 180, selection 76, final 120``."""
+    sizes = ", ".join(f"{part.name} {part.cases}" for part in improvement.parts)
+    return f"{improvement.prompt} on {improvement.model.name}; cases: {sizes}"
 
 
 def ranked(improvement: Improvement) -> list[Trial]:
@@ -57,23 +208,6 @@ def ranked(improvement: Improvement) -> list[Trial]:
         return (-float(chosen), -selected, -searched[0], -searched[1])
 
     return sorted(improvement.trials, key=order)
-
-
-def row(improvement: Improvement, trial: Trial) -> tuple[str, ...]:
-    """One line of COLUMNS."""
-    best = frontier(improvement.trials)
-    mark = "◆" if trial.key == improvement.winner else "*" if trial.key in best else ""
-    if trial.key == improvement.original:
-        mark += " original"
-    return (
-        trial.wording,
-        trial.examples,
-        trial.weighing.name,
-        standing_text(trial.search),
-        standing_text(trial.selection),
-        UNKNOWN if trial.prompt_tokens is None else f"{trial.prompt_tokens:.0f}",
-        mark.strip() or (trial.out or ""),
-    )
 
 
 def standing_text(standing: Standing | None) -> str:

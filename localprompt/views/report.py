@@ -14,6 +14,7 @@ from functools import partial
 from localprompt.records.bench import BenchResult
 from localprompt.records.case_matrix import EvaluationReport
 from localprompt.records.evaluation import CaseResult
+from localprompt.records.improvement import Improvement
 from localprompt.records.run import Machine, RunRecord
 from localprompt.views.bench import bench_markdown, bench_sections
 from localprompt.views.eval import eval_sections
@@ -22,6 +23,8 @@ from localprompt.views.figures import moment_text
 from localprompt.views.files.eval import write_evaluation
 from localprompt.views.files.runs import write_runs
 from localprompt.views.html import render_page
+from localprompt.views.improve import improvement_sections
+from localprompt.views.markdown import markdown
 from localprompt.views.runs import run_sections
 from localprompt.views.sections import Section
 
@@ -31,22 +34,25 @@ def html_report(
     runs: Sequence[RunRecord] = (),
     title: str | None = None,
     evaluations: Sequence[EvaluationReport] = (),
+    improvements: Sequence[Improvement] = (),
 ) -> str:
     """One self-contained page; to be written as UTF-8.
 
     Args:
         title: heading of the page; None names what is in it.
     """
-    alone = len(benches) + len(evaluations) == 1
+    alone = len(benches) + len(evaluations) + len(improvements) == 1
     sections: list[Section] = []
     for number, bench in enumerate(benches, start=1):
         sections += bench_sections(bench, prefix="" if alone else f"bench-{number}-")
     for number, evaluation in enumerate(evaluations, start=1):
         sections += eval_sections(evaluation, prefix="" if alone else f"eval-{number}-")
+    for number, one in enumerate(improvements, start=1):
+        sections += improvement_sections(one, prefix="" if alone else f"improve-{number}-")
     if runs:
         sections += run_sections(runs)
-    heading = title or _title(benches, evaluations, runs)
-    return render_page(heading, _subtitle(benches, evaluations, runs), sections)
+    heading = title or _title(benches, evaluations, runs, improvements)
+    return render_page(heading, _subtitle(benches, evaluations, runs, improvements), sections)
 
 
 def markdown_report(
@@ -54,10 +60,11 @@ def markdown_report(
     runs: Sequence[RunRecord] = (),
     title: str | None = None,
     evaluations: Sequence[EvaluationReport] = (),
+    improvements: Sequence[Improvement] = (),
 ) -> str:
     """The same in Markdown: tables without charts."""
     stream = io.StringIO()
-    stream.write(f"## {title or _title(benches, evaluations, runs)}\n")
+    stream.write(f"## {title or _title(benches, evaluations, runs, improvements)}\n")
     for bench in benches:
         stream.write(f"\n{bench_markdown(bench)}")
     for report in evaluations:
@@ -65,6 +72,8 @@ def markdown_report(
         write_evaluation(report.result, partial(_results, report), "md", stream)
         if report.comparison is not None:
             stream.write(f"\n### Differences\n\n{comparison_markdown(report.comparison)}")
+    for one in improvements:
+        stream.write(f"\n{markdown(improvement_sections(one), 3)}")
     if runs:
         stream.write("\n### Runs\n\n")
         write_runs(runs, "md", stream)
@@ -82,7 +91,12 @@ def _title(
     benches: Sequence[BenchResult],
     evaluations: Sequence[EvaluationReport],
     runs: Sequence[RunRecord],
+    improvements: Sequence[Improvement],
 ) -> str:
+    if len(improvements) == 1 and not runs and not evaluations and not benches:
+        return improvements[0].title
+    if improvements:
+        return f"{len(improvements)} searches and what was measured beside them"
     if len(benches) == 1 and not runs and not evaluations:
         return benches[0].experiment.title
     if len(evaluations) == 1 and not runs and not benches:
@@ -100,10 +114,12 @@ def _subtitle(
     benches: Sequence[BenchResult],
     evaluations: Sequence[EvaluationReport],
     runs: Sequence[RunRecord],
+    improvements: Sequence[Improvement],
 ) -> str:
     """When, and on which machines."""
     made: list[tuple[str, Machine]] = [(b.experiment.created_at, b.machine) for b in benches]
     made += [(e.result.evaluation.created_at, e.result.evaluation.machine) for e in evaluations]
+    made += [(one.created_at, one.machine) for one in improvements]
     made += [(run.created_at, run.machine) for run in runs]
     moments = sorted(moment for moment, _ in made)
     names = dict.fromkeys(machine.cpu or machine.id for _, machine in made)
