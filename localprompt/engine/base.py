@@ -17,6 +17,7 @@ Times in events are ``time.perf_counter()`` seconds.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
@@ -68,11 +69,22 @@ class BufferSizes(msgspec.Struct, frozen=True):
     compute_bytes: int | None
 
 
+class Constraint(msgspec.Struct, frozen=True):
+    """What an answer is held to; made by :mod:`localprompt.engine.constraints`."""
+
+    grammar: str
+    """In llguidance's notation; equal texts let the same answers through."""
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.grammar.encode()).hexdigest()
+
+
 class GenerationRequest(msgspec.Struct, frozen=True):
     token_ids: tuple[int, ...]
     sampling: Sampling
-    grammar: str | None = None
-    """GBNF with a ``root`` rule."""
+    constraint: Constraint | None = None
+    """None: free text."""
     held_tokens: int = 0
     """So many tokens at the beginning are in the context already, put there by
     :meth:`Engine.evaluate_prefix` or :meth:`Engine.restore_prefix`; at least one is left."""
@@ -90,6 +102,20 @@ class Prefilled(msgspec.Struct, frozen=True):
     """When the request got its turn; what it waited for the requests before it is not its own."""
 
 
+class Shortcuts(msgspec.Struct, frozen=True):
+    """Tokens of an answer that did not take a step of their own, counted from its beginning."""
+
+    forced: int = 0
+    """Nothing else was allowed where they stand: put in without asking the model."""
+    drafted: int = 0
+    """Guessed from what was written before, and evaluated together with the token before them."""
+    accepted: int = 0
+    """Of those guesses, how many were what the model then chose."""
+
+
+NO_SHORTCUTS = Shortcuts()
+
+
 class Token(msgspec.Struct, frozen=True):
     """A token was generated."""
 
@@ -98,6 +124,8 @@ class Token(msgspec.Struct, frozen=True):
     token_id: int
     text: str
     """What may be shown now: empty while a character or a stop string is incomplete."""
+    shortcuts: Shortcuts = NO_SHORTCUTS
+    """Up to this token."""
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -107,6 +135,7 @@ class Finished(msgspec.Struct, frozen=True):
     seconds: float
     reason: EndReason
     text: str = ""
+    shortcuts: Shortcuts = NO_SHORTCUTS
 
 
 Event = Prefilled | Token | Finished

@@ -5,12 +5,12 @@ token a step, in the same batch as everyone else's tokens. One request alone tak
 same path. What prompts begin with in common (:mod:`localprompt.engine.prefixes`) is evaluated
 once, into a sequence of its own, and each request starts with a copy of it, which shares cells.
 
-A batch holds either prompts or single tokens of answers, in turns. llama.cpp attends over the
-cells of all sequences in tiles of 64 tokens; a tile that holds tokens of many sequences can skip
-almost none of the others' cells, one that holds a prompt skips nearly all of them. Where each
-sequence has cells of its own, llama.cpp evaluates together only as many tokens of one sequence as
-of its neighbour: each prompt is a batch of its own then, and answers move up into the sequences
-that others have left when nobody is waiting for these.
+A batch holds either prompts or what answers go on with, mostly a token each, in turns. llama.cpp
+attends over the cells of all sequences in tiles of 64 tokens; a tile that holds tokens of many
+sequences can skip almost none of the others' cells, one that holds a prompt skips nearly all of
+them. Where each sequence has cells of its own, llama.cpp evaluates together only as many tokens of
+one sequence as of its neighbour: each prompt is a batch of its own then, and answers move up into
+the sequences that others have left when nobody is waiting for these.
 
 Requests are read ahead as far as :data:`READ_AHEAD` and :data:`READ_AHEAD_TOKENS` allow, so that
 what they share is found, and so that a hundred thousand of them never have to be in memory. What
@@ -29,6 +29,7 @@ from localprompt.engine.base import ChoiceRequest, Event, GenerationRequest, Sco
 from localprompt.engine.choices import scoring_jobs
 from localprompt.engine.device import Device, Job, Member, Seat, Slot
 from localprompt.engine.generation import GenerationJob
+from localprompt.engine.lookup import MOST_GUESSED
 from localprompt.engine.prefixes import Prefix, shared_prefixes
 
 E = TypeVar("E")
@@ -135,7 +136,7 @@ class _Schedule(Generic[E]):
             if not self._waiting:
                 self._close_gaps(answers)
             answers.sort(key=_sequence)
-        return [self._take(answers)]
+        return [self._take_answers(answers)]
 
     def _prompt_batches(self, prompts: Iterable[Member[E]]) -> list[list[_Part[E]]]:
         """About one batch of prompts, together or each by itself."""
@@ -161,6 +162,27 @@ class _Schedule(Generic[E]):
                 parts.append(_Part(member, slots))
                 room -= len(slots)
                 outputs -= sum(slot.wants_logits for slot in slots)
+        return parts
+
+    def _take_answers(self, answers: Sequence[Member[E]]) -> list[_Part[E]]:
+        """A token of each answer, with what it forces and, while there are few, with guesses.
+
+        Where sequences have cells of their own, an answer that has several tokens in a batch of
+        many would make the others wait for a pass of its own.
+        """
+        together = len(answers)
+        device = self.device
+        if together > 1 and not device.kv_unified:
+            return [_Part(answer, answer.take(1, 1)) for answer in answers]
+        guesses = max(0, min(device.batch_outputs, 1 + MOST_GUESSED) - together) // together
+        room = device.batch_tokens
+        parts: list[_Part[E]] = []
+        for at, answer in enumerate(answers, start=1):
+            if room <= 0:
+                break
+            slots = answer.take(max(1, room - (together - at)), 1 + guesses)
+            parts.append(_Part(answer, slots))
+            room -= len(slots)
         return parts
 
     def _close_gaps(self, answers: Iterable[Member[E]]) -> None:

@@ -34,8 +34,30 @@ class Slot(NamedTuple):
         return self.sequences[0]
 
 
+class Chosen(NamedTuple):
+    """At least one token."""
+
+    token_ids: Sequence[int]
+    forced: int = 0
+    """So many of them, the last ones, were not sampled."""
+
+
 class RequestSampler(Protocol):
-    def sample(self, batch_index: int) -> int: ...
+    """Chooses the tokens of one answer, one after the other."""
+
+    def choose(self, batch_index: int) -> Chosen:
+        """The next token, from the logits after the slot at that index of the last batch, and
+        what has to follow it whatever the logits say."""
+        ...
+
+    def fitting(self, token_ids: Sequence[int]) -> int:
+        """How many of these could be what is chosen next."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Nothing may follow: the answer is complete."""
+        ...
 
     def close(self) -> None: ...
 
@@ -84,6 +106,15 @@ class Device(Protocol):
 
     def forget(self, sequence: int) -> None:
         """Empty the sequence's part of the KV cache."""
+        ...
+
+    @property
+    def can_rewind(self) -> bool:
+        """Whether the last tokens of a sequence can be taken back; if not, nothing is guessed."""
+        ...
+
+    def rewind(self, sequence: int, position: int) -> None:
+        """Take back all tokens of the sequence from a position on."""
         ...
 
     def sampler(self, request: GenerationRequest) -> RequestSampler: ...

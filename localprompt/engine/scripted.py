@@ -27,7 +27,8 @@ from localprompt.engine.base import (
     StateConditions,
 )
 from localprompt.engine.choices import choice_tokens
-from localprompt.engine.device import HELD_SEQUENCE, Slot, evaluate_beginning
+from localprompt.engine.device import HELD_SEQUENCE, Chosen, Slot, evaluate_beginning
+from localprompt.engine.lookup import MOST_GUESSED
 from localprompt.engine.prefixes import MOST_NESTED
 from localprompt.engine.scripted_cells import ScriptedCells
 from localprompt.errors import EngineError
@@ -119,7 +120,7 @@ class ScriptedEngine:
         self.cells = n_ctx
         self._cells = ScriptedCells(n_ctx, self.batch_outputs, unified=kv_unified)
         self._settings = Settings(
-            n_ctx=n_ctx if kv_unified else n_ctx * self.batch_outputs,
+            n_ctx=n_ctx if kv_unified else n_ctx * (parallel + self.prefix_sequences),
             n_batch=requested.n_batch or 512,
             n_ubatch=requested.n_ubatch or 512,
             n_threads=requested.n_threads or 1,
@@ -180,7 +181,7 @@ class ScriptedEngine:
 
     @property
     def batch_outputs(self) -> int:
-        return self._parallel + self.prefix_sequences
+        return max(self._parallel + self.prefix_sequences, 1 + MOST_GUESSED)
 
     @property
     def cells_used(self) -> int:
@@ -197,6 +198,11 @@ class ScriptedEngine:
 
     def forget(self, sequence: int) -> None:
         self._cells.forget(sequence)
+
+    can_rewind = True
+
+    def rewind(self, sequence: int, position: int) -> None:
+        self._cells.rewind(sequence, position)
 
     def sampler(self, request: GenerationRequest) -> _Script:
         return _Script(self, request.token_ids, iter(self._answer(self._text(request.token_ids))))
@@ -255,7 +261,9 @@ class _Script:
         self._expected = prompt
         self._pieces = pieces
 
-    def sample(self, batch_index: int) -> int:
+    finished = False
+
+    def choose(self, batch_index: int) -> Chosen:
         if self._engine.seen_at(batch_index) != self._expected:
             raise RuntimeError("the request's sequence holds other tokens than its own")
         piece = next(self._pieces, None)
@@ -263,7 +271,10 @@ class _Script:
             raise piece
         token_id = _END if piece is None else self._engine.say(piece)
         self._expected = (*self._expected, token_id)
-        return token_id
+        return Chosen((token_id,))
+
+    def fitting(self, token_ids: Sequence[int]) -> int:
+        return len(token_ids)
 
     def close(self) -> None:
         pass

@@ -83,6 +83,15 @@ class ScriptedCells:
             if not self._users[cell]:
                 del self._users[cell]
 
+    def rewind(self, sequence: int, position: int) -> None:
+        """Take back the sequence's last tokens, from that position on."""
+        held = self._sequences[sequence]
+        for cell, _ in held[position:]:
+            self._users[cell] -= 1
+            if not self._users[cell]:
+                del self._users[cell]
+        del held[position:]
+
     def seen_at(self, batch_index: int) -> tuple[int, ...]:
         """What the slot attended to, itself included; it must have asked for logits."""
         return self._seen[batch_index]

@@ -1,6 +1,6 @@
 """A local model that grades answers.
 
-It is asked under a grammar made from the schema of the verdict, so that even a small model
+It is held to the schema of the verdict, so that even a small model
 replies in the right form. Whether what it says makes sense is for scoring to find out.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from localprompt.engine.base import GenerationRequest, Prefilled
-from localprompt.engine.grammar import grammar_from_schema
+from localprompt.engine.constraints.prompts import constraint_of_schema
 from localprompt.errors import ContextOverflowError
 from localprompt.evaluate.models import OpenModel
 from localprompt.records.prompt import Message
@@ -43,7 +43,7 @@ class LocalJudge:
                 found=f"{len(ids)} tokens",
             )
         request = GenerationRequest(
-            ids, Sampling(max_tokens=MOST_TOKENS), grammar_from_schema(dict(schema))
+            ids, Sampling(max_tokens=MOST_TOKENS), constraint_of_schema(dict(schema))
         )
         opened.prepare([len(ids) + MOST_TOKENS])
         events = opened.engine.generate([request])

@@ -42,6 +42,7 @@ def open_llama(model: ModelRecord, request: EvalRequest) -> Engine:
         Path(model.path),
         request.settings,
         chat_template=request.chat_template,
+        model_sha256=model.sha256,
         prove=not request.force,
     )
 

@@ -1,7 +1,7 @@
 """Cases → requests: everything that decides an answer, before anything is generated.
 
-The prompt of a case is rendered and tokenized, what its answer is held to becomes a grammar or a
-set of choices, and all that decides the answer goes into the request's key. Requests with equal
+The prompt of a case is rendered and tokenized, what its answer is held to becomes a constraint or
+a set of choices, and all that decides the answer goes into the request's key. Requests with equal
 keys have equal answers (as far as floating point allows: what else is in a batch can move the
 last bits of a logit), so that is what answers are cached by.
 """
@@ -11,13 +11,12 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from itertools import groupby, islice
 
 import msgspec
 
 from localprompt.engine.base import ChoiceRequest, EncodedPrompt, GenerationRequest
-from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
+from localprompt.engine.constraints.prompts import constraint_of
 from localprompt.errors import ContextOverflowError, LocalPromptError
 from localprompt.evaluate.models import OpenModel
 from localprompt.records.evaluation import EvalRequest, EvalTarget, Scoring
@@ -117,18 +116,6 @@ def scoring_of(template: PromptTemplate, request: EvalRequest) -> Scoring:
     return request.scoring if closed else "generate"
 
 
-def grammar_of(template: PromptTemplate) -> str | None:
-    """What generated answers are held to: a schema, a closed set of answers, or nothing."""
-    if template.output_schema:
-        return _schema_grammar(msgspec.json.encode(template.output_schema))
-    return grammar_from_choices(template.choices) if template.choices else None
-
-
-@lru_cache(maxsize=64)
-def _schema_grammar(schema: bytes) -> str:
-    return grammar_from_schema(msgspec.json.decode(schema))
-
-
 def _generation(
     case: EvalCase,
     repetition: int,
@@ -138,7 +125,7 @@ def _generation(
     opened: OpenModel,
 ) -> Prepared:
     ids, digest = prompt.token_ids, digest_of(prompt.token_ids)
-    grammar = grammar_of(target.template)
+    constraint = constraint_of(target.template)
     sampling = _sampling(target, repetition, opened.most_tokens - len(ids))
     return Prepared(
         case,
@@ -146,8 +133,10 @@ def _generation(
         text=prompt.text,
         token_ids=ids,
         token_ids_sha256=digest,
-        key=_answer_key(target, request, digest, sampling, grammar),
-        generation=GenerationRequest(ids, sampling, grammar),
+        key=_answer_key(
+            target, request, digest, sampling, constraint.grammar if constraint else None
+        ),
+        generation=GenerationRequest(ids, sampling, constraint),
         cells=len(ids) + sampling.max_tokens,
     )
 

@@ -35,6 +35,7 @@ import platform
 
 import msgspec
 
+from localprompt.engine.lookup import MOST_GUESSED
 from localprompt.errors import InputError
 from localprompt.gguf.tensor_types import BY_NAME, KV_TYPES
 from localprompt.measure import machine
@@ -123,7 +124,7 @@ def predict_memory(
         tokens=n_ubatch if prompt_tokens is None else max(1, min(n_ubatch, prompt_tokens)),
         cells=cells,
         sliding_cells=whole_context(min(cells, window)) if info.n_swa else 0,
-        sequences=parallel,
+        rows=max(parallel, 1 + MOST_GUESSED),
         flash_attn=flash_attn,
     )
     types = types_repacked_here() if repacked_types is None else repacked_types
@@ -136,7 +137,7 @@ def predict_memory(
         kv_cache_bytes=_kv_cache(info, graph, type_k, type_v),
         compute_bytes=_compute_buffer(info, graph)
         + _work(info, graph)
-        + parallel * info.n_vocab * 4,
+        + graph.rows * info.n_vocab * 4,
         other_bytes=info.n_vocab * _BYTES_PER_TOKEN
         + info.n_merges * _BYTES_PER_MERGE
         + _RUNTIME_BYTES,
@@ -152,7 +153,8 @@ class _Graph(msgspec.Struct, frozen=True):
     """Of the KV cache, in layers that attend to everything."""
     sliding_cells: int
     """In layers with a window; 0 without any."""
-    sequences: int
+    rows: int
+    """Of logits that one batch may ask for."""
     flash_attn: bool
 
 
@@ -188,7 +190,7 @@ def _compute_buffer(info: ModelInfo, graph: _Graph) -> int:
     if not graph.flash_attn:
         attention = 4 * tokens * (info.n_embd + 3 * queries + 5 * keys)
         attention += 4 * tokens * graph.cells * info.n_head
-    logits = 4 * (graph.sequences * info.n_vocab + tokens * info.n_embd)
+    logits = 4 * (graph.rows * info.n_vocab + tokens * info.n_embd)
     return mask + tokens * _INPUT_BYTES_PER_TOKEN + max(feed_forward, attention, logits)
 
 

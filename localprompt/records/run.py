@@ -101,7 +101,7 @@ class Sampling(msgspec.Struct, frozen=True):
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
     grammar_sha256: str | None = None
-    """Of the grammar that an ``outputs`` schema became; None: free text."""
+    """Of what the answer was held to: a schema, choices or a grammar; None: free text."""
 
 
 class TokenCounts(msgspec.Struct, frozen=True):
@@ -111,6 +111,13 @@ class TokenCounts(msgspec.Struct, frozen=True):
     """Of those, how many came out of a kept state instead of prefill."""
     completion: int
     """Tokens generated, the end-of-generation token not counted."""
+    forced: int | None = None
+    """Of those, how many a schema or grammar left no choice about: written without asking the
+    model."""
+    drafted: int | None = None
+    """Tokens guessed from what was written before, and evaluated beside the answer's own."""
+    accepted: int | None = None
+    """Of those guesses, how many were what the model chose."""
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -172,8 +179,8 @@ class Output(msgspec.Struct, frozen=True):
     parsed: Any
     """The answer as JSON where a schema was asked for and met; otherwise None."""
     finish_reason: FinishReason
-    """stop: end of generation, a stop string or a complete grammar; length: cut at max_tokens
-    or n_ctx; interrupted: by the user; error: the engine failed half-way."""
+    """stop: end of generation, a stop string, or nothing more that a schema allows; length: cut at
+    max_tokens or n_ctx; interrupted: by the user; error: the engine failed half-way."""
 
 
 class Machine(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from localprompt.engine.base import EncodedPrompt
-from localprompt.engine.grammar import parse_output
+from localprompt.engine.constraints.answers import parse_output
 from localprompt.records.cell import Cell
 from localprompt.records.run import FinishReason, Output, RunWarning, TokenCounts
 

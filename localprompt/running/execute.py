@@ -27,14 +27,16 @@ import msgspec
 import localprompt
 from localprompt.engine import crashes
 from localprompt.engine.base import (
+    NO_SHORTCUTS,
     ChoiceRequest,
+    Constraint,
     EncodedPrompt,
     Engine,
     Finished,
     GenerationRequest,
     Prefilled,
 )
-from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema
+from localprompt.engine.constraints.prompts import constraint_of
 from localprompt.errors import LocalPromptError
 from localprompt.measure import conditions, machine, memory, timeline
 from localprompt.measure.memory import MemoryReading
@@ -119,10 +121,12 @@ def open_session(cell: Cell, rendered: Rendered, open_engine: OpenEngine) -> Ite
     """Open the cell's model for one run or several.
 
     Raises:
+        PromptFileError: nothing can satisfy the schema, or it is none.
         NotEnoughMemoryError: predicted not to fit; refused before the weights are touched.
         ModelFileError, EngineError: llama.cpp refuses the model.
     """
     baseline = memory.read()
+    constraint_of(cell.template)
     resident = resident_before_opening(baseline)
     check_memory(cell, rendered.messages, resident)
     started = time.perf_counter()
@@ -185,14 +189,14 @@ class Session:
         cell, n_ctx = within_limit(cell, n_ctx, len(prompt.token_ids), self._resident)
         self._prepare(cell, n_ctx + cells_of(weighed) if weighed else n_ctx, weighed)
 
-        grammar = None if weighed else _grammar(cell)
+        constraint = None if weighed else constraint_of(cell.template)
         record = self._begun(cell, rendered, prompt, n_ctx, created_at, tokenize_seconds)
-        record = msgspec.structs.replace(record, sampling=_with_grammar(cell, grammar))
+        record = msgspec.structs.replace(record, sampling=_with_digest(cell, constraint))
         crashes.begun(lambda: json.encode(record))
 
         beginning = Beginning(cell, engine, constant)
         answer = _Answer(time.perf_counter(), tokenize_seconds, beginning)
-        request = GenerationRequest(prompt.token_ids, cell.sampling, grammar)
+        request = GenerationRequest(prompt.token_ids, cell.sampling, constraint)
         if weighed is not None:
             answer.choose(engine, weighed, cell, on_text)
         else:
@@ -201,7 +205,14 @@ class Session:
 
         not_kept = beginning.finish()
 
-        counts = TokenCounts(len(prompt.token_ids), beginning.reused_tokens, len(answer.tokens))
+        counts = TokenCounts(
+            len(prompt.token_ids),
+            beginning.reused_tokens,
+            len(answer.tokens),
+            forced=answer.shortcuts.forced,
+            drafted=answer.shortcuts.drafted,
+            accepted=answer.shortcuts.accepted,
+        )
         output, remarks = judge(
             cell, prompt, counts, answer.text, answer.finish_reason, engine.facts.n_ctx_train
         )
@@ -325,6 +336,7 @@ class _Answer:
         self._beginning = beginning
         self.tokens: list[timeline.TokenEvent] = []
         self.text = ""
+        self.shortcuts = NO_SHORTCUTS
         self.finish_reason: FinishReason = "interrupted"
         self.failure: LocalPromptError | None = None
 
@@ -346,6 +358,7 @@ class _Answer:
                     self.tokens.append(timeline.TokenEvent(event.seconds, bool(event.text)))
                     crashes.token(event.text)
                 self.text += event.text
+                self.shortcuts = event.shortcuts
                 if event.text and on_text is not None:
                     on_text(event.text)
         except (KeyboardInterrupt, BrokenPipeError):
@@ -382,14 +395,6 @@ class _Answer:
         )
 
 
-def _grammar(cell: Cell) -> str | None:
-    """What the answer is held to: a schema, a closed set of answers, or nothing."""
-    template = cell.template
-    if template.output_schema:
-        return grammar_from_schema(template.output_schema)
-    return grammar_from_choices(template.choices) if template.choices else None
-
-
 def _prompt_record(
     cell: Cell, messages: tuple[Message, ...], prompt: EncodedPrompt
 ) -> PromptRecord:
@@ -406,8 +411,7 @@ def _prompt_record(
     )
 
 
-def _with_grammar(cell: Cell, grammar: str | None) -> Sampling:
-    if grammar is None:
+def _with_digest(cell: Cell, constraint: Constraint | None) -> Sampling:
+    if constraint is None:
         return cell.sampling
-    digest = hashlib.sha256(grammar.encode()).hexdigest()
-    return msgspec.structs.replace(cell.sampling, grammar_sha256=digest)
+    return msgspec.structs.replace(cell.sampling, grammar_sha256=constraint.sha256)

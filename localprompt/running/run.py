@@ -37,6 +37,8 @@ def open_llama(cell: Cell) -> Engine:
         cell.settings,
         chat_template=cell.chat_template,
         prove=not cell.force,
+        model_sha256=cell.model.sha256,
+        constrained=bool(cell.template.output_schema or cell.template.choices),
     )
 
 

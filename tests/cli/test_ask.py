@@ -27,7 +27,7 @@ RECORD = {
     "settings": "n_ctx n_batch n_ubatch n_threads n_threads_batch type_k type_v flash_attn "
     "use_mmap repack",
     "sampling": "temperature top_k top_p min_p seed max_tokens stop grammar_sha256",
-    "tokens": "prompt reused completion",
+    "tokens": "prompt reused completion forced drafted accepted",
     "timing": "load_seconds render_seconds tokenize_seconds prefill_seconds ttft_seconds "
     "decode_seconds total_seconds prefill_tokens_per_second decode_tokens_per_second "
     "itl_p50_seconds itl_p95_seconds",

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.engine.base import Event, Finished, GenerationRequest, Prefilled, Token
-from localprompt.engine.grammar import grammar_from_choices, grammar_from_schema, parse_output
+from localprompt.engine.base import Constraint, Event, Finished, GenerationRequest, Prefilled, Token
+from localprompt.engine.constraints.answers import parse_output
+from localprompt.engine.constraints.grammars import of_choices, of_json_schema
 from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.errors import InputError, ModelFileError
 from localprompt.records.prompt import Message, Segment
@@ -34,12 +35,12 @@ def _generate(
     engine: LlamaEngine,
     messages: tuple[Message, ...] = QUESTION,
     sampling: Sampling | None = None,
-    grammar: str | None = None,
+    constraint: Constraint | None = None,
 ) -> list[Event]:
     sampling = sampling or Sampling(max_tokens=24)
     prompt = engine.encode(messages)
     engine.prepare(SETTINGS, n_ctx=len(prompt.token_ids) + sampling.max_tokens)
-    return list(engine.generate([GenerationRequest(prompt.token_ids, sampling, grammar)]))
+    return list(engine.generate([GenerationRequest(prompt.token_ids, sampling, constraint)]))
 
 
 def _text(events: list[Event]) -> str:
@@ -157,17 +158,15 @@ def test_a_schema_gives_a_document_that_follows_it(engine: LlamaEngine) -> None:
         "required": ["colour", "count"],
         "additionalProperties": False,
     }
-    events = _generate(
-        engine, sampling=Sampling(max_tokens=60), grammar=grammar_from_schema(schema)
-    )
+    events = _generate(engine, sampling=Sampling(max_tokens=60), constraint=of_json_schema(schema))
     document, problem = parse_output(_text(events), schema, "stop")
     assert problem is None
     assert set(document) == {"colour", "count"}
 
 
 def test_choices_give_exactly_one_of_them(engine: LlamaEngine) -> None:
-    grammar = grammar_from_choices(('"quoted"', "négatif"))
-    assert _text(_generate(engine, grammar=grammar)) in {'"quoted"', "négatif"}
+    constraint = of_choices(('"quoted"', "négatif"))
+    assert _text(_generate(engine, constraint=constraint)) in {'"quoted"', "négatif"}
 
 
 def test_buffers_are_those_that_llama_cpp_reports(engine: LlamaEngine) -> None:

@@ -277,13 +277,14 @@ def test_the_best_of_several_prompts_is_chosen_when_all_answers_are_there(lab: L
     assert len(lab.results(again)[0].score.scores) == 1, "it is compared once"
 
 
-def test_schemas_hold_answers_to_a_grammar_and_choices_bound_their_length(lab: Lab) -> None:
-    from localprompt.evaluate.requests import grammar_of
+def test_answers_are_held_to_a_schema_or_to_choices_or_to_nothing(lab: Lab) -> None:
+    from localprompt.engine.constraints.grammars import of_choices
+    from localprompt.engine.constraints.prompts import constraint_of
     from localprompt.records.prompt import PromptTemplate
 
-    choices = grammar_of(PromptTemplate(name="p", body="", choices=("good", "bad")))
-    assert choices == 'root ::= "good" | "bad"'
-    assert grammar_of(PromptTemplate(name="p", body="")) is None
+    choices = constraint_of(PromptTemplate(name="p", body="", choices=("good", "bad")))
+    assert choices == of_choices(("good", "bad"))
+    assert constraint_of(PromptTemplate(name="p", body="")) is None
 
 
 def test_progress_ends_with_everything_done(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 from localprompt.engine.base import BufferSizes, GenerationRequest
 from localprompt.engine.crashes import doing
 from localprompt.engine.device import RequestSampler, Slot
+from localprompt.engine.llama.constraining import Constraining
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import library, log
-from localprompt.engine.llama.sampler import Greedy, Sampler
+from localprompt.engine.llama.sampler import Chain, Draw, Free, Greedy, Held
 from localprompt.engine.llama.vocab import Vocabulary
+from localprompt.engine.lookup import MOST_GUESSED
 from localprompt.engine.prefixes import MOST_NESTED
 from localprompt.errors import EngineError, InputError, NotEnoughMemoryError
 from localprompt.gguf.tensor_types import KV_TYPES
@@ -27,8 +29,8 @@ class Context:
     def __init__(
         self,
         model: Any,
-        vocab_pointer: Any,
         vocabulary: Vocabulary,
+        constraining: Constraining,
         requested: RequestedSettings,
         *,
         n_ctx: int,
@@ -37,8 +39,8 @@ class Context:
         outputs: int | None = None,
     ) -> None:
         self._lib = library()
-        self._vocab_pointer = vocab_pointer
         self._vocabulary = vocabulary
+        self._constraining = constraining
         params = _params(requested, parallel, outputs)
         params.kv_unified = kv_unified and parallel > 1
         params.n_ctx = n_ctx if kv_unified else n_ctx * params.n_seq_max
@@ -50,6 +52,13 @@ class Context:
             raise _refused(requested, n_ctx)
         lib, context = self._lib, self._context
         self.kv_unified = kv_unified
+        # A recurrent state cannot go back. A window of attention could, but cells that slid out of
+        # it may be taken again by tokens that are then taken back.
+        self.can_rewind = not (
+            lib.llama_model_is_recurrent(model)
+            or lib.llama_model_is_hybrid(model)
+            or lib.llama_model_n_swa(model)
+        )
         self.cells = int(lib.llama_n_ctx_seq(context))
         self.batch_tokens = int(lib.llama_n_batch(context))
         self.sequences = parallel
@@ -117,13 +126,23 @@ class Context:
     def forget(self, sequence: int) -> None:
         self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
+    def rewind(self, sequence: int, position: int) -> None:
+        self._lib.llama_memory_seq_rm(self._memory, sequence, position, -1)
+
     def sampler(self, request: GenerationRequest) -> RequestSampler:
-        sampling = request.sampling
-        if self.sequences > 1 and sampling.temperature <= 0 and request.grammar is None:
-            return Greedy(self._context, len(self._vocabulary))
-        return ContextSampler(
-            self._context, Sampler(self._vocab_pointer, sampling, request.grammar)
-        )
+        draw: Draw
+        if self.sequences > 1 and request.sampling.temperature <= 0:
+            draw = Greedy(self._context, len(self._vocabulary))
+        else:
+            draw = Chain(self._context, request.sampling)
+        if request.constraint is None:
+            return Free(draw)
+        try:
+            matcher = self._constraining.matcher(request.constraint)
+        except BaseException:
+            draw.close()
+            raise
+        return Held(draw, matcher, self._context, len(self._vocabulary))
 
     def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> list[float]:
         from localprompt.engine.llama.logits import log_probabilities, row
@@ -149,20 +168,6 @@ class Context:
             self._context = None
 
 
-class ContextSampler:
-    """A sampler bound to the context whose logits it reads."""
-
-    def __init__(self, context: Any, sampler: Sampler) -> None:
-        self._context = context
-        self._sampler = sampler
-
-    def sample(self, batch_index: int) -> int:
-        return self._sampler.sample(self._context, batch_index)
-
-    def close(self) -> None:
-        self._sampler.close()
-
-
 def buffer_sizes(model_buffers: dict[str, int], context: Context | None) -> BufferSizes:
     return BufferSizes(
         weights_bytes=_sum(model_buffers, "model"),
@@ -177,9 +182,9 @@ def _params(requested: RequestedSettings, parallel: int, outputs: int | None) ->
     params.n_batch = requested.n_batch or DEFAULT_N_BATCH
     params.n_ubatch = min(requested.n_ubatch or DEFAULT_N_UBATCH, params.n_batch)
     params.n_seq_max = parallel + _prefix_sequences(parallel)
-    # One row of logits per sequence is all that generating reads; reserving a row per token of
-    # the batch would cost n_batch x vocabulary x 4 bytes.
-    params.n_outputs_max = outputs or params.n_seq_max
+    # One row of logits per sequence and one per guess is all that generating reads; reserving a
+    # row per token of the batch would cost n_batch x vocabulary x 4 bytes.
+    params.n_outputs_max = outputs or max(params.n_seq_max, 1 + MOST_GUESSED)
     if requested.n_threads is not None:
         params.n_threads = requested.n_threads
     if requested.n_threads_batch is not None:

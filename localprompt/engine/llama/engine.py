@@ -22,6 +22,7 @@ from localprompt.engine.base import (
 )
 from localprompt.engine.choices import choice_tokens, deciding_end
 from localprompt.engine.llama import state
+from localprompt.engine.llama.constraining import Constraining
 from localprompt.engine.llama.context import Context, buffer_sizes
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
@@ -45,6 +46,9 @@ class LlamaEngine:
         chat_template: Jinja2 text to use instead of the model's own; "" for plain completion.
         vocab_only: open only the vocabulary, enough to encode, not to generate.
         prove: False opens it even where llama.cpp is known not to work on this CPU.
+        model_sha256: of the file, where it is known; by it the vocabulary's tokens are kept for
+            constraints of later runs.
+        constrained: answers will be held to something; that is made ready beside the loading.
 
     Raises:
         ModelFileError: llama.cpp cannot read the file; carries the reason from its log.
@@ -59,6 +63,8 @@ class LlamaEngine:
         chat_template: str | None = None,
         vocab_only: bool = False,
         prove: bool = True,
+        model_sha256: str | None = None,
+        constrained: bool = False,
     ) -> None:
         # Before the library is opened: one that was built for another CPU may die of that alone.
         proof = gate.passed() if prove else None
@@ -74,11 +80,15 @@ class LlamaEngine:
         params.vocab_only = vocab_only
         self._path = path
         self._context: Context | None = None
+        self._constraining = Constraining(model_sha256, lambda: self.vocabulary)
+        if constrained:
+            self._constraining.begin()
         crashes.doing("load", model=str(path))
         params.progress_callback = interruptible().go_on(lib.llama_progress_callback)
         with interruptible().call():
             self._model: Any = lib.llama_model_load_from_file(str(path).encode(), params)
         if not self._model:
+            self._constraining.close()
             raise ModelFileError(
                 "llama.cpp cannot load this model",
                 where=str(path),
@@ -86,8 +96,9 @@ class LlamaEngine:
                 next_step=f"localprompt models verify {path}",
             )
         self._lib = lib
+        self.vocabulary = Vocabulary(lib.llama_model_get_vocab(self._model))
+        self._constraining.opened()
         self._model_buffers = log.buffers()
-        self._vocab_pointer = lib.llama_model_get_vocab(self._model)
         own = lib.llama_model_chat_template(self._model, None)
         template = chat_template if chat_template is not None else (own or b"").decode()
         self.facts = ModelFacts(
@@ -95,7 +106,6 @@ class LlamaEngine:
             n_ctx_train=int(lib.llama_model_n_ctx_train(self._model)),
             chat_template=template or None,
         )
-        self.vocabulary = Vocabulary(self._vocab_pointer)
         # The cases of an evaluation end alike: the chat template's words, the same choices.
         self._choice_tokens = lru_cache(maxsize=16)(self._tokenize_choices)
 
@@ -173,8 +183,8 @@ class LlamaEngine:
             self._context = None
         self._context = Context(
             self._model,
-            self._vocab_pointer,
             self.vocabulary,
+            self._constraining,
             requested,
             n_ctx=whole_context(n_ctx),
             parallel=parallel,
@@ -224,6 +234,7 @@ class LlamaEngine:
         return state.restore(self.context, token_ids, path)
 
     def close(self) -> None:
+        self._constraining.close()
         if self._context is not None:
             self._context.close()
             self._context = None

@@ -84,15 +84,6 @@ def library() -> Any:
 
 
 @cache
-def grammar_converter() -> Any:
-    """The module of llama-cpp-python that turns JSON Schema into GBNF."""
-    library()
-    with _without_package_init():
-        from llama_cpp import llama_grammar
-    return llama_grammar
-
-
-@cache
 def build() -> str:
     """``llama-cpp-python 0.3.36``, read from the package's own source.
 

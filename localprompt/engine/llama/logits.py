@@ -31,3 +31,9 @@ def log_probabilities(logits: Logits, token_ids: Sequence[int]) -> list[float]:
     total = np.exp(logits - largest).sum(dtype=np.float64)
     normalizer = float(largest) + float(np.log(total))
     return [float(logits[token_id]) - normalizer for token_id in token_ids]
+
+
+def forbid(logits: Logits, mask: bytes) -> None:
+    """Make tokens impossible whose bit in the mask is 0; the lowest bit is the first token's."""
+    allowed = np.unpackbits(np.frombuffer(mask, np.uint8), count=len(logits), bitorder="little")
+    logits[allowed == 0] = -np.inf

@@ -1,15 +1,22 @@
-"""Choosing the next token: llama.cpp's sampler chain, and a grammar beside it."""
+"""Choosing the next token: llama.cpp's sampler chain, and a constraint beside it."""
 
 from __future__ import annotations
 
-import ctypes
-import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from localprompt.engine.crashes import doing
-from localprompt.engine.llama.library import library, log
-from localprompt.errors import EngineError
+from localprompt.engine.constraints.matching import Matcher
+from localprompt.engine.device import Chosen
+from localprompt.engine.llama.library import library
 from localprompt.records.run import Sampling
+
+
+class Draw(Protocol):
+    """One token from the logits at a place of the last batch."""
+
+    def sample(self, batch_index: int) -> int: ...
+
+    def close(self) -> None: ...
 
 
 class Greedy:
@@ -35,51 +42,28 @@ class Greedy:
         pass
 
 
-class Sampler:
-    """The sampler of one request; owns its native chains.
+class Chain:
+    """llama.cpp's own samplers in its own order: top-k, top-p, min-p, temperature, a draw."""
 
-    The order is llama.cpp's own: top-k, top-p, min-p, temperature, then a draw. A grammar is
-    checked after the draw; only when it rejects the token is the whole vocabulary filtered and
-    drawn from again, because filtering every time costs more than decoding a small model.
-    """
-
-    def __init__(self, vocab: Any, sampling: Sampling, grammar: str | None) -> None:
+    def __init__(self, context: Any, sampling: Sampling) -> None:
         self._lib = library()
+        self._context = context
         self._chain = self._build(sampling)
-        self._constrained: Any = None
-        self._grammar: Any = None
-        if grammar is not None:
-            doing("compiling a grammar")
-            self._grammar = self._lib.llama_sampler_init_grammar(vocab, grammar.encode(), b"root")
-            if not self._grammar:
-                self.close()
-                raise EngineError("the grammar was not understood", found=log.complaints())
-            self._constrained = self._build(sampling, first=self._grammar)
 
-    def sample(self, context: Any, index: int) -> int:
-        """The next token from the logits at batch position ``index``; it is also accepted."""
-        lib = self._lib
-        token: int = lib.llama_sampler_sample(self._chain, context, index)
-        if self._grammar is None:
-            return token
-        if self._allows(token):
-            doing("holding the answer to a grammar")
-            lib.llama_sampler_accept(self._constrained, token)
-            return token
-        return int(lib.llama_sampler_sample(self._constrained, context, index))
+    def sample(self, batch_index: int) -> int:
+        return int(self._lib.llama_sampler_sample(self._chain, self._context, batch_index))
 
     def close(self) -> None:
-        for chain in (self._chain, self._constrained):
-            if chain:
-                self._lib.llama_sampler_free(chain)
-        self._chain = self._constrained = None
+        if self._chain:
+            self._lib.llama_sampler_free(self._chain)
+        self._chain = None
 
-    def _build(self, sampling: Sampling, first: Any = None) -> Any:
+    def _build(self, sampling: Sampling) -> Any:
         lib = self._lib
         params = lib.llama_sampler_chain_default_params()
         params.no_perf = True
         chain = lib.llama_sampler_chain_init(params)
-        steps = [first] if first else []
+        steps = []
         if sampling.temperature <= 0:
             steps.append(lib.llama_sampler_init_greedy())
         else:
@@ -95,9 +79,69 @@ class Sampler:
             lib.llama_sampler_chain_add(chain, step)
         return chain
 
-    def _allows(self, token: int) -> bool:
-        lib = self._lib
-        data = (lib.llama_token_data * 1)(lib.llama_token_data(token, 1.0, 0.0))
-        candidates = lib.llama_token_data_array(data, 1, -1, False)
-        lib.llama_sampler_apply(self._grammar, ctypes.byref(candidates))
-        return not math.isinf(data[0].logit)
+
+class Free:
+    """The sampler of a request whose answer is free text.
+
+    Implements :class:`localprompt.engine.device.RequestSampler`.
+    """
+
+    finished = False
+
+    def __init__(self, draw: Draw) -> None:
+        self._draw = draw
+
+    def choose(self, batch_index: int) -> Chosen:
+        return Chosen((self._draw.sample(batch_index),))
+
+    def fitting(self, token_ids: Sequence[int]) -> int:
+        return len(token_ids)
+
+    def close(self) -> None:
+        self._draw.close()
+
+
+class Held:
+    """The sampler of a request that is held to a constraint.
+
+    A token is drawn as if there were none; only where the constraint does not allow it, all that
+    it does not allow is taken out of the logits and the draw repeated. Filtering before every
+    draw would give the same answers and cost more than decoding a small model.
+
+    Implements :class:`localprompt.engine.device.RequestSampler`.
+    """
+
+    def __init__(self, draw: Draw, matcher: Matcher, context: Any, n_vocab: int) -> None:
+        self._draw = draw
+        self._matcher = matcher
+        self._context = context
+        self._n_vocab = n_vocab
+
+    def choose(self, batch_index: int) -> Chosen:
+        matcher = self._matcher
+        forced = matcher.take_forced()
+        if forced:
+            return Chosen(forced, len(forced))
+        token_id = self._draw.sample(batch_index)
+        if not matcher.accept(token_id):
+            self._forbid(batch_index)
+            token_id = self._draw.sample(batch_index)
+            matcher.accept(token_id)
+        forced = () if matcher.finished else matcher.take_forced()
+        return Chosen((token_id, *forced), len(forced))
+
+    def fitting(self, token_ids: Sequence[int]) -> int:
+        return self._matcher.fitting(token_ids)
+
+    @property
+    def finished(self) -> bool:
+        return self._matcher.finished
+
+    def close(self) -> None:
+        self._draw.close()
+
+    def _forbid(self, batch_index: int) -> None:
+        """Take what is not allowed out of the logits, which nobody reads again."""
+        from localprompt.engine.llama.logits import forbid, row
+
+        forbid(row(self._context, batch_index, self._n_vocab), self._matcher.mask())

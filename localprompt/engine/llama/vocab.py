@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
+from localprompt.engine.constraints.matching import Pieces
 from localprompt.engine.llama.library import library
 from localprompt.engine.tokens import (
     ControlPiece,
@@ -55,18 +56,21 @@ class Vocabulary:
 
     def piece(self, token_id: int, *, special: bool = False) -> bytes:
         """The bytes that a token stands for; empty for control tokens unless ``special``."""
-        if not special and token_id in self._pieces:
-            return self._pieces[token_id]
+        if special:
+            return self._piece(token_id, special=True)
+        piece = self._pieces.get(token_id)
+        if piece is None:
+            piece = self._pieces[token_id] = self._piece(token_id, special=False)
+        return piece
+
+    def _piece(self, token_id: int, *, special: bool) -> bytes:
         size = self._lib.llama_token_to_piece(
             self._vocab, token_id, self._buffer, len(self._buffer), 0, special
         )
         if size < 0:
             self._buffer = ctypes.create_string_buffer(-size)
-            return self.piece(token_id, special=special)
-        piece = self._buffer.raw[:size]
-        if not special:
-            self._pieces[token_id] = piece
-        return piece
+            return self._piece(token_id, special=special)
+        return ctypes.string_at(self._buffer, size)
 
     def tokenize(self, text: str, controls: dict[str, int] | None = None) -> list[int]:
         """Plain text → token ids; what spells a control token stays text.
@@ -90,6 +94,46 @@ class Vocabulary:
             return ids
         parts = defuse(text, steering)
         return [token for part in parts for token in self._tokenize(part, parse_special=False)]
+
+    def tokenize_inside(self, text: str) -> list[int]:
+        """Plain text → token ids as in the middle of a text.
+
+        Some tokenizers put a space before every text; behind a line end they do not.
+        """
+        if not self._leads_with_space:
+            return self.tokenize(text)
+        ids = self.tokenize(f"\n{text}")
+        kept, data = list(ids), b"".join(map(self.piece, ids))
+        while kept and len(data) > len(text.encode()):
+            data = data[len(self.piece(kept.pop(0))) :]
+        return kept if data == text.encode() else self.tokenize(text)
+
+    def pieces(self) -> Pieces:
+        """The bytes of all tokens, and what the special ones among them are for.
+
+        May run in a thread of its own, beside other calls.
+        """
+        lib, vocab = self._lib, self._vocab
+        piece_of = Vocabulary(vocab)._piece  # with a buffer that nobody else writes into
+        steering = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+        unused, named = lib.LLAMA_TOKEN_ATTR_UNUSED, lib.LLAMA_TOKEN_ATTR_USER_DEFINED
+        tokens, controls, ends = [], [], []
+        for token_id in range(len(self)):
+            attributes = lib.llama_vocab_get_attr(vocab, token_id)
+            piece = b"" if attributes & unused else piece_of(token_id, special=True)
+            # Some conversions call control tokens "user defined", as <|im_end|>.
+            looks_steering = attributes & named and piece[:1] == b"<" and piece[-1:] == b">"
+            if self.is_end(token_id):
+                ends.append(token_id)
+                controls.append(token_id)
+            elif attributes & steering or looks_steering:
+                controls.append(token_id)
+            tokens.append(piece)
+        return Pieces(tuple(tokens), tuple(controls), tuple(ends or [max(self.eos, 0)]))
+
+    @cached_property
+    def _leads_with_space(self) -> bool:
+        return b"".join(map(self.piece, self.tokenize("a"))) != b"a"
 
     def encode(self, spans: Iterable[Span]) -> tuple[list[int], str]:
         """A rendered prompt → token ids, begin-of-text token included, and its tail.
