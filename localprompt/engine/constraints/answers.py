@@ -7,9 +7,16 @@ What held the answer while it was written knows nothing of some keywords, and an
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from localprompt.records.run import FinishReason
+
+_CHECKED_FORMATS = ("date-time", "time", "date", "email", "ipv4", "ipv6", "uuid")
+"""Those that jsonschema checks without further packages."""
+_NESTED_REPETITION = re.compile(r"[+*}][^()]{0,200}\)[+*{]")
 
 
 def parse_output(
@@ -26,11 +33,46 @@ def parse_output(
     except ValueError as error:
         return None, f"the answer is not JSON: {error}"
     import jsonschema
+    import referencing.exceptions
 
     try:
-        jsonschema.validate(document, schema)
+        _check(document, schema)
     except jsonschema.ValidationError as error:
         return None, f"the answer does not follow the schema at {error.json_path}: {error.message}"
     except jsonschema.SchemaError as error:
         return None, f"the schema itself is wrong at {error.json_path}: {error.message}"
+    except (referencing.exceptions.Unresolvable, RecursionError) as error:
+        return None, f"the schema could not be followed to its end: {error}"
     return document, None
+
+
+def _check(document: Any, schema: dict[str, Any]) -> None:
+    """
+    Raises:
+        jsonschema.ValidationError, jsonschema.SchemaError: the first thing that is wrong.
+        referencing.exceptions.Unresolvable, RecursionError: a reference leads nowhere.
+    """
+    import jsonschema
+    from jsonschema.validators import extend, validator_for
+
+    whole = validator_for(schema, default=jsonschema.Draft202012Validator)
+    whole.check_schema(schema)
+    checker = extend(whole, {"pattern": _pattern})
+    formats = jsonschema.FormatChecker(_CHECKED_FORMATS)
+    error = jsonschema.exceptions.best_match(
+        checker(schema, format_checker=formats).iter_errors(document)
+    )
+    if error is not None:
+        raise error
+
+
+def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
+    """As jsonschema's own, but for patterns that Python's ``re`` cannot read or may never be done
+    with; the answer was held to those while it was written."""
+    from jsonschema import ValidationError
+
+    if not isinstance(instance, str) or _NESTED_REPETITION.search(pattern):
+        return
+    with suppress(re.error):
+        if not re.search(pattern, instance):
+            yield ValidationError(f"{instance!r} does not match {pattern!r}")

@@ -27,8 +27,12 @@ from localprompt.sources.prompt.front_matter import (
 )
 from localprompt.sources.prompt.properties import long_form
 from localprompt.sources.prompt.references import References
+from localprompt.sources.prompt.schemas import is_json_schema
 from localprompt.sources.yaml import KeyPath
 
+_FILE = "file://"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""What a schema is taken for that does not say."""
 _PATH_PART = re.compile(r"\.([A-Za-z]\w*)|\[(\d+|\.\.\.)\]")
 
 
@@ -183,6 +187,8 @@ def resolve_document(
     environment = os.environ if env is None else env
     references = References(raw.path.resolve().parent, environment, raw.lines)
     document: dict[str, Any] = references.resolve(dict(data))
+    if _is_file(document.get("outputs")):
+        document["outputs"] = _schema_file(document["outputs"], references)
     if isinstance(document.get("model"), str):
         document["model"] = {"id": document["model"]}
     if document.get("template") is None:
@@ -203,7 +209,25 @@ def resolve_document(
 
 
 def _is_schema(key: str, value: Any) -> bool:
-    return key == "outputs" and isinstance(value, dict) and value.get("type") == "object"
+    return key == "outputs" and is_json_schema(value)
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(_FILE)
+
+
+def _schema_file(value: str, references: References) -> dict[str, Any]:
+    """``outputs: file://schema.json``: a JSON Schema beside the prompt."""
+    name = value.removeprefix(_FILE)
+    schema = references.resolve(f"${{file:{name}}}", ("outputs",))
+    if not isinstance(schema, dict):
+        raise PromptFileError(
+            f"the file {name!r} is not a JSON Schema",
+            where=references.lines.where(("outputs",)),
+            expected="a mapping, as in a .json or .yaml file",
+            found=type(schema).__name__,
+        )
+    return schema if is_json_schema(schema) else {"$schema": _DIALECT, **schema}
 
 
 def _tool(name: str, tool: Any) -> Any:

@@ -31,6 +31,7 @@ from localprompt.errors import PromptFileError
 from localprompt.records.prompt import PromptTemplate
 from localprompt.sources.prompt.document import RawDocument, read_raw
 from localprompt.sources.prompt.file import template_from
+from localprompt.sources.prompt.schemas import is_json_schema
 from localprompt.sources.prompt.search import nearest
 from localprompt.sources.prompt.v1 import modernize
 from localprompt.sources.yaml import KeyPath
@@ -119,7 +120,7 @@ def _old_words(raw: RawDocument) -> Iterator[Finding]:
     renamed = {change.path[0] for change in changes}
     for key in ("inputs", "outputs"):
         value = modern.get(key)
-        if isinstance(value, Mapping) and key not in renamed and value.get("type") != "object":
+        if isinstance(value, Mapping) and key not in renamed and not is_json_schema(value):
             yield Finding(
                 _line(raw, (key,)),
                 "short-form",

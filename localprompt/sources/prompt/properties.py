@@ -17,6 +17,7 @@ from typing import Any
 from localprompt.errors import PromptFileError
 from localprompt.records.prompt import InputSpec
 from localprompt.sources.prompt.front_matter import KeyLines
+from localprompt.sources.prompt.schemas import is_json_schema, or_null, with_nulls
 from localprompt.sources.yaml import KeyPath, scalar, word
 
 KINDS = ("string", "integer", "float", "number", "boolean", "array", "object")
@@ -113,19 +114,16 @@ def of_kind(value: Any, kind: str) -> Any:
 def output_schema(value: Any, at: KeyPath, lines: KeyLines) -> dict[str, Any] | None:
     """``outputs`` → JSON Schema of the answer; None where there are none.
 
-    A mapping that already is a JSON Schema of an object is taken as it is.
+    A mapping that already is a JSON Schema is taken as it is, but for ``nullable``.
 
     Raises:
         PromptFileError: as :func:`long_form`, or a union without branches.
     """
-    if isinstance(value, Mapping) and _is_json_schema(value):
-        return dict(value)
+    if is_json_schema(value):
+        schema: dict[str, Any] = with_nulls(dict(value))
+        return schema
     properties = long_form(value, at, lines)
     return _object_schema(properties, at, lines) if properties else None
-
-
-def _is_json_schema(value: Mapping[str, Any]) -> bool:
-    return value.get("type") == "object" and isinstance(value.get("properties"), Mapping)
 
 
 def _property(name: str, entry: Any) -> dict[str, Any]:
@@ -169,13 +167,11 @@ def _schema(entry: Mapping[str, Any], at: KeyPath, lines: KeyLines) -> dict[str,
         schema = _object_schema(inner, (*at, "properties"), lines)
     elif kind in _JSON_TYPES:
         schema = {"type": _JSON_TYPES[kind]}
-    if entry.get("nullable") and "type" in schema:
-        schema["type"] = [schema["type"], "null"]
     if entry.get("description"):
         schema["description"] = entry["description"]
     if entry.get("enumValues"):
         schema["enum"] = [of_kind(value, kind) for value in entry["enumValues"]]
-    return schema
+    return or_null(schema) if entry.get("nullable") and kind != "union" else schema
 
 
 def _union(entry: Mapping[str, Any], at: KeyPath, lines: KeyLines) -> Iterator[tuple[str, Any]]:
