@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
     """The flags as the rest of the package knows them."""
     from localprompt.running.assemble import RunChoices
+    from localprompt.running.form import answer_form
 
     return RunChoices(
         model=flags.model,
@@ -43,6 +44,12 @@ def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
         force=flags.force,
         max_memory_bytes=_size("--max-memory", flags.max_memory),
         prefix="kept" if flags.prefix_store else "apart",
+        form=answer_form(
+            flags.schema,
+            flags.grammar,
+            strict=flags.strict_schema,
+            complete_json=flags.complete_json,
+        ),
     )
 
 

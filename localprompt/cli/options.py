@@ -203,6 +203,33 @@ class RunFlags(EngineFlags, SamplingFlags):
 
     model: ModelOption = None
     chat_template: ChatTemplateOption = None
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            "--schema",
+            metavar="FILE|FIELDS",
+            help="Hold the answer to a JSON Schema, or to fields as 'name, age int, tags [str]'.",
+        ),
+    ] = None
+    grammar: Annotated[
+        Path | None,
+        typer.Option(
+            "--grammar", metavar="FILE", help="Hold the answer to a grammar: Lark or GBNF."
+        ),
+    ] = None
+    strict_schema: Annotated[
+        bool,
+        typer.Option(
+            "--strict-schema",
+            help="Refuse a schema of which a part could only be checked at the end.",
+        ),
+    ] = False
+    complete_json: Annotated[
+        bool,
+        typer.Option(
+            "--complete-json", help="Bring an answer that is cut to its shortest valid end."
+        ),
+    ] = False
     prefix_store: Annotated[
         bool,
         typer.Option(

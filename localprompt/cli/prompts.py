@@ -98,10 +98,11 @@ def lint(
     ] = False,
 ) -> None:
     """Look for mistakes in prompt files. Exits with 2 if one of them cannot be loaded."""
+    from localprompt.engine.constraints.prompts import form_remarks
     from localprompt.sources.prompt.check import check_prompts
     from localprompt.views.prompts import print_findings
 
-    checked = check_prompts(prompts or [], fix=fix)
+    checked = check_prompts(prompts or [], fix=fix, form=form_remarks)
     print_findings(checked, console(), console(stderr=True))
     if any(file.has_errors for file in checked):
         raise typer.Exit(EXIT_INPUT)

@@ -112,7 +112,7 @@ def _prepare(
 
 def scoring_of(template: PromptTemplate, request: EvalRequest) -> Scoring:
     """How the answers of a prompt come about: only a closed set can be scored."""
-    closed = template.choices and not template.output_schema
+    closed = template.choices and template.output_schema is None
     return request.scoring if closed else "generate"
 
 
@@ -194,7 +194,7 @@ def _sampling(target: EvalTarget, repetition: int, room: int) -> Sampling:
     """The target's sampling for one repetition, cut to the room that its prompt leaves."""
     sampling, choices = target.sampling, target.template.choices
     most = min(sampling.max_tokens, room)
-    if choices and not target.template.output_schema:
+    if choices and target.template.output_schema is None:
         # No token is shorter than a byte, so that is enough for the longest choice.
         longest = max(len(choice.encode()) for choice in choices)
         most = min(room, longest + _ROOM_TO_END)

@@ -49,6 +49,8 @@ class Cell(msgspec.Struct, frozen=True):
     profile: ProfileUse | None = None
     """Which profile chose model and settings; None: none did."""
     prefix: PrefixUse = "whole"
+    complete_json: bool = False
+    """An answer that is cut is brought to its shortest valid end."""
     limit: MemoryLimit | None = None
 
 

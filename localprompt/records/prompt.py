@@ -96,6 +96,10 @@ class PromptTemplate(msgspec.Struct, frozen=True):
     bias: dict[str, float] = {}
     """What is added to each choice's log-probability, from ``metadata.localprompt.bias``."""
     examples: NearestExamples | None = None
+    grammar: str | None = None
+    """A grammar that the answer follows, Lark or GBNF, from ``metadata.localprompt.grammar``."""
+    grammar_path: str | None = None
+    """The file that the grammar stands in."""
     cases: str | None = None
     """The dataset beside the file, from ``metadata.localprompt.cases``; absolute."""
     metadata: dict[str, Any] = {}

@@ -181,6 +181,9 @@ class Output(msgspec.Struct, frozen=True):
     finish_reason: FinishReason
     """stop: end of generation, a stop string, or nothing more that a schema allows; length: cut at
     max_tokens or n_ctx; interrupted: by the user; error: the engine failed half-way."""
+    completed: str | None = None
+    """The end of the text, where the model was cut off and ``--complete-json`` had the shortest
+    valid ending added; None: all of the text is the model's."""
 
 
 class Machine(msgspec.Struct, frozen=True):

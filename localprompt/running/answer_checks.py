@@ -12,11 +12,18 @@ from typing import Any
 
 from localprompt.engine.base import EncodedPrompt
 from localprompt.engine.constraints.answers import parse_output
+from localprompt.engine.constraints.prompts import constraint_of, unheld_of
 from localprompt.records.cell import Cell
 from localprompt.records.run import FinishReason, Output, RunWarning, TokenCounts
 
 NOT_PARSED = "output_not_parsed"
 """Code of the warning that the answer is not of the form that the prompt asks for."""
+NOT_HELD = "schema_not_held"
+"""Code of the warning that a part of the schema is only checked when the answer is complete."""
+COMPLETED = "output_completed"
+"""Code of the warning that the end of the answer is not the model's."""
+MOST_NAMED = 3
+"""Parts of a schema that a run names one by one."""
 
 
 def judge(
@@ -28,21 +35,58 @@ def judge(
     n_ctx_train: int,
 ) -> tuple[Output, tuple[RunWarning, ...]]:
     """The answer as it is recorded, and the warnings that go with it."""
-    parsed, problem = _parse(cell, text, reason)
-    output = Output(text=text, parsed=parsed, finish_reason=reason)
-    warnings = [*_of_context(cell, counts, n_ctx_train), *_of_template(cell, prompt)]
+    warnings = [
+        *_of_schema(cell),
+        *_of_context(cell, counts, n_ctx_train),
+        *_of_template(cell, prompt),
+    ]
+    ending = _ending(cell, text) if reason == "length" else None
+    if ending is not None and cell.complete_json:
+        parsed, problem = _parse(cell, text + ending, "stop")
+        output = Output(text + ending, parsed, reason, completed=ending)
+        message = f"the answer was cut; {ending!r} was added so that it ends"
+        warnings.insert(0, RunWarning(COMPLETED, message, "raise --max-tokens"))
+    else:
+        parsed, problem = _parse(cell, text, reason)
+        output = Output(text, parsed, reason)
     if problem is not None:
-        advice = ""
-        if reason == "length":
-            full = counts.completion < cell.sampling.max_tokens
-            advice = "raise --n-ctx" if full else "raise --max-tokens"
+        advice = _more_room(cell, counts, ending) if reason == "length" else ""
         warnings.insert(0, RunWarning(NOT_PARSED, problem, advice))
     return output, tuple(warnings)
 
 
+def _ending(cell: Cell, text: str) -> str | None:
+    """What the answer lacks; None where it is held to nothing, or its end is not known."""
+    constraint = constraint_of(cell.template)
+    if constraint is None:
+        return None
+    from localprompt.engine.constraints.completion import shortest_ending
+
+    return shortest_ending(constraint, text)
+
+
+def _more_room(cell: Cell, counts: TokenCounts, ending: str | None) -> str:
+    if counts.completion < cell.sampling.max_tokens:
+        return "raise --n-ctx"
+    if not ending:
+        return "raise --max-tokens"
+    # A token has a byte at least.
+    enough = counts.completion + len(ending.encode())
+    return f"--max-tokens {enough} would do for the shortest answer that begins like this"
+
+
+def _of_schema(cell: Cell) -> Iterator[RunWarning]:
+    unheld = unheld_of(cell.template)
+    for one in unheld[:MOST_NAMED]:
+        yield RunWarning(NOT_HELD, str(one), "--strict-schema refuses such a schema")
+    if len(unheld) > MOST_NAMED:
+        more = f"{len(unheld) - MOST_NAMED} more parts of the schema are checked afterwards"
+        yield RunWarning(NOT_HELD, more, "localprompt prompts lint names them all")
+
+
 def _parse(cell: Cell, text: str, reason: FinishReason) -> tuple[Any, str | None]:
     template = cell.template
-    if template.output_schema:
+    if template.output_schema is not None:
         return parse_output(text, template.output_schema, reason)
     if template.choices and text not in template.choices:
         return None, f"the answer is none of the choices ({reason})"

@@ -23,6 +23,7 @@ from localprompt.records.cell import Cell, MemoryLimit, PrefixUse, SamplingChoic
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.records.run import Kind, ProfileUse, RequestedSettings
+from localprompt.running.form import AnswerForm
 from localprompt.running.profiles import (
     DEFAULT,
     NONE,
@@ -57,6 +58,7 @@ class RunChoices(msgspec.Struct, frozen=True):
     max_memory_bytes: int | None = None
     """The peak that the process may reach."""
     prefix: PrefixUse = "whole"
+    form: AnswerForm = AnswerForm()
 
 
 def ask_cell(text: str, choices: RunChoices) -> Cell:
@@ -70,7 +72,7 @@ def ask_cell(text: str, choices: RunChoices) -> Cell:
         raise InputError(
             "there is nothing to ask", next_step="localprompt ask 'Name three colours.'"
         )
-    return _cell("ask", ASK_TEMPLATE, {"text": text}, choices)
+    return _cell("ask", choices.form.given_to(ASK_TEMPLATE), {"text": text}, choices)
 
 
 def prompt_with_params(
@@ -102,7 +104,7 @@ def run_cell(template: PromptTemplate, params: dict[str, Any], choices: RunChoic
     Raises:
         LocalPromptError: the model cannot be had; see :func:`model_record`.
     """
-    return _cell("run", template, params, choices)
+    return _cell("run", choices.form.given_to(template), params, choices)
 
 
 def model_record(name_or_path: str) -> ModelRecord:
@@ -240,6 +242,7 @@ def _cell(
         if choices.max_memory_bytes is None
         else MemoryLimit(choices.max_memory_bytes, fixed=choices.given),
         prefix=choices.prefix,
+        complete_json=choices.form.complete_json,
     )
 
 

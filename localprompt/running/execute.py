@@ -19,7 +19,7 @@ import hashlib
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -231,6 +231,9 @@ class Session:
                 *condition_warnings(before, after, reading),
             ),
         )
+        if output.completed and on_text is not None:
+            with suppress(BrokenPipeError):  # the answer is complete all the same
+                on_text(output.completed)
         samples = timeline.samples(answer.marks(), answer.tokens)
         return Execution(record, samples, answer.failure)
 

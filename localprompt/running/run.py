@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from localprompt.engine.constraints.prompts import constraint_of
 from localprompt.errors import HistoryError
 from localprompt.records.cell import Cell
 from localprompt.records.run import RunRecord, Samples
@@ -38,7 +39,7 @@ def open_llama(cell: Cell) -> Engine:
         chat_template=cell.chat_template,
         prove=not cell.force,
         model_sha256=cell.model.sha256,
-        constrained=bool(cell.template.output_schema or cell.template.choices),
+        constrained=constraint_of(cell.template) is not None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.markup import escape
@@ -57,18 +57,27 @@ def bytes_progress() -> Iterator[BytesProgress]:
         yield BytesProgress(progress)
 
 
-@contextmanager
-def chunks_progress() -> Iterator[Callable[[int, int], None]]:
+def chunks_progress() -> AbstractContextManager[Callable[[int, int], None]]:
     """A bar of the chunks of a text that were read."""
+    return _counting("reading")
+
+
+def rows_progress(*, quiet: bool = False) -> AbstractContextManager[Callable[[int, int], None]]:
+    """A bar of the rows of a table that are answered."""
+    return _counting("rows", quiet=quiet)
+
+
+@contextmanager
+def _counting(word: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     console = Terminal(stderr=True)
     with Progress(
-        TextColumn("reading"),
+        TextColumn(word),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal or console.no_color,
+        disable=quiet or not console.is_terminal or console.no_color,
     ) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

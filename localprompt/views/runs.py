@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 
-from localprompt.records.run import RunRecord
+from localprompt.records.run import RunRecord, TokenCounts
 from localprompt.units import (
     UNKNOWN,
     format_bytes,
@@ -205,7 +205,8 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
     yield "sampling", f"{drawn}, max_tokens {sampling.max_tokens}"
     yield (
         "tokens",
-        f"{tokens.prompt} prompt ({tokens.reused} reused), {tokens.completion} completion",
+        f"{tokens.prompt} prompt ({tokens.reused} reused), {tokens.completion} completion"
+        + _shortcuts(tokens),
     )
     yield (
         "time",
@@ -268,3 +269,9 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
 
 def _flag(value: bool | None) -> str:
     return UNKNOWN if value is None else ("on" if value else "off")
+
+
+def _shortcuts(tokens: TokenCounts) -> str:
+    if not (tokens.forced or tokens.drafted):
+        return ""
+    return f" ({tokens.forced} forced, {tokens.accepted} of {tokens.drafted} guesses right)"

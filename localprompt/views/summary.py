@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from localprompt.records.run import RunRecord
+from localprompt.records.run import RunRecord, TokenCounts
 from localprompt.units import MIB, UNKNOWN, format_bytes, format_rate, format_seconds
 
 _WIDTH = 80
@@ -20,7 +20,7 @@ def summary_lines(record: RunRecord) -> tuple[str, ...]:
         f"load {format_seconds(timing.load_seconds)}",
         f"prefill {prefill}{reused}",
         f"TTFT {format_seconds(timing.ttft_seconds)}",
-        f"decode {_rate(tokens.completion, timing.decode_tokens_per_second)}",
+        f"decode {_rate(tokens.completion, timing.decode_tokens_per_second)}{_shortcuts(tokens)}",
     )
     parts = ", ".join(
         f"{name} {_mib(value)}"
@@ -34,6 +34,13 @@ def summary_lines(record: RunRecord) -> tuple[str, ...]:
         f"peak RSS {format_bytes(memory.peak_rss_bytes)}: {parts}, rest {_mib(_rest(record))} MiB"
     )
     return (*_lines(speed), *_lines([peak, *_cut(record)]), *_chosen(record))
+
+
+def _shortcuts(tokens: TokenCounts) -> str:
+    """How many tokens took no step of their own."""
+    named = ((tokens.forced, "forced"), (tokens.accepted, "guessed"))
+    shown = ", ".join(f"{count} {word}" for count, word in named if count)
+    return f" ({shown})" if shown else ""
 
 
 def _lines(parts: Iterable[str]) -> Iterator[str]:

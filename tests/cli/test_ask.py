@@ -33,7 +33,7 @@ RECORD = {
     "itl_p50_seconds itl_p95_seconds",
     "memory": "baseline_rss_bytes peak_rss_bytes anonymous_bytes file_backed_bytes "
     "weights_bytes kv_cache_bytes compute_bytes",
-    "output": "text parsed finish_reason",
+    "output": "text parsed finish_reason completed",
     "machine": "id cpu physical_cores logical_cores memory_bytes os kernel python "
     "llama_cpp_build cpu_features governor on_battery throttled",
 }

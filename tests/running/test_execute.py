@@ -64,7 +64,14 @@ def ran(cell: Cell, *pieces: Piece, **options: Any) -> RunRecord:
 
 def codes(record: RunRecord) -> set[str]:
     """Of the warnings about the answer; what the machine did meanwhile is another matter."""
-    about = {"output_not_parsed", "beyond_n_ctx_train", "no_chat_template", "system_folded"}
+    about = {
+        "output_not_parsed",
+        "output_completed",
+        "schema_not_held",
+        "beyond_n_ctx_train",
+        "no_chat_template",
+        "system_folded",
+    }
     return {warning.code for warning in record.warnings} & about
 
 
@@ -220,8 +227,31 @@ def test_an_answer_that_is_none_of_the_choices_is_reported() -> None:
     assert codes(chosen) == set()
     cut = ran(cell(choices=("yes", "no"), max_tokens=1), b"y", b"es")
     assert "output_not_parsed" in codes(cut)
-    assert cut.warnings[0].advice == "raise --max-tokens"
+    assert cut.warnings[0].advice.startswith("--max-tokens 3 would do")
     assert cut.sampling.grammar_sha256 == chosen.sampling.grammar_sha256 is not None
+
+
+def test_a_cut_answer_is_completed_only_where_that_is_asked_for() -> None:
+    base = cell(schema=SCHEMA, max_tokens=2)
+    pieces = (b'{"n', b'": ', b"15}")
+    cut = ran(base, *pieces)
+    assert (cut.output.text, cut.output.parsed, cut.output.completed) == ('{"n": ', None, None)
+    shown: list[str] = []
+    asked = msgspec.structs.replace(base, complete_json=True)
+    completed = execute(asked, saying(*pieces), shown.append).record
+    assert completed.output.completed == "0}"
+    assert completed.output.text == "".join(shown) == '{"n": 0}'
+    assert completed.output.parsed == {"n": 0}
+    assert completed.output.finish_reason == "length"
+    assert codes(completed) == {"output_completed"}
+
+
+def test_a_part_of_the_schema_that_is_only_checked_at_the_end_is_named() -> None:
+    schema = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+    record = ran(cell(schema=schema), b"[1, ", b"1]")
+    assert codes(record) == {"schema_not_held", "output_not_parsed"}
+    assert "non-unique" in record.warnings[0].message
+    assert record.warnings[1].message.startswith("uniqueItems is checked when the answer is")
 
 
 def test_the_limit_that_cut_an_answer_is_the_one_to_raise() -> None:

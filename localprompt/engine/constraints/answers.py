@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+from localprompt.errors import PromptFileError
 from localprompt.records.run import FinishReason
 
-_CHECKED_FORMATS = ("date-time", "time", "date", "email", "ipv4", "ipv6", "uuid")
-"""Those that jsonschema checks without further packages."""
+_CHECKED_FORMATS = frozenset({"date-time", "time", "date", "email", "ipv4", "ipv6", "uuid"})
+"""As far as jsonschema has the packages for them: for some it needs further ones."""
 _NESTED_REPETITION = re.compile(r"[+*}][^()]{0,200}\)[+*{]")
 
 
@@ -46,6 +47,22 @@ def parse_output(
     return document, None
 
 
+def check_schema(schema: dict[str, Any], where: str) -> None:
+    """
+    Raises:
+        PromptFileError: a keyword has a value that its draft does not allow.
+    """
+    import jsonschema
+    from jsonschema.validators import validator_for
+
+    try:
+        validator_for(schema, default=jsonschema.Draft202012Validator).check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise PromptFileError(
+            f"the schema is wrong at {error.json_path}", where=where, found=error.message[:200]
+        ) from None
+
+
 def _check(document: Any, schema: dict[str, Any]) -> None:
     """
     Raises:
@@ -57,8 +74,8 @@ def _check(document: Any, schema: dict[str, Any]) -> None:
 
     whole = validator_for(schema, default=jsonschema.Draft202012Validator)
     whole.check_schema(schema)
-    checker = extend(whole, {"pattern": _pattern})
-    formats = jsonschema.FormatChecker(_CHECKED_FORMATS)
+    checker = extend(whole, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    formats = jsonschema.FormatChecker(_CHECKED_FORMATS & jsonschema.FormatChecker.checkers.keys())
     error = jsonschema.exceptions.best_match(
         checker(schema, format_checker=formats).iter_errors(document)
     )

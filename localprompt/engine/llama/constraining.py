@@ -18,6 +18,7 @@ import msgspec
 from localprompt import paths
 from localprompt.engine.base import Constraint
 from localprompt.engine.constraints.matching import Matcher, Matching, Pieces
+from localprompt.engine.crashes import doing
 from localprompt.engine.llama.vocab import Vocabulary
 from localprompt.files import replace_file
 
@@ -64,6 +65,7 @@ class Constraining:
         self._made.wait()
         if self._matching is None:
             raise self._failure or RuntimeError("the vocabulary was closed")
+        doing("compiling what the answer is held to")
         return self._matching.matcher(constraint)
 
     def close(self) -> None:

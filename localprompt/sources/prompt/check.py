@@ -10,7 +10,7 @@ import msgspec
 from localprompt import doors
 from localprompt.errors import InputError, PromptFileError
 from localprompt.sources.prompt.fix import fix as fix_file
-from localprompt.sources.prompt.lint import Finding, lint
+from localprompt.sources.prompt.lint import Finding, Form, lint, no_form
 from localprompt.sources.prompt.search import FOLDER, SUFFIX, find_prompt
 
 
@@ -28,19 +28,22 @@ class CheckedFile(msgspec.Struct, frozen=True):
         return any(finding.code == "error" for finding in self.findings)
 
 
-def check_prompts(names: Sequence[str] = (), *, fix: bool = False) -> tuple[CheckedFile, ...]:
+def check_prompts(
+    names: Sequence[str] = (), *, fix: bool = False, form: Form = no_form
+) -> tuple[CheckedFile, ...]:
     """Lint prompts.
 
     Args:
         names: names, files, or folders of prompt files; ``./prompts`` if there are none.
         fix: rewrite old and short forms first. A file with errors stays as it is.
+        form: says what answers are not held to; see :data:`localprompt.sources.prompt.lint.Form`.
 
     Raises:
         UnknownNameError: no prompt has such a name.
         PromptFileError: there is no such file, or it cannot be opened or written.
         InputError: a folder has no prompt files.
     """
-    return tuple(_check(path, fix=fix) for path in _paths(names or [str(FOLDER)]))
+    return tuple(_check(path, fix, form) for path in _paths(names or [str(FOLDER)]))
 
 
 def _paths(names: Sequence[str]) -> Iterator[Path]:
@@ -63,8 +66,8 @@ def _nothing_in(folder: str) -> InputError:
     )
 
 
-def _check(path: Path, *, fix: bool) -> CheckedFile:
-    findings = lint(path)
+def _check(path: Path, fix: bool, form: Form) -> CheckedFile:
+    findings = lint(path, form)
     fixed = False
     if fix and any(finding.fixable for finding in findings):
         try:
@@ -72,5 +75,5 @@ def _check(path: Path, *, fix: bool) -> CheckedFile:
         except PromptFileError as error:
             findings = (*findings, Finding(1, "not-fixed", error.message))
         else:
-            findings = lint(path)
+            findings = lint(path, form)
     return CheckedFile(path, findings, fixed)

@@ -97,6 +97,7 @@ class _LocalPrompt(_Camel):
     scoring: Literal["raw", "normalized"] | None = None
     bias: dict[str | int | float, float] | None = None
     examples: ExamplesKeys | None = None
+    grammar: str | None = None
 
 
 class _Metadata(_Camel):

@@ -7,14 +7,16 @@ service's keys in the environment. What localprompt cannot do is noted in the re
 succeeds, rendering says why it does not.
 
 Our own keys live under ``metadata.localprompt``: ``cases``, a dataset beside the file;
-``choices``, the closed set of answers; ``scoring`` and ``bias``, how they are weighed; and
-``examples``, a pool of solved cases of which the nearest are shown.
+``choices``, the closed set of answers; ``scoring`` and ``bias``, how they are weighed; ``grammar``,
+a grammar's file beside the prompt or its text; and ``examples``, a pool of solved cases of which
+the nearest are shown.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from localprompt.sources.prompt.document import (
 from localprompt.sources.prompt.examples import examples_keys, read_examples
 from localprompt.sources.prompt.front_matter import KeyLines
 from localprompt.sources.prompt.properties import RICH_KINDS, input_specs, output_schema
-from localprompt.sources.prompt.references import inside_folder
+from localprompt.sources.prompt.references import MOST_BYTES, inside_folder
 from localprompt.sources.prompt.v1 import modernize
 from localprompt.sources.yaml import word
 
@@ -60,6 +62,7 @@ def template_from(raw: RawDocument, *, env: Mapping[str, str] | None = None) -> 
     metadata: dict[str, Any] = document.get("metadata") or {}
     ours: dict[str, Any] = metadata.get("localprompt") or {}
     template = document["template"]
+    grammar = _grammar(raw.path, ours.get("grammar"), raw.lines)
     return PromptTemplate(
         name=document.get("name") or raw.path.stem,
         body=raw.matter.body,
@@ -76,6 +79,8 @@ def template_from(raw: RawDocument, *, env: Mapping[str, str] | None = None) -> 
         per_byte=ours.get("scoring") == "normalized",
         bias=_bias(ours, raw.lines),
         examples=_examples(raw.path, ours.get("examples"), raw.lines),
+        grammar=None if grammar is None else grammar[0],
+        grammar_path=None if grammar is None else grammar[1],
         cases=_cases(raw.path, ours.get("cases"), raw.lines),
         metadata=metadata,
         body_line=raw.matter.body_line,
@@ -128,6 +133,41 @@ def _cases(path: Path, name: str | None, lines: KeyLines) -> str | None:
             "there is no such file of cases", where=where, expected=str(file.name)
         )
     return str(file)
+
+
+def _grammar(path: Path, given: str | None, lines: KeyLines) -> tuple[str, str | None] | None:
+    """A grammar's text, and the file that it stands in; a text of several words is no name."""
+    if given is None:
+        return None
+    where = lines.where(("metadata", "localprompt", "grammar"))
+    if re.search(r"\n|::=|^\s*start\s*:", given):
+        return given, where
+    file = inside_folder(path.resolve().parent, given.removeprefix("file://"), where)
+    return read_grammar(file, where), str(file)
+
+
+def read_grammar(file: Path, where: str) -> str:
+    """
+    Raises:
+        PromptFileError: the file cannot be read, or is too large.
+    """
+    try:
+        if not file.is_file():
+            raise PromptFileError(
+                "there is no such file of a grammar", where=where, found=str(file)
+            )
+        with file.open("rb") as stream:
+            data = stream.read(MOST_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise PromptFileError(
+            "the grammar cannot be read", where=where, found=str(error)
+        ) from error
+    if len(data) > MOST_BYTES:
+        raise PromptFileError(
+            "the grammar is too large", where=where, expected=f"at most {MOST_BYTES:,} bytes"
+        )
+    return text
 
 
 def _unsupported(document: Mapping[str, Any]) -> Iterator[str]:

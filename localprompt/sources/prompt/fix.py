@@ -16,6 +16,7 @@ from localprompt.errors import PromptFileError
 from localprompt.sources.prompt.document import RawDocument, read_raw
 from localprompt.sources.prompt.front_matter import parse_yaml
 from localprompt.sources.prompt.properties import long_form
+from localprompt.sources.prompt.schemas import is_json_schema
 from localprompt.sources.prompt.v1 import modernize
 from localprompt.sources.yaml import dump_yaml
 
@@ -74,7 +75,7 @@ def fixed_text(path: Path) -> str | None:
 def _long(raw: RawDocument, modern: dict[str, Any]) -> dict[str, Any]:
     for key in ("inputs", "outputs"):
         value = modern.get(key)
-        if isinstance(value, Mapping) and value.get("type") != "object":
+        if isinstance(value, Mapping) and not is_json_schema(value):
             modern[key] = long_form(value, (key,), raw.lines)
     return modern
 

@@ -12,6 +12,7 @@ A finding has a code, so that it can be looked up and talked about:
 ``role-typo``             a line that looks like a misspelt role line
 ``no-role``               the body has no role line; all of it becomes the system's
 ``choices-unannounced``   ``choices`` is set and the body names none of them
+``checked-late``          a part of the schema that an answer is not held to, only checked for
 ``unsupported``           something that localprompt does not do
 ========================  ===========================================================
 """
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ _KNOWN: dict[KeyPath, frozenset[str]] = {
         "stopSequences allowMultipleToolCalls additionalProperties reasoningEffort".split()
     ),
     ("template",): frozenset({"format", "parser"}),
-    ("metadata", "localprompt"): frozenset({"cases", "choices"}),
+    ("metadata", "localprompt"): frozenset({"cases", "choices", "grammar"}),
 }
 
 
@@ -72,7 +73,18 @@ class Finding(msgspec.Struct, frozen=True):
     """``prompts lint --fix`` puts it right."""
 
 
-def lint(path: Path | str) -> tuple[Finding, ...]:
+Form = Callable[[PromptTemplate], Iterable[tuple[str, str]]]
+"""Says of a prompt which parts of its schema hold only at the end of an answer: the part's place
+as ``properties.age``, and words. Raises a PromptFileError for a schema that cannot be followed.
+What holds answers is not known here; who asks for lint passes it."""
+
+
+def no_form(template: PromptTemplate) -> Iterable[tuple[str, str]]:
+    """Says nothing."""
+    return ()
+
+
+def lint(path: Path | str, form: Form = no_form) -> tuple[Finding, ...]:
     """Look through a prompt file; in order of its lines.
 
     Never raises for what is wrong with the file's content: that is a finding.
@@ -91,6 +103,7 @@ def lint(path: Path | str) -> tuple[Finding, ...]:
     try:
         template = template_from(raw)
         findings += [*_variables(template, raw), *_roles(template), *_choices(template, raw)]
+        findings += [*_late(template, raw, form)]
         findings += [Finding(1, "unsupported", f"not done: {it}") for it in template.unsupported]
     except PromptFileError as error:
         findings.append(_as_finding(error))
@@ -198,3 +211,11 @@ def _choices(template: PromptTemplate, raw: RawDocument) -> Iterator[Finding]:
             "choices-unannounced",
             f"the body names none of the choices: {', '.join(template.choices)}",
         )
+
+
+def _late(template: PromptTemplate, raw: RawDocument, form: Form) -> Iterator[Finding]:
+    for place, message in form(template):
+        steps: list[str | int] = [
+            int(step) if step.isdigit() else step for step in place.split(".") if step
+        ]
+        yield Finding(_line(raw, ("outputs", *steps)), "checked-late", message)

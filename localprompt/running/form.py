@@ -1,0 +1,69 @@
+"""The form of an answer as it is asked for on the command line: over what the prompt asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from localprompt.engine.constraints.prompts import check_strictly, constraint_of
+from localprompt.errors import InputError
+from localprompt.records.prompt import PromptTemplate
+from localprompt.sources.prompt.file import read_grammar
+from localprompt.sources.prompt.schemas import schema_from
+
+
+class AnswerForm(msgspec.Struct, frozen=True):
+    """What the user wants the answer to look like; nothing of it leaves it to the prompt."""
+
+    schema: dict[str, Any] | None = None
+    grammar: str | None = None
+    grammar_path: str | None = None
+    strict: bool = False
+    """Refuse a schema of which a part could only be checked when the answer is complete."""
+    complete_json: bool = False
+
+    def given_to(self, template: PromptTemplate) -> PromptTemplate:
+        """The prompt with this form instead of its own.
+
+        Raises:
+            PromptFileError: what the answer is to be held to cannot be followed.
+            InputError: ``complete_json`` with nothing to complete it by.
+        """
+        if self.schema is not None or self.grammar is not None:
+            template = msgspec.structs.replace(
+                template,
+                output_schema=self.schema,
+                grammar=self.grammar,
+                grammar_path=self.grammar_path,
+                choices=(),
+            )
+        if self.strict:
+            check_strictly(template)
+        if self.complete_json and constraint_of(template) is None:
+            raise InputError(
+                "there is nothing that says what a complete answer is",
+                where="--complete-json",
+                expected="a prompt with outputs, or --schema",
+            )
+        return template
+
+
+def answer_form(
+    schema: str | None, grammar: Path | None, *, strict: bool, complete_json: bool
+) -> AnswerForm:
+    """
+    Raises:
+        InputError: both a schema and a grammar, or the schema is neither a file nor fields.
+        PromptFileError: the grammar cannot be read.
+    """
+    if schema is not None and grammar is not None:
+        raise InputError("an answer can be held to one thing", where="--schema, --grammar")
+    return AnswerForm(
+        schema=None if schema is None else schema_from(schema),
+        grammar=None if grammar is None else read_grammar(grammar, "--grammar"),
+        grammar_path=None if grammar is None else str(grammar),
+        strict=strict,
+        complete_json=complete_json,
+    )
