@@ -72,7 +72,7 @@ def _more_room(cell: Cell, counts: TokenCounts, ending: str | None) -> str:
         return "raise --max-tokens"
     # A token has a byte at least.
     enough = counts.completion + len(ending.encode())
-    return f"--max-tokens {enough} would do for the shortest answer that begins like this"
+    return f"raise --max-tokens: {enough} would do for the shortest answer that begins like this"
 
 
 def _of_schema(cell: Cell) -> Iterator[RunWarning]:
