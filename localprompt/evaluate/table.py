@@ -23,7 +23,7 @@ from localprompt.engine.constraints.answers import parse_output
 from localprompt.errors import DatasetError, InputError, LocalPromptError
 from localprompt.evaluate.answering import Answered, answers
 from localprompt.evaluate.models import OpenEngine, OpenModel, open_llama
-from localprompt.evaluate.requests import Prepared, prepare
+from localprompt.evaluate.requests import Prepared, prepare_all
 from localprompt.records.cell import Cell
 from localprompt.records.evaluation import EvalRequest, EvalTarget
 from localprompt.sources.prompt.params import typed_values
@@ -215,19 +215,25 @@ def _answered(
     left = islice(rows, before, None)
     while chunk := list(islice(left, AT_ONCE)):
         lines: dict[int, list[str]] = {}
-        waiting: list[Prepared] = []
+        cases: list[tuple[EvalCase, int]] = []
         for number, found in chunk:
-            one = _prepared(table, number, found, target, request, opened)
-            if isinstance(one, LocalPromptError):
-                lines[number] = _line(table, found[1], None, _words(one))
-            else:
-                waiting.append(one)
+            try:
+                cases.append((_case(table, number, found), 0))
+            except LocalPromptError as error:
+                lines[number] = _line(table, found[1], None, _words(error))
         by_number = dict(chunk)
+        waiting: list[Prepared] = []
+        for one in prepare_all(cases, target, request, opened):
+            if one.error is None:
+                waiting.append(one)
+            else:
+                row = by_number[one.case.index][1]
+                lines[one.case.index] = _line(table, row, None, _words(one.error))
         expected = chunk[0][0]
         for prepared, answer in answers(waiting, opened, "generate"):
             number = prepared.case.index
-            values, error = _values(table, answer)
-            lines[number] = _line(table, by_number[number][1], values, error)
+            values, wrong = _values(table, answer)
+            lines[number] = _line(table, by_number[number][1], values, wrong)
             while expected in lines:
                 yield lines.pop(expected)
                 expected += 1
@@ -235,29 +241,22 @@ def _answered(
             yield lines[number]
 
 
-def _prepared(
-    table: Table,
-    number: int,
-    found: Found,
-    target: EvalTarget,
-    request: EvalRequest,
-    opened: OpenModel,
-) -> Prepared | LocalPromptError:
+def _case(table: Table, number: int, found: Found) -> EvalCase:
+    """
+    Raises:
+        LocalPromptError: the row is not one, or a value is of the wrong kind.
+    """
     line, row = found
-    try:
-        if isinstance(row, LocalPromptError):
-            raise row
-        if not isinstance(row, dict):
-            raise DatasetError("the row is not a mapping", where=f"{table.path}:{line}")
-        template = table.cell.template
-        values = typed_values({str(key): value for key, value in row.items()}, template)
-        defaults = {s.name: s.default for s in template.inputs if s.default is not None}
-        values = {**defaults, **table.cell.params, **values}
-    except LocalPromptError as error:
-        return error
-    case = EvalCase(id=f"row-{number + 1}", index=number, vars=values, where=f"{table.path}:{line}")
-    prepared = prepare(case, 0, target, request, opened)
-    return prepared if prepared.error is None else prepared.error
+    where = f"{table.path}:{line}"
+    if isinstance(row, LocalPromptError):
+        raise row
+    if not isinstance(row, dict):
+        raise DatasetError("the row is not a mapping", where=where)
+    template = table.cell.template
+    values = typed_values({str(key): value for key, value in row.items()}, template)
+    defaults = {s.name: s.default for s in template.inputs if s.default is not None}
+    values = {**defaults, **table.cell.params, **values}
+    return EvalCase(id=f"row-{number + 1}", index=number, vars=values, where=where)
 
 
 def _values(table: Table, answer: Answered) -> tuple[list[Any] | None, str]:
