@@ -4,7 +4,7 @@ The tokens are counted while it runs: what a prompt has in common with one of th
 before it need not be evaluated again. The rates are measured right afterwards, in the same process
 and context, on prompts of the evaluation itself: prefill over a batch as full as one request's
 cells allow, decode over as many sequences at once as were used. What a floor leaves out (rendering,
-sampling, grammars, scoring, attention over long contexts) is what the evaluation can lose time
+sampling, constraints, scoring, attention over long contexts) is what the evaluation can lose time
 with.
 """
 

@@ -35,7 +35,7 @@ from localprompt.stats.samples import Interval
 Scoring = Literal["raw", "normalized", "calibrated", "batch", "generate"]
 """How one of a closed set of answers is chosen: by the answers' log-probabilities as they are, per
 byte, less those after a prompt without content, or less their mean over all cases; or by
-generating under a grammar."""
+generating what a schema or the choices allow."""
 
 
 # --------------------------------------------------------------------------- the plan
