@@ -74,7 +74,7 @@ def main() -> int:
         environment=Environment(
             machine=machine.describe(llama_cpp_build=build(), cpu_features=cpu_features()),
             localprompt_version=localprompt.__version__,
-            revision=_revision(),
+            revision=revision(),
             model=msgspec.structs.replace(model, path=Path(model.path).name),
             tools="none, localprompt is on both sides",
             libraries="the installed package's own libraries",
@@ -219,7 +219,7 @@ def _own_home() -> Iterator[tuple[Path, dict[str, str]]]:
         yield folder, {"LOCALPROMPT_HOME": name}
 
 
-def _revision() -> str | None:
+def revision() -> str | None:
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         changes = [*git, "status", "--porcelain", "--untracked-files=no", "--", ":/localprompt"]

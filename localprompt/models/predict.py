@@ -190,7 +190,7 @@ def _compute_buffer(info: ModelInfo, graph: _Graph) -> int:
     if not graph.flash_attn:
         attention = 4 * tokens * (info.n_embd + 3 * queries + 5 * keys)
         attention += 4 * tokens * graph.cells * info.n_head
-    logits = 4 * (graph.rows * info.n_vocab + tokens * info.n_embd)
+    logits = 4 * (min(graph.rows, tokens) * info.n_vocab + tokens * info.n_embd)
     return mask + tokens * _INPUT_BYTES_PER_TOKEN + max(feed_forward, attention, logits)
 
 
