@@ -50,7 +50,7 @@ from localprompt.engine.base import Constraint, Finished, GenerationRequest, Tok
 from localprompt.engine.constraints.holding import hold
 from localprompt.engine.device import Chosen
 from localprompt.engine.llama.engine import LlamaEngine
-from localprompt.engine.llama.library import build, cpu_features, library
+from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.engine.llama.sampler import Chain
 from localprompt.measure import conditions, machine
 from localprompt.measure.warnings import condition_warnings
@@ -324,6 +324,7 @@ class Gbnf:
 def _gbnf(schema: dict[str, Any]) -> str:
     from llama_cpp import llama_grammar
 
+    log.connect(library())  # the package has taken it to stderr
     text: str = llama_grammar.json_schema_to_gbnf(json.dumps(schema))
     return text.replace(r'char ::= [^"\\]', r'char ::= [^"\\\x00-\x1F\x7F]')
 

@@ -35,7 +35,6 @@ import platform
 
 import msgspec
 
-from localprompt.engine.lookup import MOST_GUESSED
 from localprompt.errors import InputError
 from localprompt.gguf.tensor_types import BY_NAME, KV_TYPES
 from localprompt.measure import machine
@@ -124,7 +123,7 @@ def predict_memory(
         tokens=n_ubatch if prompt_tokens is None else max(1, min(n_ubatch, prompt_tokens)),
         cells=cells,
         sliding_cells=whole_context(min(cells, window)) if info.n_swa else 0,
-        rows=max(parallel, 1 + MOST_GUESSED),
+        sequences=parallel,
         flash_attn=flash_attn,
     )
     types = types_repacked_here() if repacked_types is None else repacked_types
@@ -137,7 +136,7 @@ def predict_memory(
         kv_cache_bytes=_kv_cache(info, graph, type_k, type_v),
         compute_bytes=_compute_buffer(info, graph)
         + _work(info, graph)
-        + graph.rows * info.n_vocab * 4,
+        + parallel * info.n_vocab * 4,
         other_bytes=info.n_vocab * _BYTES_PER_TOKEN
         + info.n_merges * _BYTES_PER_MERGE
         + _RUNTIME_BYTES,
@@ -153,8 +152,7 @@ class _Graph(msgspec.Struct, frozen=True):
     """Of the KV cache, in layers that attend to everything."""
     sliding_cells: int
     """In layers with a window; 0 without any."""
-    rows: int
-    """Of logits that one batch may ask for."""
+    sequences: int
     flash_attn: bool
 
 
@@ -190,7 +188,7 @@ def _compute_buffer(info: ModelInfo, graph: _Graph) -> int:
     if not graph.flash_attn:
         attention = 4 * tokens * (info.n_embd + 3 * queries + 5 * keys)
         attention += 4 * tokens * graph.cells * info.n_head
-    logits = 4 * (min(graph.rows, tokens) * info.n_vocab + tokens * info.n_embd)
+    logits = 4 * (graph.sequences * info.n_vocab + tokens * info.n_embd)
     return mask + tokens * _INPUT_BYTES_PER_TOKEN + max(feed_forward, attention, logits)
 
 
