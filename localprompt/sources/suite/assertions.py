@@ -45,6 +45,11 @@ _KEYS = Keys(
 _SET_KEYS = Keys(frozenset({"type", "assert", "threshold", "weight", "metric", "description"}))
 _SHORTHAND = re.compile(r"(not-)?([a-z][a-z:-]*?)(?:\((\d+(?:\.\d+)?)\))?(?::(.*))?", re.DOTALL)
 _NO_SHORTHAND = frozenset({"select-best", "human", "max-score"})
+_IN_CELLS = dict.fromkeys(
+    ("levenshtein", "rouge-n", "perplexity", "perplexity-score", "latency", "cost")
+    + ("answer-relevance", "context-faithfulness", "context-recall", "context-relevance"),
+    0.75,
+) | {"similar": 0.8}
 _LEGACY = {"grade:": "llm-rubric", "fn:": "javascript", "eval:": "javascript"}
 _FORMS = frozenset({"NFC", "NFD", "NFKC", "NFKD"})
 
@@ -98,7 +103,7 @@ class AssertionReader:
                 negated=negated,
                 value=code,
                 script=script,
-                threshold=given if threshold is None else threshold,
+                threshold=_cell_threshold(base, given if threshold is None else threshold),
                 metric=metric,
                 where=str(at),
             ),
@@ -276,6 +281,11 @@ class AssertionReader:
 
     def _note(self, notes: list[str]) -> None:
         self.notes.update(dict.fromkeys(notes))
+
+
+def _cell_threshold(base: str, given: float | None) -> float | None:
+    """A cell's threshold, or what promptfoo takes where a cell says none."""
+    return _IN_CELLS.get(base) if given is None else given
 
 
 def is_number(value: Any) -> bool:

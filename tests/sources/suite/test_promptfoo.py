@@ -444,3 +444,13 @@ def test_a_variable_may_be_made_by_javascript(tmp_path: Path) -> None:
     (tmp_path / "v.js").write_text("module.exports = (name) => ({output: `made for ${name}`});")
     loaded = suite(tmp_path, "prompts: ['{{ q }}']\ntests: [{vars: {q: file://v.js}}]")
     assert texts(loaded) == ["made for q"]
+
+
+def test_a_cell_without_a_threshold_has_that_of_promptfoo(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(
+        'ask,__expected\n"Say the word: hello","levenshtein: Hell"\n'
+        '"Say the word: hello","levenshtein(1): Hell"\n'
+    )
+    loaded = suite(tmp_path, 'prompts: ["{{ ask }}"]\ntests: file://rows.csv\n')
+    thresholds = [getattr(case.expectations[0], "threshold", None) for case in loaded.cases()]
+    assert thresholds == [0.75, 1]
