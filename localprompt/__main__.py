@@ -6,13 +6,16 @@ machine or a file prevents it; 130 interrupted; 141 the reader of our output wen
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 EXIT_CLOSED_PIPE = 141
 
+_UNICODE = frozenset({"utf-8", "utf8", "utf-16", "utf-32"})
 _COMPLETION = "_LOCALPROMPT_COMPLETE"
 """Set by the shell when it asks what could come next on a command line."""
 
@@ -27,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
+    shown = _show_what_can_be_shown()
     try:
         return _run(argv)
     except KeyboardInterrupt:
@@ -37,14 +41,53 @@ def run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         _abandon_stdout()
         return EXIT_CLOSED_PIPE
+    finally:
+        shown()
+
+
+def _show_what_can_be_shown() -> Callable[[], None]:
+    """Let an output that is not UTF-8 show ``?`` for what it cannot; returns who says so.
+
+    An answer that was measured must not be lost for a character that a terminal does not know.
+    """
+    replaced: list[str] = []
+
+    def replace(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        replaced.append(error.encoding)
+        return "?" * (error.end - error.start), error.end
+
+    def say() -> None:
+        if replaced:
+            print(  # noqa: T201
+                f"note: this output is {replaced[0]}, which cannot show every character: ? stands "
+                "for those\n  try:      PYTHONIOENCODING=utf-8",
+                file=sys.stderr,
+            )
+
+    codecs.register_error("localprompt", replace)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() not in _UNICODE:
+            stream.reconfigure(errors="localprompt")
+    return say
 
 
 def _run(argv: Sequence[str]) -> int:
     import typer
 
-    from localprompt.errors import LocalPromptError
+    from localprompt.errors import InputError, LocalPromptError
 
     try:
+        for number, argument in enumerate(argv, start=1):
+            if any("\ud800" <= character <= "\udfff" for character in argument):
+                shown = os.fsencode(argument[:60]).decode("ascii", "backslashreplace")
+                raise InputError(
+                    "an argument is not text",
+                    where=f"argument {number}",
+                    expected="UTF-8",
+                    found=shown,
+                )
         _invoke(argv)
         sys.stdout.flush()
     except typer.Exit as leave:

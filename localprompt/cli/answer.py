@@ -82,12 +82,21 @@ def answer(cell: Cell, flags: RunFlags) -> None:
     from localprompt.running import watch
     from localprompt.running.answer_checks import NOT_PARSED
     from localprompt.running.run import run_one
-    from localprompt.views.messages import print_error, print_note, print_warnings, profile_note
+    from localprompt.views.messages import (
+        print_error,
+        print_note,
+        print_warnings,
+        profile_note,
+        stand_in_note,
+    )
     from localprompt.views.stream import AnswerStream
     from localprompt.views.summary import summary_lines
 
     if cell.profile is not None and not flags.quiet:
         print_note(profile_note(cell.profile, cell.model.name))
+    asked = cell.template.model_id
+    if flags.model is None and asked and asked not in (cell.model.name, cell.model.path):
+        print_note(stand_in_note(asked, cell.model.name))
     watch.begin(lambda crash: _explain(crash, cell, flags))
     stream = AnswerStream(sys.stdout)
     outcome = run_one(cell, log=not flags.no_log, on_text=None if flags.json else stream.write)

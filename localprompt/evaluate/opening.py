@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def begin(
             raise InputError(
                 "this suite was not evaluated before",
                 where="--filter-failing",
-                next_step=f"localprompt eval {request.suite}",
+                next_step=f"localprompt eval {shlex.quote(request.suite)}",
             )
         failing = store.failing_ids(last)
         if not failing:

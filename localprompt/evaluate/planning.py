@@ -7,6 +7,7 @@ that nothing stands in for, judges that are not here.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,7 +98,7 @@ def plan_evaluation(
         cases_sha256=digest,
         skipped_rows=suite.counts.skipped_rows,
         first_skipped=suite.counts.first_skipped,
-        notes=suite.notes,
+        notes=(*suite.notes, *_stand_ins(targets, request)),
         machine=describe(),
     )
     return Planned(evaluation, suite, selection)
@@ -125,13 +126,13 @@ def plan_again(evaluation: Evaluation, suite: EvalSuite, failing: frozenset[str]
         raise InputError(
             f"the {what} have changed since this evaluation began",
             where=evaluation.path,
-            next_step=f"localprompt eval {request.suite} (equal answers are taken over)",
+            next_step=f"localprompt eval {shlex.quote(request.suite)} (equal answers are kept)",
         )
     if evaluation.machine.id != machine.describe().id:
         raise InputError(
             "this evaluation was begun on another machine",
             expected=f"machine {evaluation.machine.id}",
-            next_step=f"localprompt eval {request.suite}",
+            next_step=f"localprompt eval {shlex.quote(request.suite)}",
         )
     return Planned(evaluation, suite, selection)
 
@@ -209,6 +210,17 @@ def _followed(target: EvalTarget, request: EvalRequest) -> EvalTarget:
     return msgspec.structs.replace(
         target, model=model, settings=with_threads(settings), profile=use
     )
+
+
+def _stand_ins(targets: tuple[EvalTarget, ...], request: EvalRequest) -> Iterator[str]:
+    """Which prompts name a model that is not one of ours, so that another answers."""
+    for target in targets:
+        asked = target.template.model_id
+        if request.models or target.provider_id or asked in (None, target.model.name):
+            continue
+        if asked != target.model.path:
+            answers = f"{target.model.name} answers"
+            yield f"no model here is called {asked!r}, which {target.prompt} names: {answers}"
 
 
 def _answering(

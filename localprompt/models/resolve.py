@@ -7,6 +7,7 @@ socket or reads weights: names are looked up in the cards, files are asked for t
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -120,7 +121,11 @@ def missing(card: ModelCard) -> ModelMissingError:
 
 def mismatch(card: ModelCard, expected: str, found: str) -> ChecksumError:
     """The weights are there and are not those of the card."""
-    again = f"models pull {card.name}" if card.sources else f"models add {card.weights}"
+    again = (
+        f"models pull {card.name}"
+        if card.sources
+        else f"models add {shlex.quote(str(card.weights))}"
+    )
     return ChecksumError(
         f"the weights of {card.name} are not those that its card describes",
         where=str(card.weights),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -215,13 +216,14 @@ def name_from(path: Path) -> str:
 
 def _free_name(name: str, path: Path, catalog: Catalog) -> str:
     """The name, if it can be one and no other model has it; adding a file again is fine."""
+    quoted = shlex.quote(str(path))
     if not re.match(NAME_PATTERN, name):
         raise InputError(
             "this cannot be the name of a model",
             where="--name",
             expected="lower-case letters, digits, dots, dashes and underscores",
             found=name,
-            next_step=f"localprompt models add {path} --name {name_from(Path(name))}",
+            next_step=f"localprompt models add {quoted} --name {name_from(Path(name))}",
         )
     if not str(path).isprintable():
         raise InputError(
@@ -234,7 +236,7 @@ def _free_name(name: str, path: Path, catalog: Catalog) -> str:
         raise InputError(
             f"there is another model called {name}",
             where=str(taken.weights),
-            next_step=f"localprompt models add {path} --name {name}-2",
+            next_step=f"localprompt models add {quoted} --name {name}-2",
         )
     return name
 

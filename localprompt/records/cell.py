@@ -7,10 +7,12 @@ be listed, estimated, stored, and sent to another process.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import msgspec
 
+from localprompt.errors import InputError
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import PromptTemplate
 from localprompt.records.run import Kind, ProfileUse, RequestedSettings, Sampling
@@ -66,12 +68,19 @@ class SamplingChoices(msgspec.Struct, frozen=True):
     stop: tuple[str, ...] = ()
 
 
+MOST_SEED = (1 << 32) - 2
+"""llama.cpp's seeds have 32 bits, and the last one means: any."""
+
+
 def sampling_for(choices: SamplingChoices, options: dict[str, Any]) -> Sampling:
     """The user's choices over the prompt file's ``model.options`` over the defaults.
 
     Args:
         choices: from the command line.
         options: v2 names: temperature, topK, topP, minP, seed, maxOutputTokens, stopSequences.
+
+    Raises:
+        InputError: a number is not finite, or the seed has more than 32 bits.
     """
     default = Sampling(max_tokens=DEFAULT_MAX_TOKENS)
 
@@ -81,7 +90,7 @@ def sampling_for(choices: SamplingChoices, options: dict[str, Any]) -> Sampling:
         value = options.get(option)
         return fallback if value is None else value
 
-    return Sampling(
+    sampling = Sampling(
         temperature=float(pick(choices.temperature, "temperature", default.temperature)),
         top_k=int(pick(choices.top_k, "topK", default.top_k)),
         top_p=float(pick(choices.top_p, "topP", default.top_p)),
@@ -90,6 +99,21 @@ def sampling_for(choices: SamplingChoices, options: dict[str, Any]) -> Sampling:
         max_tokens=int(pick(choices.max_tokens, "maxOutputTokens", default.max_tokens)),
         stop=choices.stop or tuple(options.get("stopSequences") or ()),
     )
+    for name, value in (
+        ("temperature", sampling.temperature),
+        ("top_p", sampling.top_p),
+        ("min_p", sampling.min_p),
+    ):
+        if not math.isfinite(value):
+            raise InputError(f"{name} is not a finite number", where=name, found=str(value))
+    if not 0 <= sampling.seed <= MOST_SEED:
+        raise InputError(
+            "the seed is out of range",
+            where="seed",
+            expected=f"0 to {MOST_SEED:,}; llama.cpp draws one of its own for {MOST_SEED + 1:,}",
+            found=str(sampling.seed),
+        )
+    return sampling
 
 
 class BenchRequest(msgspec.Struct, frozen=True):

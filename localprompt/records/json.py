@@ -14,6 +14,7 @@ records get when they are read; a field that this version does not know is passe
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 from typing import Any
@@ -40,7 +41,20 @@ def decode(data: bytes | str) -> RunRecord:
         msgspec.DecodeError: it is no JSON, or no run record (``ValidationError``, with the path
             of the field in its message).
     """
-    return _decoder().decode(data)
+    try:
+        return _decoder().decode(data)
+    except msgspec.ValidationError:
+        return msgspec.convert(_with_numbers(msgspec.json.decode(data)), RunRecord)
+
+
+def _with_numbers(record: Any) -> Any:
+    """A record from before temperatures had to be finite: null stands for one that was not."""
+    sampling = record.get("sampling") if isinstance(record, dict) else None
+    if not isinstance(sampling, dict):
+        return record
+    names = ("temperature", "top_p", "min_p")
+    lost = {name: math.nan for name in names if name in sampling and sampling[name] is None}
+    return {**record, "sampling": {**sampling, **lost}}
 
 
 @cache

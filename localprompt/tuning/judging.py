@@ -6,6 +6,7 @@ because how fast that goes is a figure of the tuning as well.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 import msgspec
@@ -75,7 +76,7 @@ class Judge:
                 where=self._suite,
                 expected="a suite that this model passes in part",
                 found=f"0 of {outcome.scored} passed",
-                next_step=f"localprompt eval {self._suite} -m {self._parent.name}",
+                next_step=f"localprompt eval {shlex.quote(self._suite)} -m {self._parent.name}",
             )
         return outcome
 

@@ -56,6 +56,11 @@ def print_note(text: str) -> None:
     _to_stderr(text)
 
 
+def stand_in_note(asked: str, model: str) -> str:
+    """The prompt names a model that is not one of ours."""
+    return f"no model here is called {asked!r}, which the prompt names: {model} answers"
+
+
 def profile_note(use: ProfileUse, model: str) -> str:
     """``profile fast: runs smollm2-135m-q8_0 in place of smollm2-135m; sets n_ubatch; …``.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -93,7 +94,7 @@ class LlamaEngine:
                 "llama.cpp cannot load this model",
                 where=str(path),
                 found=log.complaints(),
-                next_step=f"localprompt models verify {path}",
+                next_step=f"localprompt models show {shlex.quote(str(path))}",
             )
         self._lib = lib
         self.vocabulary = Vocabulary(lib.llama_model_get_vocab(self._model))

@@ -8,8 +8,10 @@ record of it that the rest of the program uses.
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -144,7 +146,7 @@ def load_document(path: Path | str, *, env: Mapping[str, str] | None = None) -> 
             where=raw.lines.where(("template",)),
             expected="template: {format: {kind: jinja2}, parser: {kind: prompty}}",
             found=repr(raw.data["template"]),
-            next_step=f"localprompt prompts lint --fix {path}",
+            next_step=f"localprompt prompts lint --fix {shlex.quote(str(path))}",
         )
     return resolve_document(raw, raw.data, env=env)
 
@@ -204,6 +206,7 @@ def resolve_document(
     if isinstance(document.get("tools"), dict):
         document["tools"] = [_tool(name, tool) for name, tool in document["tools"].items()]
     _check_types(document, raw.lines)
+    _check_finite(document, raw.lines)
     document["kind"] = "prompt"
     document["instructions"] = raw.matter.body.rstrip("\n")
     return document
@@ -251,6 +254,18 @@ def _check_types(document: Mapping[str, Any], lines: KeyLines) -> None:
             expected=_words(expected.group(1)) if expected else None,
             found=_words(found.group(1)) if found else None,
         ) from None
+
+
+def _check_finite(document: Mapping[str, Any], lines: KeyLines) -> None:
+    options = (document.get("model") or {}).get("options") or {}
+    for key, value in options.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise PromptFileError(
+                f"{key} is not a finite number",
+                where=lines.where(("model", "options", key)),
+                expected="a number",
+                found=str(value),
+            )
 
 
 _NAMES = {

@@ -8,6 +8,7 @@ dataset go through the same conversion, since a csv file holds nothing but text.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,7 @@ def check_value(spec: InputSpec, value: Any) -> Any:
             f"{spec.name!r} cannot be {_shown(value)}",
             where=f"-p {spec.name}",
             expected=f"one of: {', '.join(map(str, spec.enum_values))}",
-            next_step=f"-p {spec.name}={close[0]}" if close else None,
+            next_step=f"-p {shlex.quote(f'{spec.name}={close[0]}')}" if close else None,
         )
     return value
 

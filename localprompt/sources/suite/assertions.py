@@ -46,10 +46,12 @@ _SET_KEYS = Keys(frozenset({"type", "assert", "threshold", "weight", "metric", "
 _SHORTHAND = re.compile(r"(not-)?([a-z][a-z:-]*?)(?:\((\d+(?:\.\d+)?)\))?(?::(.*))?", re.DOTALL)
 _NO_SHORTHAND = frozenset({"select-best", "human", "max-score"})
 _IN_CELLS = dict.fromkeys(
-    ("levenshtein", "rouge-n", "perplexity", "perplexity-score", "latency", "cost")
-    + ("answer-relevance", "context-faithfulness", "context-recall", "context-relevance"),
+    (
+        "levenshtein", "rouge-n", "perplexity", "perplexity-score", "latency", "cost",
+        "answer-relevance", "context-faithfulness", "context-recall", "context-relevance",
+    ),
     0.75,
-) | {"similar": 0.8}
+) | {"similar": 0.8}  # fmt: skip
 _LEGACY = {"grade:": "llm-rubric", "fn:": "javascript", "eval:": "javascript"}
 _FORMS = frozenset({"NFC", "NFD", "NFKC", "NFKD"})
 

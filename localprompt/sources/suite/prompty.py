@@ -15,6 +15,7 @@ as suites have it.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def suite_from_prompt(
             f"the prompt {template.name!r} has no cases",
             where=template.path,
             expected="metadata.localprompt.cases in its front matter",
-            next_step=f"localprompt eval {template.name} --cases FILE",
+            next_step=f"localprompt eval {shlex.quote(template.name)} --cases FILE",
         )
     if not doors.is_file(path):
         raise DatasetError("there is no such file of cases", where=str(path))
