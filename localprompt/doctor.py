@@ -77,7 +77,7 @@ def _store() -> Iterator[Finding]:
     entries, problems = list_models()
     here = [entry for entry in entries if entry.state == "present"]
     if here:
-        yield of_models(_peaks(here), _N_CTX, memory.available().available_bytes)
+        yield of_models(predicted_peaks(here), _N_CTX, memory.available().available_bytes)
     else:
         pull = f"localprompt models pull {DEFAULT_MODEL}"
         yield Finding("models", "none here yet", "slow", command=pull)
@@ -89,7 +89,7 @@ def _store() -> Iterator[Finding]:
         yield Finding("model card", str(problem), "broken", problem.next_step or "")
 
 
-def _peaks(entries: list[ModelEntry]) -> dict[str, int]:
+def predicted_peaks(entries: list[ModelEntry]) -> dict[str, int]:
     """Predicted peak of each model; those whose header cannot be read are left out."""
     from localprompt.models.inspect import inspect_model
     from localprompt.models.predict import predict_memory

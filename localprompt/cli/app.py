@@ -46,6 +46,7 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry(
         "report", "Write stored results as Markdown or as one self-contained HTML file."
     ),
+    "serve": Entry("serve", "Serve a page on this machine: try prompts, look at runs, compare."),
     "doctor": Entry("doctor", "Say what this machine and this build can do."),
 }
 

@@ -14,6 +14,7 @@ import hashlib
 import math
 import os
 import platform
+import socket
 import sys
 
 import msgspec
@@ -73,6 +74,28 @@ def usable_cores(kernel: KernelFiles = HOST) -> float:
     allowed = float(len(os.sched_getaffinity(0)) if ON_LINUX else os.cpu_count() or 1)
     quota = cgroup.limits(kernel).cpu_cores
     return allowed if quota is None else min(allowed, quota)
+
+
+def listening_on(port: int) -> str | None:
+    """``python (process 4711)``: who takes connections there; None where that cannot be told."""
+    import psutil
+
+    try:
+        found = psutil.net_connections("tcp")
+        listening = (one for one in found if one.status == psutil.CONN_LISTEN)
+        pid = next(one.pid for one in listening if getattr(one.laddr, "port", None) == port)
+        return None if pid is None else f"{psutil.Process(pid).name()} (process {pid})"
+    except (psutil.Error, OSError, StopIteration):
+        return None
+
+
+def addresses() -> tuple[str, ...]:
+    """The IPv4 addresses under which other machines may reach this one."""
+    import psutil
+
+    every = (one for found in psutil.net_if_addrs().values() for one in found)
+    known = dict.fromkeys(one.address for one in every if one.family == socket.AF_INET)
+    return tuple(address for address in known if not address.startswith("127."))
 
 
 def default_threads(kernel: KernelFiles = HOST) -> int:

@@ -7,6 +7,7 @@ beside its record, as a tuning or a measurement of quality.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -29,6 +30,11 @@ _KEEP = """
 INSERT INTO experiments (id, record) VALUES (?, ?)
 ON CONFLICT (id) DO UPDATE SET record = excluded.record"""
 
+_LIST = """
+SELECT id, kind, created_at, title, record FROM experiments
+WHERE kind IN ({marks}) AND id < ? ORDER BY id DESC LIMIT ?"""
+_AFTER_EVERY_ID = "~"
+
 Kept = Quality | Tuning | TrainingResult | Improvement
 _TYPES: dict[str, type[Quality] | type[Tuning] | type[TrainingResult] | type[Improvement]] = {
     "quality": Quality,
@@ -37,6 +43,23 @@ _TYPES: dict[str, type[Quality] | type[Tuning] | type[TrainingResult] | type[Imp
     "improve": Improvement,
 }
 Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A line of a list of experiments."""
+
+    id: str
+    kind: str
+    created_at: str
+    title: str
+    done: int | None = None
+    """Results of an evaluation that are there; None: it is not one."""
+    planned: int | None = None
+
+    @property
+    def under_way(self) -> bool:
+        """Not all of its results are there: it is running, or was cut off."""
+        return self.done is not None and self.planned is not None and self.done < self.planned
 
 
 class Experiments(Runs):
@@ -99,6 +122,23 @@ class Experiments(Runs):
             HistoryError: it cannot be read.
         """
         return self._experiment(self.find(reference, ("improve",)).id, Improvement)
+
+    def listed(
+        self, kinds: Sequence[str], *, before: str | None = None, limit: int
+    ) -> list[Listed]:
+        """Experiments of these kinds, newest first, from behind the id ``before``."""
+        query = _LIST.format(marks=", ".join("?" * len(kinds)))
+        count = "SELECT count(*) FROM eval_results WHERE experiment_id = ?"
+        found = []
+        with explained(self.path):
+            rows = self._connection.execute(query, (*kinds, before or _AFTER_EVERY_ID, limit))
+            for id_, kind, created_at, title, record in rows.fetchall():
+                done = planned = None
+                if kind == "eval":
+                    done = int(self._one(count, id_)[0])
+                    planned = self._decoded(id_, record, Evaluation).results
+                found.append(Listed(id_, kind, created_at, title, done, planned))
+        return found
 
     def kept(self, experiment_id: str, kind: str) -> Kept:
         """A record that stands for itself, as :meth:`find` found it.

@@ -101,6 +101,7 @@ class Runs(OpenHistory):
         model: str | None = None,
         prompt: str | None = None,
         since: datetime | None = None,
+        before: str | None = None,
         limit: int | None = None,
         oldest_first: bool = False,
         unreadable: Callable[[HistoryError], None] | None = None,
@@ -111,6 +112,7 @@ class Runs(OpenHistory):
             model: the model's name, exactly.
             prompt: the prompt's name, exactly; prompts typed in place have none.
             since: runs that were made at this time or later, to the second.
+            before: runs with smaller ids than this: a list goes on where it ended.
             limit: at most so many.
             unreadable: told of a record that cannot be read, and the rest goes on; None: that
                 is an error.
@@ -120,6 +122,7 @@ class Runs(OpenHistory):
             "model_name = ?": None if model is None else json.well_formed(model),
             "prompt_name = ?": None if prompt is None else json.well_formed(prompt),
             "created_at >= ?": None if since is None else comparable(since),
+            "id < ?": before,
         }
         given = {sql: value for sql, value in conditions.items() if value is not None}
         where = f"WHERE {' AND '.join(given)}" if given else ""

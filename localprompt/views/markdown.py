@@ -13,7 +13,17 @@ from typing import Any
 
 from localprompt.views.files.rows import text_of
 from localprompt.views.harmless import harmless
-from localprompt.views.sections import Block, Column, Facts, Lines, Notices, Prose, Section, Table
+from localprompt.views.sections import (
+    Block,
+    Column,
+    Facts,
+    Lines,
+    Notices,
+    Prose,
+    Section,
+    Table,
+    Texts,
+)
 
 _SPECIAL = re.compile(r"[\\`*_\[\]<>|~&$]")
 
@@ -53,6 +63,8 @@ def block_markdown(block: Block) -> str:
             return "\n".join(f"{cell(item)}\n" for item in block.items)
         case Lines():
             return _list(block.items)
+        case Texts():
+            return "\n".join(f"**{cell(name)}**\n\n{cell(text)}\n" for name, text in block.items)
         case Prose():
             return "\n".join(
                 f"{cell(f'{one.lead} {one.text}'.strip())}\n" for one in block.paragraphs

@@ -20,7 +20,6 @@ from localprompt.units import (
 )
 from localprompt.views.bench import machine_facts, settings_text
 from localprompt.views.figures import moment_text
-from localprompt.views.grid import Line
 from localprompt.views.sections import (
     Column,
     Fact,
@@ -30,9 +29,10 @@ from localprompt.views.sections import (
     Row,
     Section,
     Table,
+    Texts,
     Value,
 )
-from localprompt.views.terminal import facts_lines, indented, print_blocks, print_lines
+from localprompt.views.terminal import print_blocks, print_text
 
 SHORT_ID = 10
 """The part of an id that holds its time; enough to name a run."""
@@ -72,14 +72,24 @@ def print_run_list(runs: Iterable[RunRecord], console: Console) -> int:
 
 def print_run(run: RunRecord, console: Console) -> None:
     """Everything that a run's record says, in the order in which it happened."""
-    width = console.width
-    print_lines([Line(f"{run.kind} {run.id}", "bold"), *facts_lines(_facts(run), width)], console)
-    for message in run.prompt.messages:
-        print_lines([Line(""), Line(message.role, "bold")], console)
-        print_lines(indented(message.text), console)
-    print_lines([Line(""), Line(f"answer ({run.output.finish_reason})", "bold")], console)
-    print_lines(indented(run.output.text or UNKNOWN), console)
-    print_blocks(_notices([run], named=False), console)
+    facts, warnings = whole_run_sections(run)
+    print_text(f"{run.kind} {run.id}", console, "bold")
+    print_blocks((*facts.blocks, *warnings.blocks), console)
+
+
+def whole_run_sections(run: RunRecord) -> tuple[Section, Section]:
+    """One run: its facts, its messages and its answer; then its warnings."""
+    facts = Facts(tuple(Fact(name, value) for name, value in _facts(run)))
+    texts = Texts(
+        (
+            *((message.role, message.text) for message in run.prompt.messages),
+            (f"answer ({run.output.finish_reason})", run.output.text or UNKNOWN),
+        )
+    )
+    return (
+        Section("run", "What was run, and what it took", (facts, texts)),
+        Section("run-notices", "Warnings", tuple(_notices([run], named=False))),
+    )
 
 
 def run_sections(runs: Sequence[RunRecord], prefix: str = "") -> tuple[Section, ...]:

@@ -133,6 +133,13 @@ class Table(Block, frozen=True):
     """What this table is of, where a section has several."""
 
 
+class Texts(Block, frozen=True):
+    """Texts with their headings, shown as they are: prompts, answers."""
+
+    template: ClassVar[str] = "texts.html"
+    items: tuple[tuple[str, str], ...]
+
+
 class Paragraph(msgspec.Struct, frozen=True):
     text: str
     lead: str = ""

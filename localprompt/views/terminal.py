@@ -22,6 +22,7 @@ from localprompt.views.sections import (
     Prose,
     Section,
     Table,
+    Texts,
 )
 
 _HEADINGS = {"warning": "warnings", "refused": "refused, not tried"}
@@ -93,6 +94,9 @@ def block_lines(block: Block, width: int) -> Iterator[Line]:
         case Lines():
             for item in block.items:
                 yield from _lines(item, width, "dim" if block.quiet else "")
+        case Texts():
+            for heading, text in block.items:
+                yield from (Line(""), Line(heading, "bold"), *indented(text))
         case Prose():
             for paragraph in block.paragraphs:
                 yield from _lines(f"{paragraph.lead} {paragraph.text}".strip(), width)

@@ -82,7 +82,11 @@ class Page:
 
     def open(self, path: Path) -> None:
         """Load a file and wait until it has loaded."""
-        self.call("Page.navigate", url=path.as_uri())
+        self.visit(path.as_uri())
+
+    def visit(self, url: str) -> None:
+        """Load a page and wait until it has loaded."""
+        self.call("Page.navigate", url=url)
         while True:
             event = self._read()
             self._note(event)

@@ -2,7 +2,7 @@
 
 // Tables: each heading becomes a button that sorts by its column, first up, then down.
 // A row and its details are one tbody and move together; unknown values stay last.
-for (const table of document.querySelectorAll(".table table")) {
+for (const table of document.querySelectorAll(".table table:not(.list)")) {
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((heading, column) => {
     const button = document.createElement("button");

@@ -1,0 +1,101 @@
+"""The routes, with the guard around all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from localprompt.errors import LocalPromptError, UnknownNameError
+from localprompt.web import look, models, trying
+from localprompt.web.guard import Guard, Keys, TooLargeError
+from localprompt.web.host import Host
+from localprompt.web.site import Site, problem
+
+_SHARED = ("style.css", "script.js", "cases.css", "cases.js", "prose.css")
+"""What reports are made of, too."""
+_STATIC = {
+    "htmx.min.js": ("localprompt.web", "static"),
+    "icon.svg": ("localprompt.web", "static"),
+    "site.css": ("localprompt.web", "static"),
+    "site.js": ("localprompt.web", "static"),
+    **dict.fromkeys(_SHARED, ("localprompt.views", "page")),
+}
+_KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+def build_app(host: Host | None, hosts: frozenset[str], keys: Keys) -> Guard:
+    """The site.
+
+    Args:
+        host: None: read-only.
+        hosts: what ``Host`` may be; see :class:`localprompt.web.guard.Guard`.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        if host is not None:
+            await run_in_threadpool(host.close)
+
+    routes = [
+        Route("/", trying.start),
+        Route("/try/inputs", trying.inputs),
+        Route("/try", trying.begin, methods=["POST"]),
+        Route("/jobs/{id}", trying.done),
+        Route("/jobs/{id}/events", trying.events),
+        Route("/jobs/{id}/received", trying.received),
+        Route("/jobs/{id}/stop", trying.stop, methods=["POST"]),
+        Route("/prompts/{name}", trying.prompt_page),
+        Route("/prompts/{name}", trying.save, methods=["POST"]),
+        Route("/runs", look.runs),
+        Route("/runs/{id}", look.run),
+        Route("/runs/{id}/json", look.run_json),
+        Route("/results", look.results),
+        Route("/results/{id}", look.result),
+        Route("/compare", look.compare),
+        Route("/live", look.live),
+        Route("/models", models.models),
+        Route("/doctor", models.doctor),
+        Route("/static/{name}", _static),
+    ]
+    handlers = {
+        LocalPromptError: _explained,
+        HTTPException: _http_error,
+        TooLargeError: _too_large,
+    }
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)  # type: ignore[arg-type]
+    app.state.site = Site(host)
+    return Guard(app, hosts, keys, read_only=host is None)
+
+
+def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _STATIC:
+        raise HTTPException(404)
+    package, folder = _STATIC[name]
+    text = resources.files(package).joinpath(folder, name).read_bytes()
+    kind = _KINDS[name.rpartition(".")[2]]
+    # The same for as long as this server runs.
+    return Response(text, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _explained(request: Request, error: LocalPromptError) -> Response:
+    return problem(request, error)
+
+
+def _http_error(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 404:
+        return problem(request, UnknownNameError("there is no such page", next_step="see above"))
+    return PlainTextResponse(f"{error.detail}\n", error.status_code)
+
+
+def _too_large(request: Request, error: TooLargeError) -> Response:
+    return PlainTextResponse("More than this page takes at once.\n", 413)

@@ -1,0 +1,199 @@
+"""What was run and measured: lists by pages, one thing whole, two side by side.
+
+Lists go on behind the last id of a page (keyset paging): page 2,000 costs what page 2 costs.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn, get_args
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from localprompt.bench.comparing import compare_benches, load_bench, load_bench_or_run
+from localprompt.bench.neighbours import running_now
+from localprompt.errors import InputError, ModelMissingError
+from localprompt.evaluate.comparing import compare_evaluations
+from localprompt.evaluate.reporting import load_report
+from localprompt.records import json
+from localprompt.records.evaluation import EvalRequest
+from localprompt.records.model import ModelRecord
+from localprompt.records.run import Kind, RunRecord
+from localprompt.records.tuning import Tuning
+from localprompt.store.history import History
+from localprompt.views.bench import bench_sections
+from localprompt.views.bench_compare import comparison_sections
+from localprompt.views.eval import eval_sections
+from localprompt.views.eval_compare import blocks as difference_blocks
+from localprompt.views.figures import moment_text
+from localprompt.views.quality import quality_blocks
+from localprompt.views.runs import run_sections, whole_run_sections
+from localprompt.views.sections import Section
+from localprompt.views.summary import summary_lines
+from localprompt.views.tune import tuning_sections
+from localprompt.web.site import fragment, page, site_of
+
+PAGE = 50
+_WORDS = {
+    "bench": "bench",
+    "eval": "evaluation",
+    "tune": "tuning",
+    "quality": "quality",
+    "finetune": "training",
+    "improve": "improvement",
+}
+_READABLE = ("bench", "eval", "tune", "quality")
+_FILTERS = ("kind", "model", "prompt")
+
+
+def runs(request: Request) -> Response:
+    """``/runs``: newest first; for htmx only the rows behind ``before``."""
+    query = {name: request.query_params.get(name, "") for name in _FILTERS}
+    if query["kind"] and query["kind"] not in get_args(Kind):
+        raise InputError("unknown kind", where="kind", expected=", ".join(get_args(Kind)))
+    chosen: dict[str, Any] = {name: value for name, value in query.items() if value}
+    before = request.query_params.get("before") or None
+    with History(read_only=True) as history:
+        found = list(history.runs(**chosen, before=before, limit=PAGE + 1))
+    values: dict[str, Any] = {
+        "runs": [_run_row(run) for run in found[:PAGE]],
+        "more": found[PAGE - 1].id if len(found) > PAGE else None,
+        "query": query,
+    }
+    if request.headers.get("hx-target") == "rows" or before:
+        return fragment("runs.rows.html", **values)
+    return page(request, "Runs", "runs.page.html", kinds=get_args(Kind), **values)
+
+
+def run(request: Request) -> Response:
+    """``/runs/{id}``: one run whole."""
+    with History(read_only=True) as history:
+        found = history.get(request.path_params["id"])
+    summary = "\n".join(summary_lines(found))
+    sections = whole_run_sections(found)
+    title = f"{found.prompt.name or found.kind} on {found.model.name}"
+    return page(request, title, "run.page.html", sections=sections, run=found, summary=summary)
+
+
+def run_json(request: Request) -> Response:
+    with History(read_only=True) as history:
+        found = history.get(request.path_params["id"])
+    return Response(json.encode(found), media_type="application/json")
+
+
+def results(request: Request) -> Response:
+    """``/results``: benches, evaluations, tunings and the like."""
+    before = request.query_params.get("before") or None
+    with History(read_only=True) as history:
+        found = history.listed(_READABLE, before=before, limit=PAGE + 1)
+    values: dict[str, Any] = {
+        "results": [(one, _WORDS[one.kind], moment_text(one.created_at)) for one in found[:PAGE]],
+        "more": found[PAGE - 1].id if len(found) > PAGE else None,
+    }
+    if before:
+        return fragment("results.rows.html", **values)
+    return page(request, "Results", "results.page.html", **values)
+
+
+def result(request: Request) -> Response:
+    """``/results/{id}``: one of them, as its report shows it."""
+    reference = request.path_params["id"]
+    with History(read_only=True) as history:
+        found = history.find(reference)
+        if found.is_run:
+            return RedirectResponse(f"/runs/{found.id}", 303)
+        title, sections = _sections(found.id, found.kind, history)
+    return page(request, title, sections=sections)
+
+
+def _no_engine(model: ModelRecord, request: EvalRequest) -> NoReturn:
+    """A server opens no models to look at old results: prompts are shown as messages."""
+    raise ModelMissingError(f"{model.name} is not opened for this")
+
+
+def _sections(found_id: str, kind: str, history: History) -> tuple[str, Sequence[Section]]:
+    if kind == "bench":
+        bench = load_bench(found_id, history)
+        return bench.experiment.title, bench_sections(bench)
+    if kind == "eval":
+        report = load_report(history.evaluation(found_id), history, open_engine=_no_engine)
+        return report.result.evaluation.title, eval_sections(report)
+    if kind not in _READABLE:
+        raise InputError(
+            f"a page for a {_WORDS[kind]} is not there yet",
+            next_step=f"localprompt runs show {found_id}",
+        )
+    kept = history.kept(found_id, kind)
+    if isinstance(kept, Tuning):
+        return kept.title, tuning_sections(kept)
+    blocks: Any = tuple(quality_blocks(kept))  # type: ignore[arg-type]
+    return kept.title, (Section("quality", "Quality", blocks),)
+
+
+def compare(request: Request) -> Response:
+    """``/compare?id=A&id=B``: the older is A."""
+    ids = sorted(request.query_params.getlist("id"))
+    if len(ids) != 2:
+        raise InputError(
+            "two things are compared", expected="two ticks", found=str(len(ids) or "none")
+        )
+    with History(read_only=True) as history:
+        a, b = (history.find(one) for one in ids)
+        if a.is_run and b.is_run:
+            return _side_by_side(request, history.run(a.id), history.run(b.id))
+        if a.kind == b.kind == "eval":
+            found = compare_evaluations(history.evaluation(a.id), history.evaluation(b.id), history)
+            sections = (Section("differences", "Differences", tuple(difference_blocks(found))),)
+            return page(request, "Two evaluations", sections=sections)
+        if {a.kind, b.kind} <= {"bench", "ask", "run"}:
+            two = compare_benches(load_bench_or_run(a, history), load_bench_or_run(b, history))
+            return page(request, "Two benches", sections=comparison_sections(two))
+    raise InputError("these two cannot be compared", expected="two of a kind")
+
+
+def live(request: Request) -> Response:
+    """What is going on now, here and in other processes; asked for every few seconds."""
+    host = site_of(request).host
+    with History(read_only=True) as history:
+        under_way = [
+            (one, _WORDS[one.kind]) for one in history.listed(_READABLE, limit=5) if one.under_way
+        ]
+    return fragment(
+        "live.html",
+        jobs=[] if host is None else host.waiting(),
+        open_model=None if host is None else host.open_model,
+        others=running_now(),
+        under_way=under_way,
+    )
+
+
+def _side_by_side(request: Request, a: RunRecord, b: RunRecord) -> Response:
+    return page(
+        request,
+        "Two runs",
+        "two.page.html",
+        sections=run_sections([a, b]),
+        two=(a, b),
+        difference=list(_difference(a.output.text, b.output.text)),
+    )
+
+
+def _difference(a: str, b: str) -> Iterator[tuple[str, str]]:
+    """Words with what became of them: ``same``, ``only-a``, ``only-b``."""
+    old, new = a.split(" "), b.split(" ")
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    for what, i, j, k, m in matcher.get_opcodes():
+        if what == "equal":
+            yield "same", " ".join(old[i:j])
+            continue
+        if i < j:
+            yield "only-a", " ".join(old[i:j])
+        if k < m:
+            yield "only-b", " ".join(new[k:m])
+
+
+def _run_row(run: RunRecord) -> dict[str, Any]:
+    (table,) = run_sections([run])[0].blocks
+    return {"id": run.id, "fields": table.rows[0].values}  # type: ignore[attr-defined]

@@ -1,0 +1,284 @@
+"""What the pages say and do, as a browser without a screen sees it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from localprompt.records.run import RunRecord
+from localprompt.store.history import History
+from localprompt.web.host import Host, Job
+from tests.sample_evaluations import make_evaluation, make_result
+from tests.sample_runs import make_run
+from tests.sample_tunings import tuning
+from tests.web.conftest import Served
+
+MODEL = ("model", "smollm2-135m")
+
+
+def begun(served: Served, *fields: tuple[str, str]) -> Job:
+    got = served.post("/try", [MODEL, *fields])
+    assert got.status == 200, got.text
+    found = re.search(r'data-job="(\w+)"', got.text)
+    assert found, got.text
+    assert served.host is not None
+    job = served.host.job(found[1])
+    assert job is not None
+    return job
+
+
+def ended(job: Job, seconds: float = 30.0) -> Job:
+    limit = time.monotonic() + seconds
+    while not job.ended:
+        assert time.monotonic() < limit, job.state
+        time.sleep(0.02)
+    return job
+
+
+def gave_back(host: Host) -> bool:
+    return host.open_model is None
+
+
+def stored() -> list[RunRecord]:
+    with History(read_only=True) as history:
+        return list(history.runs())
+
+
+def streamed(served: Served, job: Job) -> list[tuple[str, str]]:
+    text = served.get(f"/jobs/{job.id}/events").text
+    blocks = [block.split("\n") for block in text.strip().split("\n\n")]
+    return [(kind.removeprefix("event: "), json.loads(data[6:])) for kind, data in blocks]
+
+
+def test_an_answer_streams_and_is_a_run_like_any_other(served: Served) -> None:
+    job = begun(served.enter(), ("text", "Name three colours."))
+    events = streamed(served, job)
+    pieces = [text for kind, text in events if kind == "piece"]
+    assert "".join(pieces).startswith("Red, green and <b>blue</b>.")
+    assert len(pieces) > 4
+    (run,) = stored()
+    assert events[-1] == ("done", run.id)
+    assert run.kind == "ask"
+    below = served.get(f"/jobs/{job.id}").text
+    assert "TTFT" in below
+    assert "localprompt ask &#39;Name three colours.&#39; -m smollm2-135m" in below
+    assert "&lt;b&gt;blue" in served.get(f"/runs/{run.id}").text
+    assert served.get(f"/runs/{run.id}/json").text.startswith('{"id":"')
+
+
+def test_the_second_answer_of_an_open_model_has_no_load(served: Served) -> None:
+    served.enter()
+    first, second = (ended(begun(served, ("text", "Hello."))) for _ in range(2))
+    assert first.record is not None
+    assert second.record is not None
+    assert first.record.timing.load_seconds is not None
+    assert second.record.timing.load_seconds is None
+
+
+def test_an_answer_is_stopped_and_recorded_as_interrupted(served: Served) -> None:
+    job = begun(served.enter(), ("text", "Be slow."))
+    while not job.text:
+        time.sleep(0.02)
+    assert served.post(f"/jobs/{job.id}/stop").status == 204
+    ended(job)
+    assert stored()[0].output.finish_reason == "interrupted"
+    assert ended(begun(served, ("text", "Hello."))).state == "done"
+
+
+def test_jobs_wait_for_each_other_and_one_that_waits_can_be_stopped(served: Served) -> None:
+    served.enter()
+    slow, waiting = (begun(served, ("text", "Be slow.")) for _ in range(2))
+    while not slow.text:
+        time.sleep(0.02)
+    assert "waiting" in served.get("/live").text
+    assert served.post(f"/jobs/{waiting.id}/stop").status == 204
+    assert served.post(f"/jobs/{slow.id}/stop").status == 204
+    assert (ended(waiting).state, waiting.remark) == ("failed", "stopped")
+    assert len(stored()) == 1
+
+
+def test_a_closed_tab_ends_its_run(served: Served) -> None:
+    job = begun(served.enter(), ("text", "Be slow."))
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
+    connection.request("GET", f"/jobs/{job.id}/events", headers={"Cookie": served.cookie})
+    connection.getresponse().fp.readline()
+    assert connection.sock is not None
+    connection.sock.close()
+    connection.close()
+    ended(job, 10)
+    assert stored()[0].output.finish_reason == "interrupted"
+
+
+def test_an_engine_that_dies_is_explained_and_the_next_run_works(served: Served) -> None:
+    job = ended(begun(served.enter(), ("text", "Please die.")))
+    assert job.state == "failed"
+    assert "process was killed by signal 9" in served.get(f"/jobs/{job.id}").text
+    assert ended(begun(served, ("text", "Hello."))).state == "done"
+
+
+def test_a_value_that_begins_with_an_at_sign_reads_no_file(served: Served, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("do not tell")
+    job = ended(begun(served.enter(), ("prompt", "summarize"), ("param.text", f"@{secret}")))
+    assert job.record is not None
+    assert job.record.prompt.params["text"] == f"@{secret}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ([("model", "nonesuch")], "no model"),
+        ([("model", "/etc/passwd")], "no model"),
+        ([], "models to try"),
+        ([MODEL, ("text", " ")], "nothing to ask"),
+        ([MODEL, ("text", "x"), ("max_tokens", "many")], "not a number"),
+        ([MODEL, ("text", "x"), ("temperature", "nan")], "out of range"),
+        ([MODEL, ("prompt", "../../etc/passwd")], "not a name"),
+        ([MODEL, ("prompt", "summarize")], "text"),
+        ([MODEL, ("prompt", "summarize"), ("param.nonesuch", "x")], "nonesuch"),
+    ],
+)
+def test_what_cannot_be_run_is_explained_where_the_answer_would_be(
+    served: Served, fields: list[tuple[str, str]], word: str
+) -> None:
+    got = served.enter().post("/try", fields, HX_Request="true")
+    assert got.status == 200
+    assert 'role="alert"' in got.text
+    assert word in got.text
+
+
+def test_a_variable_of_five_megabytes_is_taken(served: Served) -> None:
+    text = "word " * 1_000_000
+    got = served.enter().post("/try", [MODEL, ("prompt", "summarize"), ("param.text", text)])
+    assert got.status == 200
+    job = next(iter(served.host.waiting()), None) if served.host else None
+    if job is not None:
+        ended(job, 60)
+
+
+def test_the_form_of_a_prompt_has_a_field_for_each_input(served: Served) -> None:
+    Path("prompts").mkdir()
+    Path("prompts/mine.prompty").write_text(
+        "---\nname: mine\ninputs:\n  - name: tone\n    kind: string\n    enumValues: [dry, warm]\n"
+        "  - name: n\n    kind: integer\n    default: 3\n---\nuser:\n{{ tone }} {{ n }}\n"
+    )
+    form = served.enter().get("/try/inputs?prompt=mine").text
+    assert '<select id="param-1" name="param.tone">' in form
+    assert "<option>warm</option>" in form
+    assert 'placeholder="3"' in form
+
+
+def test_a_prompt_is_saved_but_never_over_one_that_changed(served: Served) -> None:
+    served.enter()
+    page = served.get("/prompts/mine").text
+    source = "---\nname: mine\n---\nuser:\nHello.\n"
+    digest = re.search(r'name="digest" value="(\w*)"', page)
+    assert digest
+    fields = [("source", source), ("digest", digest[1])]
+    assert served.post("/prompts/mine", fields).status == 303
+    assert Path("prompts/mine.prompty").read_text() == source
+    again = served.post("/prompts/mine", fields)
+    assert again.status == 409
+    assert "has changed since" in again.text
+
+
+def test_a_prompt_that_cannot_be_read_is_not_saved(served: Served) -> None:
+    bad = [("source", "---\nname: [\n---\nuser:\nHi"), ("digest", "")]
+    got = served.enter().post("/prompts/mine", bad)
+    assert got.status == 409
+    assert "mine.prompty" in got.text
+    assert list(Path("prompts").iterdir()) == []
+
+
+def test_a_list_goes_on_behind_its_last_run(served: Served) -> None:
+    with History() as history:
+        for number in range(120):
+            history.record(make_run(number))
+    page = served.enter().get("/runs").text
+    rows = page.count('type="checkbox"')
+    more = re.search(r'hx-get="(/runs\?[^"]+)"', page)
+    while more:
+        page = served.get(more[1].replace("&amp;", "&"), HX_Request="true").text
+        rows += page.count('type="checkbox"')
+        more = re.search(r'hx-get="(/runs\?[^"]+)"', page)
+    assert rows == 120
+
+
+def test_filters_narrow_the_list(served: Served) -> None:
+    with History() as history:
+        history.record(make_run(0, model="one"))
+        history.record(make_run(1, model="two"))
+    served.enter()
+    assert served.get("/runs?model=one").text.count('type="checkbox"') == 1
+    assert "unknown kind" in served.get("/runs?kind=nonesuch").text
+
+
+def test_results_are_shown_as_their_reports_show_them(served: Served) -> None:
+    evaluation = make_evaluation(cases=2)
+    with History() as history:
+        history.begin(evaluation)
+        history.add(evaluation.id, [make_result(0), make_result(1, False, answer="<img>")])
+        history.keep(tuning())
+    listed = served.enter().get("/results").text
+    assert "tones" in listed
+    assert "2 of 4" in listed
+    page = served.get(f"/results/{evaluation.id}").text
+    assert "Pass rate" in page
+    assert "&lt;img&gt;" in page
+    assert "Every candidate" in served.get(f"/results/{tuning().id}").text
+    assert "2 of 4 results" in served.get("/live").text
+
+
+def test_two_runs_stand_side_by_side_with_what_differs(served: Served) -> None:
+    with History() as history:
+        history.record(make_run(0, text="red and blue"))
+        history.record(make_run(1, text="red and green"))
+    ids = [run.id for run in stored()]
+    page = served.enter().get(f"/compare?id={ids[0]}&id={ids[1]}").text
+    assert "<del>blue</del>" in page
+    assert "<ins>green</ins>" in page
+    assert "two things" in served.get(f"/compare?id={ids[0]}").text
+
+
+def test_what_is_not_there_is_said_with_404(served: Served) -> None:
+    served.enter()
+    for path in ("/nowhere", "/runs/NONESUCH", "/results/NONESUCH", "/jobs/NONESUCH"):
+        got = served.get(path)
+        assert got.status == 404, path
+        assert 'role="alert"' in got.text
+
+
+def test_an_empty_history_says_what_to_type(served: Served) -> None:
+    served.enter()
+    assert "localprompt ask" in served.get("/runs").text
+    assert "localprompt bench" in served.get("/results").text
+    assert not (Path.home() / "nothing").exists()
+
+
+def test_models_say_what_they_take_and_whether_that_fits(served: Served) -> None:
+    page = served.enter().get("/models").text
+    assert "smollm2-135m" in page
+    assert "estimated" in page
+
+
+def test_the_host_gives_the_models_memory_back_when_nothing_comes(lab_home: Path) -> None:
+    from localprompt.processes import worker_command
+    from localprompt.running.assemble import RunChoices, ask_cell
+
+    host = Host(worker_command("tests.web.scripted_worker"), idle_seconds=0.2)
+    try:
+        cell = ask_cell("Hello.", RunChoices(model="smollm2-135m"))
+        ended(host.submit(cell, ""))
+        assert host.open_model == "smollm2-135m"
+        limit = time.monotonic() + 10
+        while not gave_back(host):
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        assert ended(host.submit(cell, "")).state == "done"
+    finally:
+        host.close()
