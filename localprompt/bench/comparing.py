@@ -52,7 +52,16 @@ def compare_benches(a: BenchResult, b: BenchResult) -> BenchComparison:
         rows=tuple(row for pair in pairs for row in _rows(*pair)),
         only_in_a=tuple(_labels(cell) for cell in a.cells if id(cell) not in in_pairs),
         only_in_b=tuple(_labels(cell) for cell in b.cells if id(cell) not in in_pairs),
+        remarks=tuple(dict.fromkeys(remark for pair in pairs for remark in _remarks(*pair))),
     )
+
+
+def _remarks(a: CellResult, b: CellResult) -> Iterator[str]:
+    """Where the weights lay, if it was not the same: other kernels, and other memory."""
+    held = [set(cell.settings.buffers or ()) if cell.settings else set() for cell in (a, b)]
+    if all(held) and held[0] != held[1]:
+        kinds = [" and ".join(sorted(names)) for names in held]
+        yield f"weights lay in {kinds[0]} in A, in {kinds[1]} in B"
 
 
 def single_run_result(run: RunRecord, samples: Samples | None) -> BenchResult:

@@ -38,7 +38,9 @@ def show(
     ] = None,
     type_k: Annotated[str, typer.Option("--type-k", help="KV cache type of the keys.")] = "f16",
     type_v: Annotated[str, typer.Option("--type-v", help="KV cache type of the values.")] = "f16",
-    mmap: Annotated[bool, typer.Option("--mmap/--no-mmap")] = True,
+    mmap: Annotated[
+        bool | None, typer.Option("--mmap/--no-mmap", help="By default what takes less.")
+    ] = None,
     repack: Annotated[bool, typer.Option("--repack/--no-repack")] = True,
 ) -> None:
     """Show a model's shape, licence and predicted memory, without loading its weights."""

@@ -161,7 +161,9 @@ class EngineFlags:
     ] = None
     mmap: Annotated[
         bool | None,
-        typer.Option("--mmap/--no-mmap", help="Map the weights (the default), or read them."),
+        typer.Option(
+            "--mmap/--no-mmap", help="Map the weights, or read them; by default what takes\n"
+        ),
     ] = None
     repack: Annotated[
         bool | None,

@@ -18,6 +18,7 @@ from localprompt.engine.base import Engine
 from localprompt.errors import EngineError
 from localprompt.evaluate.room import Room, room_apart, shared_room
 from localprompt.measure import memory
+from localprompt.models.predict import with_mapping_decided
 from localprompt.records.cell import Cell
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.model import ModelRecord
@@ -38,9 +39,10 @@ def open_llama(model: ModelRecord, request: EvalRequest) -> Engine:
     """The engine for real models."""
     from localprompt.engine.llama.engine import LlamaEngine
 
+    path = Path(model.path)
     return LlamaEngine(
-        Path(model.path),
-        request.settings,
+        path,
+        with_mapping_decided(request.settings, path),
         chat_template=request.chat_template,
         model_sha256=model.sha256,
         prove=not request.force,

@@ -18,7 +18,6 @@ from localprompt.evidence.figures import estimated, middle, once, score, usd_of
 from localprompt.evidence.judging import break_even, curve, judge
 from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.tuning import TuningPlan
-from localprompt.finetune.estimate.prompting import Prompting
 from localprompt.finetune.estimate.shapes import find_shape
 from localprompt.measure import machine
 from localprompt.records import json
@@ -204,7 +203,7 @@ def _larger(lab: Lab) -> tuple[Way, ...]:
             shape.name,
             (
                 estimated("memory", prompted.peak_bytes, "bytes"),
-                estimated("disk", Range.around(_file_bytes(prompted), 0.0, 0.0), "bytes"),
+                estimated("disk", Range.around(prompted.memory.file_bytes, 0.0, 0.0), "bytes"),
             ),
         )
     ]
@@ -219,8 +218,3 @@ def _larger(lab: Lab) -> tuple[Way, ...]:
                 figures.append(estimated("usd_per_change", cheapest.usd, "usd", cheapest.gpu))
         ways.append(Way("tuning", method, shape.name, tuple(figures)))
     return tuple(ways)
-
-
-def _file_bytes(prompted: Prompting) -> float:
-    """The weights alone: a copy that is repacked for the CPU lies in memory only."""
-    return prompted.memory.weights_bytes - prompted.memory.repacked_bytes

@@ -17,6 +17,7 @@ import msgspec
 from localprompt.errors import ModelFileError
 from localprompt.gguf.header import GgufFile, SkippedArray, TensorInfo, read_gguf
 from localprompt.gguf.tensor_types import FILE_TYPES
+from localprompt.models.layout import Matrices, matrices_of
 from localprompt.models.soundness import check_runnable
 
 # Every how many layers one attends to everything, where the file does not say: llama.cpp's
@@ -101,9 +102,9 @@ class ModelInfo(msgspec.Struct, frozen=True):
     """Jinja2; None for a base model."""
     tied_embeddings: bool
     """The output matrix is the token embedding, stored once."""
-    repackable: tuple[TensorTypeShare, ...]
-    """The matrices that llama.cpp may copy into a layout made for the CPU, by type: two or three
-    dimensions, used in a product, rows a multiple of 8. Which types are, the CPU decides."""
+    repackable: tuple[Matrices, ...]
+    """The matrices that llama.cpp may copy into a layout made for the CPU; see
+    :mod:`localprompt.models.layout`."""
     recurrent: bool = False
     """Whether a layer keeps a state of its own kind (Mamba, RWKV, short convolutions), with a KV
     cache beside it or without."""
@@ -142,6 +143,7 @@ def describe(head: GgufFile) -> ModelInfo:
     sliding = _sliding_layers(values, architecture, n_layer) if n_swa else (False,) * n_layer
     names = {tensor.name for tensor in head.tensors}
     types = _shares(head.tensors)
+    tied = "output.weight" not in names
     return ModelInfo(
         path=str(head.path),
         size_bytes=head.size_bytes,
@@ -172,8 +174,8 @@ def describe(head: GgufFile) -> ModelInfo:
         bos_token_id=values.optional_number("tokenizer.ggml.bos_token_id", absolute=True),
         eos_token_id=values.optional_number("tokenizer.ggml.eos_token_id", absolute=True),
         chat_template=_chat_template(values),
-        tied_embeddings="output.weight" not in names,
-        repackable=_shares([tensor for tensor in head.tensors if _may_be_repacked(tensor)]),
+        tied_embeddings=tied,
+        repackable=matrices_of(head.tensors, tied_embeddings=tied),
         recurrent=any(part in name for name in names for part in _RECURRENT),
     )
 
@@ -300,11 +302,3 @@ def _sliding_layers(values: _Values, architecture: str, n_layer: int) -> tuple[b
     if not period:
         return (False,) * n_layer
     return tuple(layer % period < period - 1 for layer in range(n_layer))
-
-
-def _may_be_repacked(tensor: TensorInfo) -> bool:
-    return (
-        len(tensor.shape) in {2, 3}
-        and tensor.shape[1] % 8 == 0
-        and (tensor.name.endswith(".weight") and tensor.name != "token_embd.weight")
-    )

@@ -5,9 +5,9 @@ given settings: a prompt that fills a physical batch and a context that fills th
 parts and where their formulas come from:
 
 ``weights``
-    Tensors as they are in the file, mapped (file-backed) or read (anonymous). Types that are
-    repacked for this CPU exist twice when the file is mapped: llama.cpp prefetches the whole
-    mapping, and its pages stay resident beside the repacked copy until memory gets scarce.
+    Tensors as they are in the file, mapped (file-backed) or read (anonymous), and copies in a
+    layout made for this CPU (:mod:`localprompt.models.layout`). Mapped, both are resident; read,
+    only the copies of what was copied.
 ``kv_cache``
     For each layer: cells × (key heads × key length + value heads × value length), in the types
     chosen. n_ctx is padded to 256. A sliding-window layer needs min(n_ctx, window × sequences +
@@ -31,15 +31,15 @@ buffer untouched, and therefore not resident: then the prediction is too high by
 
 from __future__ import annotations
 
-import platform
+from pathlib import Path
 
 import msgspec
 
-from localprompt.errors import InputError
+from localprompt.errors import InputError, ModelFileError
 from localprompt.gguf.tensor_types import BY_NAME, KV_TYPES
-from localprompt.measure import machine
-from localprompt.models.inspect import ModelInfo
-from localprompt.records.run import whole_context
+from localprompt.models.inspect import ModelInfo, inspect_model
+from localprompt.models.layout import PLAIN, Layout, is_mapping_worth_it, layout_here
+from localprompt.records.run import RequestedSettings, whole_context
 
 BASELINE_BYTES = 44_000_000
 """A Python process with llama.cpp's libraries and NumPy loaded: measured 43.0 MB (Python 3.11,
@@ -62,10 +62,14 @@ class MemoryPrediction(msgspec.Struct, frozen=True):
     """Estimated bytes, by part; see the module for how each is computed."""
 
     baseline_bytes: int
+    file_bytes: int
+    """The tensors as they are in the file."""
     weights_bytes: int
-    """Mapped or read, and repacked."""
+    """Mapped or read, and copied."""
     repacked_bytes: int
     """Of ``weights_bytes``: the copies in a layout made for this CPU."""
+    twice_bytes: int
+    """Of ``weights_bytes``: originals that stay mapped beside their copies."""
     kv_cache_bytes: int
     compute_bytes: int
     other_bytes: int
@@ -90,12 +94,12 @@ def predict_memory(
     type_k: str = "f16",
     type_v: str = "f16",
     flash_attn: bool = True,
-    use_mmap: bool = True,
+    use_mmap: bool | None = None,
     repack: bool = True,
     parallel: int = 1,
     prompt_tokens: int | None = None,
     baseline_bytes: int = BASELINE_BYTES,
-    repacked_types: frozenset[str] | None = None,
+    layout: Layout | None = None,
 ) -> MemoryPrediction:
     """Estimate the memory of running a model; nothing is loaded.
 
@@ -106,7 +110,7 @@ def predict_memory(
         parallel: sequences decoded together.
         prompt_tokens: of the longest prompt; None assumes that it fills a physical batch.
         baseline_bytes: resident before the model is opened.
-        repacked_types: types that this CPU repacks; None asks the machine.
+        layout: what llama.cpp does with weights on this CPU; None asks the machine.
 
     Raises:
         InputError: a KV cache type that does not exist, or sizes below 1.
@@ -126,13 +130,17 @@ def predict_memory(
         sequences=parallel,
         flash_attn=flash_attn,
     )
-    types = types_repacked_here() if repacked_types is None else repacked_types
-    repacked = sum(s.size_bytes for s in info.repackable if repack and s.type in types)
-    kept = info.weights_bytes if use_mmap else info.weights_bytes - repacked
+    copies = _layout(layout, repack=repack).copies(info.repackable)
+    mapped = use_mmap
+    if mapped is None:
+        mapped = is_mapping_worth_it(copies, info.weights_bytes)
+    twice = copies.moved_bytes if mapped else 0
     return MemoryPrediction(
         baseline_bytes=baseline_bytes,
-        weights_bytes=kept + repacked,
-        repacked_bytes=repacked,
+        file_bytes=info.weights_bytes,
+        weights_bytes=info.weights_bytes - copies.moved_bytes + copies.size_bytes + twice,
+        repacked_bytes=copies.size_bytes,
+        twice_bytes=twice,
         kv_cache_bytes=_kv_cache(info, graph, type_k, type_v),
         compute_bytes=_compute_buffer(info, graph)
         + _work(info, graph)
@@ -141,6 +149,29 @@ def predict_memory(
         + info.n_merges * _BYTES_PER_MERGE
         + _RUNTIME_BYTES,
     )
+
+
+def with_mapping_decided(settings: RequestedSettings, path: Path) -> RequestedSettings:
+    """The settings with ``use_mmap`` said; as they are where it is, or the file says nothing."""
+    if settings.use_mmap is not None:
+        return settings
+    try:
+        mapped = maps_weights(inspect_model(path), repack=settings.repack)
+    except ModelFileError:
+        return settings  # whoever opens it says why
+    return msgspec.structs.replace(settings, use_mmap=mapped)
+
+
+def maps_weights(info: ModelInfo, *, repack: bool = True, layout: Layout | None = None) -> bool:
+    """Whether the model's file is mapped where nobody says; otherwise it is read."""
+    copies = _layout(layout, repack=repack).copies(info.repackable)
+    return is_mapping_worth_it(copies, info.weights_bytes)
+
+
+def _layout(given: Layout | None, *, repack: bool) -> Layout:
+    if not repack:
+        return PLAIN
+    return layout_here() if given is None else given
 
 
 class _Graph(msgspec.Struct, frozen=True):
@@ -200,19 +231,3 @@ def _work(info: ModelInfo, graph: _Graph) -> int:
     widest = graph.tokens * max(info.n_ff, info.n_embd) * 36 // 32
     scores = 0 if graph.flash_attn else 2 * graph.tokens * graph.cells * info.n_head
     return max(widest, scores)
-
-
-def types_repacked_here() -> frozenset[str]:
-    """The tensor types that llama.cpp repacks on this CPU.
-
-    Follows ``ggml_repack_get_optimal_repack_type`` of the pinned llama.cpp. On Linux the CPU's
-    flags decide; where they cannot be read, what practically every such CPU has.
-    """
-    architecture = platform.machine().lower()
-    flags = machine.cpu_flags()
-    if architecture in {"x86_64", "amd64"}:
-        types = {"Q4_0", "Q4_K", "IQ4_NL", "MXFP4"} if flags is None or "avx2" in flags else set()
-        return frozenset(types | {"Q2_K"} if flags and "avx512f" in flags else types)
-    if architecture in {"arm64", "aarch64"} and (flags is None or "asimddp" in flags):
-        return frozenset({"Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4"})
-    return frozenset()

@@ -191,3 +191,5 @@ class BenchComparison(msgspec.Struct, frozen=True):
     only_in_a: tuple[dict[str, str], ...]
     """Labels of the cells without a counterpart."""
     only_in_b: tuple[dict[str, str], ...]
+    remarks: tuple[str, ...] = ()
+    """What differs between the two beside what was asked for, in words."""

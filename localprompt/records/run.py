@@ -60,8 +60,12 @@ class Settings(msgspec.Struct, frozen=True):
     """Type of the values in the KV cache."""
     flash_attn: bool | None
     use_mmap: bool
+    """Whether weights lie in a mapping of their file; else they were read."""
     repack: bool
-    """Whether weights may be copied into a layout made for this CPU."""
+    """Whether weights were copied into a layout made for this CPU (AMX is one)."""
+    buffers: dict[str, int] | None = None
+    """Bytes of weights by llama.cpp's name of the buffer type: ``AMX``, ``CPU_REPACK``,
+    ``CPU_Mapped``, …; of a mapping, the stretch that is used. None in records of before."""
 
 
 class RequestedSettings(msgspec.Struct, frozen=True):
@@ -82,7 +86,8 @@ class RequestedSettings(msgspec.Struct, frozen=True):
     type_v: str = "f16"
     flash_attn: bool | None = None
     """None: where it is supported."""
-    use_mmap: bool = True
+    use_mmap: bool | None = None
+    """None: mapped, except where much of it would be copied for this CPU."""
     repack: bool = True
 
 
@@ -161,7 +166,7 @@ class Memory(msgspec.Struct, frozen=True):
     file_backed_bytes: int | None
     """Resident and backed by files, when the run ended (RssFile)."""
     weights_bytes: int | None
-    """Model buffers as llama.cpp reports them, mapped and repacked together."""
+    """The mapped file's tensors and all copies: what was resident together at the peak."""
     kv_cache_bytes: int | None
     compute_bytes: int | None
     predicted_peak_bytes: int | None = None

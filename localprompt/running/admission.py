@@ -15,7 +15,12 @@ import msgspec
 from localprompt.errors import ContextOverflowError
 from localprompt.measure import memory
 from localprompt.models.inspect import ModelInfo, inspect_model
-from localprompt.models.predict import BASELINE_BYTES, LIBRARIES_BYTES, predict_memory
+from localprompt.models.predict import (
+    BASELINE_BYTES,
+    LIBRARIES_BYTES,
+    maps_weights,
+    predict_memory,
+)
 from localprompt.records.cell import Cell
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import Message
@@ -138,6 +143,37 @@ def over_limit(cell: Cell, peak_rss_bytes: int | None) -> tuple[RunWarning, ...]
     )
 
 
+def with_mapping_settled(
+    cell: Cell, messages: Sequence[Message], baseline_bytes: int | None
+) -> Cell:
+    """The cell with ``use_mmap`` decided, which has to be before the weights are opened.
+
+    Below a limit of memory the second copy of mapped weights is what is given up first: it costs
+    some time when the model is opened, and nothing of batch, KV cache, context or answer.
+    """
+    info = _info(cell.model.path)
+    if info is None or cell.settings.use_mmap is not None:
+        return cell
+    mapped = _mapping(cell, maps_weights(info, repack=cell.settings.repack))
+    if cell.limit is not None and mapped.settings.use_mmap:
+        peak = predicted_peak(mapped, _guessed_n_ctx(cell, messages, info), baseline_bytes)
+        if peak is not None and peak > cell.limit.bytes:
+            return _mapping(cell, use_mmap=False)
+    return mapped
+
+
+def _mapping(cell: Cell, use_mmap: bool) -> Cell:
+    settings = msgspec.structs.replace(cell.settings, use_mmap=use_mmap)
+    return msgspec.structs.replace(cell, settings=settings)
+
+
+def _guessed_n_ctx(cell: Cell, messages: Sequence[Message], info: ModelInfo) -> int:
+    """Before there is a tokenizer."""
+    text_bytes = sum(len(message.text.encode()) for message in messages)
+    guess = text_bytes // _BYTES_PER_TOKEN + cell.sampling.max_tokens
+    return max(1, cell.settings.n_ctx or min(guess, info.n_ctx_train or guess))
+
+
 def check_memory(cell: Cell, messages: Sequence[Message], baseline_bytes: int | None) -> None:
     """Refuse what would not fit into free memory or the cell's limit, before the weights are
     touched.
@@ -157,10 +193,8 @@ def check_memory(cell: Cell, messages: Sequence[Message], baseline_bytes: int | 
         within_limit(cell, cell.settings.n_ctx or CONTEXT_STEP, 1, baseline_bytes)
     if available is None:
         return
-    text_bytes = sum(len(message.text.encode()) for message in messages)
-    guess = text_bytes // _BYTES_PER_TOKEN + cell.sampling.max_tokens
-    n_ctx = cell.settings.n_ctx or min(guess, info.n_ctx_train or guess)
-    peak = predicted_peak(cell, max(1, n_ctx), baseline_bytes)
+    n_ctx = _guessed_n_ctx(cell, messages, info)
+    peak = predicted_peak(cell, n_ctx, baseline_bytes)
     if peak is not None and cell.limit is not None:
         peak = min(peak, cell.limit.bytes)  # the settings will be chosen for it
     needed = (peak or 0) - (baseline_bytes or 0)

@@ -64,6 +64,7 @@ from localprompt.running.admission import (
     over_limit,
     predicted_peak,
     resident_before_opening,
+    with_mapping_settled,
     within_limit,
 )
 from localprompt.running.answer_checks import judge
@@ -128,22 +129,30 @@ def open_session(cell: Cell, rendered: Rendered, open_engine: OpenEngine) -> Ite
     baseline = memory.read()
     constraint_of(cell.template)
     resident = resident_before_opening(baseline)
+    cell = with_mapping_settled(cell, rendered.messages, resident)
     check_memory(cell, rendered.messages, resident)
     started = time.perf_counter()
     with open_engine(cell) as engine:
-        yield Session(engine, baseline, resident, time.perf_counter() - started)
+        mapped = cell.settings.use_mmap
+        yield Session(engine, baseline, resident, time.perf_counter() - started, mapped)
 
 
 class Session:
     """An open model. The context stays open from run to run while its size fits."""
 
     def __init__(
-        self, engine: Engine, baseline: MemoryReading, resident: int | None, open_seconds: float
+        self,
+        engine: Engine,
+        baseline: MemoryReading,
+        resident: int | None,
+        open_seconds: float,
+        mapped: bool | None,
     ) -> None:
         self._engine = engine
         self._baseline = baseline
         self._resident = resident
         self._open_seconds = open_seconds
+        self._mapped = mapped
         self._context_seconds = 0.0
         self._n_ctx = 0
         self._parallel = 1
@@ -177,6 +186,8 @@ class Session:
         created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         before = conditions.read()
         engine = self._engine
+        settings = msgspec.structs.replace(cell.settings, use_mmap=self._mapped)
+        cell = msgspec.structs.replace(cell, settings=settings)
 
         started = time.perf_counter()
         prompt = engine.encode(rendered.messages)

@@ -1,6 +1,8 @@
 """Settings that keep a run below a limit of memory, chosen before anything is loaded.
 
-Three things can give way, and they do so in this order, the least harmful first:
+A second copy of weights beside their mapping is given up before anything else, when they are opened
+(:func:`localprompt.running.admission.with_mapping_settled`). After that three things can give way,
+and they do so in this order, the least harmful first:
 
 1. ``n_ubatch``: a smaller physical batch takes smaller buffers; prefill becomes slower, and
    nothing else changes.

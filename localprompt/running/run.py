@@ -14,6 +14,7 @@ import msgspec
 
 from localprompt.engine.constraints.prompts import constraint_of
 from localprompt.errors import HistoryError
+from localprompt.models.predict import with_mapping_decided
 from localprompt.records.cell import Cell
 from localprompt.records.run import RunRecord, Samples
 from localprompt.running.execute import Execution, OnText, execute
@@ -33,9 +34,10 @@ def open_llama(cell: Cell) -> Engine:
     """The engine for real models."""
     from localprompt.engine.llama.engine import LlamaEngine
 
+    path = Path(cell.model.path)
     return LlamaEngine(
-        Path(cell.model.path),
-        cell.settings,
+        path,
+        with_mapping_decided(cell.settings, path),
         chat_template=cell.chat_template,
         prove=not cell.force,
         model_sha256=cell.model.sha256,

@@ -26,6 +26,7 @@ from localprompt.engine.base import Engine
 from localprompt.engine.synthetic import SyntheticEngine
 from localprompt.errors import ChecksumError, EngineError, ModelMissingError
 from localprompt.measure import memory, pagecache
+from localprompt.models.predict import with_mapping_decided
 from localprompt.processes import Parent, serve
 from localprompt.records import json
 from localprompt.records.cell import BenchRequest, Cell
@@ -182,9 +183,9 @@ def _llama_engines() -> Engines:
 
         cell = request.cell
         most = max(request.prefill, request.decode)
-        return LlamaSynthetic(
-            Path(cell.model.path), cell.settings, most_tokens=most, prove=not cell.force
-        )
+        path = Path(cell.model.path)
+        settings = with_mapping_decided(cell.settings, path)
+        return LlamaSynthetic(path, settings, most_tokens=most, prove=not cell.force)
 
     return Engines(open_llama, synthetic)
 

@@ -110,6 +110,7 @@ def _legend(rows: Iterable[ComparisonRow]) -> str:
 
 
 def _unmatched(comparison: BenchComparison) -> Iterator[str]:
+    yield from comparison.remarks
     for side, cells in (("A", comparison.only_in_a), ("B", comparison.only_in_b)):
         for labels in cells:
             yield f"only in {side}: {label_text(labels) or 'a cell without labels'}"

@@ -141,8 +141,8 @@ def _memory_notes(report: SideBySide, size: int) -> Iterator[str]:
     peak = report.prompting.peak_bytes
     if peak.low < peak.typical:
         yield (
-            f"prompting: {format_figure(peak.typical / size)} with the copy of the weights that is "
-            f"repacked for this CPU, {format_figure(peak.low / size)} without it (--no-repack)."
+            f"prompting: {format_figure(peak.typical / size)} with the copies of weights that are "
+            f"made for this CPU, {format_figure(peak.low / size)} without them (--no-repack)."
         )
     times = ", ".join(
         f"{e.recipe.method} {format_figure(e.memory.all_gpus_bytes.typical / peak.typical)}×"
@@ -282,12 +282,12 @@ def _assumptions(report: SideBySide) -> Section:
 def _prompting(report: SideBySide) -> str:
     prompting, memory = report.prompting, report.prompting.memory
     source = "the file" if prompting.from_file else "the shape, as if quantized"
-    repacked = memory.repacked_bytes
-    twice = f" ({format_bytes(repacked)} a second copy, repacked for this CPU)" if repacked else ""
+    copied = f" ({format_bytes(memory.repacked_bytes)} laid out for this CPU)"
+    copied = copied if memory.repacked_bytes else ""
     rest = memory.baseline_bytes + memory.other_bytes
     return (
         f"{prompting.quantization} on the CPU with n_ctx {prompting.n_ctx}, predicted from "
-        f"{source}: weights {format_bytes(memory.weights_bytes)}{twice}, KV cache "
+        f"{source}: weights {format_bytes(memory.weights_bytes)}{copied}, KV cache "
         f"{format_bytes(memory.kv_cache_bytes)}, compute {format_bytes(memory.compute_bytes)}, "
         f"process and rest {format_bytes(rest)}"
     )

@@ -206,6 +206,9 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
             f"mmap {_flag(settings.use_mmap)}, repack {_flag(settings.repack)}"
         ),
     )
+    if settings.buffers:
+        held = (f"{name} {format_bytes(size)}" for name, size in settings.buffers.items())
+        yield "weights in", ", ".join(held)
     drawn = f"temperature {sampling.temperature:g}" if sampling.temperature else "greedy"
     if sampling.temperature:
         drawn += (

@@ -80,6 +80,22 @@ def test_cells_without_a_counterpart_are_named() -> None:
     assert [one["n_ctx"] for one in comparison.only_in_b] == ["z"]
 
 
+def test_weights_that_lay_elsewhere_are_named() -> None:
+    def in_buffers(*names: str) -> BenchResult:
+        result = bench({"x": FAST})
+        (cell, *_) = result.cells
+        assert cell.settings is not None
+        settings = msgspec.structs.replace(cell.settings, buffers=dict.fromkeys(names, 1))
+        moved = msgspec.structs.replace(cell, settings=settings)
+        return msgspec.structs.replace(result, cells=(moved,))
+
+    amx, plain = in_buffers("CPU", "AMX"), in_buffers("CPU_Mapped")
+    assert compare_benches(amx, plain).remarks == (
+        "weights lay in AMX and CPU in A, in CPU_Mapped in B",
+    )
+    assert compare_benches(amx, amx).remarks == ()
+
+
 def test_results_of_different_machines_are_refused() -> None:
     with pytest.raises(InputError, match="different machines") as caught:
         compare_benches(bench({"x": SLOW}), bench({"x": SLOW}, machine="machine-b"))

@@ -85,8 +85,8 @@ def test_the_functions_of_ggml_are_those_of_the_library_that_is_loaded() -> None
 
 
 def test_the_work_of_a_token_follows_from_the_tensors(starter_model: Path) -> None:
-    work, weight_type = token_work(starter_model, SETTINGS)
-    assert weight_type == "Q4_1"
+    work, parameters = token_work(starter_model, SETTINGS)
+    assert parameters == {"Q4_1": 106_168_320}
     assert work.matrix_parameters == 106_168_320  # 30 layers of 576 × 1536, 9 heads, 3 of KV
     assert work.output_parameters == 49_152 * 576
     assert (work.layers, work.attention_width) == (30, 576)

@@ -11,6 +11,7 @@ import pytest
 
 from localprompt.__main__ import run
 from localprompt.models import predict
+from localprompt.models.layout import Layout
 from tests.models.tiny_gguf import METADATA, tiny_gguf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -242,7 +243,7 @@ def test_a_mixture_of_experts_is_refused_by_its_key(estimate: Estimate, tmp_path
 def test_the_guide_shows_what_is_printed(
     estimate: Estimate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict, "types_repacked_here", lambda: frozenset({"Q4_0"}))
+    monkeypatch.setattr(predict, "layout_here", lambda: Layout(repacked=frozenset({"Q4_0"})))
     page = (ROOT / "docs" / "guide" / "finetune-estimate.md").read_text(encoding="utf-8")
     shown = page.split("```\n")[1]
     _, out, _ = estimate("--shape", "llama-2-7b", "--seq", "1024")

@@ -13,8 +13,10 @@ import pytest
 from localprompt.engine.base import GenerationRequest, Prefilled, Token
 from localprompt.engine.device import Slot
 from localprompt.engine.llama.engine import LlamaEngine
+from localprompt.engine.llama.state import state_conditions
 from localprompt.errors import EngineError
 from localprompt.records.run import RequestedSettings, Sampling
+from tests.sample_runs import make_run
 
 pytestmark = pytest.mark.model
 
@@ -177,3 +179,13 @@ def test_a_disk_that_is_full_is_an_error_with_llama_cpps_reason(
         with pytest.raises(EngineError) as caught:
             engine.save_prefix(ids, full)
     assert "space" in str(caught.value)
+
+
+def test_a_state_of_weights_in_another_layout_is_another_state() -> None:
+    usual = make_run().settings
+    kinds = ({"CPU_Mapped": 2}, {"CPU": 1}, {"AMX": 1, "CPU_Mapped": 1}, {"CPU_REPACK": 1})
+    mapped, read, amx, repacked = (
+        state_conditions(msgspec.structs.replace(usual, buffers=held), 4096) for held in kinds
+    )
+    assert mapped == read
+    assert len({str(one) for one in (read, amx, repacked)}) == 3

@@ -10,6 +10,7 @@ import pytest
 from localprompt.errors import ModelFileError
 from localprompt.gguf.header import read_gguf
 from localprompt.models.inspect import ModelInfo, describe, inspect_model
+from localprompt.models.layout import Matrices
 from tests.models.tiny_gguf import METADATA, TENSORS, tiny_gguf
 
 SHAPES: dict[str, Any] = json.loads(Path(__file__).with_name("shapes.json").read_text())
@@ -32,14 +33,17 @@ def test_the_shape_comes_from_the_architectures_own_keys(tmp_path: Path) -> None
     assert info.chat_template == "{{ messages }}"
 
 
-def test_bytes_are_counted_by_type_and_embeddings_are_not_repacked(tmp_path: Path) -> None:
+def test_bytes_are_counted_by_type_and_tied_embeddings_are_told_apart(tmp_path: Path) -> None:
     info = _inspect(tmp_path, METADATA)
     assert [(share.type, share.tensors) for share in info.tensor_types] == [
         ("Q4_0", 2),
         ("Q8_0", 1),
         ("F32", 2),
     ]
-    assert [(share.type, share.size_bytes) for share in info.repackable] == [("Q4_0", 6912)]
+    assert info.repackable == (
+        Matrices("Q4_0", 12288, 6912),
+        Matrices("Q8_0", 5120, 5440, rows_multiple=8, tied=True),
+    )
 
 
 def test_layers_with_a_state_of_their_own_are_known_by_their_tensors(tmp_path: Path) -> None:

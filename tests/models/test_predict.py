@@ -17,14 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localprompt.errors import InputError
-from localprompt.models import predict
+from localprompt.models import layout
 from localprompt.models.inspect import ModelInfo
-from localprompt.models.predict import MemoryPrediction, predict_memory
+from localprompt.models.layout import PLAIN, Layout, Matrices
+from localprompt.models.predict import MemoryPrediction, maps_weights, predict_memory
+from localprompt.records.proof import PathVerdict, Proof
 from localprompt.units import MIB
 from tests.models.test_inspect import SHAPES
 
 HERE = Path(__file__).parent
 REPACKED = frozenset({"Q4_0", "Q4_K", "Q2_K", "IQ4_NL", "MXFP4"})
+AVX512 = Layout(repacked=REPACKED)
+AMX = Layout(amx=True, repacked=REPACKED)
 
 
 def _rows(name: str) -> list[dict[str, str]]:
@@ -47,7 +51,7 @@ def _predict(row: dict[str, str], **more: int) -> MemoryPrediction:
         flash_attn=row["flash_attn"] == "1",
         use_mmap=row["use_mmap"] == "1",
         repack=row["repack"] == "1",
-        repacked_types=REPACKED,
+        layout=AVX512,
         **more,
     )
 
@@ -82,11 +86,11 @@ def test_the_peak_is_within_2_percent_of_what_was_measured(row: dict[str, str]) 
 
 def test_mapped_and_repacked_weights_are_both_counted() -> None:
     info = _info("smollm2-135m-q4_0")
-    twice = predict_memory(info, n_ctx=512, repacked_types=REPACKED)
-    once = predict_memory(info, n_ctx=512, repacked_types=REPACKED, use_mmap=False)
+    twice = predict_memory(info, n_ctx=512, layout=AVX512, use_mmap=True)
+    once = predict_memory(info, n_ctx=512, layout=AVX512, use_mmap=False)
     assert twice.repacked_bytes == once.repacked_bytes > 0
-    assert twice.weights_bytes - once.weights_bytes == twice.repacked_bytes
-    plain = predict_memory(info, n_ctx=512, repacked_types=REPACKED, repack=False)
+    assert twice.weights_bytes - once.weights_bytes == twice.twice_bytes > 0
+    plain = predict_memory(info, n_ctx=512, layout=AVX512, repack=False)
     assert plain.weights_bytes == info.weights_bytes
     assert plain.repacked_bytes == 0
 
@@ -142,4 +146,51 @@ def test_what_is_repacked_depends_on_the_cpu(
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("localprompt.measure.machine.cpu_flags", lambda: flags)
-    assert predict.types_repacked_here() == expected
+    assert layout.layout_here() == Layout(repacked=frozenset(expected))
+
+
+# What llama.cpp logs as model buffers on a CPU with AMX (0.3.36, 2026-11-26), in MiB.
+@pytest.mark.parametrize(
+    ("name", "amx", "plain"),
+    [("smollm2-135m", 95.3, 28.8), ("qwen2.5-coder-0.5b", 225.5, 254.7)],
+)
+def test_copies_for_amx_are_as_large_as_llama_cpp_logs(name: str, amx: float, plain: float) -> None:
+    info = _info(name)
+    copies = AMX.copies(info.repackable)
+    assert copies.by_buffer["AMX"] / MIB == pytest.approx(amx, abs=0.06)
+    assert (info.weights_bytes - copies.moved_bytes) / MIB == pytest.approx(plain, abs=0.06)
+
+
+def test_matrices_that_amx_cannot_take_are_repacked_or_left() -> None:
+    experts = Matrices("Q4_K", 256 * 64, 64 * 144, experts=True)
+    narrow = Matrices("Q8_0", 32 * 8, 8 * 34, rows_multiple=8)
+    assert AMX.buffer_of(experts) == "CPU_REPACK"
+    assert AMX.buffer_of(narrow) is None
+    assert AVX512.size_of(experts) == experts.size_bytes
+
+
+def test_what_was_tried_on_this_cpu_counts_more_than_its_flags(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flags = frozenset({"avx2", "avx512f", "avx512_vnni", "amx_int8"})
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("localprompt.measure.machine.cpu_flags", lambda: flags)
+    good = PathVerdict()
+    seen = {
+        None: AMX,
+        Proof(good, good, ("AMX", "CPU_REPACK"), 0.1): AMX,
+        Proof(good, good, ("CPU_REPACK",), 0.1): AVX512,
+        Proof(good, PathVerdict("it died"), ("AMX",), 0.1): PLAIN,
+    }
+    for proof, expected in seen.items():
+        monkeypatch.setattr("localprompt.models.layout.gate.verdict", lambda proof=proof: proof)
+        assert layout.layout_here() == expected
+
+
+def test_what_is_copied_for_the_most_part_is_read_and_the_rest_is_mapped() -> None:
+    for name in ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"):
+        assert not maps_weights(_info(name), layout=AMX)
+        assert maps_weights(_info(name), layout=AMX, repack=False)
+    assert maps_weights(_info("smollm2-135m"), layout=AVX512)
+    assert not maps_weights(_info("smollm2-135m-q4_0"), layout=AVX512)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localprompt.models.inspect import ModelInfo
+from localprompt.models.layout import Layout
 from localprompt.records.run import RequestedSettings
 from localprompt.running.memory_limit import Demand, fit_into, peak_bytes, refusal, smallest
 from localprompt.units import GIB, MIB, parse_bytes
@@ -16,6 +17,12 @@ from tests.models.test_inspect import SHAPES
 INFOS = {name: msgspec.convert(shape, ModelInfo) for name, shape in SHAPES.items()}
 SMOLLM = INFOS["smollm2-135m"]
 FIELDS = ("n_ctx", "n_ubatch", "n_batch", "type_k", "type_v")
+
+
+@pytest.fixture(autouse=True)
+def _any_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures here are those of weights without copies, whatever this CPU is."""
+    monkeypatch.setattr("localprompt.models.predict.layout_here", Layout)
 
 
 def demand(**changes: object) -> Demand:
@@ -163,10 +170,13 @@ def test_a_refusal_names_the_largest_other_model_that_would_fit() -> None:
 def test_a_refusal_proposes_to_do_without_the_second_copy_of_repacked_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("localprompt.models.predict.types_repacked_here", lambda: {"Q4_0"})
+    repacking = Layout(repacked=frozenset({"Q4_0"}))
+    monkeypatch.setattr("localprompt.models.predict.layout_here", lambda: repacking)
     repacked = INFOS["smollm2-135m-q4_0"]
-    plain = demand(settings=RequestedSettings(repack=False))
+    mapped = demand(settings=RequestedSettings(use_mmap=True))
+    plain = demand(settings=RequestedSettings(use_mmap=True, repack=False))
     limit = smallest(repacked, plain).peak_bytes
-    assert limit < smallest(repacked, demand()).peak_bytes
-    assert "--no-repack" in (refusal(repacked, demand(), limit, {}).next_step or "")
+    assert limit < smallest(repacked, mapped).peak_bytes
+    assert "--no-repack" in (refusal(repacked, mapped, limit, {}).next_step or "")
+    assert "--no-mmap" in (refusal(repacked, mapped, limit, {}).next_step or "")
     assert "--no-repack" not in (refusal(repacked, plain, limit - MIB, {}).next_step or "")

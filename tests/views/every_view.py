@@ -22,6 +22,7 @@ from localprompt.finetune.estimate.recipe import make_recipe
 from localprompt.finetune.estimate.shapes import find_shape
 from localprompt.models.cards import ModelCard
 from localprompt.models.inspect import ModelInfo, TensorTypeShare
+from localprompt.models.layout import Layout, Matrices
 from localprompt.models.predict import MemoryPrediction
 from localprompt.models.store import ModelEntry
 from localprompt.records.bench import BenchResult
@@ -174,7 +175,7 @@ def _estimate(tail: str) -> SideBySide:
         estimate(shape, make_recipe(method), tokens=None, gpus=(), prices=None)
         for method in ("full", "lora", "qlora")
     )
-    prompting = prompting_of_shape(shape, n_ctx=512)
+    prompting = prompting_of_shape(shape, n_ctx=512, layout=Layout())
     # Whether weights are repacked depends on the CPU.
     prompting = msgspec.structs.replace(
         prompting,
@@ -250,12 +251,21 @@ def _info() -> ModelInfo:
         n_merges=151_387, n_ctx_train=32_768, n_swa=0, sliding_layers=(), rope_freq_base=1e6,
         rope_dimensions=64, rope_scaling=None, bos_token_id=None, eos_token_id=151_645,
         chat_template="{% for message in messages %}{{ message.content }}{% endfor %}",
-        tied_embeddings=True, repackable=(share,),
+        tied_embeddings=True, repackable=(Matrices("Q4_K", 490_000_000, 300 * MIB),),
     )  # fmt: skip
 
 
 def _predicted() -> MemoryPrediction:
-    return MemoryPrediction(60 * MIB, 480 * MIB, 0, 24 * MIB, 300 * MIB, 12 * MIB)
+    return MemoryPrediction(
+        baseline_bytes=60 * MIB,
+        file_bytes=480 * MIB,
+        weights_bytes=480 * MIB,
+        repacked_bytes=0,
+        twice_bytes=0,
+        kv_cache_bytes=24 * MIB,
+        compute_bytes=300 * MIB,
+        other_bytes=12 * MIB,
+    )
 
 
 def _manifest() -> Manifest:

@@ -16,6 +16,7 @@ from localprompt.finetune.estimate.prompting import SideBySide, prompting_of_sha
 from localprompt.finetune.estimate.recipe import METHODS, make_recipe
 from localprompt.finetune.estimate.shapes import find_shape, named_shapes
 from localprompt.models import predict
+from localprompt.models.layout import Layout
 from localprompt.views.estimate import estimate_markdown, print_estimate, print_shapes
 from localprompt.views.files.estimate import estimate_rows, write_estimate
 
@@ -152,10 +153,14 @@ def test_time_is_in_a_unit_that_people_count_in(tokens: int, unit: str) -> None:
 
 
 def test_prompting_names_what_the_repacked_copy_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predict, "types_repacked_here", lambda: frozenset({"Q4_0"}))
+    monkeypatch.setattr(predict, "layout_here", lambda: Layout(repacked=frozenset({"Q4_0"})))
+    monkeypatch.setattr(predict, "is_mapping_worth_it", lambda *_: True)
     assert line_with(shown(report()), "prompting Q4_0").split()[2:4] == ["3.97", "7.36"]
     assert "(--no-repack)" in shown(report())
-    monkeypatch.setattr(predict, "types_repacked_here", frozenset)
+    monkeypatch.setattr(predict, "is_mapping_worth_it", lambda *_: False)
+    assert line_with(shown(report()), "prompting Q4_0").split()[2] == "3.97"
+    assert "(--no-repack)" not in shown(report())
+    monkeypatch.setattr(predict, "layout_here", Layout)
     assert line_with(shown(report()), "prompting Q4_0").split()[2] == "3.97"
     assert "(--no-repack)" not in shown(report())
 

@@ -8,6 +8,7 @@ from typing import Any
 from localprompt.engine.base import BufferSizes, GenerationRequest
 from localprompt.engine.crashes import doing
 from localprompt.engine.device import RequestSampler, Slot
+from localprompt.engine.llama.buffers import WeightBuffers
 from localprompt.engine.llama.constraining import Constraining
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import library, log
@@ -79,7 +80,7 @@ class Context:
         """``llama_context *``, for calls that have no need of batches and samplers."""
         return self._context
 
-    def settings(self, *, use_mmap: bool, repack: bool) -> Settings:
+    def settings(self, weights: WeightBuffers) -> Settings:
         lib, context = self._lib, self._context
         return Settings(
             n_ctx=int(lib.llama_n_ctx(context)),
@@ -90,8 +91,9 @@ class Context:
             type_k=self._requested.type_k,
             type_v=self._requested.type_v,
             flash_attn=self._flash_attn,
-            use_mmap=use_mmap,
-            repack=repack,
+            use_mmap=weights.mapped,
+            repack=bool(weights.laid_out),
+            buffers=weights.by_type,
         )
 
     def decode(self, slots: Sequence[Slot]) -> None:
@@ -168,9 +170,9 @@ class Context:
             self._context = None
 
 
-def buffer_sizes(model_buffers: dict[str, int], context: Context | None) -> BufferSizes:
+def buffer_sizes(weights: WeightBuffers, context: Context | None) -> BufferSizes:
     return BufferSizes(
-        weights_bytes=_sum(model_buffers, "model"),
+        weights_bytes=weights.resident_bytes,
         kv_cache_bytes=context.kv_cache_bytes if context else None,
         compute_bytes=context.compute_bytes if context else None,
     )

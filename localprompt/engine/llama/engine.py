@@ -23,6 +23,7 @@ from localprompt.engine.base import (
 )
 from localprompt.engine.choices import choice_tokens, deciding_end
 from localprompt.engine.llama import state
+from localprompt.engine.llama.buffers import WeightBuffers
 from localprompt.engine.llama.constraining import Constraining
 from localprompt.engine.llama.context import Context, buffer_sizes
 from localprompt.engine.llama.interrupt import interruptible
@@ -75,7 +76,7 @@ class LlamaEngine:
         log.clear()
         params = lib.llama_model_default_params()
         params.load_mode = (
-            lib.LLAMA_LOAD_MODE_MMAP if requested.use_mmap else lib.LLAMA_LOAD_MODE_NONE
+            lib.LLAMA_LOAD_MODE_NONE if requested.use_mmap is False else lib.LLAMA_LOAD_MODE_MMAP
         )
         params.use_extra_bufts = extra
         params.vocab_only = vocab_only
@@ -99,7 +100,7 @@ class LlamaEngine:
         self._lib = lib
         self.vocabulary = Vocabulary(lib.llama_model_get_vocab(self._model))
         self._constraining.opened()
-        self._model_buffers = log.buffers()
+        self._weights = WeightBuffers(log.buffers(), int(lib.llama_model_size(self._model)))
         own = lib.llama_model_chat_template(self._model, None)
         template = chat_template if chat_template is not None else (own or b"").decode()
         self.facts = ModelFacts(
@@ -120,15 +121,11 @@ class LlamaEngine:
 
     @property
     def settings(self) -> Settings:
-        names = self._model_buffers
-        return self.context.settings(
-            use_mmap=any("Mapped" in name for name in names),
-            repack=any("REPACK" in name for name in names),
-        )
+        return self.context.settings(self._weights)
 
     @property
     def buffers(self) -> BufferSizes:
-        return buffer_sizes(self._model_buffers, self._context)
+        return buffer_sizes(self._weights, self._context)
 
     @property
     def context(self) -> Context:

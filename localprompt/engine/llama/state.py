@@ -63,7 +63,7 @@ def state_conditions(settings: Settings, n_ctx_original: int) -> StateConditions
         "type_k": settings.type_k,
         "type_v": settings.type_v,
         "flash_attn": settings.flash_attn,
-        "repack": settings.repack,
+        "buffers": sorted({name.removesuffix("_Mapped") for name in settings.buffers or ()}),
         "n_batch": settings.n_batch,
         "n_ubatch": settings.n_ubatch,
         "stretched": settings.n_ctx > n_ctx_original,

@@ -4,8 +4,8 @@ A model that is here as a GGUF file is predicted from its header. A named shape 
 it the one is predicted that ``llama-quantize`` would make of it with type Q4_0: 4-bit matrices, an
 output matrix in Q6_K (Q8_0 where rows are no multiple of 256), norms in 32 bit.
 
-The settings are those that ``localprompt run`` takes by itself, so weights that this CPU repacks
-count twice: mapped and repacked. The low end is without the repacked copy (``--no-repack``).
+The settings are those that ``localprompt run`` takes by itself, with the copies of weights that it
+makes for this CPU. The low end is without such copies (``--no-repack``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from localprompt.finetune.estimate.hardware import LAPTOPS, Fit, fits
 from localprompt.finetune.estimate.shapes import ModelShape
 from localprompt.gguf.tensor_types import BY_NAME
 from localprompt.models.inspect import ModelInfo, TensorTypeShare
+from localprompt.models.layout import Layout, Matrices
 from localprompt.models.predict import MemoryPrediction, predict_memory
 from localprompt.stats.ranges import Range
 
@@ -33,7 +34,7 @@ class Prompting(msgspec.Struct, frozen=True):
     from_file: bool
     """False: no file was looked at, its tensors follow from the shape."""
     peak_bytes: Range
-    """Peak RSS of the process. Low: without repacked weights; typical and high: as is usual."""
+    """Peak RSS of the process. Low: without copies of weights; typical and high: as is usual."""
     memory: MemoryPrediction
     fits: tuple[Fit, ...]
     """For laptops; no GPU is needed."""
@@ -53,15 +54,22 @@ def prompting_of_file(info: ModelInfo, name: str, *, n_ctx: int) -> Prompting:
     return _predicted(info, name, n_ctx, from_file=True)
 
 
-def prompting_of_shape(shape: ModelShape, *, n_ctx: int) -> Prompting:
-    """What running the shape takes, were it quantized to Q4_0."""
-    return _predicted(_quantized(shape), shape.name, n_ctx, from_file=False)
+def prompting_of_shape(shape: ModelShape, *, n_ctx: int, layout: Layout | None = None) -> Prompting:
+    """What running the shape takes, were it quantized to Q4_0.
+
+    Args:
+        layout: what llama.cpp does with weights on the CPU; None: on this one.
+    """
+    return _predicted(_quantized(shape), shape.name, n_ctx, layout, from_file=False)
 
 
-def _predicted(info: ModelInfo, name: str, n_ctx: int, *, from_file: bool) -> Prompting:
-    memory = predict_memory(info, n_ctx=n_ctx)
+def _predicted(
+    info: ModelInfo, name: str, n_ctx: int, layout: Layout | None = None, *, from_file: bool
+) -> Prompting:
+    memory = predict_memory(info, n_ctx=n_ctx, layout=layout)
     usual = float(memory.peak_bytes)
-    peak = Range(usual - memory.repacked_bytes, usual, usual)
+    plain = float(predict_memory(info, n_ctx=n_ctx, repack=False).peak_bytes)
+    peak = Range(min(plain, usual), usual, usual)
     return Prompting(
         kind="estimated",
         model=name,
@@ -113,8 +121,15 @@ def _quantized(shape: ModelShape) -> ModelInfo:
         eos_token_id=None,
         chat_template=None,
         tied_embeddings=shape.tied_embeddings,
-        repackable=(in_blocks,) if shape.tied_embeddings else (in_blocks, output),
+        repackable=(
+            _matrices(in_blocks),
+            msgspec.structs.replace(_matrices(output), tied=shape.tied_embeddings),
+        ),
     )
+
+
+def _matrices(share: TensorTypeShare) -> Matrices:
+    return Matrices(share.type, share.parameters, share.size_bytes)
 
 
 def _share(type_name: str, parameters: int) -> TensorTypeShare:

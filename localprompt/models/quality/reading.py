@@ -19,6 +19,7 @@ import msgspec
 
 from localprompt.engine.reading import Reader
 from localprompt.errors import InputError
+from localprompt.models.predict import with_mapping_decided
 from localprompt.models.quality.likelihood import (
     Tally,
     divergence_of,
@@ -71,6 +72,7 @@ def perplexity(
     """
     from localprompt.engine.llama.perplexity import LlamaReader
 
+    settings = with_mapping_decided(settings, model_path)
     with LlamaReader(model_path, settings, n_ctx=n_ctx) as reader:
         return read_text(reader, text, n_ctx)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from localprompt.engine.reading import Reader
+from localprompt.models.predict import with_mapping_decided
 from localprompt.models.quality.reading import OnChunk, read_beside, read_text
 from localprompt.processes import Parent, serve
 from localprompt.records.quality import Divergence, Perplexity
@@ -68,7 +69,8 @@ def _read(request: Request, on_chunk: OnChunk) -> Result:
     from localprompt.engine.llama.perplexity import LlamaReader
 
     def opened(path: str, settings: RequestedSettings) -> Reader:
-        return readers.enter_context(LlamaReader(Path(path), settings, n_ctx=request.n_ctx))
+        decided = with_mapping_decided(settings, Path(path))
+        return readers.enter_context(LlamaReader(Path(path), decided, n_ctx=request.n_ctx))
 
     with ExitStack() as readers:
         model = opened(request.model, request.settings)

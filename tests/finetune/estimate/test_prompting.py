@@ -6,7 +6,9 @@ import pytest
 
 from localprompt.finetune.estimate.prompting import prompting_of_file, prompting_of_shape
 from localprompt.finetune.estimate.shapes import find_shape, named_shapes
+from localprompt.models import predict
 from localprompt.models.inspect import inspect_model
+from localprompt.models.layout import Layout
 from localprompt.models.predict import predict_memory
 from localprompt.units import GIB
 from tests.models.tiny_gguf import tiny_gguf
@@ -16,7 +18,7 @@ LLAMA = find_shape("llama-2-7b")
 
 def test_a_shape_is_quantized_to_four_and_a_half_bits_and_a_wider_output_matrix() -> None:
     made = prompting_of_shape(LLAMA, n_ctx=512)
-    in_file = made.memory.weights_bytes - made.memory.repacked_bytes
+    in_file = made.memory.file_bytes
     # 18 bytes for 32 weights, 210 for 256 in the output matrix, 4 for each norm's.
     four_bit = LLAMA.linear_parameters + LLAMA.embedding_parameters
     rest = LLAMA.parameters - four_bit - LLAMA.embedding_parameters
@@ -29,10 +31,12 @@ def test_the_context_is_kept_in_16_bit_for_every_layer() -> None:
     assert made.memory.kv_cache_bytes == 1024 * 32 * 2 * 4096 * 2
 
 
-def test_the_low_end_is_without_the_repacked_copy() -> None:
+def test_the_low_end_is_without_copies_for_this_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "layout_here", lambda: Layout(repacked=frozenset({"Q4_0"})))
+    monkeypatch.setattr(predict, "is_mapping_worth_it", lambda *_: True)
     made = prompting_of_shape(LLAMA, n_ctx=512)
     peak = made.peak_bytes
-    assert peak.typical - peak.low == made.memory.repacked_bytes
+    assert peak.typical - peak.low == made.memory.repacked_bytes == made.memory.twice_bytes > 0
     assert peak.high == peak.typical == made.memory.peak_bytes
     assert peak.low < 5 * GIB
 
