@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from localprompt.errors import EngineError, LocalPromptError, NotEnoughMemoryError
-from localprompt.gguf.header import TensorInfo, read_gguf
+from localprompt.gguf.header import TensorInfo
+from localprompt.gguf.splits import read_model
 from localprompt.measure import probe
 from localprompt.models.inspect import ModelInfo, describe
 from localprompt.models.layout import PLAIN, layout_here
@@ -34,7 +35,7 @@ def token_work(path: Path, settings: RequestedSettings) -> tuple[TokenWork, dict
     Raises:
         ModelFileError: the file does not describe a language model.
     """
-    head = read_gguf(path)
+    head = read_model(path)
     info = describe(head)
     matrices = [t for t in head.tensors if t.name.startswith("blk.") and len(t.shape) > 1]
     output = next((t for t in head.tensors if t.name == _OUTPUT), None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import msgspec
 from localprompt import doors
 from localprompt.bundling.manifest import HOME, check_path
 from localprompt.errors import DatasetError, InputError, MachineError
+from localprompt.gguf.splits import parts_of
 from localprompt.models.cards import ModelCard, card_text
 from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import inspect_model
@@ -106,6 +108,14 @@ def pack_model(name: str, progress: Progress) -> PackedModel:
         ChecksumError: the weights are not those of the card.
     """
     found = resolve(name)
+    if len(parts := parts_of(found.path)) > 1:
+        merged = f"{name_from(found.path)}.gguf"
+        raise InputError(
+            f"{found.name} is in {len(parts)} files, and a bundle carries models in one",
+            where=str(found.path),
+            next_step=f"llama-gguf-split --merge {shlex.quote(str(found.path))} {merged}, "
+            f"then bundle {merged}",
+        )
     sha256 = sha256_of(found.path, progress=lambda done, total: progress("verify", done, total))
     card = _portable(found, sha256)
     weights = Piece(f"{HOME}models/{card.file}", found.path, card.size_bytes, sha256)

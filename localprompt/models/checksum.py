@@ -1,5 +1,7 @@
 """The sha256 of weights, without hashing 100 MB at every run.
 
+Of a model in several files it is that of their bytes one after another (``cat PARTS | sha256sum``).
+
 A hash that was computed once is remembered by the file's absolute path, size, modification time
 (nanoseconds) and inode. Any change of these means that the file is hashed again. The memory is
 one JSON file in the cache folder: losing it, damaging it or being unable to write it costs time
@@ -16,11 +18,13 @@ from pathlib import Path
 
 from localprompt import doors, paths
 from localprompt.files import replace_file
+from localprompt.gguf.splits import parts_of, total_bytes
 
 Hashed = Callable[[int, int], None]
 """Called with the bytes hashed so far and the size of the file."""
 
 _CHUNK_BYTES = 1024**2
+_TOLD_BYTES = 16 * _CHUNK_BYTES
 _SHA256 = re.compile("[0-9a-f]{64}")
 _MOST_ENTRIES = 1000
 
@@ -64,21 +68,23 @@ def remember_sha256(path: Path, digest: str) -> None:
 
 
 def _hash(path: Path, progress: Hashed | None) -> str:
-    with doors.open_file(path) as file:
-        if progress is None:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        digest, done, total = hashlib.sha256(), 0, path.stat().st_size
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            done += len(chunk)
-            if done % (16 * _CHUNK_BYTES) == 0 or done == total:
-                progress(done, total)
-        return digest.hexdigest()
+    parts, total = parts_of(path), total_bytes(path)
+    digest, done = hashlib.sha256(), 0
+    for part in parts:
+        with doors.open_file(part) as file:
+            if progress is None and len(parts) == 1:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                before, done = done, done + len(chunk)
+                if progress and (done // _TOLD_BYTES > before // _TOLD_BYTES or done == total):
+                    progress(done, total)
+    return digest.hexdigest()
 
 
 def _signature(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
+    stats = [part.stat() for part in parts_of(path)]
+    return [number for s in stats for number in (s.st_size, s.st_mtime_ns, s.st_ino)]
 
 
 def _memory_path() -> Path:

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import ModelFileError
-from localprompt.gguf.header import GgufFile, SkippedArray, TensorInfo, read_gguf
+from localprompt.gguf.header import GgufFile, SkippedArray, TensorInfo
+from localprompt.gguf.splits import parts_of, read_model
 from localprompt.gguf.tensor_types import FILE_TYPES
 from localprompt.models.layout import Matrices, matrices_of
 from localprompt.models.soundness import check_runnable
@@ -111,22 +112,22 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
 
 def inspect_model(path: Path) -> ModelInfo:
-    """Read a model's shape; a file that did not change is read once in a process.
+    """Read a model's shape; files that did not change are read once in a process.
 
     Raises:
-        ModelFileError: as :func:`localprompt.gguf.header.read_gguf`, or the file is a GGUF that
+        ModelFileError: as :func:`localprompt.gguf.splits.read_model`, or the file is a GGUF that
             does not describe a language model, or one that llama.cpp cannot run.
     """
     try:
-        status = path.stat()
+        of_parts = [part.stat() for part in parts_of(path)]
     except OSError:
-        return describe(read_gguf(path))  # which says what is wrong with the file
-    return _inspected(path, status.st_ino, status.st_size, status.st_mtime_ns)
+        return describe(read_model(path))  # which says what is wrong with the file
+    return _inspected(path, tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in of_parts))
 
 
 @functools.lru_cache(maxsize=8)
-def _inspected(path: Path, _inode: int, _size: int, _mtime_ns: int) -> ModelInfo:
-    head = read_gguf(path)
+def _inspected(path: Path, _files: tuple[tuple[int, int, int], ...]) -> ModelInfo:
+    head = read_model(path)
     info = describe(head)
     check_runnable(head)
     return info

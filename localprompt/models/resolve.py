@@ -14,6 +14,7 @@ import msgspec
 
 from localprompt import doors
 from localprompt.errors import ChecksumError, ModelMissingError, UnknownNameError
+from localprompt.gguf.splits import check_parts, total_bytes
 from localprompt.models.cards import Catalog, ModelCard, read_catalog
 from localprompt.models.checksum import known_sha256
 
@@ -40,6 +41,7 @@ def resolve(name_or_path: str) -> ResolvedModel:
         ModelMissingError: the name is known and the weights are not here, or a path to nothing.
         ChecksumError: the weights are not those of the card.
         InputError: the card of that name is broken.
+        ModelFileError: a path to one part of a model, or to a model that lacks one.
     """
     catalog = read_catalog()
     if card := catalog.find(name_or_path):
@@ -47,6 +49,7 @@ def resolve(name_or_path: str) -> ResolvedModel:
     path = doors.expand_user(name_or_path)
     if doors.is_file(path):
         path = path.absolute()
+        check_parts(path)
         name = path.stem if path.suffix.lower() == ".gguf" else path.name
         return ResolvedModel(name, path, _card_at(path, catalog), known_sha256(path))
     if _looks_like_a_path(name_or_path):
@@ -67,9 +70,9 @@ def resolve_card(card: ModelCard) -> ResolvedModel:
     """
     path = card.weights
     try:
-        size = path.stat().st_size
-    except OSError:
-        raise missing(card) from None
+        size = total_bytes(path)
+    except OSError as cause:
+        raise missing(card, cause.filename) from None
     known = known_sha256(path)
     if size != card.size_bytes:
         raise mismatch(card, f"{card.size_bytes} bytes", f"{size} bytes")
@@ -103,12 +106,13 @@ def unknown_model(name: str, catalog: Catalog) -> UnknownNameError:
     )
 
 
-def missing(card: ModelCard) -> ModelMissingError:
-    """The weights of a known model are not here."""
+def missing(card: ModelCard, file: str | None = None) -> ModelMissingError:
+    """The weights of a known model are not here; ``file`` says which, where there are several."""
     if not card.sources:
+        what = "the file" if file in {None, str(card.weights)} else "a part"
         return ModelMissingError(
-            f"the file of {card.name} is gone",
-            where=str(card.weights),
+            f"{what} of {card.name} is gone",
+            where=file or str(card.weights),
             next_step=f"localprompt models remove {card.name}, then models add its new PATH",
         )
     consent = " --accept-license" if card.licence.needs_acceptance else ""
@@ -137,7 +141,7 @@ def mismatch(card: ModelCard, expected: str, found: str) -> ChecksumError:
 
 def _card_at(path: Path, catalog: Catalog) -> ModelCard | None:
     """The card whose weights lie at this path, if any."""
-    size = path.stat().st_size
+    size = total_bytes(path)
     return next(
         (c for c in catalog.cards.values() if c.size_bytes == size and c.weights == path), None
     )

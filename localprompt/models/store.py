@@ -24,6 +24,7 @@ from localprompt.errors import (
     ModelMissingError,
 )
 from localprompt.files import disk_errors_explained
+from localprompt.gguf.splits import total_bytes
 from localprompt.models.cards import FILE_PATTERN, Catalog, ModelCard, read_catalog, write_card
 from localprompt.models.checksum import known_sha256, sha256_of
 from localprompt.models.inspect import ModelInfo, inspect_model
@@ -102,7 +103,7 @@ def add_model(
         name=name,
         file=path.name if in_store else f"{name}.gguf",
         sha256=sha256,
-        size_bytes=path.stat().st_size,
+        size_bytes=info.size_bytes,
         licence=parent.licence if parent else Licence(name=info.licence or "unknown"),
         description=_description(info, parent),
         chat=info.chat_template is not None,
@@ -127,9 +128,9 @@ def verify_model(name: str, *, progress: Progress = no_progress) -> ModelCard:
     card = find_card(name)
     weights = card.weights
     try:
-        size = weights.stat().st_size
-    except OSError:
-        raise missing(card) from None
+        size = total_bytes(weights)
+    except OSError as cause:
+        raise missing(card, cause.filename) from None
     if size != card.size_bytes:
         raise mismatch(card, f"{card.size_bytes} bytes", f"{size} bytes")
     try:
@@ -211,6 +212,7 @@ def _state(card: ModelCard) -> State:
 def name_from(path: Path) -> str:
     """What a model is called whose file nobody named: ``Some Model.GGUF`` → ``some-model``."""
     stem = path.stem if path.suffix.lower() == ".gguf" else path.name
+    stem = re.sub(r"-00001-of-\d{5}$", "", stem)  # the first part of several
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:100] or "model"
 
 

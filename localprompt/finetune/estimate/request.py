@@ -148,7 +148,7 @@ def _shape_of_file(model: str) -> tuple[ModelShape, ModelInfo]:
         InputError: the header describes no dense decoder.
     """
     from localprompt.finetune.estimate.shapes import check_parameters, shape_from_gguf_metadata
-    from localprompt.gguf.header import read_gguf
+    from localprompt.gguf.splits import read_model
     from localprompt.models.inspect import describe
     from localprompt.models.resolve import resolve
 
@@ -157,7 +157,7 @@ def _shape_of_file(model: str) -> tuple[ModelShape, ModelInfo]:
     except (UnknownNameError, ModelMissingError) as error:
         _suggest_shape(error, model)
         raise
-    head = read_gguf(found.path)
+    head = read_model(found.path)
     info = describe(head)
     try:
         shape = shape_from_gguf_metadata(

@@ -19,7 +19,8 @@ from localprompt.finetune.estimate.shapes import check_parameters, shape_from_gg
 from localprompt.finetune.training import examples as example_rows
 from localprompt.finetune.training.pack import context_for, digest, windows
 from localprompt.finetune.training.support import check_trainable
-from localprompt.gguf.header import GgufFile, read_gguf
+from localprompt.gguf.header import GgufFile
+from localprompt.gguf.splits import read_model
 from localprompt.measure import machine, memory
 from localprompt.models.cards import ModelCard, read_catalog
 from localprompt.models.checksum import sha256_of
@@ -83,7 +84,7 @@ def plan(request: TrainingRequest) -> Plan:
     """
     _check_numbers(request)
     resolved, template = resolve(request.model), load_named_prompt(request.prompt)
-    head = read_gguf(resolved.path)
+    head = read_model(resolved.path)
     info = describe(head)
     check_trainable(info, resolved.name)
     name = request.name or f"{resolved.name}-tuned-{name_from(Path(template.name))}"[:_LONGEST_NAME]

@@ -14,7 +14,8 @@ import msgspec
 
 from localprompt import paths
 from localprompt.errors import InputError, UnknownNameError
-from localprompt.gguf.header import GgufFile, read_gguf
+from localprompt.gguf.header import GgufFile
+from localprompt.gguf.splits import read_model
 from localprompt.gguf.tensor_types import FILE_TYPES
 from localprompt.models.cards import ModelCard, read_catalog
 from localprompt.models.checksum import sha256_of
@@ -70,7 +71,7 @@ def prepare(model: str, to: str, *, force: bool = False, progress: Progress = no
     """
     file_type = file_type_named(to, "--to")
     resolved = resolve(model)
-    head = read_gguf(resolved.path)
+    head = read_model(resolved.path)
     info = describe(head)
     if info.file_type == file_type:
         raise InputError(
