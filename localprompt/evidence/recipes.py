@@ -50,6 +50,8 @@ PASSAGES = TuningPlan(
 )
 
 
+CHANCE = 0.5
+"""Of the reviews: two labels, equally often."""
 LARGE = "llama-2-7b"
 METHODS = ("full", "lora", "qlora")
 SEQUENCE_TOKENS = 512

@@ -55,6 +55,8 @@ class Group(msgspec.Struct, frozen=True):
 
     name: str
     figures: tuple[Figure, ...]
+    chance: float | None = None
+    """What guessing scores: a line across the chart."""
 
 
 class Note(msgspec.Struct, frozen=True):

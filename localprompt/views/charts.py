@@ -86,6 +86,8 @@ class Panel(msgspec.Struct, frozen=True):
     """Positions from the top."""
     band: tuple[float, float] | None = None
     """Top and bottom of the shaded interval."""
+    beside: tuple[tuple[float, float], ...] = ()
+    """A second line over the same axes, dashed."""
 
 
 class Point(msgspec.Struct, frozen=True):

@@ -6,11 +6,11 @@ what laptops have, CPU time over the number of answers, and everything in one ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from localprompt.finetune.estimate.hardware import LAPTOPS
 from localprompt.records.contrast import ContrastReport, Curve, Judged, Way, Winner
 from localprompt.records.evidence import Figure
 from localprompt.units import format_bytes
@@ -50,6 +50,8 @@ QUANTITIES = (
 _GUTTER = 13.0
 """Per cent of a panel's width that its axis labels need on a phone."""
 _LEAST_ANSWERS = 1000.0
+_LAPTOP = 16 * 1024**3
+"""What many laptops have in all."""
 _SIDES: tuple[tuple[str, Winner], ...] = (
     ("for_prompting", "prompting"),
     ("for_tuning", "tuning"),
@@ -81,14 +83,43 @@ def print_contrast(report: ContrastReport, say: Language, console: Console) -> N
 
 
 def _short(report: ContrastReport, say: Language) -> Iterator[Block]:
-    yield Prose((Paragraph(say("contrast.intro")),))
+    """The headline that follows from the figures, then the figures, then how to read them."""
+    if report.judged:
+        yield Lines((headline(report.judged, say),), quiet=False)
+        yield _judged(report.judged, say)
     if report.prevented is not None:
         yield Prose((Paragraph(say("contrast.not_tuned", reason=report.prevented)),))
+    read = [Paragraph(say("contrast.intro"))]
     if report.judged:
         best = report.curves[0].name if report.curves else report.ways[0].name
-        yield _judged(report.judged, say)
-        yield Prose((Paragraph(say("contrast.compared", prompt=best)),))
-    yield Prose((Paragraph(say("contrast.advice_text"), say("contrast.advice") + "."),))
+        read.append(Paragraph(say("contrast.compared", prompt=best)))
+    read.append(Paragraph(say("contrast.advice_text")))
+    yield Prose(tuple(read), folded=say("contrast.advice"))
+
+
+def headline(judged: tuple[Judged, ...], say: Language) -> str:
+    """``Fine-tuning answers better (90 % against 50 %); prompting is better in 6 of the 7 other
+    quantities, fine-tuning in 1.``"""
+    score = next((one for one in judged if one.quantity == "score"), None)
+    others = [one for one in judged if one.quantity != "score"]
+    parts = []
+    if score is not None:
+        parts.append(
+            say(
+                f"contrast.headline_{score.winner}",
+                prompting=say.quantity(score.prompting.value, score.prompting.unit),
+                tuning=say.quantity(score.tuning.value, score.tuning.unit),
+            )
+        )
+    parts.append(
+        say(
+            "contrast.headline_rest",
+            prompting=str(sum(one.winner == "prompting" for one in others)),
+            tuning=str(sum(one.winner == "tuning" for one in others)),
+            total=str(len(others)),
+        )
+    )
+    return " ".join(parts)
 
 
 def sides(report: ContrastReport, say: Language) -> list[tuple[str, str]]:
@@ -119,43 +150,55 @@ def way_name(way: Way, say: Language) -> str:
 
 
 def figure_text(figure: Figure | None, say: Language) -> str:
-    """``512 MiB (500 MiB to 530 MiB) m``."""
+    """``512 MiB (500 MiB to 530 MiB)``; what is not marked as estimated was measured."""
     if figure is None:
         return "–"
-    mark = say(f"contrast.{figure.basis}_mark")
-    interval = say.interval(figure)
-    spread = f" ({interval})" if interval else ""
+    mark = say("contrast.estimated_mark") if figure.basis == "estimated" else None
+    inside = ", ".join(part for part in (say.interval(figure), mark) if part)
+    spread = f" ({inside})" if inside else ""
     about = f", {figure.about}" if figure.about else ""
-    return f"{say.quantity(figure.value, figure.unit)}{spread} {mark}{about}"
+    return f"{say.quantity(figure.value, figure.unit)}{spread}{about}"
 
 
 def _memory(report: ContrastReport, say: Language) -> BarChart:
+    """On an axis of doublings: what a small model takes and what a large one does are both to be
+    seen, and a laptop is a line across all of them."""
     shown = [(way, figure) for way in report.ways if (figure := way.figure("memory"))]
-    ends = [f.interval.high if f.interval else f.value for _, f in shown]
-    ends += [float(laptop.memory_bytes) for laptop in LAPTOPS]
-    axis = localized(scale(0.0, max(ends), "bytes"), say)
-    bars = [_bar(way_name(way, say), figure, axis, say) for way, figure in shown]
-    bars += [
+    ends = [e for _, f in shown for e in (_low(f), _high(f))] or [float(_LAPTOP)]
+    low = math.floor(math.log2(min(ends)))
+    high = math.ceil(math.log2(max(*ends, 2.0 * _LAPTOP)))
+    bare = Scale(low, high, (), "")
+    step = max(1, round((high - low) / 5))
+    ticks = tuple(
+        Tick(bare.position(n), say.number(format_bytes(2**n))) for n in range(low, high + 1, step)
+    )
+    axis = Scale(low, high, ticks, "")
+
+    def position(size: float) -> float:
+        return axis.position(math.log2(size))
+
+    bars = tuple(
         Bar(
-            name=say("contrast.laptop", size=say.number(format_bytes(laptop.memory_bytes))),
-            text=say.number(format_bytes(laptop.memory_bytes)),
-            parts=(BarPart(0.0, axis.position(laptop.memory_bytes), 3),),
+            name=way_name(way, say),
+            text=say.quantity(figure.value, figure.unit),
+            parts=(BarPart(0.0, position(figure.value), int(figure.basis == "estimated")),),
+            interval=(position(_low(figure)), position(_high(figure))) if figure.interval else None,
+            mark=position(_LAPTOP),
         )
-        for laptop in LAPTOPS
-    ]
+        for way, figure in shown
+    )
     legend = (say("page.measured"), say("page.estimated"))
     title, caption = say("contrast.memory_chart"), say("contrast.memory_caption")
-    return BarChart(title, caption, tuple(bars), axis, legend)
+    laptop = say("contrast.laptop", size=say.number(format_bytes(_LAPTOP)))
+    return BarChart(title, caption, bars, axis, legend, laptop)
 
 
-def _bar(name: str, figure: Figure, axis: Scale, say: Language) -> Bar:
-    interval = figure.interval
-    return Bar(
-        name=name,
-        text=say.quantity(figure.value, figure.unit),
-        parts=(BarPart(0.0, axis.position(figure.value), int(figure.basis == "estimated")),),
-        interval=(axis.position(interval.low), axis.position(interval.high)) if interval else None,
-    )
+def _low(figure: Figure) -> float:
+    return figure.interval.low if figure.interval else figure.value
+
+
+def _high(figure: Figure) -> float:
+    return figure.interval.high if figure.interval else figure.value
 
 
 def _curves(report: ContrastReport, say: Language) -> Iterator[Block]:
@@ -168,30 +211,45 @@ def _curves(report: ContrastReport, say: Language) -> Iterator[Block]:
     most = _rounded(2 * report.break_even.value if report.break_even else _LEAST_ANSWERS)
     highest = max(c.start_seconds + most * c.per_answer_seconds for c in report.curves)
     axis = localized(scale(0.0, highest, "seconds"), say)
-    panels = tuple(_panel(one, most, axis, say) for one in report.curves)
+    panels = (_panel(report.curves, most, axis, say),)
     title, caption = say("contrast.curves"), say("contrast.curves_caption")
     yield Prose((Paragraph(text),))
     yield PanelChart(title, caption, panels, axis.unit, say("contrast.answers"))
 
 
-def _panel(one: Curve, most: float, axis: Scale, say: Language) -> Panel:
-    """A straight line: from what the change costs to what it and ``most`` answers cost."""
+def _panel(curves: Sequence[Curve], most: float, axis: Scale, say: Language) -> Panel:
+    """Straight lines over the same axes: from what the change costs to what it and ``most``
+    answers cost."""
     numbers = Scale(0.0, most, (), "")
-    end = one.start_seconds + most * one.per_answer_seconds
-    ends = ((0.0, one.start_seconds), (most, end))
-    text = say(
-        "contrast.curve_text",
-        start=say.quantity(one.start_seconds, "seconds"),
-        answer=say.quantity(one.per_answer_seconds, "seconds"),
+    lines = [
+        tuple(
+            (
+                _across(numbers, n),
+                100 - axis.position(one.start_seconds + n * one.per_answer_seconds),
+            )
+            for n in (0.0, most)
+        )
+        for one in curves
+    ]
+    texts = (
+        f"{one.name}: "
+        + say(
+            "contrast.curve_text",
+            start=say.quantity(one.start_seconds, "seconds"),
+            answer=say.quantity(one.per_answer_seconds, "seconds"),
+        )
+        for one in curves
     )
+    names = [one.name for one in curves]
     return Panel(
-        name=one.name,
-        text=text,
-        points=tuple((_across(numbers, n), 100 - axis.position(spent)) for n, spent in ends),
+        name=say("contrast.lines", solid=names[0], dashed=names[-1]) if names[1:] else names[0],
+        text="; ".join(texts),
+        points=lines[0],
         x_ticks=tuple(
             Tick(_across(numbers, n), say.number(f"{n:,.0f}")) for n in nice_ticks(0.0, most, 3)
         ),
         y_ticks=tuple(Tick(round(100 - t.position, 2), t.label) for t in axis.ticks),
+        beside=lines[1] if len(lines) > 1 else (),
     )
 
 
@@ -250,7 +308,7 @@ def _judged(judged: tuple[Judged, ...], say: Language) -> Table:
                 Value(say(f"contrast.winner_{one.winner}")),
             ),
         )
-        for one in judged
+        for one in sorted(judged, key=lambda one: one.quantity != "score")
     )
     return Table(say("contrast.judged_caption"), columns, rows)
 

@@ -1,13 +1,16 @@
 """The evidence: its verdicts in text, and a page for people who have never trained a model.
 
-First what the two ways are and how to read a verdict, then the ten verdicts, then one section for
-each experiment: hypothesis, method, the rule that was fixed before, and what was found. A plan
-without findings makes the same page, on which nothing has a verdict yet.
+First how many reasons held, which, and the figures that decided on two axes; then one section for
+each experiment: hypothesis, verdict, charts, figures, and behind them the method and the rule that
+was fixed before; last how to read all that. A plan without findings makes the same page, on which
+nothing has a verdict yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import msgspec
@@ -82,6 +85,7 @@ def evidence_page(report: EvidenceReport, language: Language) -> str:
     say = language
     sections = [_overview(report, say)]
     sections += [_experiment(plan, report.finding(plan.number), say) for plan in report.plans]
+    sections.append(_how_to_read(report, say))
     sections.append(_environment(report, say))
     return render_page(say("page.title"), subtitle(report, say), sections, page_words(say))
 
@@ -127,15 +131,102 @@ def page_words(say: Language) -> PageWords:
 
 
 def _overview(report: EvidenceReport, say: Language) -> Section:
-    texts = ("intro", "reading", "basis")
+    """What came out, in the order in which it is looked for: how many, which, how sure."""
+    blocks: list[Block] = []
+    if report.findings:
+        blocks.append(_tally(report, say))
+    lines = tuple(_line(plan, report.finding(plan.number), say) for plan in report.plans)
+    blocks.append(Verdicts(lines))
+    blocks += _deciding(report, say)
+    return Section("verdicts", say("page.overview"), tuple(blocks))
+
+
+def _tally(report: EvidenceReport, say: Language) -> Facts:
+    found = Counter(verdict_kind(finding) for finding in report.findings)
+    kinds = ("supported", "not-supported", "not-shown")
+    return Facts(
+        tuple(Fact(say(f"verdict.{kind}"), str(found[kind])) for kind in kinds), prominent=True
+    )
+
+
+def _deciding(report: EvidenceReport, say: Language) -> Iterator[BarChart]:
+    """The figures that decided, with their intervals and the bound of the rule on one axis: one
+    for gains in points, one for how many times as much."""
+    points: list[tuple[Plan, Figure]] = []
+    ratios: list[tuple[Plan, Figure]] = []
+    for plan in report.plans:
+        finding = report.finding(plan.number)
+        for figure in finding.figures if finding else ():
+            decides = any(c.figure == figure.name for c in finding.rule.supported)  # type: ignore[union-attr]
+            if decides and figure.interval is not None:
+                where = {"points": points, "ratio": ratios}.get(figure.unit)
+                if where is not None:
+                    where.append((plan, figure))
+    if points:
+        ends = [e for _, f in points for e in (_lowest(f), _highest(f))]
+        axis = _points_axis(min(0.0, *ends), max(0.0, *ends), say)
+        yield _decided("points", points, axis, axis.position, 0.0, say)
+    if ratios:
+        logs = [math.log2(e) for _, f in ratios for e in (_lowest(f), _highest(f)) if e > 0]
+        low, high = math.floor(min(0.0, *logs)), math.ceil(max(0.0, *logs))
+        bare = Scale(low, high, (), "")
+        step = max(1, round((high - low) / 6))
+        ticks = (Tick(bare.position(n), _times(n, say)) for n in range(low, high + 1, step))
+        doubled = Scale(low, high, tuple(ticks), "")
+        yield _decided(
+            "ratios", ratios, doubled, lambda v: doubled.position(math.log2(v)), 1.0, say
+        )
+
+
+def _decided(
+    name: str,
+    found: list[tuple[Plan, Figure]],
+    axis: Scale,
+    position: Callable[[float], float],
+    bound: float,
+    say: Language,
+) -> BarChart:
+    bars = []
+    for plan, figure in found:
+        end, start = position(figure.value), position(bound)
+        bars.append(
+            Bar(
+                name=f"{plan.number}. {figure_name(figure, say)}",
+                text=say.quantity(figure.value, figure.unit),
+                parts=(
+                    BarPart(
+                        min(start, end),
+                        round(abs(end - start), 2),
+                        int(figure.basis == "estimated"),
+                    ),
+                ),
+                interval=(position(_lowest(figure)), position(_highest(figure))),
+                mark=start,
+            )
+        )
+    return BarChart(
+        say(f"page.deciding_{name}"),
+        say(f"page.deciding_{name}_caption"),
+        tuple(bars),
+        axis,
+        legend=(say("page.measured"), say("page.estimated")),
+        mark_legend=say("page.bound"),
+    )
+
+
+def _times(power: int, say: Language) -> str:
+    return f"{say.number(f'{2.0**power:g}')}×"
+
+
+def _how_to_read(report: EvidenceReport, say: Language) -> Section:
     scale_of = say("page.scale", parameters=say.quantity(report.model.parameters or 0, "count"))
+    texts = [say(f"page.{key}") for key in ("intro", "reading", "basis")]
     words = ("token", "weights", "heldout", "full", "perplexity")
     return Section(
-        "verdicts",
-        say("page.overview"),
+        "reading",
+        say("page.how_to_read"),
         (
-            Prose((*(Paragraph(say(f"page.{key}")) for key in texts), Paragraph(scale_of))),
-            Verdicts(tuple(_line(plan, report.finding(plan.number), say) for plan in report.plans)),
+            Prose(tuple(Paragraph(text) for text in (*texts, scale_of))),
             Prose(tuple(Paragraph(say(f"page.word_{key}")) for key in words)),
         ),
     )
@@ -186,15 +277,16 @@ def figure_name(figure: Figure, say: Language) -> str:
 
 
 def _experiment(plan: Plan, finding: Finding | None, say: Language) -> Section:
+    """The hypothesis and what was found; method and rule behind it."""
     key = f"experiments.{plan.name}"
-    prose = Prose(
-        tuple(
-            Paragraph(say(f"{key}.{part}"), say(f"page.{part}"))
-            for part in ("hypothesis", "method", "limits")
-        )
-    )
-    blocks: list[Block] = [prose, _rule(plan.rule, finding, say)]
+    blocks: list[Block] = [Prose((Paragraph(say(f"{key}.hypothesis"), say("page.hypothesis")),))]
     blocks += () if finding is None else _found(finding, say)
+    how = tuple(
+        Paragraph(say(f"{key}.{part}"), say(f"page.{part}")) for part in ("method", "limits")
+    )
+    blocks.append(Prose(how, folded=say("page.how") if finding else ""))
+    rule = tuple(Paragraph(fact.value, f"{fact.name}:") for fact in _rule(plan.rule, finding, say))
+    blocks.append(Prose(rule, folded=say("page.rule") if finding else ""))
     return Section(_id(plan), f"{plan.number}. {say(f'{key}.title')}", tuple(blocks))
 
 
@@ -211,10 +303,10 @@ def _found(finding: Finding, say: Language) -> Iterator[Block]:
     )
     if finding.prevented:
         yield Notices((Notice(say("page.prevented"), finding.prevented),))
-    if finding.figures:
-        yield _table(finding.figures, say)
     for group in finding.groups:
         yield _chart(group, say)
+    if finding.figures:
+        yield _table(finding.figures, say)
     if finding.notes:
         notes = (say(f"notes.{n.name}", **_numbers(n.values, say)) for n in finding.notes)
         yield Prose(tuple(Paragraph(text) for text in notes))
@@ -230,7 +322,7 @@ def _numbers(values: dict[str, str], say: Language) -> dict[str, str]:
     }
 
 
-def _rule(rule: Rule, finding: Finding | None, say: Language) -> Facts:
+def _rule(rule: Rule, finding: Finding | None, say: Language) -> tuple[Fact, ...]:
     units: dict[str, Unit] = {f.name: f.unit for f in finding.figures} if finding else {}
 
     def side(conditions: tuple[Condition, ...], join: str) -> str:
@@ -238,12 +330,10 @@ def _rule(rule: Rule, finding: Finding | None, say: Language) -> Facts:
         joined = "; ".join(texts)
         return joined if len(texts) == 1 else say(f"rule.{join}", conditions=joined)
 
-    return Facts(
-        (
-            Fact(say("rule.supported"), side(rule.supported, "all")),
-            Fact(say("rule.refuted"), side(rule.refuted, "any")),
-            Fact(say("rule.otherwise"), say("rule.otherwise_text")),
-        )
+    return (
+        Fact(say("rule.supported"), side(rule.supported, "all")),
+        Fact(say("rule.refuted"), side(rule.refuted, "any")),
+        Fact(say("rule.otherwise"), say("rule.otherwise_text")),
     )
 
 
@@ -289,9 +379,10 @@ def _chart(group: Group, say: Language) -> BarChart:
     return BarChart(
         title,
         caption,
-        tuple(_bar(figure, axis, say) for figure in group.figures),
+        tuple(_bar(figure, axis, say, group.chance) for figure in group.figures),
         axis,
         legend=(say("page.measured"), say("page.estimated")) if estimated else (),
+        mark_legend="" if group.chance is None else say("page.chance"),
     )
 
 
@@ -300,15 +391,20 @@ def _axis(group: Group, say: Language) -> Scale:
     if unit in {"share", "points"}:
         low = 0.0 if unit == "share" else min(0.0, *(_lowest(f) for f in group.figures))
         high = 1.0 if unit == "share" else max(0.0, *(_highest(f) for f in group.figures))
-        bare = Scale(low, high, (), "%")
-        ticks = (
-            Tick(bare.position(v / 100), say.number(f"{v:g}"))
-            for v in nice_ticks(100 * low, 100 * high)
-        )
-        return Scale(low, high, tuple(ticks), "%")
+        return _points_axis(low, high, say)
     quantities: dict[str, Quantity] = {"bytes": "bytes", "seconds": "seconds"}
     highest = max(_highest(figure) for figure in group.figures)
     return localized(scale(0.0, highest, quantities.get(unit)), say)
+
+
+def _points_axis(low: float, high: float, say: Language) -> Scale:
+    """Of shares and their differences, in per cent."""
+    bare = Scale(low, high, (), "%")
+    ticks = (
+        Tick(bare.position(v / 100), say.number(f"{v:g}"))
+        for v in nice_ticks(100 * low, 100 * high)
+    )
+    return Scale(low, high, tuple(ticks), "%")
 
 
 def localized(axis: Scale, say: Language) -> Scale:
@@ -317,7 +413,7 @@ def localized(axis: Scale, say: Language) -> Scale:
     return msgspec.structs.replace(axis, ticks=tuple(ticks))
 
 
-def _bar(figure: Figure, axis: Scale, say: Language) -> Bar:
+def _bar(figure: Figure, axis: Scale, say: Language, chance: float | None) -> Bar:
     zero, end = axis.position(0.0), axis.position(figure.value)
     series = int(figure.basis == "estimated")
     interval = figure.interval
@@ -326,6 +422,7 @@ def _bar(figure: Figure, axis: Scale, say: Language) -> Bar:
         text=say.quantity(figure.value, figure.unit),
         parts=(BarPart(min(zero, end), round(abs(end - zero), 2), series),),
         interval=(axis.position(interval.low), axis.position(interval.high)) if interval else None,
+        mark=None if chance is None else axis.position(chance),
     )
 
 

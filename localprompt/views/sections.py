@@ -151,6 +151,8 @@ class Prose(Block, frozen=True):
     template: ClassVar[str] = "prose.html"
     assets: ClassVar[tuple[str, ...]] = ("prose.css",)
     paragraphs: tuple[Paragraph, ...]
+    folded: str = ""
+    """On a page it is folded away behind these words; "" shows it."""
 
 
 class BarChart(Block, frozen=True):

@@ -78,7 +78,8 @@ def test_the_page_says_which_figures_are_estimated(report: ContrastReport, code:
     assert f'<html lang="{code}">' in page
     assert say("contrast.judged_caption") in page
     assert say("contrast.better") in page
-    assert f"{say('contrast.estimated_mark')}</td>" in page
+    assert f"{say('contrast.estimated_mark')})</td>" in page
+    assert page.index(say("quantities.score")) < page.index(say("quantities.disk"))
     assert "llama-2-7b" in page
 
 

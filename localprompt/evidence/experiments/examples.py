@@ -13,7 +13,7 @@ from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import gain, once, score
 from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.prompts import with_examples
-from localprompt.evidence.recipes import HELD_OUT, PLAIN, SENTIMENT, TRAIN
+from localprompt.evidence.recipes import CHANCE, HELD_OUT, PLAIN, SENTIMENT, TRAIN
 from localprompt.records.evidence import Condition, Figure, Group, Rule
 from localprompt.stats.paired import compare_passes
 
@@ -24,7 +24,7 @@ _BOTH = 16
 class Examples:
     number = 5
     name = "examples"
-    edition = 1
+    edition = 2
     rule = Rule(
         supported=(Condition("gain_of_prompt_at_16", "low", ">", 0),),
         refuted=(Condition("gain_of_prompt_at_16", "high", "<", 0),),
@@ -42,7 +42,7 @@ class Examples:
         try:
             tuned = {size: self._tuned(lab, size) for size in SENTIMENT}
         except MachineError as error:
-            return Outcome((), (Group("by_examples", tuple(shown)),), prevented=str(error))
+            return Outcome((), (Group("by_examples", tuple(shown), CHANCE),), prevented=str(error))
         best = max(prompted.values(), key=lambda answers: answers.right)
         shown += [score("score_tuned_on", answers, str(n)) for n, answers in tuned.items()]
         largest = tuned[max(tuned)]
@@ -52,7 +52,7 @@ class Examples:
                 gain("gain_of_tuning_all", best.passed, largest.passed, str(max(tuned))),
                 *_first_better(best, tuned),
             ),
-            groups=(Group("by_examples", tuple(shown)),),
+            groups=(Group("by_examples", tuple(shown), CHANCE),),
         )
 
     def _prompted(self, lab: Lab, count: int) -> Answers:

@@ -12,7 +12,7 @@ from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import middle, once, ratio
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.prompts import with_instruction
-from localprompt.evidence.recipes import HELD_OUT, PLAIN, SENTIMENT, SMALLEST, TRAIN
+from localprompt.evidence.recipes import CHANCE, HELD_OUT, PLAIN, SENTIMENT, SMALLEST, TRAIN
 from localprompt.records.evidence import Condition, Figure, Group, Rule
 from localprompt.sources.prompt.file import load_prompt
 from localprompt.stats.samples import Interval
@@ -101,7 +101,7 @@ class Iteration:
                 tunings,
                 _tunings(lab, _LARGER.examples, samples),
             ),
-            groups=(Group("edits", tuple(shown)),),
+            groups=(Group("edits", tuple(shown), CHANCE),),
         )
 
 
