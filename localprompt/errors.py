@@ -165,7 +165,8 @@ class NotEnoughDiskError(MachineError):
 
 
 class HistoryError(MachineError):
-    pass
+    disk_is_full = False
+    """It failed for want of room, and might not where less has to be written."""
 
 
 class EngineError(MachineError):

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from localprompt.errors import HistoryError
 from localprompt.store import schema
@@ -35,8 +35,15 @@ _RETRY_SECONDS = 0.01
 _WAL_INDEX_BYTES = 32 * 1024
 
 
+Purpose = Literal["write", "read", "make room"]
+"""What a history is opened for. To read one, nothing has to be written, so that a full or read-only
+disk is no hindrance; to make room on a full disk, nothing is written beside the file itself."""
+
+
 @contextmanager
-def open_history(path: Path, busy_seconds: float = BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
+def open_history(
+    path: Path, busy_seconds: float = BUSY_SECONDS, purpose: Purpose = "write"
+) -> Iterator[sqlite3.Connection]:
     """The database at ``path``, made or migrated where necessary, in autocommit mode.
 
     Whatever goes wrong in the body is explained as well; the connection is closed at the end.
@@ -44,19 +51,82 @@ def open_history(path: Path, busy_seconds: float = BUSY_SECONDS) -> Iterator[sql
     Raises:
         HistoryError: it cannot be opened, read or written, or is of a newer version.
     """
-    import sqlite3
-
+    openers = {"write": _open_to_write, "read": _open_to_read, "make room": _open_in_place}
     with explained(path):
-        _make_private_file(path)
-        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+        connection = openers[purpose](path, busy_seconds)
         try:
-            _enter_wal_mode(connection, busy_seconds)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            schema.migrate(connection)
             yield connection
         finally:
             connection.close()
+
+
+def _open_to_write(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    import sqlite3
+
+    _make_private_file(path)
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+    try:
+        _enter_wal_mode(connection, busy_seconds)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        schema.migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open_to_read(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    """As for writing; where the disk does not let that be done, as the file stands there.
+
+    Without a place for the index of the write-ahead log, what is still in that log cannot be seen:
+    the runs since the last time that the history was closed in order.
+    """
+    import sqlite3
+
+    try:
+        return _open_to_write(path, busy_seconds)
+    except (OSError, sqlite3.OperationalError) as error:
+        refusals = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL,
+                    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM}  # fmt: skip
+        if isinstance(error, sqlite3.Error) and primary_code(error) not in refusals:
+            raise
+        for how in ("mode=ro", "mode=ro&immutable=1"):
+            address = f"{path.absolute().as_uri()}?{how}"
+            try:
+                connection = sqlite3.connect(address, uri=True, isolation_level=None)
+            except sqlite3.Error:
+                continue
+            try:
+                schema.migrate(connection)
+            except sqlite3.Error:
+                connection.close()
+                continue
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+        raise
+
+
+def _open_in_place(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    """To delete where nothing more can be written: journal and copies are kept in memory.
+
+    Until it is closed, a power cut can damage the file; there is no room for anything safer.
+    """
+    import sqlite3
+
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA foreign_keys = ON")
+        schema.migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager
@@ -154,7 +224,7 @@ def _explain(error: sqlite3.Error, path: Path) -> HistoryError:
         sqlite3.SQLITE_PERM: ("the history may not be opened", _ELSEWHERE),
         sqlite3.SQLITE_FULL: (
             "the disk is full",
-            "free some space, or use --no-log",
+            "localprompt runs prune --keep 100, free some space, or use --no-log",
         ),
         sqlite3.SQLITE_IOERR: ("the disk failed to read or write the history", _ELSEWHERE),
         sqlite3.SQLITE_CONSTRAINT: (
@@ -172,9 +242,11 @@ def _explain(error: sqlite3.Error, path: Path) -> HistoryError:
     message, next_step = by_code.get(
         code, ("the history cannot be used", f"look at '{path}', or use --no-log")
     )
-    return HistoryError(
+    explained = HistoryError(
         message, where=str(path), found=f"SQLite says: {error}", next_step=next_step
     )
+    explained.disk_is_full = code == sqlite3.SQLITE_FULL
+    return explained
 
 
 def _is_full(path: Path) -> bool:

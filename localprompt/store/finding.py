@@ -75,7 +75,9 @@ class OpenHistory:
         with explained(self.path):
             empty = read_only and not self.path.exists()
         self._connection = self._open.enter_context(
-            empty_history() if empty else open_history(self.path, busy_seconds)
+            empty_history()
+            if empty
+            else open_history(self.path, busy_seconds, "read" if read_only else "write")
         )
 
     def find(self, reference: str, kinds: Sequence[str] = KINDS) -> Found:

@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from localprompt import paths
-from localprompt.errors import InputError
-from localprompt.store.connection import BUSY_SECONDS, comparable, open_history, transaction
+from localprompt.errors import HistoryError, InputError
+from localprompt.store.connection import (
+    BUSY_SECONDS,
+    Purpose,
+    comparable,
+    open_history,
+    transaction,
+)
 from localprompt.store.runs import file_bytes
 
 if TYPE_CHECKING:
@@ -33,6 +39,9 @@ _EVALUATIONS = """
 FROM experiments WHERE kind = 'eval' AND (:before IS NULL OR created_at < :before)
 AND (:keep IS NULL OR id NOT IN
   (SELECT id FROM experiments WHERE kind = 'eval' ORDER BY id DESC LIMIT :keep))"""
+
+
+_Chosen = dict[str, str | int | None]
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -80,9 +89,23 @@ def prune(
     database = paths.history_path() if path is None else path
     if not database.exists():
         return Pruned(runs=0, runs_left=0, freed_bytes=0, compacted=False)
-    chosen = {"before": None if older_than is None else comparable(older_than), "keep": keep_last}
+    chosen: _Chosen = {
+        "before": None if older_than is None else comparable(older_than),
+        "keep": keep_last,
+    }
+    try:
+        return _prune(database, chosen, busy_seconds, "read" if dry_run else "write", dry_run)
+    except HistoryError as error:
+        if not error.disk_is_full or dry_run:
+            raise
+    return _prune(database, chosen, busy_seconds, "make room", dry_run)
+
+
+def _prune(
+    database: Path, chosen: _Chosen, busy_seconds: float, purpose: Purpose, dry_run: bool
+) -> Pruned:
     before = file_bytes(database)
-    with open_history(database, busy_seconds) as connection:
+    with open_history(database, busy_seconds, purpose) as connection:
         if dry_run:
             (runs,) = connection.execute(f"SELECT count(*) {_CHOSEN}", chosen).fetchone()
             (evaluations,) = connection.execute(
