@@ -94,6 +94,10 @@ class EvalFlags(EngineFlags, SamplingFlags):
         bool,
         typer.Option("--plan", help="Say what would be run, read and written; run nothing."),
     ] = False
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only this part of the cases, for runs merge; with -o."),
+    ] = None
     lenient: LenientOption = False
     strict: Annotated[
         bool, typer.Option("--strict", help="Keys of a suite that are not known are errors.")
@@ -146,10 +150,11 @@ def command(
             expected="a suite, or --resume ID",
             next_step="localprompt eval benchmarks/sentiment.yaml",
         )
-    watch.begin(lambda crash: _explain(crash, recorded=not flags.no_log))
+    _check_shard(flags)
     if flags.plan and suite is not None:
         _show_plan(request_from_flags(suite, flags))
         return
+    watch.begin(lambda crash: _explain(crash, recorded=not flags.no_log))
     with evaluation_store(log=not flags.no_log) as store, Models(keep=flags.watch) as models:
         if flags.resume is not None:
             planned = resume(flags.resume, store)
@@ -167,7 +172,7 @@ def command(
     if interrupted:
         print_note("interrupted" if flags.no_log else "interrupted; what is done was kept")
         raise typer.Exit(EXIT_INTERRUPTED)
-    _enforce(result, conditions)
+    enforce(result, conditions)
 
 
 def _explain(crash: Crash, *, recorded: bool) -> None:
@@ -198,6 +203,7 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
     Raises:
         InputError: the chat template cannot be read, or there is no such scoring.
     """
+    from localprompt.evaluate.shards import parse_shard
     from localprompt.records.cell import SamplingChoices
     from localprompt.records.evaluation import EvalRequest
     from localprompt.running.assemble import chat_template_text
@@ -231,6 +237,7 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
         skip_bad_rows=flags.skip_bad_rows,
         lenient=flags.lenient,
         allow_outside=flags.allow_outside,
+        shard=None if flags.shard is None else parse_shard(flags.shard),
         strict=flags.strict,
         cached=not flags.no_cache,
         force=flags.force,
@@ -269,6 +276,9 @@ def _report(planned: Planned, store: History, wanted: str, flags: EvalFlags) -> 
     from localprompt.views.messages import print_note
 
     result = load_result(planned.evaluation, store)
+    if planned.evaluation.shard is not None:
+        _write_part(planned, store, flags)
+        return result
     write_result(result, store, wanted, flags.output)
     if planned.evaluation.request.scoring == "batch" and not flags.quiet:
         for target in result.targets:
@@ -284,6 +294,42 @@ def _report(planned: Planned, store: History, wanted: str, flags: EvalFlags) -> 
         elif not flags.quiet:
             print_note(f"note: outputPath {path.name} is not written: {', '.join(SUFFIXES)} are")
     return result
+
+
+def _check_shard(flags: EvalFlags) -> None:
+    """
+    Raises:
+        InputError: a part is asked for with what only the whole can have.
+    """
+    if flags.shard is None:
+        return
+    if flags.output is None:
+        raise InputError(
+            "the results of a part go into a file",
+            where="--shard",
+            next_step=f"-o part{flags.shard.partition('/')[0]}.jsonl",
+        )
+    if flags.fail_if or flags.watch:
+        raise InputError(
+            "a part is not judged, and not watched",
+            where="--fail-if" if flags.fail_if else "--watch",
+            next_step="--fail-if with runs merge",
+        )
+
+
+def _write_part(planned: Planned, store: History, flags: EvalFlags) -> None:
+    from localprompt.cli.output import output_file
+    from localprompt.evaluate.shards import write_part
+    from localprompt.views.messages import print_note
+
+    shard = planned.evaluation.shard
+    with output_file(flags.output) as stream:
+        write_part(planned.evaluation, store, stream)
+    if shard is not None and not flags.quiet:
+        print_note(
+            f"part {shard.number} of {shard.of}: {planned.evaluation.cases} of {shard.cases} "
+            "cases; when all are there:  localprompt runs merge FILE..."
+        )
 
 
 def _watch(request: EvalRequest, store: History, models: Models, flags: EvalFlags) -> None:
@@ -322,7 +368,7 @@ def _format(flags: EvalFlags) -> str:
     return SUFFIXES.get(flags.output.suffix, "table") if flags.output else "table"
 
 
-def _enforce(result: EvalResult, conditions: list[Condition]) -> None:
+def enforce(result: EvalResult, conditions: list[Condition]) -> None:
     """
     Raises:
         ThresholdError: a condition is met that must not be.

@@ -149,6 +149,42 @@ def stats() -> None:
         typer.echo(f"{name:<10}{value}")
 
 
+@app.command("merge")
+def merge(
+    parts: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="All parts, of eval --shard.")
+    ],
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option("--fail-if", metavar="CONDITION", help="As for eval; repeatable."),
+    ] = None,
+    format: Annotated[  # noqa: A002
+        str | None,
+        typer.Option("--format", "-f", help="table, md, csv, json, jsonl or junit."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file, not stdout.")
+    ] = None,
+    no_log: Annotated[bool, typer.Option("--no-log", help="Keep nothing in the history.")] = False,
+) -> None:
+    """Put the parts of an evaluation together that were made with eval --shard."""
+    from localprompt.cli.eval import FORMATS, enforce
+    from localprompt.cli.eval_output import evaluation_store, write_result
+    from localprompt.evaluate.shards import merge as merge_parts
+    from localprompt.evaluate.summarize import load_result
+    from localprompt.records.condition import parse_condition
+    from localprompt.views.messages import print_note
+
+    wanted = format_of(format, output, ("table", *FORMATS))
+    conditions = [parse_condition(text) for text in fail_if or ()]
+    with evaluation_store(log=not no_log) as history:
+        whole = merge_parts(parts, history)
+        result = load_result(whole, history)
+        write_result(result, history, wanted, output)
+    print_note(f"note: {whole.notes[-1]}")
+    enforce(result, conditions)
+
+
 @app.command("prune")
 def prune(
     older_than: Annotated[

@@ -23,7 +23,7 @@ from localprompt.measure import machine
 from localprompt.models.cards import DEFAULT_MODEL
 from localprompt.records import json
 from localprompt.records.cell import sampling_for
-from localprompt.records.evaluation import EvalRequest, EvalTarget, Evaluation
+from localprompt.records.evaluation import EvalRequest, EvalTarget, Evaluation, Shard
 from localprompt.records.ids import new_run_id
 from localprompt.records.model import ModelRecord
 from localprompt.records.run import Machine
@@ -69,13 +69,20 @@ def plan_evaluation(
         shuffle=request.shuffle,
         seed=request.seed,
         ids=failing,
+        shard=request.shard,
     )
+    _check_shard(suite, request)
     if request.judge is not None:
         find_model(request.judge)  # a wrong name is said now, whether anything is judged or not
     repeat = request.repeat or suite.repeat
     targets = tuple(_followed(t, request) for t in _targets(suite, request, find_model))
     cases, digest, per_target = _count(selection.of(suite.cases()), targets)
-    if not cases:
+    shard = None
+    if request.shard is not None:
+        whole, whole_digest, whole_counts = _count(selection.whole.of(suite.cases()), targets)
+        results = tuple(count * repeat for count in whole_counts)
+        shard = Shard(*request.shard, whole, whole_digest, results)
+    if not (shard.cases if shard else cases):
         raise InputError("there is no case to run", where=suite.path)
     evaluation = Evaluation(
         id=new_run_id(),
@@ -91,7 +98,7 @@ def plan_evaluation(
         targets=tuple(
             msgspec.structs.replace(target, results=count * repeat)
             for target, count in zip(targets, per_target, strict=True)
-            if count
+            if count or shard
         ),
         cases=cases,
         repeat=repeat,
@@ -100,8 +107,25 @@ def plan_evaluation(
         first_skipped=suite.counts.first_skipped,
         notes=(*suite.notes, *_stand_ins(targets, request)),
         machine=describe(),
+        shard=shard,
     )
     return Planned(evaluation, suite, selection)
+
+
+def _check_shard(suite: EvalSuite, request: EvalRequest) -> None:
+    """
+    Raises:
+        InputError: a part of the cases cannot be answered without the others.
+    """
+    if request.shard is None:
+        return
+    if suite.in_turn:
+        reason, found = "the cases of this suite see answers of earlier ones", suite.path
+    elif request.scoring == "batch":
+        reason, found = "the scoring looks at all cases together", "--scoring batch"
+    else:
+        return
+    raise InputError(f"{reason}, so they cannot be split", where="--shard", found=found)
 
 
 def plan_again(evaluation: Evaluation, suite: EvalSuite, failing: frozenset[str] | None) -> Planned:
@@ -117,6 +141,7 @@ def plan_again(evaluation: Evaluation, suite: EvalSuite, failing: frozenset[str]
         shuffle=request.shuffle,
         seed=request.seed,
         ids=failing,
+        shard=request.shard,
     )
     _, digest, _ = _count(selection.of(suite.cases()), evaluation.targets)
     prompts = {prompt.label: prompt.template.sha256 for prompt in suite.prompts}

@@ -6,12 +6,19 @@ memory works as from a small one.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from localprompt.sources.suite.records import EvalCase
+
+
+def part_of(case_id: str, of: int) -> int:
+    """The part, from 1, that a case belongs to where there are ``of`` of them: by its id alone."""
+    digest = hashlib.sha256(case_id.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") % of + 1
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -22,6 +29,13 @@ class Selection(msgspec.Struct, frozen=True):
     """Positions among the candidates, where they are drawn by lot."""
     ids: frozenset[str] | None = None
     """Only these cases are candidates; None: all."""
+    shard: tuple[int, int] | None = None
+    """Of the chosen ones only this part of so many; None: all."""
+
+    @property
+    def whole(self) -> Selection:
+        """The choice that all parts are of."""
+        return msgspec.structs.replace(self, shard=None)
 
     def of(self, cases: Iterable[EvalCase]) -> Iterator[EvalCase]:
         """The chosen ones, in the suite's order."""
@@ -32,7 +46,8 @@ class Selection(msgspec.Struct, frozen=True):
             if self.ids is not None and case.id not in self.ids:
                 continue
             if self.drawn is None or position in self.drawn:
-                yield case
+                if self.shard is None or part_of(case.id, self.shard[1]) == self.shard[0]:
+                    yield case
                 taken += 1
             position += 1
 
@@ -44,6 +59,7 @@ def select(
     shuffle: bool = False,
     seed: int = 0,
     ids: frozenset[str] | None = None,
+    shard: tuple[int, int] | None = None,
 ) -> Selection:
     """A choice from ``count`` cases.
 
@@ -52,9 +68,10 @@ def select(
         shuffle: draw them by lot; the first ones otherwise. They are run in the suite's order
             either way, because neighbours share most of their prompts.
         ids: candidates; None: all cases.
+        shard: a part and how many there are; see :mod:`localprompt.evaluate.shards`.
     """
     candidates = count if ids is None else len(ids)
     drawn = None
     if shuffle and limit is not None and limit < candidates:
         drawn = frozenset(random.Random(seed).sample(range(candidates), limit))  # noqa: S311
-    return Selection(limit, drawn, ids)
+    return Selection(limit, drawn, ids, shard)

@@ -80,9 +80,25 @@ class EvalRequest(msgspec.Struct, frozen=True):
     """Whether the suite may read outside its folder and write outside the working folder."""
     strict: bool = False
     """Keys of the suite that are not known are errors."""
+    shard: tuple[int, int] | None = None
+    """Only this part of so many of the cases, the first is 1; None: all."""
     cached: bool = True
     """Whether answers of earlier evaluations are taken over where nothing changed."""
     force: bool = False
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """Which part of an evaluation this is, and what the whole is."""
+
+    number: int
+    """From 1."""
+    of: int
+    cases: int
+    """Of all parts together."""
+    cases_sha256: str
+    """Of all of them."""
+    results: tuple[int, ...]
+    """How many the whole has, by target."""
 
 
 class EvalTarget(msgspec.Struct, frozen=True):
@@ -129,6 +145,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     first_skipped: tuple[str, ...]
     notes: tuple[str, ...]
     machine: Machine
+    shard: Shard | None = None
+    """None: the whole."""
 
     @property
     def results(self) -> int:

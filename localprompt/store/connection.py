@@ -224,7 +224,7 @@ def _explain(error: sqlite3.Error, path: Path) -> HistoryError:
         sqlite3.SQLITE_PERM: ("the history may not be opened", _ELSEWHERE),
         sqlite3.SQLITE_FULL: (
             "the disk is full",
-            "localprompt runs prune --keep 100, free some space, or use --no-log",
+            "localprompt runs prune --keep-last 100, free some space, or use --no-log",
         ),
         sqlite3.SQLITE_IOERR: ("the disk failed to read or write the history", _ELSEWHERE),
         sqlite3.SQLITE_CONSTRAINT: (
