@@ -26,6 +26,7 @@ from localprompt.records.cell import sampling_for
 from localprompt.records.evaluation import EvalRequest, EvalTarget, Evaluation, Shard
 from localprompt.records.ids import new_run_id
 from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
 from localprompt.records.run import Machine
 from localprompt.running.assemble import follow_profile, model_record, with_threads
 from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
@@ -214,13 +215,20 @@ def _targets(
                     provider=provider.label,
                     provider_id=provider.id,
                     prompt=prompt.label,
-                    template=prompt.template,
+                    template=_held(prompt.template, provider),
                     sampling=sampling_for(request.sampling, options),
                     results=0,
                     transform=provider.transform,
                 )
             )
     return tuple(targets)
+
+
+def _held(template: PromptTemplate, provider: SuiteProvider) -> PromptTemplate:
+    """The template, held to the provider's schema where it has none of its own."""
+    if provider.output_schema is None or template.output_schema or template.choices:
+        return template
+    return msgspec.structs.replace(template, output_schema=provider.output_schema)
 
 
 def _followed(target: EvalTarget, request: EvalRequest) -> EvalTarget:
@@ -267,7 +275,8 @@ def _answering(
         only = left[0] if len(left) == 1 else None
         for name in plain:
             options = only.options if only else {}
-            yield SuiteProvider(id="", label="", foreign=False, options=options), name
+            own = _shared(suite, left)
+            yield SuiteProvider(id="", label="", foreign=False, options=options, **own), name
         return
     if foreign := [provider for provider in left if provider.foreign]:
         raise InputError(
@@ -281,6 +290,26 @@ def _answering(
         yield provider, provider.id
     if not suite.providers:
         yield SuiteProvider(id="", label="", foreign=False), None
+
+
+def _shared(suite: EvalSuite, providers: list[SuiteProvider]) -> dict[str, Any]:
+    """What providers make of their answers, where one model stands in for all of them.
+
+    Raises:
+        InputError: it is not the same for all.
+    """
+    shared = {}
+    for name in ("transform", "output_schema"):
+        values = [getattr(provider, name) for provider in providers]
+        if any(value != values[0] for value in values[1:]):
+            raise InputError(
+                f"the providers of this suite differ in their {name.replace('_', ' ')}",
+                where=suite.path,
+                expected="a model for each of them",
+                next_step=f"-m {providers[0].id}=MODEL, and so on",
+            )
+        shared[name] = values[0] if values else None
+    return shared
 
 
 def _mappings(suite: EvalSuite, request: EvalRequest) -> tuple[list[str], dict[str, str]]:

@@ -146,6 +146,7 @@ def call(
     names: Sequence[str] = (),
     file: bool = False,
     name: str | None = None,
+    otherwise: str | None = None,
 ) -> Result:
     """What a script makes of its arguments.
 
@@ -155,12 +156,20 @@ def call(
         names: what the body calls them.
         file: whether it is a file.
         name: of the export; None: the file's only one.
+        otherwise: the body where ``source`` is not one.
 
     Raises:
         ScriptError: it threw.
         ScriptLimitError: it was stopped, or its promise is never settled.
     """
-    asked = {"source": source, "given": given, "names": names, "file": file, "name": name}
+    asked = {
+        "source": source,
+        "given": given,
+        "names": names,
+        "file": file,
+        "name": name,
+        "otherwise": otherwise,
+    }
     found = _ask("call", asked)
     if found.get("unsettled"):
         raise ScriptLimitError("its promise is never settled")

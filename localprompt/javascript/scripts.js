@@ -65,11 +65,20 @@
       }
       return chosen;
     },
+    // Code that is no expression may still be a body: `if (a) return 1; return 0` on one line.
+    compiled(asked) {
+      try {
+        return new Function(...asked.names, "process", asked.source);
+      } catch (error) {
+        if (!asked.otherwise || !(error instanceof SyntaxError)) throw error;
+        return new Function(...asked.names, "process", asked.otherwise);
+      }
+    },
     start(asked) {
       const given = asked.given;
       const call = asked.file
         ? internals.exported(asked.source, asked.name)
-        : new Function(...asked.names, "process", asked.source);
+        : internals.compiled(asked);
       new Promise((resolve) => resolve(call(...given, global.process))).then(
         (value) => Object.assign(state, { settled: true, value }),
         (error) => Object.assign(state, { settled: true, error, threw: true }),

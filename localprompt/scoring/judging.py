@@ -51,7 +51,7 @@ def llm_rubric(answer: Answer, expected: Expectation, judge: Judge) -> Verdict:
     Raises:
         CannotScoreError: the judge failed, or its reply is no verdict.
     """
-    reply = _ask(
+    reply = ask_judge(
         judge,
         RUBRIC_TASK,
         (
@@ -62,9 +62,7 @@ def llm_rubric(answer: Answer, expected: Expectation, judge: Judge) -> Verdict:
         ),
         RUBRIC_SCHEMA,
     )
-    grade = next((value for value in embedded(reply) if isinstance(value, dict)), None)
-    if grade is None:
-        raise CannotScoreError(f"the judge's reply is not a JSON object: {quoted(reply)}")
+    grade = reply_object(reply)
     passed = _boolean(grade.get("pass"), reply)
     score = _number(grade.get("score", passed), reply)
     reason = str(grade.get("reason") or f"the judge gave {score:g}")
@@ -90,7 +88,7 @@ def select_best(
         segments += [Segment(f"\n\nAnswer {number}:\n"), Segment(answer.text, source="output")]
     best = {"type": "integer", "minimum": 1, "maximum": len(answers)}
     schema = {"type": "object", "properties": {"best": best}, "required": ["best"]}
-    chosen = _chosen(_ask(judge, BEST_TASK, tuple(segments), schema), len(answers))
+    chosen = _chosen(ask_judge(judge, BEST_TASK, tuple(segments), schema), len(answers))
     return tuple(
         Verdict(
             number == chosen,
@@ -100,7 +98,26 @@ def select_best(
     )
 
 
-def _ask(judge: Judge, task: str, material: tuple[Segment, ...], schema: dict[str, Any]) -> str:
+def reply_object(reply: str) -> dict[str, Any]:
+    """The JSON object in a judge's reply.
+
+    Raises:
+        CannotScoreError: there is none.
+    """
+    found = next((value for value in embedded(reply) if isinstance(value, dict)), None)
+    if found is None:
+        raise CannotScoreError(f"the judge's reply is not a JSON object: {quoted(reply)}")
+    return found
+
+
+def ask_judge(
+    judge: Judge, task: str, material: tuple[Segment, ...], schema: dict[str, Any]
+) -> str:
+    """The reply to a task and its material.
+
+    Raises:
+        CannotScoreError: the judge failed.
+    """
     messages = (Message("system", (Segment(task),)), Message("user", material))
     try:
         return judge.ask(messages, schema)

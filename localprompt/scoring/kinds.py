@@ -44,7 +44,22 @@ KINDS: dict[str, Kind] = {
     "python": Kind("code", threshold="optional", needs="code"),
     "llm-rubric": Kind("criterion", threshold="optional", needs="judge"),
     "select-best": Kind("criterion", needs="judge"),
+    "factuality": Kind("criterion", needs="judge"),
+    "model-graded-factuality": Kind("criterion", needs="judge"),
+    "model-graded-closedqa": Kind("criterion", needs="judge"),
+    "g-eval": Kind("criterion", threshold="optional", needs="judge"),
+    "answer-relevance": Kind("none", False, threshold="optional", needs="judge"),
+    "context-faithfulness": Kind("none", False, threshold="optional", needs="judge"),
+    "context-recall": Kind("criterion", threshold="optional", needs="judge"),
+    "context-relevance": Kind("none", False, threshold="optional", needs="judge"),
+    "cost": Kind("none", False, threshold="optional"),
 }
+
+GRADED = frozenset(
+    {"factuality", "model-graded-factuality", "model-graded-closedqa", "g-eval"}
+    | {"answer-relevance", "context-faithfulness", "context-recall", "context-relevance"}
+)
+"""What promptfoo leaves to a hosted model, and a local judge does here."""
 
 ASSERT_SET = "assert-set"
 
@@ -66,19 +81,10 @@ REFUSED: dict[str, str] = {
     "guardrails": _SERVICE,
     "search-rubric": _SERVICE,
     "human": "waits for a person",
-    "cost": "has no meaning for a local model: there is no price per token",
     "similar": _EMBEDDING,
     "similar:cosine": _EMBEDDING,
     "similar:dot": _EMBEDDING,
     "similar:euclidean": _EMBEDDING,
-    "answer-relevance": _EMBEDDING,
-    "factuality": _GRADED,
-    "model-graded-factuality": _GRADED,
-    "model-graded-closedqa": _GRADED,
-    "g-eval": _GRADED,
-    "context-faithfulness": _GRADED,
-    "context-recall": _GRADED,
-    "context-relevance": _GRADED,
     "conversation-relevance": _GRADED,
     "agent-rubric": _GRADED,
     "is-valid-function-call": _CALLS,

@@ -26,6 +26,8 @@ from localprompt.scoring import (
 )
 from localprompt.scoring.aggregate import aggregate, combine_set
 from localprompt.scoring.expectations import CannotScoreError, Judge, Verdict
+from localprompt.scoring.graded import graded
+from localprompt.scoring.kinds import GRADED
 
 COMPARISON = "select-best"
 
@@ -157,9 +159,13 @@ def _verdict(
         if not allow_code:
             raise CannotScoreError("Python code is not allowed; --allow-code runs it")
         return code_checks.python(answer, expected)
-    if expected.type == "llm-rubric":
+    if expected.type == "cost":
+        raise CannotScoreError("a local model has no price per token")
+    if expected.type in GRADED | {"llm-rubric"}:
         if judge is None:
             raise CannotScoreError("there is no model to judge")
+        if expected.type in GRADED:
+            return graded(answer, expected, judge)
         return judging.llm_rubric(answer, expected, judge)
     check = CHECKS.get(expected.type)
     if check is None:

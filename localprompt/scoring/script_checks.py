@@ -33,9 +33,11 @@ def javascript(answer: Answer, expected: Expectation) -> Verdict:
     Raises:
         CannotScoreError: it was stopped, or needs what is not there.
     """
-    script = expected.script or Script(function_body(str(expected.value)))
+    code = str(expected.value)
+    script = expected.script or Script(function_body(code))
+    context = _context(answer, expected.config)
     try:
-        result = _run(script, ASSERTION, answer.text, _context(answer, expected.config))
+        result = _run(script, ASSERTION, answer.text, context, otherwise=code)
     except ScriptLimitError as error:
         raise CannotScoreError(f"the script was not finished: {error.message}") from error
     except ScriptError as error:
@@ -75,8 +77,21 @@ def transformed_variables(script: Script, variables: Mapping[str, Any]) -> dict[
     return {**variables, **result.value}
 
 
-def _run(script: Script, names: tuple[str, ...], first: Any, context: dict[str, Any]) -> Result:
-    return call(script.source, [first, context], names=names, file=script.file, name=script.name)
+def _run(
+    script: Script,
+    names: tuple[str, ...],
+    first: Any,
+    context: dict[str, Any],
+    otherwise: str | None = None,
+) -> Result:
+    return call(
+        script.source,
+        [first, context],
+        names=names,
+        file=script.file,
+        name=script.name,
+        otherwise=otherwise,
+    )
 
 
 def _context(answer: Answer, config: Mapping[str, Any]) -> dict[str, Any]:

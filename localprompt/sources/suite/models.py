@@ -104,6 +104,7 @@ def _provider(name: str, item: dict[str, Any], at: At, notes: dict[str, None]) -
         label=str(item.get("label") or own),
         foreign=foreign,
         options=options_from(item.get("config"), at / "config", notes),
+        output_schema=_schema(item.get("config")),
         prompts=tuple(map(str, prompts)) if isinstance(prompts, list) else None,
         where=str(at),
     )
@@ -113,9 +114,23 @@ def options_from(config: Any, at: At, notes: dict[str, None]) -> dict[str, Any]:
     """A provider's or a prompt's ``config`` as ``model.options``; the rest of it is noted."""
     options: dict[str, Any] = {}
     for key, value in config.items() if isinstance(config, dict) else ():
+        if key == "response_format" and _schema(config) is not None:
+            continue
         if key not in _OPTIONS:
             notes[f"{at / key}: {key!r} is ignored: {_REMOTE}"] = None
         elif value is not None:
             is_stop = _OPTIONS[key] == "stopSequences"
             options[_OPTIONS[key]] = [value] if is_stop and isinstance(value, str) else value
     return options
+
+
+def _schema(config: Any) -> dict[str, Any] | None:
+    """The schema that ``response_format`` holds answers to, as services take it."""
+    wanted = config.get("response_format") if isinstance(config, dict) else None
+    if not isinstance(wanted, dict):
+        return None
+    if wanted.get("type") == "json_object":
+        return {"type": "object"}
+    inner = wanted.get("json_schema") if wanted.get("type") == "json_schema" else None
+    schema = inner.get("schema") if isinstance(inner, dict) else wanted.get("schema")
+    return schema if isinstance(schema, dict) else None

@@ -37,6 +37,8 @@ class SuiteProvider(msgspec.Struct, frozen=True):
     """True: no model of ours; the user says with ``-m`` what answers instead."""
     options: dict[str, Any] = {}
     """``model.options`` with v2 names: temperature, maxOutputTokens, …"""
+    output_schema: dict[str, Any] | None = None
+    """The JSON Schema that its ``response_format`` holds answers to."""
     transform: Script | None = None
     """What becomes of its answers before anything else does."""
     prompts: tuple[str, ...] | None = None

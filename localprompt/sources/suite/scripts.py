@@ -124,7 +124,7 @@ def check_code(
         return  # what it says is known only when a case is
     source = function_body(code) if body is None else body if "\n" in body else f"return {body}"
     objection = compile_error(source, (*names, "process"))
-    if objection is not None:
+    if objection is not None and compile_error(code, (*names, "process")) is not None:
         raise DatasetError(f"not JavaScript: {objection}", where=where, found=_short(code))
 
 

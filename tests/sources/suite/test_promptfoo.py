@@ -454,3 +454,21 @@ def test_a_cell_without_a_threshold_has_that_of_promptfoo(tmp_path: Path) -> Non
     loaded = suite(tmp_path, 'prompts: ["{{ ask }}"]\ntests: file://rows.csv\n')
     thresholds = [getattr(case.expectations[0], "threshold", None) for case in loaded.cases()]
     assert thresholds == [0.75, 1]
+
+
+def test_a_response_format_becomes_the_schema_that_answers_are_held_to(tmp_path: Path) -> None:
+    loaded = suite(
+        tmp_path,
+        """
+prompts: [a]
+providers:
+  - id: openai:gpt-5
+    config:
+      response_format: {type: json_schema, json_schema: {name: n, schema: {type: object}}}
+  - id: openai:gpt-4
+    config: {response_format: {type: json_object}, tools: []}
+tests: [{vars: {q: a}}]
+""",
+    )
+    assert [provider.output_schema for provider in loaded.providers] == [{"type": "object"}] * 2
+    assert any("tools" in note for note in loaded.notes)
