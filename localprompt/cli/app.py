@@ -38,7 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "eval": Entry("eval", "Evaluate prompts and models over a dataset."),
     "improve": Entry("improve", "Find a better prompt and prove it on held-out cases."),
     "tune": Entry("tune", "Find the fastest weights and settings for a prompt on this CPU."),
-    "compare": Entry("compare", "Compare two stored benches or evaluations."),
+    "compare": Entry("compare", "Compare two stored benches, evaluations or runs."),
     "finetune": Entry("finetune", "Say what training the same model takes.", group=True),
     "contrast": Entry("contrast", "Put prompting beside fine-tuning, measured and estimated."),
     "evidence": Entry("evidence", "Try the ten reasons for prompting, here."),

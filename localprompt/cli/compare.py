@@ -41,7 +41,7 @@ def command(
         str, typer.Option("--format", "-f", metavar="FORMAT", help="table, md or json.")
     ] = "table",
 ) -> None:
-    """Compare two stored benches or evaluations."""
+    """Compare two stored benches, evaluations or runs."""
     from localprompt.bench.comparing import compare_benches, load_bench_or_run
     from localprompt.bench.thresholds import check, judge
     from localprompt.cli.eval_output import write_comparison

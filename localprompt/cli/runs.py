@@ -2,57 +2,135 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
+import msgspec
 import typer
 
-from localprompt.cli.options import REFERENCE_HELP, JsonOption
-from localprompt.cli.output import checked, console, format_of, output_file
+from localprompt.cli.options import REFERENCE_HELP, JsonOption, takes
+from localprompt.cli.output import checked, console, output_file
 from localprompt.errors import InputError
+from localprompt.store.search import EVERYTHING, Filter
 
 if TYPE_CHECKING:
-    from localprompt.store.experiments import Kept
+    from localprompt.records.run import RunRecord
+    from localprompt.store.experiments import Kept, Listed
 
 app = typer.Typer(rich_markup_mode=None)
 
 FormatChoice = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        "-f",
-        metavar="FORMAT",
-        help="csv, json, jsonl or md; by default what -o FILE ends in, or jsonl.",
-    ),
+    str, typer.Option("--format", "-f", metavar="FORMAT", help="csv, json, jsonl or md.")
 ]
-KindFilter = Annotated[str | None, typer.Option("--kind", help="Only ask, run, bench, eval, …")]
-ModelFilter = Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")]
-PromptFilter = Annotated[str | None, typer.Option("--prompt", help="Only this prompt.")]
-SinceFilter = Annotated[
-    str | None,
-    typer.Option("--since", metavar="WHEN", help="A date (2026-11-22) or an age (90m, 12h, 7d)."),
-]
+TagsArgument = Annotated[list[str], typer.Argument(metavar="TAG...", help="One word each.")]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FilterFlags:
+    """Which of what is stored is meant; conditions add up."""
+
+    grep: Annotated[
+        str | None,
+        typer.Option(
+            "--grep",
+            "-g",
+            metavar="WORDS",
+            help="Only what was said with these words (a regular expression), prompt or answer.",
+        ),
+    ] = None
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Only ask, run, bench, eval, tune, …")
+    ] = None
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="NAME", help="Only this model.")
+    ] = None
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", metavar="NAME", help="Only this prompt.")
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="A date (2026-11-22) or an age (90m, 7d)."),
+    ] = None
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="Only with this tag.")] = (
+        None
+    )
+
+    def filter(self) -> Filter:
+        """
+        Raises:
+            InputError: no such kind, no such time, or not a regular expression.
+        """
+        from localprompt.store.history import KINDS
+
+        where = Filter(
+            kind=None if self.kind is None else checked("--kind", self.kind, KINDS),
+            model=self.model,
+            prompt=self.prompt,
+            since=None if self.since is None else _moment("--since", self.since),
+            tag=self.tag,
+            grep=self.grep,
+        )
+        _ = where.pattern
+        return where
 
 
 @app.command("list")
+@takes(FilterFlags)
 def list_runs(
-    kind: KindFilter = None,
-    model: ModelFilter = None,
-    prompt: PromptFilter = None,
-    since: SinceFilter = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, help="At most so many.")
+    ] = 20,
+    *,
+    flags: FilterFlags,
 ) -> None:
-    """List stored runs, newest first."""
-    from localprompt.store.history import History
-    from localprompt.views.messages import print_note
+    """List what was made, newest first: runs, benches, evaluations, tunings, …
+
+    The repetitions of a bench are not listed one by one; 'runs show ID' shows the bench.
+    """
+    from localprompt.store.history import EXPERIMENTS, RUNS, History
+    from localprompt.views.messages import print_error, print_note
     from localprompt.views.runs import print_run_list
 
+    where, kinds = flags.filter(), (*RUNS, *EXPERIMENTS)
+    wanted = kinds if where.kind is None else (where.kind,)
+    found: list[RunRecord | Listed] = []
     with History(read_only=True) as history:
-        found = history.runs(**_filters(kind, model, prompt, since), limit=limit)
-        if not print_run_list(found, console()):
-            print_note("no runs; make one with:  localprompt ask 'Name a colour.'")
+        for kind in wanted:
+            one = msgspec.structs.replace(where, kind=kind)
+            if kind in RUNS:
+                found += history.runs(one, limit=limit, unreadable=print_error)
+        found += history.listed(
+            [kind for kind in wanted if kind in EXPERIMENTS], where, limit=limit
+        )
+    found.sort(key=lambda one: one.id, reverse=True)
+    if print_run_list(found[:limit], console()):
+        return
+    if where == EVERYTHING:
+        print_note("nothing yet; make a run with:  localprompt ask 'Name a colour.'")
+    else:
+        print_note("nothing matches; see all:  localprompt runs list")
+
+
+@app.command("tag")
+def tag(
+    reference: Annotated[str, typer.Argument(metavar="ID", help=REFERENCE_HELP)],
+    tags: TagsArgument,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tags away.")] = False,
+) -> None:
+    """Give a run, a bench, an evaluation, … tags to find it by."""
+    from localprompt.store.history import History
+
+    for one in tags:
+        if not one.strip() or any(character.isspace() for character in one):
+            raise InputError("not a tag", where=repr(one), expected="one word")
+    with History() as history:
+        found = history.find(reference)
+        history.tag(found.id, tags, remove=remove)
+        has = history.tags_of(found.id)
+    typer.echo(f"{found.id}: {', '.join(has) or 'no tags'}")
 
 
 @app.command("show")
@@ -105,25 +183,28 @@ def _print_kept(kept: Kept) -> None:
 
 
 @app.command("export")
+@takes(FilterFlags)
 def export(
-    format: FormatChoice = None,  # noqa: A002
+    format: FormatChoice = "jsonl",  # noqa: A002
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A file instead of stdout.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
     ] = None,
-    kind: KindFilter = None,
-    model: ModelFilter = None,
-    prompt: PromptFilter = None,
-    since: SinceFilter = None,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1)] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="Only the newest N.")
+    ] = None,
+    *,
+    flags: FilterFlags,
 ) -> None:
-    """Write stored runs as csv, json, jsonl or Markdown, oldest first."""
+    """Write stored runs, repetitions of benches included, oldest first."""
     from localprompt.store.history import History
     from localprompt.views.files.rows import ExportFormat
     from localprompt.views.files.runs import write_runs
+    from localprompt.views.messages import print_error
 
-    chosen = format_of(format, output, ("jsonl", *get_args(ExportFormat)))
+    chosen = checked("--format", format, get_args(ExportFormat))
+    where = flags.filter()
     with History(read_only=True) as history, output_file(output) as stream:
-        found = history.runs(**_filters(kind, model, prompt, since), limit=limit, oldest_first=True)
+        found = history.runs(where, limit=limit, oldest_first=True, unreadable=print_error)
         write_runs(found, cast("ExportFormat", chosen), stream)
 
 
@@ -186,6 +267,7 @@ def merge(
 
 
 @app.command("prune")
+@takes(FilterFlags)
 def prune(
     older_than: Annotated[
         str | None, typer.Option("--older-than", metavar="AGE", help="As 30d or 12h.")
@@ -202,20 +284,25 @@ def prune(
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    *,
+    flags: FilterFlags,
 ) -> None:
     """Delete stored runs, or kept prefixes. Their text is gone from disk afterwards."""
+    where = flags.filter()
     age = None if older_than is None else _moment("--older-than", older_than)
-    if not cache or older_than is not None or keep_last is not None:
-        _prune_history(age, keep_last, dry_run=dry_run)
+    if not cache or older_than is not None or keep_last is not None or where != EVERYTHING:
+        _prune_history(age, keep_last, where, dry_run=dry_run)
     if cache:
         _prune_prefixes(age, dry_run=dry_run)
 
 
-def _prune_history(age: datetime | None, keep_last: int | None, *, dry_run: bool) -> None:
+def _prune_history(
+    age: datetime | None, keep_last: int | None, where: Filter, *, dry_run: bool
+) -> None:
     from localprompt.store.pruning import prune as prune_history
     from localprompt.units import format_bytes
 
-    done = prune_history(older_than=age, keep_last=keep_last, dry_run=dry_run)
+    done = prune_history(older_than=age, keep_last=keep_last, where=where, dry_run=dry_run)
     verb = "would delete" if dry_run else "deleted"
     typer.echo(f"{verb} {done.runs} run{'' if done.runs == 1 else 's'}, {done.runs_left} left")
     if done.evaluations:
@@ -234,19 +321,6 @@ def _prune_prefixes(age: datetime | None, *, dry_run: bool) -> None:
         f"{verb} {done.prefixes} kept prefix{'' if done.prefixes == 1 else 'es'}, "
         f"{done.prefixes_left} left; {freed} {format_bytes(done.freed_bytes)}"
     )
-
-
-def _filters(
-    kind: str | None, model: str | None, prompt: str | None, since: str | None
-) -> dict[str, Any]:
-    from localprompt.records.run import Kind
-
-    return {
-        "kind": None if kind is None else checked("--kind", kind, get_args(Kind)),
-        "model": model,
-        "prompt": prompt,
-        "since": None if since is None else _moment("--since", since),
-    }
 
 
 def _moment(option: str, text: str) -> datetime:

@@ -7,11 +7,13 @@ beside its record, as a tuning or a measurement of quality.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 
+from localprompt.errors import HistoryError
 from localprompt.records import json
 from localprompt.records.bench import CellFailure, Experiment
 from localprompt.records.evaluation import Evaluation
@@ -22,6 +24,7 @@ from localprompt.records.training import TrainingResult
 from localprompt.records.tuning import Tuning
 from localprompt.store.connection import explained, transaction, unpack
 from localprompt.store.runs import Runs
+from localprompt.store.search import EVERYTHING, Filter, experiments_where
 
 _TOKENS = "token_seconds"
 _ADD_FAILURE = """
@@ -32,8 +35,7 @@ ON CONFLICT (id) DO UPDATE SET record = excluded.record"""
 
 _LIST = """
 SELECT id, kind, created_at, title, record FROM experiments
-WHERE kind IN ({marks}) AND id < ? ORDER BY id DESC LIMIT ?"""
-_AFTER_EVERY_ID = "~"
+WHERE kind IN ({marks}) AND {condition} ORDER BY id DESC LIMIT ?"""
 
 Kept = Quality | Tuning | TrainingResult | Improvement
 _TYPES: dict[str, type[Quality] | type[Tuning] | type[TrainingResult] | type[Improvement]] = {
@@ -124,19 +126,22 @@ class Experiments(Runs):
         return self._experiment(self.find(reference, ("improve",)).id, Improvement)
 
     def listed(
-        self, kinds: Sequence[str], *, before: str | None = None, limit: int
+        self, kinds: Sequence[str], where: Filter = EVERYTHING, *, limit: int
     ) -> list[Listed]:
-        """Experiments of these kinds, newest first, from behind the id ``before``."""
-        query = _LIST.format(marks=", ".join("?" * len(kinds)))
+        """The newest experiments of these kinds that meet every condition, newest first. A record
+        that cannot be read is listed as well."""
         count = "SELECT count(*) FROM eval_results WHERE experiment_id = ?"
         found = []
         with explained(self.path):
-            rows = self._connection.execute(query, (*kinds, before or _AFTER_EVERY_ID, limit))
+            condition, values = experiments_where(where, self._connection)
+            query = _LIST.format(marks=", ".join("?" * len(kinds)), condition=condition)
+            rows = self._connection.execute(query, (*kinds, *values, limit))
             for id_, kind, created_at, title, record in rows.fetchall():
                 done = planned = None
                 if kind == "eval":
                     done = int(self._one(count, id_)[0])
-                    planned = self._decoded(id_, record, Evaluation).results
+                    with suppress(HistoryError):
+                        planned = self._decoded(id_, record, Evaluation).results
                 found.append(Listed(id_, kind, created_at, title, done, planned))
         return found
 
@@ -179,6 +184,28 @@ class Experiments(Runs):
         with explained(self.path):
             rows = self._connection.execute(query, (model_sha256, machine_id, limit)).fetchall()
         return [self._decode(*row) for row in rows]
+
+    def tag(self, thing_id: str, tags: Iterable[str], *, remove: bool = False) -> None:
+        """Give something tags, or take them away; what is there already is no error.
+
+        Raises:
+            HistoryError: they were not stored.
+        """
+        change = (
+            "DELETE FROM tags WHERE id = ? AND tag = ?"
+            if remove
+            else "INSERT OR IGNORE INTO tags (id, tag) VALUES (?, ?)"
+        )
+        with explained(self.path), transaction(self._connection):
+            self._connection.executemany(change, [(thing_id, tag) for tag in tags])
+
+    def tags_of(self, thing_id: str) -> tuple[str, ...]:
+        """Sorted."""
+        with explained(self.path):
+            rows = self._connection.execute(
+                "SELECT tag FROM tags WHERE id = ? ORDER BY tag", (thing_id,)
+            ).fetchall()
+        return tuple(tag for (tag,) in rows)
 
     def _experiment(self, experiment_id: str, what: type[Record]) -> Record:
         with explained(self.path):

@@ -6,6 +6,7 @@ prune want the room back and what they typed gone, so the file is rewritten afte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,26 +23,31 @@ from localprompt.store.connection import (
     transaction,
 )
 from localprompt.store.runs import file_bytes
+from localprompt.store.search import EVERYTHING, Filter, experiments_where, runs_where
 
 if TYPE_CHECKING:
     import sqlite3
 
-_CHOSEN = """
-FROM runs WHERE (:before IS NULL OR created_at < :before)
-AND (:keep IS NULL OR id NOT IN (SELECT id FROM runs ORDER BY id DESC LIMIT :keep))"""
+_AGED = """
+(? IS NULL OR created_at < ?)
+AND (? IS NULL OR id NOT IN (SELECT id FROM {table} WHERE {among} ORDER BY id DESC LIMIT ?))"""
 
 # A bench's plan holds the parameters of its prompts: it goes with the last of its runs. An
 # evaluation has no runs and is chosen as they are, among its like.
-_FORGET_BENCHES = """
-DELETE FROM experiments WHERE kind <> 'eval' AND (:before IS NULL OR created_at < :before)
-AND id NOT IN (SELECT experiment_id FROM results WHERE run_id IS NOT NULL)"""
-_EVALUATIONS = """
-FROM experiments WHERE kind = 'eval' AND (:before IS NULL OR created_at < :before)
-AND (:keep IS NULL OR id NOT IN
-  (SELECT id FROM experiments WHERE kind = 'eval' ORDER BY id DESC LIMIT :keep))"""
+_WITHOUT_RUNS = "id NOT IN (SELECT experiment_id FROM results WHERE run_id IS NOT NULL)"
+_UNTAGGED = (
+    "DELETE FROM tags WHERE id NOT IN (SELECT id FROM runs UNION SELECT id FROM experiments)"
+)
 
 
-_Chosen = dict[str, str | int | None]
+class _Chosen(msgspec.Struct, frozen=True):
+    """What is to be forgotten."""
+
+    before: str | None
+    """Made before this moment."""
+    keep: int | None
+    """So many of the newest stay."""
+    where: Filter
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -64,35 +70,35 @@ def prune(
     *,
     older_than: datetime | None = None,
     keep_last: int | None = None,
+    where: Filter = EVERYTHING,
     dry_run: bool = False,
     busy_seconds: float = BUSY_SECONDS,
 ) -> Pruned:
-    """Delete the runs that were made before ``older_than`` and are not among the last; and so
-    evaluations, of which as many of the last are kept.
+    """Delete the runs that meet every condition, were made before ``older_than`` and are not among
+    the last; and so evaluations, of which as many of the last are kept.
 
     Args:
         path: the database; by default ``history.db`` in ``$LOCALPROMPT_HOME``.
         older_than: None: runs of any age.
         keep_last: runs to keep whatever their age; 0 or None: none. Alone, 0 deletes everything.
+        where: what else they have to be; words are looked for in the answers of evaluations, too.
         dry_run: count only.
 
     Raises:
-        InputError: neither ``older_than`` nor ``keep_last`` says what to delete.
+        InputError: nothing says what to delete, or what is searched for is not an expression.
         HistoryError: the history cannot be read or written; nothing was deleted.
     """
-    if (older_than is None and keep_last is None) or (keep_last is not None and keep_last < 0):
+    nothing_said = older_than is None and keep_last is None and where == EVERYTHING
+    if nothing_said or (keep_last is not None and keep_last < 0):
         raise InputError(
-            "it is not said which runs to forget",
-            expected="an age, or how many of the last runs to keep (0 or more)",
+            "nothing says which runs to forget",
+            expected="an age, a search, or how many of the last runs to keep (0 or more)",
             next_step="localprompt runs prune --help",
         )
     database = paths.history_path() if path is None else path
     if not database.exists():
         return Pruned(runs=0, runs_left=0, freed_bytes=0, compacted=False)
-    chosen: _Chosen = {
-        "before": None if older_than is None else comparable(older_than),
-        "keep": keep_last,
-    }
+    chosen = _Chosen(None if older_than is None else comparable(older_than), keep_last, where)
     try:
         return _prune(database, chosen, busy_seconds, "read" if dry_run else "write", dry_run)
     except HistoryError as error:
@@ -105,33 +111,69 @@ def _prune(
     database: Path, chosen: _Chosen, busy_seconds: float, purpose: Purpose, dry_run: bool
 ) -> Pruned:
     before = file_bytes(database)
+    moment, where = chosen.before, chosen.where
     with open_history(database, busy_seconds, purpose) as connection:
+        aged = [moment, moment, chosen.keep, chosen.keep]
+        meant, values = runs_where(where, connection)
+        runs_meant = f"{_AGED.format(table='runs', among='true')} AND {meant}"
+        of_runs = (*aged, *values)
+        meant, values = experiments_where(where, connection)
+        among = "kind = 'eval'"
+        evals_meant = f"{among} AND {_AGED.format(table='experiments', among=among)} AND {meant}"
+        of_evals = (*aged, *values)
         if dry_run:
-            (runs,) = connection.execute(f"SELECT count(*) {_CHOSEN}", chosen).fetchone()
-            (evaluations,) = connection.execute(
-                f"SELECT count(*) {_EVALUATIONS}", chosen
-            ).fetchone()
-            left = _count(connection) - runs
+            runs = _count(connection, "runs", runs_meant, of_runs)
+            evaluations = _count(connection, "experiments", evals_meant, of_evals)
+            left = _count(connection, "runs") - runs
             return Pruned(runs, left, freed_bytes=0, compacted=False, evaluations=evaluations)
         with transaction(connection):
-            runs = connection.execute(f"DELETE {_CHOSEN}", chosen).rowcount
-            evaluations = connection.execute(f"DELETE {_EVALUATIONS}", chosen).rowcount
-            connection.execute(_FORGET_BENCHES, chosen)
+            emptied = _benches_of(connection, runs_meant, of_runs)
+            runs = _delete(connection, "runs", runs_meant, of_runs)
+            evaluations = _delete(connection, "experiments", evals_meant, of_evals)
+            if where == EVERYTHING:  # plans that never had a run, too
+                plans = f"kind <> 'eval' AND (? IS NULL OR created_at < ?) AND {_WITHOUT_RUNS}"
+                _delete(connection, "experiments", plans, (moment, moment))
+            for bench in emptied:
+                _delete(connection, "experiments", f"id = ? AND {_WITHOUT_RUNS}", (bench,))
             connection.execute("DELETE FROM machines WHERE id NOT IN (SELECT machine_id FROM runs)")
+            connection.execute(_UNTAGGED)
         compacted = runs + evaluations > 0 and _compact(connection)
-        left = _count(connection)
+        left = _count(connection, "runs")
     freed = max(0, before - file_bytes(database))
     return Pruned(runs, left, freed, compacted, evaluations)
 
 
-def _count(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
+def _benches_of(
+    connection: sqlite3.Connection, condition: str, values: Sequence[object]
+) -> list[str]:
+    """The experiments that these runs belong to."""
+    query = f"""
+        SELECT DISTINCT experiment_id FROM results
+        WHERE run_id IN (SELECT id FROM runs WHERE {condition})"""  # noqa: S608
+    return [row[0] for row in connection.execute(query, values)]
+
+
+def _delete(
+    connection: sqlite3.Connection, table: str, condition: str, values: Sequence[object]
+) -> int:
+    return connection.execute(f"DELETE FROM {table} WHERE {condition}", values).rowcount  # noqa: S608
+
+
+def _count(
+    connection: sqlite3.Connection,
+    table: str,
+    condition: str = "true",
+    values: Sequence[object] = (),
+) -> int:
+    query = f"SELECT count(*) FROM {table} WHERE {condition}"  # noqa: S608
+    return int(connection.execute(query, values).fetchone()[0])
 
 
 def _compact(connection: sqlite3.Connection) -> bool:
     import sqlite3
 
     try:
+        connection.execute("INSERT INTO run_index (run_index) VALUES ('optimize')")
         connection.execute("VACUUM")
         (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.OperationalError:  # another process, or no room for the copy it makes

@@ -8,17 +8,17 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from localprompt.errors import HistoryError
 from localprompt.records import json
-from localprompt.records.run import Kind, Machine, RunRecord, Samples
+from localprompt.records.run import Machine, RunRecord, Samples
 from localprompt.store import schema
-from localprompt.store.connection import comparable, explained, pack, transaction, unpack
+from localprompt.store.connection import explained, pack, transaction, unpack
 from localprompt.store.finding import RUNS, OpenHistory
+from localprompt.store.search import EVERYTHING, Filter, runs_where
 
 _ADD_MACHINE = """
 INSERT INTO machines (id, cpu, physical_cores, logical_cores, usable_cores, memory_bytes, os)
@@ -96,42 +96,31 @@ class Runs(OpenHistory):
 
     def runs(
         self,
+        where: Filter = EVERYTHING,
         *,
-        kind: Kind | None = None,
-        model: str | None = None,
-        prompt: str | None = None,
-        since: datetime | None = None,
-        before: str | None = None,
         limit: int | None = None,
         oldest_first: bool = False,
         unreadable: Callable[[HistoryError], None] | None = None,
     ) -> Iterator[RunRecord]:
-        """Runs that meet every condition given, newest first, read one by one.
+        """The newest runs that meet every condition, newest first, read one by one.
 
         Args:
-            model: the model's name, exactly.
-            prompt: the prompt's name, exactly; prompts typed in place have none.
-            since: runs that were made at this time or later, to the second.
-            before: runs with smaller ids than this: a list goes on where it ended.
-            limit: at most so many.
+            limit: at most so many, the newest.
+            oldest_first: these, in the order in which they were made.
             unreadable: told of a record that cannot be read, and the rest goes on; None: that
                 is an error.
+
+        Raises:
+            InputError: what is searched for is not a regular expression.
         """
-        conditions = {
-            "kind = ?": kind,
-            "model_name = ?": None if model is None else json.well_formed(model),
-            "prompt_name = ?": None if prompt is None else json.well_formed(prompt),
-            "created_at >= ?": None if since is None else comparable(since),
-            "id < ?": before,
-        }
-        given = {sql: value for sql, value in conditions.items() if value is not None}
-        where = f"WHERE {' AND '.join(given)}" if given else ""
-        order = "ASC" if oldest_first else "DESC"
-        query = f"SELECT id, record FROM runs {where} ORDER BY id {order} LIMIT ?"  # noqa: S608
+        order = "ORDER BY id DESC LIMIT ?"
         with explained(self.path):
-            for row in self._connection.execute(
-                query, (*given.values(), -1 if limit is None else limit)
-            ):
+            condition, values = runs_where(where, self._connection)
+            query = f"SELECT id, record FROM runs WHERE {condition} {order}"  # noqa: S608
+            if oldest_first:
+                query = f"SELECT id, record FROM ({query}) ORDER BY id"  # noqa: S608
+            rows = self._connection.execute(query, (*values, -1 if limit is None else limit))
+            for row in rows:
                 try:
                     record = self._decode(*row)
                 except HistoryError as error:

@@ -193,6 +193,51 @@ _EVALUATIONS = (
 )
 
 
+# What was said in a run: its messages and the answer; {row} is a table's name, NEW or OLD.
+RUN_TEXT = (
+    "(coalesce((SELECT group_concat(json_extract(value, '$.text'), char(10))"
+    " FROM json_each({row}.record, '$.prompt.messages')), '')"
+    " || char(10) || coalesce(json_extract({row}.record, '$.output.text'), ''))"
+)
+# The index keeps no text, only where which three letters occur, and has to be told the old text
+# where it is to forget it. Rows of runs have no numbers that last (VACUUM gives new ones), so they
+# get some. Runs that were recorded before are added when somebody searches.
+_SEARCH = (
+    """
+CREATE VIRTUAL TABLE run_index USING fts5(text, content='', detail='none', tokenize='trigram')""",
+    """
+CREATE TABLE searched_runs (
+  number INTEGER NOT NULL PRIMARY KEY,
+  run_id TEXT NOT NULL UNIQUE REFERENCES runs (id) ON DELETE CASCADE
+)""",
+    """
+CREATE TRIGGER run_is_searched AFTER INSERT ON runs BEGIN
+  INSERT INTO searched_runs (run_id) VALUES (NEW.id);
+  INSERT INTO run_index (rowid, text)
+    SELECT number, {new} FROM searched_runs WHERE run_id = NEW.id;
+END""".format(new=RUN_TEXT.format(row="NEW")),  # noqa: S608
+    """
+CREATE TRIGGER run_is_searched_again AFTER UPDATE OF record ON runs BEGIN
+  INSERT INTO run_index (run_index, rowid, text)
+    SELECT 'delete', number, {old} FROM searched_runs WHERE run_id = OLD.id;
+  INSERT INTO run_index (rowid, text)
+    SELECT number, {new} FROM searched_runs WHERE run_id = NEW.id;
+END""".format(new=RUN_TEXT.format(row="NEW"), old=RUN_TEXT.format(row="OLD")),  # noqa: S608
+    """
+CREATE TRIGGER run_is_forgotten BEFORE DELETE ON runs BEGIN
+  INSERT INTO run_index (run_index, rowid, text)
+    SELECT 'delete', number, {old} FROM searched_runs WHERE run_id = OLD.id;
+END""".format(old=RUN_TEXT.format(row="OLD")),  # noqa: S608
+    """
+CREATE TABLE tags (
+  id TEXT NOT NULL,
+  tag TEXT NOT NULL,
+  PRIMARY KEY (id, tag)
+) WITHOUT ROWID""",
+    "CREATE INDEX tags_by_tag ON tags (tag, id)",
+)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
@@ -220,6 +265,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
     ),
     Migration(3, "results of evaluations", _EVALUATIONS),
+    Migration(4, "an index of what was said, and tags", _SEARCH),
 )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.console import Console
 
 from localprompt.records.run import RunRecord, TokenCounts
+from localprompt.store.experiments import Listed
 from localprompt.units import (
     UNKNOWN,
     format_bytes,
@@ -63,9 +64,11 @@ _TABLE = (
 )
 
 
-def print_run_list(runs: Iterable[RunRecord], console: Console) -> int:
-    """One row per run; returns how many there were."""
-    rows = tuple(map(_list_row, runs))
+def print_run_list(things: Iterable[RunRecord | Listed], console: Console) -> int:
+    """One row per run or experiment; returns how many there were."""
+    rows = tuple(
+        _list_row(one) if isinstance(one, RunRecord) else _summary_row(one) for one in things
+    )
     print_blocks([Table("", _LIST, rows)] if rows else [], console)
     return len(rows)
 
@@ -119,6 +122,24 @@ def _notices(runs: Sequence[RunRecord], *, named: bool = True) -> Iterator[Notic
     )
     if items:
         yield Notices(items)
+
+
+def _summary_row(made: Listed) -> Row:
+    """An experiment has many figures, and none of them is its own."""
+    unknown = Value(UNKNOWN, None)
+    return Row(
+        made.id,
+        (
+            Value(made.id[:SHORT_ID], made.id),
+            Value(made.created_at[5:16].replace("T", " "), made.created_at),
+            Value(f"({made.kind})", None),
+            Value(made.title, made.title),
+            unknown,
+            unknown,
+            unknown,
+            Value("", None),
+        ),
+    )
 
 
 def _list_row(run: RunRecord) -> Row:

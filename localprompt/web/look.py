@@ -23,6 +23,7 @@ from localprompt.records.model import ModelRecord
 from localprompt.records.run import Kind, RunRecord
 from localprompt.records.tuning import Tuning
 from localprompt.store.history import History
+from localprompt.store.search import Filter
 from localprompt.views.bench import bench_sections
 from localprompt.views.bench_compare import comparison_sections
 from localprompt.views.eval import eval_sections
@@ -56,7 +57,7 @@ def runs(request: Request) -> Response:
     chosen: dict[str, Any] = {name: value for name, value in query.items() if value}
     before = request.query_params.get("before") or None
     with History(read_only=True) as history:
-        found = list(history.runs(**chosen, before=before, limit=PAGE + 1))
+        found = list(history.runs(Filter(**chosen, before=before), limit=PAGE + 1))
     values: dict[str, Any] = {
         "runs": [_run_row(run) for run in found[:PAGE]],
         "more": found[PAGE - 1].id if len(found) > PAGE else None,
@@ -87,7 +88,7 @@ def results(request: Request) -> Response:
     """``/results``: benches, evaluations, tunings and the like."""
     before = request.query_params.get("before") or None
     with History(read_only=True) as history:
-        found = history.listed(_READABLE, before=before, limit=PAGE + 1)
+        found = history.listed(_READABLE, Filter(before=before), limit=PAGE + 1)
     values: dict[str, Any] = {
         "results": [(one, _WORDS[one.kind], moment_text(one.created_at)) for one in found[:PAGE]],
         "more": found[PAGE - 1].id if len(found) > PAGE else None,

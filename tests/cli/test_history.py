@@ -123,7 +123,7 @@ def test_two_processes_that_write_at_once_lose_nothing(lab_home: Path) -> None:
 def test_what_was_run_is_listed_shown_exported_and_pruned(
     localprompt: Localprompt, work: Path
 ) -> None:
-    assert "no runs; make one with" in localprompt("runs", "list").err
+    assert "nothing yet; make a run with" in localprompt("runs", "list").err
     localprompt(*ASK)
     localprompt("ask", "Say \x1b[31mred\x1b[0m.", *SHORT)
     listed = localprompt("runs", "list")

@@ -12,6 +12,7 @@ from localprompt.records.bench import CellFailure
 from localprompt.records.run import Samples
 from localprompt.store.history import History
 from localprompt.store.pruning import prune
+from localprompt.store.search import Filter
 from tests.sample_runs import in_bench, make_experiment, make_run
 from tests.sample_tunings import tuning
 
@@ -75,7 +76,7 @@ def test_a_run_and_its_place_are_stored_together_or_not_at_all(with_bench: Path)
     ):
         history.record(same_place)
     with History(with_bench, read_only=True) as reader:
-        assert [run.id for run in reader.runs(kind="bench")] == [RUN.id]
+        assert [run.id for run in reader.runs(Filter(kind="bench"))] == [RUN.id]
 
 
 def test_a_run_of_an_experiment_that_is_not_stored_is_refused(with_bench: Path) -> None:

@@ -15,6 +15,7 @@ from localprompt.records import json as record_json
 from localprompt.records.run import Samples
 from localprompt.store.connection import comparable, pack, unpack
 from localprompt.store.history import History
+from localprompt.store.search import Filter
 from tests.sample_runs import FIRST_MOMENT, make_run
 
 RUNS = (
@@ -69,17 +70,17 @@ def test_runs_come_newest_first_or_oldest_first(history: History) -> None:
 
 
 def test_runs_are_filtered_by_every_condition_given(history: History) -> None:
-    assert list(history.runs(kind="run")) == [RUNS[2], RUNS[0]]
-    assert list(history.runs(model="gemma3-270m")) == [RUNS[2]]
-    assert list(history.runs(prompt="summarize", kind="bench")) == [RUNS[3]]
-    assert list(history.runs(prompt="summarize", model="gemma3-270m")) == []
-    assert list(history.runs(model="\udcff")) == []
+    assert list(history.runs(Filter(kind="run"))) == [RUNS[2], RUNS[0]]
+    assert list(history.runs(Filter(model="gemma3-270m"))) == [RUNS[2]]
+    assert list(history.runs(Filter(prompt="summarize", kind="bench"))) == [RUNS[3]]
+    assert list(history.runs(Filter(prompt="summarize", model="gemma3-270m"))) == []
+    assert list(history.runs(Filter(model="\udcff"))) == []
 
 
 def test_since_includes_the_moment_itself_in_any_time_zone(history: History) -> None:
     moment = (FIRST_MOMENT + timedelta(minutes=2)).astimezone(timezone(timedelta(hours=-3)))
-    assert list(history.runs(since=moment)) == [RUNS[3], RUNS[2]]
-    assert list(history.runs(since=moment + timedelta(seconds=1))) == [RUNS[3]]
+    assert list(history.runs(Filter(since=moment))) == [RUNS[3], RUNS[2]]
+    assert list(history.runs(Filter(since=moment + timedelta(seconds=1)))) == [RUNS[3]]
 
 
 @given(*[st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))] * 2)  # noqa: DTZ001
