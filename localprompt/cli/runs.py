@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from localprompt.cli.options import REFERENCE_HELP, JsonOption, takes
-from localprompt.cli.output import checked, console, output_file
+from localprompt.cli.output import checked, console, format_of, output_file
 from localprompt.errors import InputError
 from localprompt.store.search import EVERYTHING, Filter
 
