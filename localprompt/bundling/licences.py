@@ -24,6 +24,7 @@ from localprompt.records.run import RunWarning
 
 _FOLDER = "licences"
 _TEXTS = Path(__file__).parent / "licence_texts"
+_LONGEST_NAME = 1000
 _LICENCE_FILE = re.compile(
     r"[^/]+\.dist-info/(?P<name>(?:.*/)?[^/]*(?:licen[cs]e|copying|notice|authors)[^/]*)",
     re.IGNORECASE,
@@ -99,7 +100,7 @@ def wheel_pieces(wheels: Iterable[Wheel]) -> Iterator[Piece]:
         folder = f"{_FOLDER}/packages/{wheel.name}-{wheel.version}"
         with _opened(wheel.file) as archive:
             for member in sorted(archive.namelist()):
-                if match := _LICENCE_FILE.fullmatch(member):
+                if match := _LICENCE_FILE.fullmatch(member[:_LONGEST_NAME]):
                     flat = match["name"].removeprefix("licenses/").replace("/", "-")
                     yield text_piece(f"{folder}/{flat[-_LONGEST_NAME:]}", archive.read(member))
 

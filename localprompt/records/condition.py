@@ -16,6 +16,7 @@ from localprompt.errors import InputError, UnknownNameError
 from localprompt.units import parse_bytes
 
 WHERE = "--fail-if"
+_LONGEST = 500
 _CONDITION = re.compile(
     r"\s*(.+?)\s*(>=|<=|>|<)\s*([+-]?\d+(?:\.\d+)?)\s*([^\d\s.].*?)?\s*", re.ASCII
 )
@@ -114,7 +115,7 @@ def parse_condition(text: str) -> Condition:
     Raises:
         InputError: it is not a condition.
     """
-    match = _CONDITION.fullmatch(text)
+    match = _CONDITION.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         raise InputError(
             "not a condition",

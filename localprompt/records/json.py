@@ -64,7 +64,7 @@ def _decoder() -> msgspec.json.Decoder[RunRecord]:
 
 def well_formed(text: str) -> str:
     """The text as a record holds it: lone surrogates replaced by U+FFFD."""
-    return _LONE_SURROGATE.sub("\ufffd", text)
+    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from localprompt.errors import PromptFileError
+from localprompt.records.json import well_formed
 from localprompt.records.prompt import Message, Origin, Segment, Span
 from localprompt.rendering.budget import BudgetExceededError, Limits
 from localprompt.rendering.traced import TracedText, from_segments, spans_of, traced
@@ -109,7 +110,9 @@ def apply_chat_template(
             text, folded = render(_fold_system(messages)), True
         except TemplateRefusalError as again:
             raise _refused(again) from None
-    spans = spans_of(text)
+    spans = tuple(
+        msgspec.structs.replace(span, text=well_formed(span.text)) for span in spans_of(text)
+    )
     unknown = any(span.origin == "variable" and span.source is None for span in spans)
     return ChatPrompt(spans, rewritten=unknown, system_folded=folded)
 

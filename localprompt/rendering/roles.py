@@ -29,7 +29,7 @@ _ROLE_LINE = re.compile(
     r"^[^\S\n]*+(?:#[^\S\n]*+)?(system|user|assistant|developer)(\[[^\n]*\])?[^\S\n]*+:[^\S\n]*+$",
     re.IGNORECASE | re.MULTILINE,
 )
-_ATTRIBUTE = re.compile(r'[^\S\n]*(\w+)\s*=\s*(?:"([^"\n]*)"|([^",\]\n]*))\s*(,|$)')
+_ATTRIBUTE = re.compile(r'[^\S\n]*+(\w++)\s*+=\s*+(?:"([^"\n]*+)"|([^",\]\n]*+))\s*+(,|$)')
 _INTEGER = re.compile(r"[+-]?\d{1,15}")
 _FLOAT = re.compile(r"[+-]?(?:\d{1,15}\.\d{0,15}|\.\d{1,15}|\d{1,15})(?:[eE][+-]?\d{1,2})?")
 

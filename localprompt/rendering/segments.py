@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from localprompt.rendering.failures import Place
 
 ROLE_LIKE = re.compile(
-    r"^\s*+(?:#\s*+)?(?:system|user|assistant|developer)\s*+(?:\[[^\]\n]*+\])?\s*+:",
+    r"^[^\S\n]*+(?:#\s*+)?(?:system|user|assistant|developer)\s*+(?:\[[^\]\n]*+\])?\s*+:",
     re.IGNORECASE | re.MULTILINE,
 )
 """The beginning of what a role line looks like, wherever a line begins."""

@@ -18,6 +18,7 @@ import operator
 from collections.abc import Iterable, Iterator
 from typing import Any, SupportsIndex
 
+from localprompt.records.json import well_formed
 from localprompt.records.prompt import UNNAMED, Origin, Segment, Span
 
 
@@ -191,8 +192,11 @@ def from_segments(segments: Iterable[Segment]) -> TracedText:
 
 
 def to_segments(text: str) -> tuple[Segment, ...]:
+    """The text as messages have it: what UTF-8 cannot hold, no model can read, is U+FFFD."""
     return tuple(
-        Segment(span.text, None if span.origin == "template" else span.source or UNNAMED)
+        Segment(
+            well_formed(span.text), None if span.origin == "template" else span.source or UNNAMED
+        )
         for span in spans_of(text)
     )
 

@@ -27,7 +27,7 @@ from localprompt.units import MIB
 
 _TENSOR = re.compile(r"\[ *\d+/ *\d+\] (\S+) +- \[")
 _SIZE = re.compile(r"quant size  = +([\d.]+) MiB")
-_FALLBACK = re.compile(r"(\d+) of \d+ tensor\(s\) required fallback")
+_FALLBACK = re.compile(r"(\d{1,9}) of \d{1,9} tensor\(s\) required fallback")
 _NEEDS_MATRIX = re.compile(r"will require an imatrix")
 _REASON = re.compile(r"failed to quantize: (.*)")
 

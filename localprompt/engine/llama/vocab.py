@@ -227,7 +227,8 @@ class Vocabulary:
         return bool(attributes & getattr(self._lib, f"LLAMA_TOKEN_ATTR_{attribute_name}"))
 
     def _tokenize(self, text: str, *, parse_special: bool) -> list[int]:
-        data = text.encode()
+        # Half a surrogate pair (a byte of an argument that was no UTF-8) has no tokens.
+        data = text.encode("utf-8", "replace")
         room = len(data) + 2
         ids = (ctypes.c_int32 * room)()
         count = self._lib.llama_tokenize(

@@ -39,9 +39,9 @@ from localprompt.sources.yaml import KeyPath
 
 _ROLES = ("system", "user", "assistant", "developer")
 _OTHER_NAMES = {"human": "user", "ai": "assistant", "bot": "assistant", "model": "assistant"}
-_LONE_WORD = re.compile(r"^[^\S\n]*#?[^\S\n]*([A-Za-z]+)[^\S\n]*:[^\S\n]*$", re.MULTILINE)
+_LONE_WORD = re.compile(r"^[^\S\n]*+(?:#[^\S\n]*+)?([A-Za-z]++)[^\S\n]*+:[^\S\n]*+$", re.MULTILINE)
 _ROLE_LINE = re.compile(
-    rf"^[^\S\n]*#?[^\S\n]*(?:{'|'.join(_ROLES)})(?:\[[^\n]*\])?[^\S\n]*:[^\S\n]*$",
+    rf"^[^\S\n]*+(?:#[^\S\n]*+)?(?:{'|'.join(_ROLES)})(?:\[[^\n]*\])?[^\S\n]*+:[^\S\n]*+$",
     re.IGNORECASE | re.MULTILINE,
 )
 

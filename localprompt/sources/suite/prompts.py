@@ -48,7 +48,7 @@ _NAME = re.compile(r"[\w.-]+")
 _LONGEST_NAME = 1024
 _DEEPEST = 3
 _ROLE_LINE = re.compile(
-    r"[^\S\n]*(?:#[^\S\n]*)?(?:system|user|assistant|developer)(?:\[[^\n]*\])?[^\S\n]*:[^\S\n]*",
+    r"[^\S\n]*+(?:#[^\S\n]*+)?(?:system|user|assistant|developer)(?:\[[^\n]*\])?[^\S\n]*+:[^\S\n]*+",
     re.IGNORECASE,
 )
 

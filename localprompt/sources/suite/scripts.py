@@ -21,23 +21,28 @@ from localprompt.sources.yaml import At
 
 SUFFIXES = frozenset({".js", ".cjs", ".mjs"})
 _IMPORT = re.compile(
-    r"""^\s*import\s+(?:[^'"();]*?\bfrom\s*)?["']([^"']+)["']|"""
-    r"""\b(?:require|import)\s*\(\s*["']([^"']+)["']\s*\)""",
+    r"""^[^\S\n]*+import\s++(?:[^'"();]{0,2000}?\bfrom\s*+)?["']([^"'\n]++)["']|"""
+    r"""\b(?:require|import)\s*+\(\s*+["']([^"'\n]++)["']\s*+\)""",
     re.MULTILINE,
 )
-_COMMENT = re.compile(r"/\*.*?\*/|^\s*//[^\n]*", re.DOTALL | re.MULTILINE)
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|^[^\S\n]*+//[^\n]*", re.DOTALL | re.MULTILINE)
 _EXPORTS = (
-    (re.compile(r"^(\s*)export\s+default\s+", re.MULTILINE), r"\1module.exports.default = "),
     (
-        re.compile(r"^(\s*)export\s+((?:async\s+)?function\s*\*?\s*(\w+))", re.MULTILINE),
+        re.compile(r"^([^\S\n]*+)export\s++default\s++", re.MULTILINE),
+        r"\1module.exports.default = ",
+    ),
+    (
+        re.compile(
+            r"^([^\S\n]*+)export\s++((?:async\s++)?function\s*+\*?\s*+(\w++))", re.MULTILINE
+        ),
         r"\1module.exports.\3 = \3; \2",
     ),
     (
-        re.compile(r"^(\s*)export\s+(const|let|var)\s+(\w+)\s*=", re.MULTILINE),
+        re.compile(r"^([^\S\n]*+)export\s++(const|let|var)\s++(\w++)\s*+=", re.MULTILINE),
         r"\1\2 \3 = module.exports.\3 =",
     ),
 )
-_EXPORT_LIST = re.compile(r"^\s*export\s*\{([^}]*)\}\s*;?", re.MULTILINE)
+_EXPORT_LIST = re.compile(r"^[^\S\n]*+export\s*+\{([^{}]{0,4000}+)\}\s*+;?", re.MULTILINE)
 
 
 def read_script(path: Path) -> str:
