@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fast coverage lint docs bench-peers clean
+.PHONY: demo test fast fuzz coverage lint docs bench-peers clean
 
 demo: .venv/.installed
 	$(BIN)/localprompt models pull smollm2-135m
@@ -18,6 +18,10 @@ test: .venv/.dev
 # No model, nothing slow: what to run while writing.
 fast: .venv/.dev
 	$(BIN)/python -m pytest -q -m "not model and not slow"
+
+# What strangers could feed every door, for an hour; the seed is printed, findings are kept.
+fuzz: .venv/.dev
+	$(BIN)/python -m tests.adversarial --seconds 3600
 
 # Branches that the fast tests take; reported, not gated.
 coverage: .venv/.dev
