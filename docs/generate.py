@@ -4,13 +4,15 @@
     python docs/generate.py --check  exit with 1 if one is not what the code says now
 
 Generated: the command-line reference (docs/cli.md); in README.md, between their markers, the tree
-and the verdicts of the newest evidence under benchmarks/results; and the table of estimated against
+and the verdicts of the newest evidence under benchmarks/results; those verdicts as a picture
+(docs/evidence.svg); and the table of estimated against
 published training memory. A test runs the check.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import re
 import sys
 from collections import Counter
@@ -30,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLI_REFERENCE = ROOT / "docs" / "cli.md"
 README = ROOT / "README.md"
 ESTIMATES = ROOT / "docs" / "guide" / "finetune-estimate.md"
+PICTURE = ROOT / "docs" / "evidence.svg"
 
 _TREE = re.compile(r"(<!-- tree -->\n```\n).*?(```\n<!-- /tree -->)", re.DOTALL)
 _EVIDENCE = re.compile(r"(<!-- evidence -->\n).*?(<!-- /evidence -->\n)", re.DOTALL)
@@ -61,13 +64,13 @@ def readme_text() -> str:
 
 def verdicts() -> str:
     """The table of the newest evidence that was committed; nothing where there is none."""
-    results = sorted((ROOT / "benchmarks" / "results").glob("*-evidence.json"))
-    if not results:
+    newest = newest_evidence()
+    if newest is None:
         return ""
-    report = msgspec.json.decode(results[-1].read_bytes(), type=EvidenceReport)
+    path, report = newest
     found = Counter(finding.verdict for finding in report.findings)
     counts = ", ".join(f"{found[verdict]} {verdict}" for verdict in get_args(Verdict))
-    page, data = (_link(results[-1].with_suffix(end)) for end in (".html", ".json"))
+    page, data = (_link(path.with_suffix(end)) for end in (".html", ".json"))
     return (
         f"\nTen reasons to prompt instead of fine-tuning, tried: {counts}.\n"
         "Rules that were fixed before made the verdicts "
@@ -76,6 +79,30 @@ def verdicts() -> str:
         "Scores are those of one small model on small data sets and do not carry over to others.\n"
         f"\n{evidence_markdown(report)}\n"
     )
+
+
+def newest_evidence() -> tuple[Path, EvidenceReport] | None:
+    """The evidence that was committed last; None: there is none."""
+    results = sorted((ROOT / "benchmarks" / "results").glob("*-evidence.json"))
+    if not results:
+        return None
+    return results[-1], msgspec.json.decode(results[-1].read_bytes(), type=EvidenceReport)
+
+
+def picture() -> str:
+    """The verdicts of the newest evidence, as the picture that the README shows."""
+    newest = newest_evidence()
+    return "" if newest is None else _sibling("picture").evidence_svg(newest[1])
+
+
+def _sibling(name: str) -> Any:
+    """A module beside this one: neither folder is a package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _link(path: Path) -> str:
@@ -129,7 +156,12 @@ def _sections(command: Any, path: str) -> Iterator[str]:
 
 def generated() -> dict[Path, Callable[[], str]]:
     """Each generated file and what it should hold."""
-    return {CLI_REFERENCE: cli_reference, README: readme_text, ESTIMATES: estimates_text}
+    return {
+        CLI_REFERENCE: cli_reference,
+        README: readme_text,
+        ESTIMATES: estimates_text,
+        PICTURE: picture,
+    }
 
 
 def main() -> int:

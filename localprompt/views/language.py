@@ -62,7 +62,7 @@ class Language:
             case "seconds":
                 text = format_seconds(value)
             case "usd":
-                text = f"{_money(value)} USD"
+                text = f"{_money(value)} USD" if abs(value) >= _CENT else _small_money(value)
             case "share":
                 text = f"{100 * value:.{_share_decimals(value)}f} %"
             case "points":
@@ -120,15 +120,23 @@ def _flat(table: dict[str, Any], prefix: str) -> list[tuple[str, str]]:
     return found
 
 
+_CENT = 0.01
+
+
 def _money(value: float) -> str:
-    """Cents where there are any, and as many decimals as a small amount needs."""
+    """Cents where there are any, and one more decimal where there are few."""
     size = abs(value)
-    if size == 0 or size >= 0.995:
-        return f"{value:,.2f}"
-    decimals = 2
-    while size * 10 ** (decimals - 1) < 1 and decimals < 9:
-        decimals += 1
-    return f"{value:.{decimals}f}"
+    return f"{value:,.2f}" if size == 0 or size >= 0.995 else f"{value:.{2 if size >= 0.1 else 3}f}"
+
+
+def _small_money(value: float) -> str:
+    """Below a cent: ``11 µ$`` or ``1.8 m$``, in two digits."""
+    if value == 0:
+        return "0 USD"
+    unit, size = ("m$", 1e-3) if abs(value) >= 1e-3 else ("µ$", 1e-6)
+    return (
+        f"{value / size:.2g} {unit}" if abs(value) / size < 99.5 else f"{value / size:.0f} {unit}"
+    )
 
 
 def _share_decimals(value: float) -> int:

@@ -47,7 +47,11 @@ def test_a_share_that_is_not_all_does_not_look_like_all() -> None:
 
 def test_a_small_amount_of_money_is_not_nothing() -> None:
     say = Language("en")
-    assert say.quantity(0.00012, "usd") == "0.00012 USD"
+    assert say.quantity(0.00012, "usd") == "120 µ$"
+    assert say.quantity(0.0000093, "usd") == "9.3 µ$"
+    assert say.quantity(0.0018, "usd") == "1.8 m$"
+    assert say.quantity(0.034, "usd") == "0.034 USD"
+    assert say.quantity(0.0, "usd") == "0 USD"
     assert say.quantity(1234.5, "usd") == "1,234.50 USD"
 
 
