@@ -33,7 +33,7 @@ from localprompt.records.run import Machine
 from localprompt.running.assemble import model_record
 from localprompt.units import format_bytes
 
-MODELS = ("smollm2-135m", "gemma3-270m")
+MODELS = ("smollm2-135m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b")
 SIZES = (512, 2048, 8192)
 KV_TYPES = ("f16", "q8_0")
 TARGET = 0.05
