@@ -113,6 +113,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("-n", type=int, default=5, help="pairs of each (%(default)s)")
     parser.add_argument("-m", "--models", nargs="+", default=[DEFAULT_MODEL], metavar="MODEL")
     parser.add_argument("--only", choices=("held", "guessed"))
+    parser.add_argument("--tasks", nargs="+", help="only these, by their names")
     parser.add_argument("--threads", type=int)
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="for the result")
     return parser.parse_args()
@@ -123,18 +124,20 @@ def _model(name: str, options: argparse.Namespace) -> Iterator[Section]:
     settings = RequestedSettings(n_threads=options.threads or machine.default_threads())
     with LlamaEngine(Path(model.path), settings, model_sha256=model.sha256) as engine:
         if options.only != "guessed":
-            yield _section(_Held(engine, settings), name, options.n)
+            yield _section(_Held(engine, settings), name, options)
         if options.only != "held":
-            yield _section(_Guessed(engine, settings), name, options.n)
+            yield _section(_Guessed(engine, settings), name, options)
 
 
-def _section(side: _Held | _Guessed, model: str, pairs: int) -> Section:
+def _section(side: _Held | _Guessed, model: str, options: argparse.Namespace) -> Section:
     before, started = conditions.read(), time.perf_counter()
     figures, notes = [], []
     for task, (prompt, detail) in side.tasks.items():
+        if options.tasks and task not in options.tasks:
+            continue
         say(f"{model}: {task} …")
         asked = side.ask(prompt, detail)
-        rounds = [asked() for _ in range(pairs + 1)][1:]  # the first opens caches
+        rounds = [asked() for _ in range(options.n + 1)][1:]  # the first opens caches
         made, note = side.figure(task, detail, rounds)
         figures.append(made)
         notes.append(f"{task}: {note}")

@@ -67,6 +67,10 @@ class ReceivedPrompt(msgspec.Struct, frozen=True):
     """The answer is held to one of these."""
     output_schema: dict[str, Any] | None = None
     """The answer is held to this JSON Schema."""
+    grammar: str | None = None
+    """The answer is held to this grammar."""
+    checked_late: tuple[str, ...] = ()
+    """Parts of the schema that only the complete answer is checked for."""
     rewritten: bool = False
     """The chat template changed the text of a message; origins are then approximate."""
     system_folded: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from localprompt.engine.constraints.prompts import unheld_of
 from localprompt.records.cell import Cell
 from localprompt.records.received import (
     ReceivedPrompt,
@@ -49,6 +50,8 @@ def receive(cell: Cell) -> ReceivedPrompt:
         sampling=cell.sampling,
         choices=cell.template.choices,
         output_schema=cell.template.output_schema,
+        grammar=cell.template.grammar,
+        checked_late=tuple(map(str, unheld_of(cell.template))),
         rewritten=prompt.rewritten,
         system_folded=prompt.system_folded,
     )

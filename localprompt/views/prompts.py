@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -136,7 +136,7 @@ def _declared(template: PromptTemplate) -> Iterator[tuple[str, str]]:
     yield "", template.description or ""
     yield "file", _nearby(template.path)
     yield "model", template.model_id or ""
-    yield "answer", _held_to(template.choices, template.output_schema)
+    yield "answer", _held_to(template)
     yield "options", ", ".join(f"{name} {value!r}" for name, value in template.options.items())
     yield "cases", _nearby(template.cases)
     yield "not done", ", ".join(template.unsupported)
@@ -149,7 +149,9 @@ def _received(prompt: ReceivedPrompt) -> Iterator[tuple[str, str]]:
     template = "plain completion" if prompt.chat_template_sha256 is None else "chat template"
     yield "model", f"{prompt.model}, {template}{folded}"
     limits = _limits(prompt.sampling)
-    yield "answer", f"{_held_to(prompt.choices, prompt.output_schema) or 'free text'}; {limits}"
+    yield "answer", f"{_held_to(prompt) or 'free text'}; {limits}"
+    for part in prompt.checked_late:
+        yield "checked late", part
 
 
 def _nearby(path: str | None) -> str:
@@ -160,9 +162,12 @@ def _nearby(path: str | None) -> str:
     return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
 
 
-def _held_to(choices: Sequence[str], schema: dict[str, Any] | None) -> str:
+def _held_to(prompt: PromptTemplate | ReceivedPrompt) -> str:
+    schema, choices = prompt.output_schema, prompt.choices
     if schema is not None:
         return f"JSON with {', '.join(schema.get('properties', {})) or 'any content'}"
+    if prompt.grammar is not None:
+        return "text that follows a grammar"
     return f"one of: {', '.join(choices)}" if choices else ""
 
 

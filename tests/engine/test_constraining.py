@@ -93,7 +93,7 @@ def test_the_same_seed_draws_the_same_answer_with_guesses_and_without(
 ) -> None:
     line = "The ferry to the islands leaves at nine and comes back at five in the afternoon."
     prompt = f"Repeat this line three times, word for word: {line}"
-    drawn = {"temperature": 0.4, "seed": 11, "max_tokens": 48}
+    drawn: dict[str, Any] = {"temperature": 0.4, "seed": 11, "max_tokens": 48}
     text, tokens, last = _answer(engine, prompt, **drawn)
     assert last.shortcuts.accepted > 0
     encoded = engine.encode([Message("user", (Segment(prompt),))])

@@ -129,7 +129,14 @@ class _Relaxing:
         return None if problem and problem.startswith("Unsatisfiable schema") else problem
 
     def _note(self, keyword: str, place: str, why: str) -> None:
-        self.unheld.append(Unheld(keyword, place, why))
+        self.unheld.append(Unheld(keyword, place, _reason(why)))
+
+
+def _reason(problem: str) -> str:
+    """What llguidance says, in a line: of a pattern it draws a picture first."""
+    lines = problem.splitlines() or [""]
+    said = next((line for line in lines if line.startswith("error: ")), lines[0])
+    return said.removeprefix("error: ")
 
 
 def _check_ends(schema: Schema, where: str) -> None:

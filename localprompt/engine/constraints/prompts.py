@@ -42,7 +42,7 @@ def unheld_of(template: PromptTemplate) -> tuple[Unheld, ...]:
 def form_remarks(template: PromptTemplate) -> Iterator[tuple[str, str]]:
     """For :data:`localprompt.sources.prompt.lint.Form`."""
     for one in unheld_of(template):
-        why = f" ({one.why.splitlines()[0]})" if one.why else ""
+        why = f" ({one.why})" if one.why else ""
         yield one.place, f"{one}{why}"
     if template.output_schema is not None:
         check_schema(template.output_schema, _where(template))
@@ -61,7 +61,7 @@ def check_strictly(template: PromptTemplate) -> None:
             f"{first.keyword} cannot be held while the answer is written",
             where=f"{_where(template)}{place}",
             expected="a schema that holds from the first token on",
-            found=first.why.splitlines()[0] if first.why else (f"{more} more" if more else None),
+            found=first.why or (f"{more} more" if more else None),
             next_step="without --strict-schema it is checked when the answer is complete",
         )
 
