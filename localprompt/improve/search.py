@@ -44,6 +44,9 @@ from localprompt.sources.suite.records import EvalCase
 from localprompt.stats.paired import compare_scores
 
 FINALISTS = 5
+_OF_A_RACE = 0.36
+"""The share of its grid that a race asks."""
+_USUAL_SETS = 14
 
 Keep = Callable[[Improvement], None]
 
@@ -59,6 +62,8 @@ class Progress(msgspec.Struct, frozen=True):
     high: float | None = None
     left: int | None = None
     """Candidates that are still in."""
+    seconds_left: float | None = None
+    """Estimated from what was asked so far; None: nothing was asked anew."""
 
 
 OnProgress = Callable[[Progress], None]
@@ -98,6 +103,7 @@ class Search:
         self._field = Field(setting, asker)
         self._record = setting.improvement
         self._full_grid = self._asked_racing = 0
+        self._raced_examples = False
 
     def run(self) -> tuple[Improvement, Variant]:
         """Search; the record with the outcome, stored, and the winner.
@@ -152,6 +158,7 @@ class Search:
         hard = {one.case_id for one in self._field.judged(base, pool)[1] if one.value == 0}
         sets = (*sets_of(pool, seed=self._request.seed, hard=hard), *nearest_of(cases))
         keys = [base.key, *(self._field.add(Variant(base.wording, one)) for one in sets)]
+        self._raced_examples = True
         runs = self._race("examples", keys, rest)
         best = [key for key, run in runs.items() if run.rounds and run.out is None]
         return list(dict.fromkeys((*wordings[:2], *best, *wordings[2:])))
@@ -300,8 +307,22 @@ class Search:
                 peak_rss_bytes=cost.peak_rss_bytes,
             )
 
+    def _seconds_left(self) -> float | None:
+        """What the rest takes if it goes on as it did: a race asks about a third of its grid."""
+        asked = self._asker.evaluations - self._asker.cached
+        if not asked:
+            return None
+        parts, raced = self._parts, len(self._field.raced)
+        expected = _OF_A_RACE * len(self._field.variants) * raced
+        if "examples" in self._request.search and not self._raced_examples:
+            expected += _OF_A_RACE * _USUAL_SETS * raced * 2 / 3
+        expected += FINALISTS * len(parts.selection) + 2 * len(parts.final)
+        left = max(0.0, expected - self._asker.evaluations)
+        return left * self._budget.seconds / asked
+
     def _tell(self, stage: str, key: str | None, left: int | None = None) -> None:
         trial = self._field.trials.get(key or "")
+        seconds_left = self._seconds_left()
         reached = trial.search if trial else None
         interval = reached.interval if reached else None
         self._on_progress(
@@ -313,6 +334,7 @@ class Search:
                 low=interval.low if interval else None,
                 high=interval.high if interval else None,
                 left=left,
+                seconds_left=seconds_left,
             )
         )
 

@@ -306,6 +306,8 @@ class Stands(Protocol):
     def high(self) -> float | None: ...
     @property
     def left(self) -> int | None: ...
+    @property
+    def seconds_left(self) -> float | None: ...
 
 
 @contextmanager
@@ -324,6 +326,8 @@ def improve_progress(*, quiet: bool = False) -> Iterator[Callable[[Stands], None
 def progress_text(now: Stands) -> str:
     """``wordings: 6 left, leader 78.1 % (70.2 to 84.4): instruction first; examples: none``."""
     text = f"{now.stage}: {now.asked:,} asked"
+    if now.seconds_left is not None:
+        text += f", about {format_seconds(now.seconds_left)} left"
     if now.left is not None:
         text += f", {now.left} candidates left"
     if now.value is not None:
