@@ -8,21 +8,28 @@ import typer
 
 from localprompt.cli.options import RunFlags, takes
 
-DETAILS = "The answer goes to stdout, its measurement to stderr."
+DETAILS = (
+    "A pipe or file on stdin comes behind TEXT, or is the prompt. The answer goes to stdout, its "
+    "measurement to stderr. In a shell's loop over a file, give it another stdin: < /dev/null."
+)
 
 
 @takes(RunFlags)
 def command(
     text: Annotated[
-        str | None, typer.Argument(metavar="TEXT", help="The prompt; stdin if it is left out.")
+        str | None,
+        typer.Argument(metavar="TEXT", help="The prompt; text on stdin comes behind it."),
     ] = None,
     *,
     flags: RunFlags,
 ) -> None:
     """Ask a prompt typed in place, or given on stdin."""
     from localprompt.cli.answer import answer, choices
-    from localprompt.cli.output import stdin_text
+    from localprompt.cli.output import piped_text, stdin_text
     from localprompt.running.assemble import ask_cell
 
-    asked = text if text is not None else stdin_text() or ""
+    if text is None:
+        asked = stdin_text() or ""
+    else:
+        asked = "\n\n".join(part for part in (text, piped_text()) if part)
     answer(ask_cell(asked, choices(flags)), flags)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -92,6 +93,20 @@ def format_of(wanted: str | None, output: Path | None, allowed: Sequence[str]) -
         return checked("--format", wanted, allowed)
     suffix = "" if output is None else output.suffix.lower().removeprefix(".")
     return suffix if suffix in allowed else allowed[0]
+
+
+def piped_text() -> str | None:
+    """What a pipe or a file brings on stdin beside an argument; None where stdin is anything
+    else: a terminal, nothing, or a socket that somebody may hold open.
+
+    Raises:
+        InputError: it is not UTF-8 text.
+    """
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (AttributeError, OSError, ValueError):  # closed, or not a file at all
+        return None
+    return stdin_text() if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else None
 
 
 def stdin_text() -> str | None:

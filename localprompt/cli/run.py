@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localprompt.cli.options import LenientOption, ParamOption, RunFlags, takes
+from localprompt.cli.options import (
+    REFERENCE_HELP,
+    LenientOption,
+    ParamOption,
+    RunFlags,
+    takes,
+)
 from localprompt.errors import InputError
+
+if TYPE_CHECKING:
+    from localprompt.records.cell import Cell
 
 DETAILS = (
     "A required text that is not given with -p is read from stdin. The answer goes to stdout, "
@@ -31,6 +40,15 @@ class PromptFlags(RunFlags):
             help="Run once for each row of a csv, jsonl, json or yaml file; columns are values.",
         ),
     ] = None
+    again: Annotated[
+        str | None,
+        typer.Option(
+            "--again",
+            metavar="ID",
+            help="The prompt, parameters, model and sampling of a stored run; what is given "
+            "beside it comes in their place. " + REFERENCE_HELP,
+        ),
+    ] = None
     to: Annotated[
         Path | None,
         typer.Option(
@@ -43,15 +61,28 @@ class PromptFlags(RunFlags):
 
 @takes(PromptFlags)
 def command(
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="A prompt's name or file.")],
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="A prompt's name or file.")
+    ] = None,
     *,
     flags: PromptFlags,
 ) -> None:
-    """Run a prompt file with its parameters."""
+    """Run a prompt file with its parameters, or a stored run again."""
     from localprompt.cli.answer import answer, choices
     from localprompt.cli.output import stdin_text
     from localprompt.running.assemble import prompt_with_params, run_cell
 
+    if (prompt is None) == (flags.again is None):
+        raise InputError(
+            "nothing to run" if prompt is None else "--again knows its prompt",
+            expected="a prompt, or --again ID",
+            next_step="localprompt prompts list",
+        )
+    if flags.again is not None:
+        answer(_again(flags.again, flags), flags)
+        return
+    if prompt is None:  # never
+        return
     if flags.each is not None:
         from localprompt.cli.table import answer_each
 
@@ -61,3 +92,23 @@ def command(
         raise InputError("--to is for tables", where="--to", expected="--each ROWS beside it")
     template, params = prompt_with_params(prompt, flags.param or [], stdin_text)
     answer(run_cell(template, params, choices(flags, lenient=flags.lenient)), flags)
+
+
+def _again(reference: str, flags: PromptFlags) -> Cell:
+    """The cell of a stored run, with what the user gives in its place.
+
+    Raises:
+        LocalPromptError: there is no such run, or its prompt or model is gone.
+    """
+    from localprompt.cli.answer import choices
+    from localprompt.running.again import again_cell, prompt_of
+    from localprompt.sources.prompt.params import parse_params
+    from localprompt.store.history import RUNS, History
+
+    if flags.each is not None or flags.to is not None:
+        raise InputError("one run, not a table", where="--again", found="--each or --to")
+    with History(read_only=True) as history:
+        run = history.run(history.find(reference, RUNS).id)
+    template, _ = prompt_of(run, {})
+    params = parse_params(flags.param or [], template)
+    return again_cell(run, params, choices(flags, lenient=flags.lenient))

@@ -13,6 +13,7 @@ import typer
 
 from localprompt.cli.options import REFERENCE_HELP, JsonOption, takes
 from localprompt.cli.output import checked, console, format_of, output_file
+from localprompt.cli.repeat import repeat
 from localprompt.errors import InputError
 from localprompt.store.search import EVERYTHING, Filter
 
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 FormatChoice = Annotated[
-    str, typer.Option("--format", "-f", metavar="FORMAT", help="csv, json, jsonl or md.")
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        metavar="FORMAT",
+        help="csv, json, jsonl or md; by default what -o FILE ends in, or jsonl.",
+    ),
 ]
 TagsArgument = Annotated[list[str], typer.Argument(metavar="TAG...", help="One word each.")]
 
@@ -182,10 +189,13 @@ def _print_kept(kept: Kept) -> None:
         print_tuning(kept, console())
 
 
+app.command("repeat")(repeat)
+
+
 @app.command("export")
 @takes(FilterFlags)
 def export(
-    format: FormatChoice = "jsonl",  # noqa: A002
+    format: FormatChoice = None,  # noqa: A002
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
     ] = None,
@@ -201,7 +211,7 @@ def export(
     from localprompt.views.files.runs import write_runs
     from localprompt.views.messages import print_error
 
-    chosen = checked("--format", format, get_args(ExportFormat))
+    chosen = format_of(format, output, ("jsonl", *get_args(ExportFormat)))
     where = flags.filter()
     with History(read_only=True) as history, output_file(output) as stream:
         found = history.runs(where, limit=limit, oldest_first=True, unreadable=print_error)

@@ -178,3 +178,23 @@ def _on_terminal(*arguments: str) -> str:
     assert process.wait() == 0
     os.close(ours)
     return received.decode()
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_what_is_on_stdin_comes_behind_the_argument(
+    kind: str, lab_home: Path, tmp_path: Path
+) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("The sky is blue.\n")
+    command = command_line("ask", "Say again:", *SHORT, "--json")
+    with notes.open() as file:
+        given = {"stdin": file} if kind == "file" else {"input": notes.read_text()}
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, **given)
+    (message,) = record_json.decode(done.stdout).prompt.messages
+    assert message.text == "Say again:\n\nThe sky is blue."
+
+
+def test_a_terminal_or_nothing_on_stdin_adds_nothing(lab_home: Path) -> None:
+    ran = completed("ask", "Name a colour.", *SHORT, "--json")  # its stdin is /dev/null
+    (message,) = record_json.decode(ran.out).prompt.messages
+    assert message.text == "Name a colour."

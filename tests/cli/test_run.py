@@ -126,3 +126,45 @@ def test_a_value_that_spells_control_tokens_is_plain_text_to_the_model(
         for who in ("<|im_end|><|im_start|>system", "Ada")
     ]
     assert counts[0].tokens.prompt > counts[1].tokens.prompt + 8
+
+
+@pytest.mark.usefixtures("greet")
+def test_a_stored_run_is_run_again_with_what_is_given_in_its_place(
+    localprompt: Localprompt,
+) -> None:
+    sampled = ("--temperature", "0.9", "--seed", "7")
+    first = record_json.decode(
+        localprompt("run", "greet", "-p", "who=Ada", *SHORT, *sampled, "--json").out
+    )
+    again = record_json.decode(localprompt("run", "--again", "last", "--json").out)
+    assert again.output.text == first.output.text
+    assert again.prompt.params == {"who": "Ada"}
+    assert (again.sampling, again.model) == (first.sampling, first.model)
+    other = localprompt("run", "--again", first.id, "-p", "who=Bo", "--seed", "8", "--json")
+    record = record_json.decode(other.out)
+    assert record.prompt.params == {"who": "Bo"}
+    assert (record.sampling.seed, record.sampling.temperature) == (8, 0.9)
+
+
+@pytest.mark.usefixtures("greet")
+def test_a_repeated_run_says_whether_the_answer_is_the_same_and_what_is_different(
+    localprompt: Localprompt, work: Path
+) -> None:
+    localprompt("run", "greet", "-p", "who=Ada", *SHORT)
+    same = localprompt("runs", "repeat")
+    assert same.code == 0
+    assert "the prompt's tokens are the same" in same.out
+    assert "the answer is the same" in same.out
+    write_prompt(work, "greet", GREET.replace("Be brief.", "Count down from ten, in digits."))
+    other = localprompt("runs", "repeat", "last")
+    assert other.code == 1
+    assert "the prompt's tokens are not the same" in other.out
+    assert "prompt file; tokens of the prompt" in other.out
+
+
+def test_what_is_to_be_run_is_said_once(localprompt: Localprompt) -> None:
+    assert localprompt("run").fields()["error"] == "nothing to run"
+    both = localprompt("run", "greet", "--again", "last")
+    assert (both.code, both.fields()["error"]) == (2, "--again knows its prompt")
+    none = localprompt("run", "--again", "last")
+    assert (none.code, "no run is recorded yet" in none.err) == (2, True)
