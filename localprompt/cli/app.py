@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "ask": Entry("ask", "Ask a prompt typed in place, or given on stdin."),
-    "run": Entry("run", "Run a prompt file with its parameters."),
+    "run": Entry("run", "Run a prompt file with its parameters, or a stored run again."),
     "prompts": Entry("prompts", "List, show, make and check prompt files.", group=True),
     "models": Entry("models", "List, show, fetch, add and check models.", group=True),
     "bundle": Entry(
