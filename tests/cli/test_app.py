@@ -125,7 +125,7 @@ def test_help_names_what_is_compared_as_its_text_does(localprompt: Localprompt) 
             "Got unexpected extra argument(s) (there)",
             "localprompt ask --help",
         ),
-        (["run"], "Missing argument 'PROMPT'", "localprompt run --help"),
+        (["run"], "nothing to run", "localprompt prompts list"),
         (["runs", "show"], "Missing argument", "localprompt runs show --help"),
     ],
 )
