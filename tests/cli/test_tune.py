@@ -22,7 +22,7 @@ from tests.sample_tunings import tuning
         (("--prompt", "summarize", "--name", "none"), "cannot be the name of a profile"),
         (("--prompt", "summarize", "-o", "tune.pdf"), "expected: a .html file"),
         (("--suite", "nowhere.yaml"), "there is no such suite"),
-        (("--prompt", "summarize", "--text", "nowhere.txt"), "the text cannot be read"),
+        (("--prompt", "summarize", "--text", "nowhere.txt"), "no such file"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_runs(
