@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.one_copy import Run, markdown, rows_of
+from benchmarks.opening import Opening, line
 from localprompt.units import MIB
 
 
@@ -23,3 +24,8 @@ def test_medians_are_taken_by_way_and_warmth() -> None:
 def test_the_table_says_which_weights_were_cold() -> None:
     table = markdown(rows_of([_run("read", 1.0, cold=True)]))
     assert "| tiny | cold | read | 1 | 1.00 | 1.50 | 10.0 | 200 | 190 |" in table
+
+
+def test_an_opening_shows_its_median_and_its_range() -> None:
+    openings = [Opening(seconds, 100 * MIB) for seconds in (1.0, 3.0, 2.0)]
+    assert line("tiny", "read", openings) == "| tiny | read | 3 | 2.00 (1.00 to 3.00) | 100 |"
