@@ -27,6 +27,7 @@ def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
 
     return RunChoices(
         model=flags.model,
+        usual=_usual_model(),
         sampling=SamplingChoices(
             temperature=flags.temperature,
             top_k=flags.top_k,
@@ -51,6 +52,13 @@ def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
             complete_json=flags.complete_json,
         ),
     )
+
+
+def _usual_model() -> str:
+    from localprompt.models.cards import DEFAULT_MODEL
+    from localprompt.sources.config import is_set, read_config
+
+    return (read_config().model if is_set() else None) or DEFAULT_MODEL
 
 
 def _size(option: str, text: str | None) -> int | None:

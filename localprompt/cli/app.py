@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
         "report", "Write stored results as Markdown or as one self-contained HTML file."
     ),
     "serve": Entry("serve", "Serve a page on this machine: try prompts, look at runs, compare."),
+    "config": Entry("config", "Show and set defaults.", group=True),
     "doctor": Entry("doctor", "Say what this machine and this build can do."),
 }
 

@@ -276,7 +276,7 @@ def takes(flags: type[Any]) -> Callable[[Callable[..., None]], Callable[..., Non
         @functools.wraps(command)
         def spread(**values: Any) -> None:
             given = {p.name: values.pop(p.name) for p in offered}
-            command(**values, flags=flags(**given))
+            command(**values, flags=_with_defaults(flags(**given)))
 
         del spread.__wrapped__
         parameters = [*own, *offered]
@@ -285,3 +285,22 @@ def takes(flags: type[Any]) -> Callable[[Callable[..., None]], Callable[..., Non
         return spread
 
     return decorate
+
+
+def _with_defaults(flags: Any) -> Any:
+    """The flags with what the user has set once in the place of what was not typed."""
+    if not isinstance(flags, EngineFlags):
+        return flags
+    from localprompt.sources.config import is_set, read_config
+
+    if not is_set():
+        return flags
+    config = read_config()
+    set_once: dict[str, Any] = {}
+    if flags.threads is None and config.threads is not None:
+        set_once["threads"] = config.threads
+    if getattr(flags, "max_memory", "") is None and config.max_memory is not None:
+        set_once["max_memory"] = config.max_memory
+    if getattr(flags, "no_log", True) is False and not config.log:
+        set_once["no_log"] = True
+    return dataclasses.replace(flags, **set_once)

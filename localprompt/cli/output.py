@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 def console(*, stderr: bool = False) -> Console:
     """A rich console. It drops styles when not on a terminal; with NO_COLOR all of them, where
     rich would keep bold and dim."""
+    from localprompt.sources.config import is_set, read_config
     from localprompt.views.terminal import Terminal
 
-    styles: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    plain = os.environ.get("NO_COLOR") or (is_set() and not read_config().colours)
+    styles: Literal["auto"] | None = None if plain else "auto"
     return Terminal(stderr=stderr, highlight=False, soft_wrap=False, color_system=styles)
 
 

@@ -45,7 +45,9 @@ class RunChoices(msgspec.Struct, frozen=True):
     """What a user chose on the command line, beside prompt and parameters."""
 
     model: str | None = None
-    """None: the prompt's own model where it is known, otherwise the default."""
+    """None: the prompt's own model where it is known, otherwise the usual one."""
+    usual: str = DEFAULT_MODEL
+    """Where neither the user nor the prompt names a model."""
     sampling: SamplingChoices = SamplingChoices()
     settings: RequestedSettings = RequestedSettings()
     given: tuple[str, ...] = ()
@@ -222,7 +224,7 @@ def _cell(
 ) -> Cell:
     model, settings, profile = with_profile(
         choices.model,
-        _usual_model(template) if choices.model is None else DEFAULT_MODEL,
+        _usual_model(template, choices.usual) if choices.model is None else DEFAULT_MODEL,
         choices.settings,
         given=choices.given,
         profile=choices.profile,
@@ -246,16 +248,16 @@ def _cell(
     )
 
 
-def _usual_model(template: PromptTemplate) -> str:
+def _usual_model(template: PromptTemplate, usual: str) -> str:
     """The prompt's own model where it is known; prompt files from elsewhere name models of
-    services, and those run on the default."""
+    services, and those run on the usual one."""
     if template.model_id:
         try:
             resolve(template.model_id)
         except UnknownNameError:
-            return DEFAULT_MODEL
+            return usual
         return template.model_id
-    return DEFAULT_MODEL
+    return usual
 
 
 def _checked_sha256(found: ResolvedModel) -> str:

@@ -1,0 +1,49 @@
+"""``localprompt config``: defaults that are set once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(rich_markup_mode=None)
+
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="model, threads, max_memory, log or colours."),
+]
+
+
+@app.command("show")
+def show() -> None:
+    """Show what is set, and where: in the file or the environment."""
+    from localprompt.sources.config import path, read_config, sources, variable
+    from localprompt.units import UNKNOWN
+
+    config, where = read_config(), sources()
+    for name, source in where.items():
+        value = getattr(config, name)
+        shown = UNKNOWN if value is None else str(value)
+        if isinstance(value, bool):
+            shown = shown.lower()
+        said = {"usual": "usual", "file": "file", "environment": variable(name)}[source]
+        typer.echo(f"{name:<12}{shown:<24}{said}")
+    typer.echo(f"file: {path()}")
+
+
+@app.command("set")
+def set_(
+    name: Name, value: Annotated[str, typer.Argument(metavar="VALUE", help="As 4, 2GiB, false.")]
+) -> None:
+    """Set a default; what is typed with a command comes in its place."""
+    from localprompt.sources.config import set_value
+
+    set_value(name, value)
+
+
+@app.command("unset")
+def unset(name: Name) -> None:
+    """Go back to the usual value."""
+    from localprompt.sources.config import set_value
+
+    set_value(name, None)
