@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +14,8 @@ from typing import Any, Self
 
 import msgspec
 
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What a terminal would obey, or show in another order."""
 GOOD_CODES = frozenset({0, 1, 2, 3, 130, 141})
 MOST_SECONDS = 20.0
 MOST_BYTES = 2 << 30
@@ -30,11 +33,12 @@ class Ran(msgspec.Struct, frozen=True):
     out: str
     err: str
 
-    def fault(self, *, long: bool = False) -> str | None:
+    def fault(self, *, long: bool = False, exported: bool = False) -> str | None:
         """What is wrong with it; None where it withstood.
 
         Args:
             long: the command may work as long as it likes, as long as Ctrl-C ends it.
+            exported: what it wrote is for a program, in a format of its own.
         """
         if "Traceback (most recent call last)" in self.err + self.out:
             return "traceback"
@@ -48,6 +52,8 @@ class Ran(msgspec.Struct, frozen=True):
             return "no words"
         if self.peak_rss_bytes > MOST_BYTES:
             return "memory"
+        if not exported and _CONTROL.search(self.out + self.err):
+            return "control characters"
         return None
 
 
@@ -143,7 +149,8 @@ class Tally:
     def add(self, ran: Ran, arguments: list[str], *, long: bool = False, kept: str | None) -> None:
         """Count one run."""
         self.tried += 1
-        fault = ran.fault(long=long)
+        exported = any(a in {"--json", "--format", "-f"} for a in arguments)
+        fault = ran.fault(long=long, exported=exported)
         names = {0: "done", 1: "failed its thresholds", 2: "refused", 3: "refused", 130: "ended"}
         self.ends[fault or names.get(ran.code, "other")] += 1
         if fault is not None:
