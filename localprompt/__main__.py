@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 EXIT_CLOSED_PIPE = 141
+EXIT_USAGE = 2
 
 _UNICODE = frozenset({"utf-8", "utf8", "utf-16", "utf-32"})
 _COMPLETION = "_LOCALPROMPT_COMPLETE"
@@ -105,6 +106,15 @@ def _run(argv: Sequence[str]) -> int:
         return print_usage_error(error)
     except OSError as error:
         return _explain(error)
+    except OverflowError as error:
+        if "too large to convert" not in str(error):
+            raise
+        print(  # noqa: T201
+            "error: a number is larger than this program can hold\n"
+            "  expected: at most 9223372036854775807",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
     return 0
 
 

@@ -161,3 +161,9 @@ def test_a_wrong_question_to_the_history_is_told(
     ran = localprompt("runs", *arguments)
     assert ran.code == code
     assert ran.fields()["error"].startswith(error)
+
+
+def test_a_number_that_no_database_can_hold_is_refused_in_words(localprompt: Localprompt) -> None:
+    ran = localprompt("runs", "list", "--limit", str(2**63))
+    assert ran.code == 2
+    assert ran.fields()["error"] == "a number is larger than this program can hold"
