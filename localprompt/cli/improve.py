@@ -51,6 +51,10 @@ class ImproveFlags(EngineFlags):
             "--wordings", metavar="FILE", help="Your own wordings, a line of --- between them."
         ),
     ] = None
+    rewrite_with: Annotated[
+        str | None,
+        typer.Option("--rewrite-with", metavar="MODEL", help="Writes more instructions to try."),
+    ] = None
     search: Annotated[
         str, typer.Option(metavar="WHAT,…", help="Of wordings, examples, scoring.")
     ] = ",".join(SEARCHED)
@@ -148,6 +152,7 @@ def request_from_flags(prompt: str, flags: ImproveFlags) -> ImproveRequest:
         model=flags.model,
         search=cast("tuple[Searched, ...]", searched),
         wordings=text(flags.wordings),
+        rewrite_with=flags.rewrite_with,
         metric=flags.metric,
         seed=flags.seed,
         minutes=flags.minutes,

@@ -12,8 +12,10 @@ from localprompt.evaluate.models import Models
 from localprompt.improve.asking import Asker
 from localprompt.improve.costs import MeasureCost
 from localprompt.improve.opening import FindModel, Setting
+from localprompt.improve.rewriting import rewritten
 from localprompt.improve.search import OnProgress, Search
 from localprompt.improve.variants import Variant
+from localprompt.improve.wordings import Wording
 from localprompt.improve.writing import prompt_text, write_prompt
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.improvement import Improvement, Weighing
@@ -52,26 +54,50 @@ def improve(
             answered stays.
     """
     request = setting.improvement.request
+    asking = EvalRequest(
+        suite=request.prompt,
+        models=(setting.improvement.model.path,),
+        settings=request.settings,
+        judge=request.judge,
+        force=request.force,
+    )
     asker = Asker(
         setting.improvement.model,
         store,
         models,
-        request=EvalRequest(
-            suite=request.prompt,
-            models=(setting.improvement.model.path,),
-            settings=request.settings,
-            judge=request.judge,
-            force=request.force,
-        ),
+        request=asking,
         needs=setting.needs,
         machine=setting.improvement.machine,
         find_model=_the_one(setting, find_model),
     )
-    search = Search(setting, asker, keep=keep, on_progress=on_progress, measure_cost=measure_cost)
+    search = Search(
+        setting,
+        asker,
+        keep=keep,
+        on_progress=on_progress,
+        measure_cost=measure_cost,
+        more_wordings=_written(setting, models, asking, find_model),
+    )
     record, winner = search.run()
     record = _with_file(record, setting, winner)
     keep(record)
     return record
+
+
+def _written(
+    setting: Setting, models: Models, asking: EvalRequest, find_model: FindModel
+) -> tuple[Wording, ...]:
+    """The wordings that the user's writer makes; none where there is none.
+
+    Raises:
+        UnknownNameError, ModelMissingError: the writer is not here.
+        InputError: the prompt has no instruction to write anew.
+    """
+    request = setting.improvement.request
+    if request.rewrite_with is None or "wordings" not in request.search:
+        return ()
+    writer = models.get(find_model(request.rewrite_with), asking, beside=True)
+    return rewritten(setting.template, writer, seed=request.seed)
 
 
 def _with_file(record: Improvement, setting: Setting, winner: Variant) -> Improvement:

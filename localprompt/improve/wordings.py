@@ -56,20 +56,20 @@ def _variations(parts: Simple, template: PromptTemplate) -> Iterator[Wording]:
             for asking in (True, False) if parts.question and parts.instruction else (True,):
                 if place == "none" and (cue is None or asking is False):
                     continue
-                yield _built(parts, template, place=place, cue=cue, asking=asking)
+                yield built(parts, template, place=place, cue=cue, asking=asking)
     best = parts.cue or cues[-1]
     if template.choices:
         for place in ("system", "first"):
-            yield _built(parts, template, place=place, cue=best, asking=False, listed=True)
+            yield built(parts, template, place=place, cue=best, asking=False, listed=True)
     if any(field.label for field in parts.fields):
-        yield _built(parts, template, place="system", cue=None, asking=False, named=False)
+        yield built(parts, template, place="system", cue=None, asking=False, named=False)
     if parts.examples:
         bare = msgspec.structs.replace(parts, examples=())
         for cue in (parts.cue, best):
-            yield _built(bare, template, place="system", cue=cue, asking=True, shown="no examples")
+            yield built(bare, template, place="system", cue=cue, asking=True, shown="no examples")
 
 
-def _built(
+def built(
     parts: Simple,
     template: PromptTemplate,
     *,
@@ -80,7 +80,7 @@ def _built(
     named: bool = True,
     shown: str = "",
 ) -> Wording:
-    """One rewrite.
+    """The prompt, put together in another way.
 
     Args:
         place: where the instruction stands: ``system``, ``first`` or ``last`` in the user's turn,
