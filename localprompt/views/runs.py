@@ -162,29 +162,34 @@ def _list_row(run: RunRecord) -> Row:
 
 
 def _row(run: RunRecord) -> Row:
-    timing, peak = run.timing, run.memory.peak_rss_bytes
-    prefill, decode = timing.prefill_tokens_per_second, timing.decode_tokens_per_second
-    count = run.tokens.prompt + run.tokens.completion
     return Row(
         run.id,
-        (
-            Value(run.id[:SHORT_ID], run.id),
-            Value(moment_text(run.created_at), run.created_at),
-            Value(run.model.name, run.model.name),
-            Value(run.prompt.name or UNKNOWN, run.prompt.name),
-            Value(f"{run.tokens.prompt} + {run.tokens.completion}", count),
-            Value(format_seconds(timing.ttft_seconds), timing.ttft_seconds),
-            Value(format_rate(prefill), prefill),
-            Value(format_rate(decode), decode),
-            Value(format_bytes(peak), peak),
-            Value(format_seconds(timing.load_seconds), timing.load_seconds),
-            Value(run.output.finish_reason, run.output.finish_reason),
-        ),
+        run_values(run),
         tuple(_details(run)),
         (
             *((f"Prompt, {message.role}", message.text) for message in run.prompt.messages),
             ("Answer", run.output.text),
         ),
+    )
+
+
+def run_values(run: RunRecord) -> tuple[Value, ...]:
+    """A row of the table of runs."""
+    timing, peak = run.timing, run.memory.peak_rss_bytes
+    prefill, decode = timing.prefill_tokens_per_second, timing.decode_tokens_per_second
+    count = run.tokens.prompt + run.tokens.completion
+    return (
+        Value(run.id[:SHORT_ID], run.id),
+        Value(moment_text(run.created_at), run.created_at),
+        Value(run.model.name, run.model.name),
+        Value(run.prompt.name or UNKNOWN, run.prompt.name),
+        Value(f"{run.tokens.prompt} + {run.tokens.completion}", count),
+        Value(format_seconds(timing.ttft_seconds), timing.ttft_seconds),
+        Value(format_rate(prefill), prefill),
+        Value(format_rate(decode), decode),
+        Value(format_bytes(peak), peak),
+        Value(format_seconds(timing.load_seconds), timing.load_seconds),
+        Value(run.output.finish_reason, run.output.finish_reason),
     )
 
 
@@ -277,16 +282,16 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
         ),
     )
     yield (
-        "",
+        "at the end",
         (
-            f"at the end: anonymous {format_bytes(memory.anonymous_bytes)}, "
+            f"anonymous {format_bytes(memory.anonymous_bytes)}, "
             f"file-backed {format_bytes(memory.file_backed_bytes)}"
         ),
     )
     yield (
-        "",
+        "llama.cpp",
         (
-            f"llama.cpp: weights {format_bytes(memory.weights_bytes)}, "
+            f"weights {format_bytes(memory.weights_bytes)}, "
             f"KV cache {format_bytes(memory.kv_cache_bytes)}, "
             f"compute {format_bytes(memory.compute_bytes)}"
         ),
@@ -298,7 +303,7 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
             f"{machine.logical_cores} logical cores, {format_bytes(machine.memory_bytes)}"
         ),
     )
-    yield "", f"{machine.os}, {machine.kernel}, {machine.python}, {machine.llama_cpp_build}"
+    yield "system", f"{machine.os}, {machine.kernel}, {machine.python}, {machine.llama_cpp_build}"
 
 
 def _flag(value: bool | None) -> str:

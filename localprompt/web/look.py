@@ -30,7 +30,7 @@ from localprompt.views.eval import eval_sections
 from localprompt.views.eval_compare import blocks as difference_blocks
 from localprompt.views.figures import moment_text
 from localprompt.views.quality import quality_blocks
-from localprompt.views.runs import run_sections, whole_run_sections
+from localprompt.views.runs import run_sections, run_values, whole_run_sections
 from localprompt.views.sections import Section
 from localprompt.views.summary import summary_lines
 from localprompt.views.tune import tuning_sections
@@ -196,5 +196,4 @@ def _difference(a: str, b: str) -> Iterator[tuple[str, str]]:
 
 
 def _run_row(run: RunRecord) -> dict[str, Any]:
-    (table,) = run_sections([run])[0].blocks
-    return {"id": run.id, "fields": table.rows[0].values}  # type: ignore[attr-defined]
+    return {"id": run.id, "fields": run_values(run)}

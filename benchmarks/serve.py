@@ -1,0 +1,225 @@
+"""What the local page costs: start, first page over 100,000 runs, lists, memory, many requests.
+
+    python benchmarks/serve.py [--runs 100000] [--seconds 20] > result.json
+
+The history is made in a folder of its own and removed. Times of pages are medians over ``--times``
+requests after one that warms up; the first page after a start is measured over ``--starts`` of
+them. ``--model NAME`` also answers with that model, in turns with ``localprompt run`` in the same
+home, and compares decode rates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import http.client
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import psutil
+
+from localprompt.records.run import RunRecord
+from localprompt.store.history import History
+
+_MIB = 1024**2
+
+
+class Browser:
+    """A keep-alive connection with the cookie."""
+
+    def __init__(self, address: str) -> None:
+        found = re.fullmatch(r"http://(127\.0\.0\.1:\d+)/\?key=(\S+)", address)
+        assert found, address
+        self.place, self.cookie = found[1], ""
+        self.connection = http.client.HTTPConnection(self.place, timeout=120)
+        self.cookie = self.get(f"/?key={found[2]}")[1]["set-cookie"].partition(";")[0]
+
+    def get(self, path: str) -> tuple[int, dict[str, str], str]:
+        return self.ask("GET", path)
+
+    def ask(self, method: str, path: str, fields: Any = None) -> tuple[int, dict[str, str], str]:
+        headers = {"Cookie": self.cookie} if self.cookie else {}
+        if method == "POST":
+            headers["Origin"] = f"http://{self.place}"
+        body = None if fields is None else urlencode(fields)
+        self.connection.request(method, path, body, headers)
+        answer = self.connection.getresponse()
+        text = answer.read().decode()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, text
+
+
+@contextmanager
+def server() -> Iterator[tuple[subprocess.Popen[str], str, float]]:
+    """A server, its address, and the seconds until it said it."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "localprompt", "serve", "--port", "0", "--no-open"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    address = next(line for line in process.stderr if "key=" in line).strip()
+    try:
+        yield process, address, time.perf_counter() - began
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
+        process.stderr.close()
+
+
+def median_ms(call: Callable[[], Any], times: int) -> dict[str, float]:
+    call()
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        call()
+        taken.append(1000 * (time.perf_counter() - began))
+    return {
+        "median_ms": round(statistics.median(taken), 2),
+        "n": times,
+        "max_ms": round(max(taken), 2),
+    }
+
+
+def fill(template: RunRecord, runs: int) -> None:
+    """A history of so many runs, like one that was made."""
+    letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    with History() as history:
+        history.record(template)
+        connection = history._connection
+        connection.execute("BEGIN")
+        for number in range(runs):
+            tail, n = "", number
+            for _ in range(6):
+                tail, n = letters[n % 32] + tail, n // 32
+            record = msgspec.structs.replace(template, id=template.id[:20] + tail)
+            connection.execute(
+                "INSERT OR IGNORE INTO runs (id, record) VALUES (?, ?)",
+                (record.id, msgspec.json.encode(record).decode()),
+            )
+        connection.execute("COMMIT")
+
+
+def flood(address: Browser, per_second: int, seconds: float) -> dict[str, Any]:
+    """So many requests a second from 16 connections; what came back, and how late."""
+    places = [http.client.HTTPConnection(address.place, timeout=30) for _ in range(16)]
+    headers = {"Cookie": address.cookie}
+    began = time.perf_counter()
+
+    def one(connection: http.client.HTTPConnection, offset: int) -> list[tuple[int, float]]:
+        got = []
+        for number in range(offset, int(per_second * seconds), len(places)):
+            due = began + number / per_second
+            time.sleep(max(0.0, due - time.perf_counter()))
+            connection.request("GET", "/runs", headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            got.append((answer.status, 1000 * (time.perf_counter() - due)))
+        return got
+
+    with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
+        results = [r for part in pool.map(one, places, range(len(places))) for r in part]
+    late = sorted(late for _, late in results)
+    return {
+        "asked_per_second": per_second,
+        "answered_per_second": round(len(results) / (time.perf_counter() - began), 1),
+        "not_200": sum(status != 200 for status, _ in results),
+        "p50_ms": round(late[len(late) // 2], 1),
+        "p99_ms": round(late[int(len(late) * 0.99)], 1),
+    }
+
+
+def decode(browser: Browser, model: str, times: int) -> dict[str, Any]:
+    """Decode rates of the same prompt on the page and by ``localprompt run``, in turns."""
+    text, most = "Describe the sea in a hundred words.", "96"
+    page, command, ttft = [], [], []
+    for _ in range(times):
+        _, _, html = browser.ask(
+            "POST", "/try", [("model", model), ("text", text), ("max_tokens", most)]
+        )
+        found = re.search(r'data-job="(\w+)"', html)
+        assert found, html
+        _, _, events = browser.get(f"/jobs/{found[1]}/events")
+        run_id = json.loads(events.strip().rsplit("data: ", 1)[1])
+        record = json.loads(browser.get(f"/runs/{run_id}/json")[2])
+        page.append(record["timing"]["decode_tokens_per_second"])
+        ttft.append(record["timing"]["ttft_seconds"])
+        done = subprocess.run(
+            [sys.executable, "-m", "localprompt", "ask", text, "-m", model, "--max-tokens", most,
+             "--json", "--no-log"],
+            capture_output=True, check=True, text=True,
+        )  # fmt: skip
+        command.append(json.loads(done.stdout)["timing"]["decode_tokens_per_second"])
+    pairs = [a / b for a, b in zip(page, command, strict=True)]
+    return {
+        "page_tokens_per_second": round(statistics.median(page), 1),
+        "ask_tokens_per_second": round(statistics.median(command), 1),
+        "ratio_of_pairs": round(statistics.median(pairs), 3),
+        "pairs": [round(pair, 3) for pair in pairs],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--starts", type=int, default=5)
+    parser.add_argument("--times", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--model")
+    wanted = parser.parse_args()
+    models = os.environ.get("LOCALPROMPT_HOME")
+    found: dict[str, Any] = {"runs": wanted.runs}
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        if models:
+            (home / "models").symlink_to(Path(models) / "models")
+        os.environ["LOCALPROMPT_HOME"] = folder
+        sys.path.insert(0, str(Path(__file__).parents[1]))
+        from tests.sample_runs import make_run
+
+        fill(make_run(), wanted.runs)
+        starts, firsts = [], []
+        for _ in range(wanted.starts):
+            with server() as (_, address, seconds):
+                starts.append(seconds)
+                browser = Browser(address)
+                began = time.perf_counter()
+                assert browser.get("/runs")[0] == 200
+                firsts.append(1000 * (time.perf_counter() - began))
+        found["start_seconds"] = {"median": round(statistics.median(starts), 3), "n": len(starts)}
+        found["first_page_ms"] = {"median": round(statistics.median(firsts), 1), "n": len(firsts)}
+        with server() as (process, address, _):
+            browser = Browser(address)
+            resident = psutil.Process(process.pid).memory_info()
+            found["idle_rss_mib"] = round(resident.rss / _MIB, 1)
+            more = re.search(r'hx-get="(/runs[^"]+)"', browser.get("/runs")[2])
+            assert more
+            deep = re.sub(r"before=\w+", f"before={make_run().id[:20]}000100", more[1]).replace(
+                "&amp;", "&"
+            )
+            found["runs_first_page"] = median_ms(lambda: browser.get("/runs"), wanted.times)
+            found["runs_last_page"] = median_ms(lambda: browser.get(deep), wanted.times)
+            found["try_page"] = median_ms(lambda: browser.get("/"), wanted.times)
+            found["flood"] = flood(browser, 200, wanted.seconds)
+            found["rss_after_mib"] = round(psutil.Process(process.pid).memory_info().rss / _MIB, 1)
+            browser.connection.close()  # it has been idle for longer than connections are kept
+            if wanted.model:
+                found["decode"] = decode(browser, wanted.model, 7)
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
