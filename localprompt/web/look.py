@@ -19,8 +19,11 @@ from localprompt.evaluate.comparing import compare_evaluations
 from localprompt.evaluate.reporting import load_report
 from localprompt.records import json
 from localprompt.records.evaluation import EvalRequest
+from localprompt.records.improvement import Improvement
 from localprompt.records.model import ModelRecord
+from localprompt.records.quality import Quality
 from localprompt.records.run import Kind, RunRecord
+from localprompt.records.training import TrainingResult
 from localprompt.records.tuning import Tuning
 from localprompt.store.history import History
 from localprompt.store.search import Filter
@@ -29,15 +32,17 @@ from localprompt.views.bench_compare import comparison_sections
 from localprompt.views.eval import eval_sections
 from localprompt.views.eval_compare import blocks as difference_blocks
 from localprompt.views.figures import moment_text
+from localprompt.views.improve import improvement_sections
 from localprompt.views.quality import quality_blocks
 from localprompt.views.runs import run_sections, run_values, whole_run_sections
 from localprompt.views.sections import Section
 from localprompt.views.summary import summary_lines
+from localprompt.views.training import training_sections
 from localprompt.views.tune import tuning_sections
 from localprompt.web.site import fragment, page, site_of
 
 PAGE = 50
-_WORDS = {
+_READABLE = {
     "bench": "bench",
     "eval": "evaluation",
     "tune": "tuning",
@@ -45,7 +50,6 @@ _WORDS = {
     "finetune": "training",
     "improve": "improvement",
 }
-_READABLE = ("bench", "eval", "tune", "quality")
 _FILTERS = ("kind", "model", "prompt")
 
 
@@ -88,9 +92,11 @@ def results(request: Request) -> Response:
     """``/results``: benches, evaluations, tunings and the like."""
     before = request.query_params.get("before") or None
     with History(read_only=True) as history:
-        found = history.listed(_READABLE, Filter(before=before), limit=PAGE + 1)
+        found = history.listed(tuple(_READABLE), Filter(before=before), limit=PAGE + 1)
     values: dict[str, Any] = {
-        "results": [(one, _WORDS[one.kind], moment_text(one.created_at)) for one in found[:PAGE]],
+        "results": [
+            (one, _READABLE[one.kind], moment_text(one.created_at)) for one in found[:PAGE]
+        ],
         "more": found[PAGE - 1].id if len(found) > PAGE else None,
     }
     if before:
@@ -121,16 +127,16 @@ def _sections(found_id: str, kind: str, history: History) -> tuple[str, Sequence
     if kind == "eval":
         report = load_report(history.evaluation(found_id), history, open_engine=_no_engine)
         return report.result.evaluation.title, eval_sections(report)
-    if kind not in _READABLE:
-        raise InputError(
-            f"a page for a {_WORDS[kind]} is not there yet",
-            next_step=f"localprompt runs show {found_id}",
-        )
     kept = history.kept(found_id, kind)
-    if isinstance(kept, Tuning):
-        return kept.title, tuning_sections(kept)
-    blocks: Any = tuple(quality_blocks(kept))  # type: ignore[arg-type]
-    return kept.title, (Section("quality", "Quality", blocks),)
+    match kept:
+        case Tuning():
+            return kept.title, tuning_sections(kept)
+        case Improvement():
+            return kept.title, improvement_sections(kept)
+        case TrainingResult():
+            return kept.title, training_sections(kept)
+        case Quality():
+            return kept.title, (Section("quality", "Quality", tuple(quality_blocks(kept))),)
 
 
 def compare(request: Request) -> Response:
@@ -159,7 +165,9 @@ def live(request: Request) -> Response:
     host = site_of(request).host
     with History(read_only=True) as history:
         under_way = [
-            (one, _WORDS[one.kind]) for one in history.listed(_READABLE, limit=5) if one.under_way
+            (one, _READABLE[one.kind])
+            for one in history.listed(tuple(_READABLE), limit=5)
+            if one.under_way
         ]
     return fragment(
         "live.html",

@@ -79,6 +79,21 @@ def test_an_answer_streams_into_the_page_and_what_it_took_stands_below(page: Pag
     assert page.messages == []
 
 
+def test_two_answers_stand_side_by_side_and_lead_to_what_differs(
+    page: Page, served: Served
+) -> None:
+    page.evaluate("document.querySelector('#text').value = 'Name three colours.'")
+    page.evaluate(
+        "{const tick = document.querySelector('[name=model]');"
+        "tick.closest('fieldset').append(tick.closest('label').cloneNode(true));"
+        "document.querySelector('#try button.main').click()}"
+    )
+    until(page, "document.querySelector('.differences')?.hidden === false")
+    assert page.evaluate("document.querySelectorAll('.columns .answer').length") == 2
+    page.evaluate("document.querySelector('.differences a').click()")
+    until(page, "document.querySelector('.difference') !== null")
+
+
 def test_the_stop_button_ends_an_answer(page: Page) -> None:
     page.evaluate("document.querySelector('#text').value = 'Be slow.'")
     page.evaluate("document.querySelector('#try button.main').click()")

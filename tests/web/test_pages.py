@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -282,3 +284,32 @@ def test_the_host_gives_the_models_memory_back_when_nothing_comes(lab_home: Path
         assert ended(host.submit(cell, "")).state == "done"
     finally:
         host.close()
+
+
+def test_a_history_of_a_newer_version_is_explained_on_the_page(served: Served) -> None:
+    with History() as history:
+        history.record(make_run(0))
+        path = history.path
+    database = sqlite3.connect(path)
+    database.execute("INSERT INTO migrations VALUES (999, 'later', '2030', '9')")
+    database.commit()
+    database.close()
+    got = served.enter().get("/runs")
+    assert got.status == 400
+    assert "newer localprompt" in got.text
+
+
+def test_pages_of_two_tabs_share_one_engine_and_both_get_their_answers(served: Served) -> None:
+    served.enter()
+    jobs = [begun(served, ("text", f"Hello {n}.")) for n in range(3)]
+    with ThreadPoolExecutor(3) as tabs:
+        streams = list(tabs.map(lambda job: streamed(served, job), jobs))
+    assert all(events[-1][0] == "done" for events in streams)
+    assert len({events[-1][1] for events in streams}) == 3
+
+
+def test_many_requests_at_once_are_all_answered(served: Served) -> None:
+    served.enter()
+    with ThreadPoolExecutor(20) as browsers:
+        got = list(browsers.map(lambda n: served.get(("/", "/runs", "/live")[n % 3]), range(200)))
+    assert {one.status for one in got} == {200}

@@ -20,12 +20,26 @@ function follow(article) {
     htmx.ajax("GET", `/jobs/${id}`, { target: article.querySelector(".below"), swap: "innerHTML" });
     if (!stream.textContent) stream.hidden = true;
   };
-  source.addEventListener("done", () => end("done"));
+  source.addEventListener("done", (event) => {
+    article.dataset.run = JSON.parse(event.data);
+    end("done");
+    offerDifference(article.closest(".answers"));
+  });
   source.addEventListener("failed", () => end("did not work"));
   source.onopen = () => { text.data = ""; };
   source.onerror = () => {
     if (source.readyState === EventSource.CLOSED) end("the connection was lost");
   };
+}
+
+// Two answers that stand side by side can be compared as two runs.
+function offerDifference(section) {
+  const runs = [...section.querySelectorAll("[data-run]")].map((article) => article.dataset.run);
+  if (runs.length < 2) return;
+  const [a, b] = runs;
+  const offer = section.querySelector(".differences");
+  offer.querySelector("a").href = `/compare?id=${a}&id=${b}`;
+  offer.hidden = false;
 }
 
 document.addEventListener("htmx:load", (event) => {
