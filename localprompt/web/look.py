@@ -50,7 +50,7 @@ _READABLE = {
     "finetune": "training",
     "improve": "improvement",
 }
-_FILTERS = ("kind", "model", "prompt")
+_FILTERS = ("kind", "model", "prompt", "grep")
 
 
 def runs(request: Request) -> Response:

@@ -220,6 +220,15 @@ def test_filters_narrow_the_list(served: Served) -> None:
     assert "unknown kind" in served.get("/runs?kind=nonesuch").text
 
 
+def test_runs_are_found_by_what_was_said(served: Served) -> None:
+    with History() as history:
+        history.record(make_run(0, text="an invoice"))
+        history.record(make_run(1, text="a poem"))
+    served.enter()
+    assert served.get("/runs?grep=INVOICE").text.count('type="checkbox"') == 1
+    assert "not a regular expression" in served.get("/runs?grep=%5B").text
+
+
 def test_results_are_shown_as_their_reports_show_them(served: Served) -> None:
     evaluation = make_evaluation(cases=2)
     with History() as history:
