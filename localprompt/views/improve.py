@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from localprompt.stats.samples import Interval
 from localprompt.units import UNKNOWN, format_bytes, format_seconds
 from localprompt.views.charts import Bar, BarPart, scale
 from localprompt.views.html import render_page
+from localprompt.views.progress import say_progress
 from localprompt.views.sections import (
     BarChart,
     Block,
@@ -29,7 +29,7 @@ from localprompt.views.sections import (
     Table,
     Value,
 )
-from localprompt.views.terminal import print_blocks, print_text
+from localprompt.views.terminal import Terminal, print_blocks, print_text
 
 _COLUMNS = (
     Column("wording", label="bare", prose=True),
@@ -313,7 +313,7 @@ class Stands(Protocol):
 @contextmanager
 def improve_progress(*, quiet: bool = False) -> Iterator[Callable[[Stands], None]]:
     """A function to tell progress to, while it is shown: a line for each stage and round."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if quiet:
         yield lambda _: None
     elif not console.is_terminal or console.no_color:
@@ -344,6 +344,6 @@ def _lines() -> Callable[[Stands], None]:
         nonlocal told, stage
         if now.stage != stage or time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
             told, stage = time.monotonic(), now.stage
-            print(progress_text(now), file=sys.stderr, flush=True)  # noqa: T201
+            say_progress(progress_text(now))
 
     return show

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rich.markup import escape
 from rich.progress import (
@@ -14,6 +14,7 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
@@ -26,6 +27,9 @@ from localprompt.units import UNKNOWN, format_rate, format_seconds
 from localprompt.views.figures import label_text
 from localprompt.views.harmless import harmless
 from localprompt.views.terminal import Terminal
+
+_SECONDS_BETWEEN_LINES = 10.0
+_STANDING = TextColumn("{task.fields[standing]}")
 
 
 class BytesProgress:
@@ -57,6 +61,61 @@ def bytes_progress() -> Iterator[BytesProgress]:
         yield BytesProgress(progress)
 
 
+class Shown(NamedTuple):
+    """What a bar shows."""
+
+    doing: str
+    done: int
+    total: int | None
+    standing: str = ""
+    urgent: bool = False
+    """Told at once where lines stand for the bar."""
+
+
+Show = Callable[[Shown], None]
+
+
+@contextmanager
+def _bar(last: ProgressColumn, *, quiet: bool = False, lines: bool = False) -> Iterator[Show]:
+    """A bar on a terminal; elsewhere a line now and then, or nothing."""
+    console = Terminal(stderr=True)
+    plain = not console.is_terminal or console.no_color
+    if quiet or plain:
+        yield _lines() if lines and not quiet else lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), last)
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None, standing="")
+
+        def show(now: Shown) -> None:
+            progress.update(
+                task,
+                description=escape(now.doing),
+                completed=now.done,
+                total=now.total,
+                standing=escape(now.standing),
+            )
+
+        yield show
+
+
+def _lines() -> Show:
+    told = time.monotonic()
+
+    def show(now: Shown) -> None:
+        nonlocal told
+        if now.urgent or time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
+            told = time.monotonic()
+            say_progress(f"{now.done}/{now.total} {now.doing}: {now.standing}")
+
+    return show
+
+
+def say_progress(line: str) -> None:
+    """A line of progress on stderr."""
+    print(harmless(line), file=sys.stderr, flush=True)  # noqa: T201
+
+
 def chunks_progress() -> AbstractContextManager[Callable[[int, int], None]]:
     """A bar of the chunks of a text that were read."""
     return _counting("reading")
@@ -69,18 +128,8 @@ def rows_progress(*, quiet: bool = False) -> AbstractContextManager[Callable[[in
 
 @contextmanager
 def _counting(word: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    console = Terminal(stderr=True)
-    with Progress(
-        TextColumn(word),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal or console.no_color,
-    ) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with _bar(TimeRemainingColumn(), quiet=quiet) as show:
+        yield lambda done, total: show(Shown(word, done, total))
 
 
 _BENCH_STEPS = {"memory": "memory of", "load": "load", "timing": "time", "failed": "failed:"}
@@ -89,31 +138,13 @@ _BENCH_STEPS = {"memory": "memory of", "load": "load", "timing": "time", "failed
 @contextmanager
 def bench_progress(*, quiet: bool = False) -> Iterator[Callable[[Step], None]]:
     """A function to tell steps to, while the bar is shown."""
-    console = Terminal(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal or console.no_color,
-    ) as progress:
-        task = progress.add_task("", total=None)
+    with _bar(TimeRemainingColumn(), quiet=quiet) as show:
 
-        def show(step: Step) -> None:
-            name = label_text(step.cell.labels) or step.cell.workload
-            progress.update(
-                task,
-                description=escape(f"{_BENCH_STEPS[step.what]} {name}"),
-                completed=step.done,
-                total=step.expected,
-            )
+        def step(now: Step) -> None:
+            name = label_text(now.cell.labels) or now.cell.workload
+            show(Shown(f"{_BENCH_STEPS[now.what]} {name}", now.done, now.expected))
 
-        yield show
-
-
-_SECONDS_BETWEEN_LINES = 10.0
+        yield step
 
 
 class Standing(Protocol):
@@ -150,51 +181,17 @@ def standing_text(now: Standing, begun_with: int, elapsed_seconds: float) -> str
 @contextmanager
 def eval_progress(*, quiet: bool = False) -> Iterator[Callable[[Standing], None]]:
     """A function to tell progress to, while it is shown."""
-    console = Terminal(stderr=True)
-    if quiet:
-        yield lambda _: None
-    elif not console.is_terminal:
-        yield _eval_lines()
-    else:
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[standing]}"),
-            console=console,
-            transient=True,
-        ) as progress:
-            task = progress.add_task("", total=None, standing="")
-            began = time.monotonic()
-            before: int | None = None
-
-            def show(now: Standing) -> None:
-                nonlocal before
-                before = now.done if before is None else before
-                progress.update(
-                    task,
-                    description=escape(now.doing),
-                    completed=now.done,
-                    total=now.total,
-                    standing=standing_text(now, before, time.monotonic() - began),
-                )
-
-            yield show
-
-
-def _eval_lines() -> Callable[[Standing], None]:
-    began = told = time.monotonic()
+    began = time.monotonic()
     before: int | None = None
+    with _bar(_STANDING, quiet=quiet, lines=True) as show:
 
-    def show(now: Standing) -> None:
-        nonlocal told, before
-        before = now.done if before is None else before
-        if time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
-            told = time.monotonic()
-            standing = standing_text(now, before, told - began)
-            _say(f"{now.done}/{now.total} {now.doing}: {standing}")
+        def tell(now: Standing) -> None:
+            nonlocal before
+            before = now.done if before is None else before
+            standing = standing_text(now, before, time.monotonic() - began)
+            show(Shown(now.doing, now.done, now.total, standing))
 
-    return show
+        yield tell
 
 
 _TRAINING_STAGES = {
@@ -219,46 +216,10 @@ def progress_text(now: TrainingProgress) -> str:
 @contextmanager
 def training_progress(*, quiet: bool = False) -> Iterator[Callable[[TrainingProgress], None]]:
     """A function to tell progress to, while it is shown."""
-    console = Terminal(stderr=True)
-    if quiet:
-        yield lambda _: None
-    elif not console.is_terminal or console.no_color:
-        yield _training_lines()
-    else:
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[standing]}"),
-            console=console,
-            transient=True,
-        ) as progress:
-            task = progress.add_task("", total=None, standing="")
+    with _bar(_STANDING, quiet=quiet, lines=True) as show:
 
-            def show(now: TrainingProgress) -> None:
-                progress.update(
-                    task,
-                    description=_TRAINING_STAGES[now.stage],
-                    completed=now.step,
-                    total=now.steps,
-                    standing=progress_text(now),
-                )
+        def tell(now: TrainingProgress) -> None:
+            doing, saved = _TRAINING_STAGES[now.stage], now.stage == "save"
+            show(Shown(doing, now.step, now.steps, progress_text(now), urgent=saved))
 
-            yield show
-
-
-def _training_lines() -> Callable[[TrainingProgress], None]:
-    told = time.monotonic()
-
-    def show(now: TrainingProgress) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _SECONDS_BETWEEN_LINES or now.stage == "save":
-            told = time.monotonic()
-            line = f"{now.step}/{now.steps} {_TRAINING_STAGES[now.stage]}: {progress_text(now)}"
-            _say(line)
-
-    return show
-
-
-def _say(line: str) -> None:
-    print(harmless(line), file=sys.stderr, flush=True)  # noqa: T201
+        yield tell

@@ -7,12 +7,14 @@ them anew with ``python -m tests.views.test_widths`` and look at the difference.
 from __future__ import annotations
 
 import io
+import re
 import unicodedata
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
+import localprompt
 from localprompt.views.grid import lines_of, middle_cut
 from localprompt.views.sections import Column, text_table
 from localprompt.views.terminal import Terminal
@@ -90,6 +92,25 @@ def test_a_column_that_is_left_out_is_named() -> None:
 def test_a_name_in_wide_letters_is_cut_by_cells() -> None:
     assert cell_len(middle_cut("日本語のとても長い名前です", 11)) <= 11
     assert middle_cut("smollm2-135m-instruct-q4_0", 12) == "smollm…-q4_0"
+
+
+def test_nothing_is_written_to_a_terminal_by_another_way() -> None:
+    """Each of these sends what it writes through ``harmless``, or writes words of our own."""
+    ways = {
+        "views/terminal.py", "views/messages.py", "views/progress.py", "views/doctor.py",
+        "cli/answer.py", "__main__.py",
+        "bundling/on_target.py", "compiling.py",  # run on the other side, without a terminal of its own
+    }  # fmt: skip
+    writes = re.compile(
+        r"^[^#\"'\n]*(?<![\w.])(?:print|Console)\(|sys\.stderr\.write", re.MULTILINE
+    )
+    package = Path(localprompt.__file__).parent
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if writes.search(path.read_text(encoding="utf-8"))
+    }
+    assert found - ways == {"bundling/builds.py"}  # the text of a child's program
 
 
 if __name__ == "__main__":
