@@ -99,7 +99,7 @@ def test_nothing_is_written_to_a_terminal_by_another_way() -> None:
     ways = {
         "views/terminal.py", "views/messages.py", "views/progress.py", "views/doctor.py",
         "cli/answer.py", "__main__.py",
-        "bundling/on_target.py", "compiling.py",  # run on the other side, without a terminal of its own
+        "bundling/on_target.py", "compiling.py",  # run elsewhere, and say words of ours
     }  # fmt: skip
     writes = re.compile(
         r"^[^#\"'\n]*(?<![\w.])(?:print|Console)\(|sys\.stderr\.write", re.MULTILINE
