@@ -18,6 +18,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,10 @@ def main() -> int:
     model = model_record(options.model)
     named = json.loads(options.file.read_text(encoding="utf-8"))[: options.n]
     counts: Counter[str] = Counter()
-    with LlamaEngine(Path(model.path), model_sha256=model.sha256) as engine:
+    with (
+        suppress(KeyboardInterrupt),
+        LlamaEngine(Path(model.path), model_sha256=model.sha256) as engine,
+    ):
         for name, content in named:
             said = _compare(engine, content["schema"], options)
             counts[said.partition(":")[0]] += 1
@@ -98,7 +102,7 @@ def _compare(engine: LlamaEngine, schema: Any, options: argparse.Namespace) -> s
         constraint = hold(schema).constraint
     except LocalPromptError as error:
         return f"refused: {error.message}"
-    prompt = f"Write an example for this JSON Schema:\n{json.dumps(schema)[:800]}"
+    prompt = f"Write an example for this JSON Schema:\n{json.dumps(schema)[:200]}"
     encoded = engine.encode([Message("user", (Segment(prompt),))])
     settings = RequestedSettings(n_threads=options.threads)
     engine.prepare(settings, n_ctx=len(encoded.token_ids) + options.max_tokens)
