@@ -41,13 +41,16 @@ class Candidate(msgspec.Struct, frozen=True):
         return ", ".join((self.model.name, *changes))
 
 
-def variations(threads: int, logical_cores: int, prompt_tokens: int) -> Iterator[Changes]:
+def variations(
+    threads: int, logical_cores: int, prompt_tokens: int, *, mapped: bool = True
+) -> Iterator[Changes]:
     """Single changes of the usual settings.
 
     Args:
         threads: the usual number.
         logical_cores: threads that the CPU runs at once.
         prompt_tokens: batches beyond the prompt's length change nothing and are left out.
+        mapped: whether the weights usually are; where they are read, reading is no change.
     """
     for count in sorted({max(1, threads // 2), logical_cores} - {threads}):
         yield {"n_threads": count, "n_threads_batch": count}
@@ -60,7 +63,8 @@ def variations(threads: int, logical_cores: int, prompt_tokens: int) -> Iterator
         yield {"n_batch": 2048, "n_ubatch": 2048}
     yield {"flash_attn": False}
     yield {"type_k": "q8_0", "type_v": "q8_0"}
-    yield {"use_mmap": False}
+    if mapped:
+        yield {"use_mmap": False}
     yield {"repack": False}
 
 

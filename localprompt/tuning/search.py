@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
@@ -21,6 +22,7 @@ import localprompt
 from localprompt.engine.llama.library import build, cpu_features
 from localprompt.errors import InputError, MachineError, WorkerError
 from localprompt.measure import machine
+from localprompt.models.predict import with_mapping_decided
 from localprompt.records.cell import Cell
 from localprompt.records.ids import new_run_id
 from localprompt.records.quality import Quality
@@ -129,9 +131,11 @@ class Tuner:
         described = machine.describe()
         threads = self._cell.settings.n_threads or machine.default_threads()
         logical = int(described.usable_cores or described.logical_cores or threads)
+        usual = with_mapping_decided(self._cell.settings, Path(weights.model.path))
+        mapped = usual.use_mmap is not False
         tried = [
             Candidate(weights.model, changes)
-            for changes in variations(threads, logical, prompt_tokens)
+            for changes in variations(threads, logical, prompt_tokens, mapped=mapped)
         ]
         for candidate in tried:
             self._add(candidate)

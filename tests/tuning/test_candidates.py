@@ -41,3 +41,9 @@ def test_a_quantized_cache_is_never_put_together_with_no_flash_attention() -> No
     cache = {"type_k": "q8_0", "type_v": "q8_0"}
     assert together([{"flash_attn": False}, cache]) == {"flash_attn": False}
     assert together([cache, {"flash_attn": False}]) == cache
+
+
+def test_reading_weights_is_tried_where_they_are_mapped() -> None:
+    reading = {"use_mmap": False}
+    assert reading in variations(2, 2, 100)
+    assert reading not in variations(2, 2, 100, mapped=False)
