@@ -254,6 +254,15 @@ class Engine(Protocol):
         """Score the requests, many in one batch, in the order that suits the engine."""
         ...
 
+    def embed(self, text: str) -> tuple[tuple[float, ...], bool]:
+        """The vector of a text, of length 1, and whether it is the average of states that answer,
+        for want of a model that was trained for embeddings.
+
+        Raises:
+            ContextOverflowError: the text is too long.
+            EngineError: llama.cpp fails.
+        """
+
     @property
     def state_conditions(self) -> StateConditions | None:
         """What the state after a prompt's beginning depends on, beside the weights and the

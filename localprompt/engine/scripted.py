@@ -142,6 +142,11 @@ class ScriptedEngine:
     def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
         return batching.score_choices(self, requests)
 
+    def embed(self, text: str) -> tuple[tuple[float, ...], bool]:
+        counts = [float(text.lower().count(letter)) for letter in "abcdefghijklmnopqrstuvwxyz"]
+        length = sum(count * count for count in counts) ** 0.5 or 1.0
+        return tuple(count / length for count in counts), True
+
     @property
     def state_conditions(self) -> StateConditions | None:
         settings = self.settings

@@ -27,6 +27,16 @@ class LocalJudge:
     def __init__(self, opened: OpenModel) -> None:
         self._opened = opened
 
+    def embed(self, text: str) -> tuple[tuple[float, ...], str]:
+        """
+        Raises:
+            ContextOverflowError: the text is too long.
+            EngineError: llama.cpp fails.
+        """
+        vector, pooled = self._opened.engine.embed(text)
+        name = self._opened.model.name
+        return vector, f"{name}'s pooled states" if pooled else name
+
     def ask(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
         """
         Raises:

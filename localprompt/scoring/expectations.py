@@ -25,6 +25,9 @@ class Judge(Protocol):
         judge that can constrain its output should, one that cannot may ignore it.
         """
 
+    def embed(self, text: str) -> tuple[tuple[float, ...], str]:
+        """The vector of a text, of length 1, and by what it was made, in words."""
+
 
 class CannotScoreError(Exception):
     """An expectation cannot be applied to this answer; the message says why.

@@ -7,11 +7,13 @@ scores order answers, they do not vouch for one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from localprompt.errors import LocalPromptError
 from localprompt.records.prompt import Segment
 from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.expectations import CannotScoreError, Judge, Verdict, quoted
@@ -116,6 +118,36 @@ def graded(answer: Answer, expected: Expectation, judge: Judge) -> Verdict:
     if category not in set("ABCDE") or not category:
         raise CannotScoreError(f"the judge names no category: {quoted(reply)}")
     return Verdict(category != "D", f"category {category}: {_reason(reply)}")
+
+
+SIMILAR_ENOUGH = 0.75
+"""promptfoo's threshold where the suite says none."""
+
+
+def _dot(one: Sequence[float], other: Sequence[float]) -> float:
+    if len(one) != len(other):
+        raise CannotScoreError(f"vectors of {len(one)} and {len(other)} numbers")
+    return math.fsum(a * b for a, b in zip(one, other, strict=True))
+
+
+def similar(answer: Answer, expected: Expectation, judge: Judge) -> Verdict:
+    """The cosine between the answer and the closest of the expected texts.
+
+    Raises:
+        CannotScoreError: a text has no vector, or is too long for one.
+    """
+    value = expected.value
+    texts = [str(text) for text in (value if isinstance(value, (list, tuple)) else [value])]
+    try:
+        given, maker = judge.embed(answer.text)
+        cosine = max(_dot(given, judge.embed(text)[0]) for text in texts)
+    except LocalPromptError as error:
+        raise CannotScoreError(f"no embedding: {error.message}") from error
+    score = min(1.0, max(0.0, cosine))
+    threshold = SIMILAR_ENOUGH if expected.threshold is None else expected.threshold
+    return Verdict(
+        score >= threshold, f"cosine {cosine:.3f} by {maker}, threshold {threshold:g}", score
+    )
 
 
 def _share(kind: _Share, answer: Answer, expected: Expectation, judge: Judge) -> Verdict:

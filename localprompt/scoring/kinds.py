@@ -52,6 +52,8 @@ KINDS: dict[str, Kind] = {
     "context-faithfulness": Kind("none", False, threshold="optional", needs="judge"),
     "context-recall": Kind("criterion", threshold="optional", needs="judge"),
     "context-relevance": Kind("none", False, threshold="optional", needs="judge"),
+    "similar": Kind("any", threshold="optional", needs="judge"),
+    "similar:cosine": Kind("any", threshold="optional", needs="judge"),
     "cost": Kind("none", False, threshold="optional"),
 }
 
@@ -61,9 +63,12 @@ GRADED = frozenset(
 )
 """What promptfoo leaves to a hosted model, and a local judge does here."""
 
+SIMILAR = frozenset({"similar", "similar:cosine"})
+"""How close an answer lies to a text, by the judge's vectors."""
+
 ASSERT_SET = "assert-set"
 
-_EMBEDDING = "needs an embedding model; rouge-n or levenshtein compare texts without one"
+_EMBEDDING = "compares vectors whose length means something; similar compares directions"
 _GRADED = "is graded by a prompt made for large hosted models; llm-rubric takes a local judge"
 _SERVICE = "asks a service over the network"
 _FOREIGN = "runs code in a language other than JavaScript and Python"
@@ -81,8 +86,6 @@ REFUSED: dict[str, str] = {
     "guardrails": _SERVICE,
     "search-rubric": _SERVICE,
     "human": "waits for a person",
-    "similar": _EMBEDDING,
-    "similar:cosine": _EMBEDDING,
     "similar:dot": _EMBEDDING,
     "similar:euclidean": _EMBEDDING,
     "conversation-relevance": _GRADED,

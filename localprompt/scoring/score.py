@@ -26,8 +26,8 @@ from localprompt.scoring import (
 )
 from localprompt.scoring.aggregate import aggregate, combine_set
 from localprompt.scoring.expectations import CannotScoreError, Judge, Verdict
-from localprompt.scoring.graded import graded
-from localprompt.scoring.kinds import GRADED
+from localprompt.scoring.graded import graded, similar
+from localprompt.scoring.kinds import GRADED, SIMILAR
 
 COMPARISON = "select-best"
 
@@ -161,9 +161,11 @@ def _verdict(
         return code_checks.python(answer, expected)
     if expected.type == "cost":
         raise CannotScoreError("a local model has no price per token")
-    if expected.type in GRADED | {"llm-rubric"}:
+    if expected.type in GRADED | SIMILAR | {"llm-rubric"}:
         if judge is None:
             raise CannotScoreError("there is no model to judge")
+        if expected.type in SIMILAR:
+            return similar(answer, expected, judge)
         if expected.type in GRADED:
             return graded(answer, expected, judge)
         return judging.llm_rubric(answer, expected, judge)

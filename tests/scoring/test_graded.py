@@ -53,3 +53,23 @@ def test_without_a_judge_it_is_unscored(name: str) -> None:
 def test_cost_is_unscored_since_nothing_is_paid_for() -> None:
     found = score(ANSWER, Expectation("cost", threshold=0.1))
     assert (found.passed, found.reason) == (None, "a local model has no price per token")
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "verdict"),
+    [
+        ("banana", {}, (True, 1.0)),
+        ("xxx", {}, (False, 0.6)),
+        (["xxx", "banana"], {}, (True, 1.0)),
+        ("xxx", {"threshold": 0.5}, (True, 0.6)),
+        ("xxx", {"negated": True}, (True, 0.4)),
+    ],
+)
+def test_similar_is_the_cosine_to_the_closest_text(
+    value: object, options: dict[str, object], verdict: tuple[bool, float]
+) -> None:
+    expected = Expectation("similar", value, **options)  # type: ignore[arg-type]
+    found = score(Answer("Lima"), expected, judge=ScriptedJudge(""))
+    assert found.passed is verdict[0]
+    assert found.score == pytest.approx(verdict[1])
+    assert "by a scripted model" in found.reason

@@ -16,6 +16,9 @@ class ScriptedJudge:
         self.reply = reply
         self.asked: list[Sequence[Message]] = []
 
+    def embed(self, text: str) -> tuple[tuple[float, ...], str]:
+        return (0.6, 0.8) if "a" in text else (1.0, 0.0), "a scripted model"
+
     def ask(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
         assert schema["type"] == "object"
         self.asked.append(messages)
@@ -80,12 +83,12 @@ def test_rubric_and_answer_are_marked_as_text_from_outside() -> None:
 
 
 def test_without_a_judge_or_with_one_that_fails_a_rubric_is_unscored() -> None:
-    class Overflowing:
+    class Overflowing(ScriptedJudge):
         def ask(self, messages: Sequence[Message], schema: Mapping[str, Any]) -> str:
             raise ContextOverflowError("the prompt does not fit", found="9000 tokens")
 
     assert score(Answer("x"), RUBRIC).passed is None
-    failed = score(Answer("x"), RUBRIC, judge=Overflowing())
+    failed = score(Answer("x"), RUBRIC, judge=Overflowing(""))
     assert failed.passed is None
     assert "9000 tokens" in failed.reason
 

@@ -26,6 +26,7 @@ from localprompt.engine.llama import state
 from localprompt.engine.llama.buffers import WeightBuffers
 from localprompt.engine.llama.constraining import Constraining
 from localprompt.engine.llama.context import Context, buffer_sizes
+from localprompt.engine.llama.embedding import Embedder
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.engine.llama.proof import gate
@@ -82,6 +83,8 @@ class LlamaEngine:
         params.vocab_only = vocab_only
         self._path = path
         self._context: Context | None = None
+        self._embedder: Embedder | None = None
+        self._threads = requested.n_threads_batch or requested.n_threads
         self._constraining = Constraining(model_sha256, lambda: self.vocabulary)
         if constrained:
             self._constraining.begin()
@@ -213,6 +216,18 @@ class LlamaEngine:
     def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
         return batching.score_choices(self.context, requests)
 
+    def embed(self, text: str) -> tuple[tuple[float, ...], bool]:
+        if self._embedder is None:
+            own = self._metadata(f"{self.facts.architecture}.pooling_type")
+            self._embedder = Embedder(
+                self._model,
+                self.vocabulary,
+                own_pooling=own not in (None, "0"),
+                n_ctx_train=self.facts.n_ctx_train,
+                n_threads=self._threads,
+            )
+        return self._embedder.vector(text), self._embedder.pooled
+
     @property
     def state_conditions(self) -> StateConditions | None:
         if not state.can_keep(self._model):
@@ -233,6 +248,9 @@ class LlamaEngine:
 
     def close(self) -> None:
         self._constraining.close()
+        if self._embedder is not None:
+            self._embedder.close()
+            self._embedder = None
         if self._context is not None:
             self._context.close()
             self._context = None

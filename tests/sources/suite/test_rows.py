@@ -144,7 +144,7 @@ def test_a_malformed_row_is_told_or_skipped_and_counted(
         ("txt\na\n", "there is no 'text'"),
         (b"text\ncaf\xe9\n", "not UTF-8"),
         ("text,__id\na,1\nb,1\n", "twice"),
-        ("text,__expected\na,similar(0.8):b\nc,moderation:x\n", "2 problems"),
+        ("text,__expected\na,classifier(0.8):b\nc,moderation:x\n", "2 problems"),
     ],
 )
 def test_what_is_wrong_with_a_whole_table_cannot_be_skipped(
