@@ -170,6 +170,8 @@ def explained(path: Path) -> Iterator[None]:
         raise  # wrong use of the library: a bug, which keeps its traceback
     except sqlite3.Error as error:
         raise _explain(error, path) from error
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged schema, whatever its bytes are
+        raise _explain(_damaged(error), path) from error
     except OSError as error:
         raise HistoryError(
             "the history of runs cannot be kept here",
@@ -178,6 +180,14 @@ def explained(path: Path) -> Iterator[None]:
             found=_instead(path) or error.strerror or str(error),
             next_step=_ELSEWHERE,
         ) from error
+
+
+def _damaged(cause: UnicodeDecodeError) -> sqlite3.Error:
+    import sqlite3
+
+    error = sqlite3.DatabaseError(f"text that is not UTF-8: {cause.reason}")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 def _make_private_file(path: Path) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from localprompt.errors import HistoryError
 from localprompt.records.run import RunRecord, Samples
+from localprompt.store.connection import explained
 from localprompt.store.history import History
 from tests.sample_runs import make_run
 from tests.strategies import run_records, samples
@@ -276,6 +277,12 @@ def test_a_damaged_database_is_an_explained_error(database: Path) -> None:
     database.write_bytes(data)
     with pytest.raises(HistoryError, match="damaged"):
         History(database)
+
+
+def test_damage_that_is_no_text_is_an_explained_error(database: Path) -> None:
+    """SQLite quotes a damaged schema in its message, and Python cannot decode that."""
+    with pytest.raises(HistoryError, match="the history is damaged"), explained(database):
+        b"\xff".decode()
 
 
 def test_a_full_disk_is_an_explained_error_and_loses_only_that_run(database: Path) -> None:
