@@ -58,10 +58,10 @@ except HistoryError as error:
 
 
 def _in_small_disk(folder: Path, *steps: str, then: str = "true") -> str:
-    """Run Python in a file system of 2 MB; between the first step and the rest, ``then``."""
+    """Run Python in a file system of 8 MB; between the first step and the rest, ``then``."""
     first, *rest = (f"{sys.executable} -c '{step}'" for step in steps)
     script = " && ".join(
-        [f"mount -t tmpfs -o size=2m none {folder}", "export LOCALPROMPT_HOME=" + str(folder),
+        [f"mount -t tmpfs -o size=8m none {folder}", "export LOCALPROMPT_HOME=" + str(folder),
          first, then, *rest]
     )  # fmt: skip
     done = subprocess.run(
