@@ -18,12 +18,13 @@ import msgspec
 
 from localprompt import __version__, paths
 from localprompt.compiling import rebuild_command
-from localprompt.engine.llama.proof import gate
+from localprompt.engine.llama.proof import attention, gate
 from localprompt.errors import LocalPromptError
 from localprompt.measure import conditions, machine, memory
 from localprompt.measure.memory import AvailableMemory
 from localprompt.measure.warnings import condition_warnings
 from localprompt.models.store import ModelEntry
+from localprompt.records.attention import AttentionTable
 from localprompt.records.proof import Proof
 from localprompt.records.run import Machine, RunWarning
 from localprompt.units import GIB, MIB, format_bytes
@@ -56,6 +57,7 @@ def _build() -> Iterator[Finding]:
     yield Finding("llama.cpp", package)
     yield of_build(features, machine.cpu_flags())
     yield of_proof(proof)
+    yield of_attention(attention.kept())
 
 
 def _machine() -> Iterator[Finding]:
@@ -200,6 +202,25 @@ def of_proof(proof: Proof | None) -> Finding:
     if proof.plain.wrong is not None:
         return Finding("computes", f"not on this CPU: {wrong}", "broken", *again)
     return Finding("computes", f"right, but not repacked or with AMX: {wrong}", "slow", *again)
+
+
+def of_attention(tables: Collection[AttentionTable]) -> Finding:
+    """How attention is chosen: by what was measured, or not at all yet."""
+    behind = [
+        {c.flash_attn: c.seconds for c in table.costs if (c.tokens, c.depth) == (1, 2048)}
+        for table in tables
+    ]
+    ratios = sorted(found[True] / found[False] for found in behind if len(found) == 2)
+    if not ratios:
+        own = "as llama.cpp chooses; measured at the first long prompt"
+        return Finding("attention", own)
+    span = " to ".join(f"{ratio:.1f}" for ratio in dict.fromkeys((ratios[0], ratios[-1])))
+    shapes = "1 shape of heads" if len(ratios) == 1 else f"{len(ratios)} shapes of heads"
+    return Finding(
+        "attention",
+        f"chosen for each request, from {shapes} measured: behind 2,048 tokens a decoded one "
+        f"takes {span} times as long with flash attention as without",
+    )
 
 
 def of_cores(facts: Machine, threads: int) -> Finding:

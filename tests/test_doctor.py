@@ -8,6 +8,7 @@ import pytest
 
 from localprompt import doctor, paths
 from localprompt.errors import EngineError
+from localprompt.records.attention import AttentionCost, AttentionTable
 from tests.models.tiny_gguf import tiny_gguf
 
 
@@ -46,3 +47,9 @@ def test_a_library_that_does_not_open_is_broken(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("localprompt.engine.llama.library.cpu_features", fail)
     found = next(finding for finding in doctor.diagnose() if finding.name == "llama.cpp")
     assert (found.level, found.advice) == ("broken", "python -m pip …")
+
+
+def test_attention_is_told_from_what_was_measured() -> None:
+    assert doctor.of_attention(()).text.startswith("as llama.cpp chooses")
+    costs = (AttentionCost(True, 1, 2048, 3e-3), AttentionCost(False, 1, 2048, 1e-3))
+    assert "takes 3.0 times as long" in doctor.of_attention([AttentionTable(costs, 1.0)]).text

@@ -24,6 +24,7 @@ from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
+from localprompt.records.attention import AttentionTable, Heads
 from localprompt.records.prompt import Message, Span
 from localprompt.records.received import PromptToken
 from localprompt.records.run import RequestedSettings, RunWarning, Sampling, Settings
@@ -269,8 +270,19 @@ class Engine(Protocol):
         tokens; None where this model's states cannot be kept. After :meth:`prepare`."""
         ...
 
-    def evaluate_prefix(self, token_ids: Sequence[int]) -> None:
+    def attention_table(self, heads: Heads, *, may_measure: bool) -> AttentionTable | None:
+        """What attention takes here either way; None: not known, or not this model's business.
+
+        Args:
+            may_measure: whether a second or two may be spent to find out.
+        """
+        ...
+
+    def evaluate_prefix(self, token_ids: Sequence[int], *, with_flash: bool = False) -> None:
         """Evaluate the beginning of a prompt, in batches of its own.
+
+        Args:
+            with_flash: with flash attention, in a context that is open without.
 
         The next request goes on from it (``held_tokens``). Only in a context of one sequence,
         and as all methods on prefixes only where there are ``state_conditions``.

@@ -32,6 +32,7 @@ from localprompt.engine.lookup import MOST_GUESSED
 from localprompt.engine.prefixes import MOST_NESTED
 from localprompt.engine.scripted_cells import ScriptedCells
 from localprompt.errors import EngineError
+from localprompt.records.attention import AttentionTable, Heads
 from localprompt.records.prompt import Message
 from localprompt.records.received import PromptToken
 from localprompt.records.run import RequestedSettings, RunWarning, Settings
@@ -79,6 +80,8 @@ class ScriptedEngine:
         self.build = "scripted"
         self.cpu_features: tuple[str, ...] = ()
         self.remarks: tuple[RunWarning, ...] = ()
+        self.attention: AttentionTable | None = None
+        self.flashed = 0
 
     @property
     def settings(self) -> Settings:
@@ -152,7 +155,11 @@ class ScriptedEngine:
         settings = self.settings
         return {"build": self.build, "type_k": settings.type_k, "n_ubatch": settings.n_ubatch}
 
-    def evaluate_prefix(self, token_ids: Sequence[int]) -> None:
+    def attention_table(self, heads: Heads, *, may_measure: bool) -> AttentionTable | None:
+        return self.attention
+
+    def evaluate_prefix(self, token_ids: Sequence[int], *, with_flash: bool = False) -> None:
+        self.flashed = len(token_ids) if with_flash else 0
         evaluate_beginning(self, token_ids)
 
     def save_prefix(self, token_ids: Sequence[int], path: Path) -> None:

@@ -66,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True):
     buffers: dict[str, int] | None = None
     """Bytes of weights by llama.cpp's name of the buffer type: ``AMX``, ``CPU_REPACK``,
     ``CPU_Mapped``, …; of a mapping, the stretch that is used. None in records of before."""
+    attention: str | None = None
+    """Why flash_attn is what it is, where the program chose; None: nobody asked it to."""
 
 
 class RequestedSettings(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -62,12 +63,12 @@ from localprompt.running.admission import (
     check_memory,
     context_size,
     over_limit,
-    predicted_peak,
     resident_before_opening,
     with_mapping_settled,
     within_limit,
 )
 from localprompt.running.answer_checks import judge
+from localprompt.running.attention import Attention, attention_for
 from localprompt.running.closed import (
     MOST_BRANCHES,
     cells_of,
@@ -159,11 +160,7 @@ class Session:
         self._settings: RequestedSettings | None = None
 
     def run(self, cell: Cell, rendered: Rendered, on_text: OnText | None = None) -> Execution:
-        """:meth:`attempt` for those who have no use for half an answer.
-
-        Raises:
-            as :meth:`attempt`; and what ended the answer half-way.
-        """
+        """:meth:`attempt` for those who have no use for half an answer: raises what ended it."""
         execution = self.attempt(cell, rendered, on_text)
         if execution.failure is not None:
             raise execution.failure
@@ -189,24 +186,23 @@ class Session:
         settings = msgspec.structs.replace(cell.settings, use_mmap=self._mapped)
         cell = msgspec.structs.replace(cell, settings=settings)
 
-        started = time.perf_counter()
-        prompt = engine.encode(rendered.messages)
-        weighed = (
-            choice_request(engine, prompt, cell.template) if is_weighed(cell.template) else None
-        )
-        constant = () if weighed else beginning_of(cell, engine, rendered.messages, prompt)
-        tokenize_seconds = time.perf_counter() - started
-        n_ctx = context_size(cell, len(prompt.token_ids), engine.facts.n_ctx_train)
-        cell, n_ctx = within_limit(cell, n_ctx, len(prompt.token_ids), self._resident)
-        self._prepare(cell, n_ctx + cells_of(weighed) if weighed else n_ctx, weighed)
+        asked = self._asked(cell, rendered)
+        cell, prompt, weighed, attention = asked.cell, asked.prompt, asked.weighed, asked.attention
+        self._prepare(cell, asked.n_ctx + (cells_of(weighed) if weighed else 0), weighed)
 
         constraint = None if weighed else constraint_of(cell.template)
-        record = self._begun(cell, rendered, prompt, n_ctx, created_at, tokenize_seconds)
+        record = self._begun(asked, rendered, created_at)
         record = msgspec.structs.replace(record, sampling=_with_digest(cell, constraint))
         crashes.begun(lambda: json.encode(record))
 
-        beginning = Beginning(cell, engine, constant)
-        answer = _Answer(time.perf_counter(), tokenize_seconds, beginning)
+        beginning = Beginning(
+            cell,
+            engine,
+            asked.constant or prompt.token_ids[: attention.flash_beginning],
+            with_flash=attention.flash_beginning > 0,
+            may_keep=bool(asked.constant),
+        )
+        answer = _Answer(time.perf_counter(), asked.tokenize_seconds, beginning)
         request = GenerationRequest(prompt.token_ids, cell.sampling, constraint)
         if weighed is not None:
             answer.choose(engine, weighed, cell, on_text)
@@ -231,7 +227,7 @@ class Session:
             record,
             tokens=counts,
             timing=self._timing(answer.marks(), answer.tokens, counts, rendered),
-            memory=self._memory(cell, reading, n_ctx, counts.prompt),
+            memory=self._memory(cell, reading, record.memory.predicted_peak_bytes),
             output=output,
             machine=machine.after(record.machine, before, after),
             warnings=(
@@ -248,18 +244,39 @@ class Session:
         samples = timeline.samples(answer.marks(), answer.tokens)
         return Execution(record, samples, answer.failure)
 
-    def _begun(
-        self,
-        cell: Cell,
-        rendered: Rendered,
-        prompt: EncodedPrompt,
-        n_ctx: int,
-        created_at: str,
-        tokenize_seconds: float,
-    ) -> RunRecord:
+    def _asked(self, cell: Cell, rendered: Rendered) -> _Asked:
+        """Tokenize, and choose what the request leaves open."""
+        engine = self._engine
+        started = time.perf_counter()
+        prompt = engine.encode(rendered.messages)
+        weighed = (
+            choice_request(engine, prompt, cell.template) if is_weighed(cell.template) else None
+        )
+        constant = () if weighed else beginning_of(cell, engine, rendered.messages, prompt)
+        tokenize_seconds = time.perf_counter() - started
+        n_ctx = context_size(cell, len(prompt.token_ids), engine.facts.n_ctx_train)
+        cell, n_ctx = within_limit(cell, n_ctx, len(prompt.token_ids), self._resident)
+        attention = Attention(cell.settings.flash_attn)
+        if not weighed:
+            attention = attention_for(
+                cell,
+                engine,
+                prompt_tokens=len(prompt.token_ids),
+                beginning_tokens=len(constant),
+                n_ctx=n_ctx,
+                baseline_bytes=self._resident,
+            )
+            settings = msgspec.structs.replace(cell.settings, flash_attn=attention.flash_attn)
+            cell = msgspec.structs.replace(cell, settings=settings)
+        return _Asked(cell, prompt, weighed, constant, n_ctx, attention, tokenize_seconds)
+
+    def _begun(self, asked: _Asked, rendered: Rendered, created_at: str) -> RunRecord:
         """The run's record as it is before its first token: all that stays of one that crashes."""
-        engine, counts = self._engine, TokenCounts(len(prompt.token_ids), 0, 0)
-        marks = timeline.Marks(submitted=0.0, tokenized=tokenize_seconds)
+        engine, cell, prompt = self._engine, asked.cell, asked.prompt
+        counts = TokenCounts(len(prompt.token_ids), 0, 0)
+        expected = asked.attention.peak(cell, asked.n_ctx, self._resident, counts.prompt)
+        settings = msgspec.structs.replace(engine.settings, attention=asked.attention.reason)
+        marks = timeline.Marks(submitted=0.0, tokenized=asked.tokenize_seconds)
         return RunRecord(
             id=new_run_id(),
             kind=cell.kind,
@@ -267,11 +284,11 @@ class Session:
             localprompt_version=localprompt.__version__,
             model=cell.model,
             prompt=_prompt_record(cell, rendered.messages, prompt),
-            settings=engine.settings,
+            settings=settings,
             sampling=cell.sampling,
             tokens=counts,
             timing=self._timing(marks, (), counts, rendered),
-            memory=self._memory(cell, memory.read(), n_ctx, counts.prompt),
+            memory=self._memory(cell, memory.read(), expected),
             output=Output("", None, "error"),
             profile=cell.profile,
             machine=machine.describe(
@@ -323,7 +340,9 @@ class Session:
             render_seconds=rendered.render_seconds,
         )
 
-    def _memory(self, cell: Cell, reading: MemoryReading, n_ctx: int, prompt_tokens: int) -> Memory:
+    def _memory(
+        self, cell: Cell, reading: MemoryReading, expected_peak_bytes: int | None
+    ) -> Memory:
         buffers = self._engine.buffers
         return Memory(
             baseline_rss_bytes=self._baseline.rss_bytes,
@@ -333,9 +352,24 @@ class Session:
             weights_bytes=buffers.weights_bytes,
             kv_cache_bytes=buffers.kv_cache_bytes,
             compute_bytes=buffers.compute_bytes,
-            predicted_peak_bytes=predicted_peak(cell, n_ctx, self._resident, prompt_tokens),
+            predicted_peak_bytes=expected_peak_bytes,
             max_memory_bytes=cell.limit.bytes if cell.limit else None,
         )
+
+
+class _Asked(NamedTuple):
+    """A request as it will be evaluated."""
+
+    cell: Cell
+    """With the settings that were chosen for it."""
+    prompt: EncodedPrompt
+    weighed: ChoiceRequest | None
+    """Closed answers that are scored instead of generated."""
+    constant: tuple[int, ...]
+    """The beginning that is evaluated apart."""
+    n_ctx: int
+    attention: Attention
+    tokenize_seconds: float
 
 
 class _Answer:

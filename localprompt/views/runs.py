@@ -235,6 +235,8 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
     if settings.buffers:
         held = (f"{name} {format_bytes(size)}" for name, size in settings.buffers.items())
         yield "weights in", ", ".join(held)
+    if settings.attention is not None:
+        yield "attention", settings.attention
     drawn = f"temperature {sampling.temperature:g}" if sampling.temperature else "greedy"
     if sampling.temperature:
         drawn += (

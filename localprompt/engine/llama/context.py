@@ -218,7 +218,7 @@ def _flash_attention(requested: bool | None) -> bool | None:
         return requested
     if log.mentions(r"Flash Attention.*(disabled|not supported)"):
         return False
-    return True if log.mentions(r"Flash Attention.*enabled") else None
+    return True if log.mentions(r"Flash Attention.*enabled|enabling flash_attn") else None
 
 
 def _refused(requested: RequestedSettings, n_ctx: int) -> Exception:

@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+import msgspec
+
 from localprompt.engine import batching, crashes
 from localprompt.engine.base import (
     BufferSizes,
@@ -30,8 +32,10 @@ from localprompt.engine.llama.embedding import Embedder
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.engine.llama.proof import gate
+from localprompt.engine.llama.relay import transpose_values
 from localprompt.engine.llama.vocab import Vocabulary
 from localprompt.errors import EngineError, InputError, ModelFileError
+from localprompt.records.attention import AttentionTable, Heads
 from localprompt.records.prompt import Message
 from localprompt.records.received import PromptToken
 from localprompt.records.run import RequestedSettings, Settings, whole_context
@@ -88,6 +92,7 @@ class LlamaEngine:
         self._constraining = Constraining(model_sha256, lambda: self.vocabulary)
         if constrained:
             self._constraining.begin()
+        self._prepared: dict[str, Any] = {}
         crashes.doing("load", model=str(path))
         params.progress_callback = interruptible().go_on(lib.llama_progress_callback)
         with interruptible().call():
@@ -179,6 +184,13 @@ class LlamaEngine:
         kv_unified: bool = True,
         outputs: int | None = None,
     ) -> None:
+        self._prepared = {
+            "requested": requested,
+            "n_ctx": n_ctx,
+            "parallel": parallel,
+            "kv_unified": kv_unified,
+            "outputs": outputs,
+        }
         if self._context is not None:
             self._context.close()
             self._context = None
@@ -237,8 +249,26 @@ class LlamaEngine:
             self.settings, int(original) if original else self.facts.n_ctx_train
         )
 
-    def evaluate_prefix(self, token_ids: Sequence[int]) -> None:
+    def attention_table(self, heads: Heads, *, may_measure: bool) -> AttentionTable | None:
+        if self._lib.llama_model_n_swa(self._model) > 0 or not state.can_keep(self._model):
+            return None
+        from localprompt.engine.llama.proof import attention
+
+        return attention.table(heads, may_measure=may_measure)
+
+    def evaluate_prefix(self, token_ids: Sequence[int], *, with_flash: bool = False) -> None:
+        if not with_flash:
+            state.evaluate(self._model, self.context, token_ids)
+            return
+        # One context at a time: each has a KV cache for the whole, and all of it is resident.
+        again = self._prepared
+        flash = msgspec.structs.replace(again["requested"], flash_attn=True)
+        self.prepare(flash, n_ctx=len(token_ids))
         state.evaluate(self._model, self.context, token_ids)
+        held = state.take_out(self.context)
+        self.prepare(**again)
+        transpose_values(held)
+        state.put_back(self.context, held)
 
     def save_prefix(self, token_ids: Sequence[int], path: Path) -> None:
         state.save(self.context, token_ids, path)

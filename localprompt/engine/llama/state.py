@@ -74,7 +74,7 @@ def evaluate(model: Any, context: Context, token_ids: Sequence[int]) -> None:
     """Evaluate a beginning into the first sequence, as it would be after :func:`restore`."""
     evaluate_beginning(context, token_ids)
     if library().llama_model_n_swa(model) > 0:
-        _take_out_and_put_back(context)
+        put_back(context, take_out(context))
 
 
 def save(context: Context, token_ids: Sequence[int], path: Path) -> None:
@@ -120,16 +120,34 @@ def restore(context: Context, token_ids: Sequence[int], path: Path) -> bool:
     return False
 
 
-def _take_out_and_put_back(context: Context) -> None:
+def take_out(context: Context) -> Any:
+    """The state of the first sequence, as an array of bytes."""
+    import numpy as np
+
     lib, pointer = library(), context.pointer
-    size = lib.llama_state_seq_get_size(pointer, HELD_SEQUENCE)
-    state = (ctypes.c_uint8 * size)()
+    state = np.empty(lib.llama_state_seq_get_size(pointer, HELD_SEQUENCE), dtype=np.uint8)
     with interruptible().call():
-        lib.llama_state_seq_get_data(pointer, state, size, HELD_SEQUENCE)
-        context.forget(HELD_SEQUENCE)
-        done = lib.llama_state_seq_set_data(pointer, state, size, HELD_SEQUENCE)
-    if done != size:
+        lib.llama_state_seq_get_data(pointer, _address(state), len(state), HELD_SEQUENCE)
+    return state
+
+
+def put_back(context: Context, state: Any) -> None:
+    """Fill the first sequence of this or another context.
+
+    Raises:
+        EngineError: it does not take it.
+    """
+    context.forget(HELD_SEQUENCE)
+    with interruptible().call():
+        done = library().llama_state_seq_set_data(
+            context.pointer, _address(state), len(state), HELD_SEQUENCE
+        )
+    if done != len(state):
         raise EngineError("llama.cpp could not take over its own state", found=log.complaints())
+
+
+def _address(state: Any) -> Any:
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
 @cache

@@ -49,6 +49,10 @@ def beginning_of(
 class Beginning:
     """One beginning in one context.
 
+    Args:
+        with_flash: evaluate it with flash attention, though what follows is without.
+        may_keep: whether it is the constant one, and not just what comes first.
+
     Attributes:
         held_tokens: so many are in the context after :meth:`hold`; 0 where the prompt has to be
             evaluated whole.
@@ -56,15 +60,31 @@ class Beginning:
         store_seconds: what finding, reading and writing took; None where no store was asked.
     """
 
-    def __init__(self, cell: Cell, engine: Engine, token_ids: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        engine: Engine,
+        token_ids: tuple[int, ...],
+        *,
+        with_flash: bool = False,
+        may_keep: bool = True,
+    ) -> None:
         self._engine = engine
+        self._with_flash = with_flash
         self._token_ids = token_ids
         self._draft: Draft | None = None
         self._not_kept: LocalPromptError | None = None
         self._conditions = engine.state_conditions if token_ids else None
+        if with_flash and self._conditions is not None:
+            self._conditions = {**self._conditions, "flash_attn": "evaluated with, re-laid without"}
         self._store: PrefixStore | None = None
         self._model_sha256 = cell.model.sha256
-        if cell.prefix == "kept" and cell.model.sha256 and self._conditions is not None:
+        if (
+            may_keep
+            and cell.prefix == "kept"
+            and cell.model.sha256
+            and self._conditions is not None
+        ):
             self._store = PrefixStore()
         self.held_tokens = 0
         self.reused_tokens = 0
@@ -81,7 +101,7 @@ class Beginning:
             return
         self.held_tokens = len(self._token_ids)
         if self._store is None:
-            self._engine.evaluate_prefix(self._token_ids)
+            self._engine.evaluate_prefix(self._token_ids, with_flash=self._with_flash)
             return
         started = time.perf_counter()
         key = key_of(self._model_sha256 or "", self._token_ids, self._conditions)
@@ -91,7 +111,7 @@ class Beginning:
             self.store_seconds = time.perf_counter() - started
             return
         found_nothing = time.perf_counter()
-        self._engine.evaluate_prefix(self._token_ids)
+        self._engine.evaluate_prefix(self._token_ids, with_flash=self._with_flash)
         evaluated = time.perf_counter()
         self._write(self._store, key)
         self.store_seconds = time.perf_counter() - evaluated + found_nothing - started
