@@ -28,14 +28,11 @@ import msgspec
 import localprompt
 from localprompt.engine import crashes
 from localprompt.engine.base import (
-    NO_SHORTCUTS,
     ChoiceRequest,
     Constraint,
     EncodedPrompt,
     Engine,
-    Finished,
     GenerationRequest,
-    Prefilled,
 )
 from localprompt.engine.constraints.prompts import constraint_of
 from localprompt.errors import LocalPromptError
@@ -47,7 +44,6 @@ from localprompt.records.cell import Cell
 from localprompt.records.ids import new_run_id
 from localprompt.records.prompt import Message
 from localprompt.records.run import (
-    FinishReason,
     Memory,
     Output,
     PromptRecord,
@@ -67,6 +63,7 @@ from localprompt.running.admission import (
     with_mapping_settled,
     within_limit,
 )
+from localprompt.running.answer import Answer, OnText
 from localprompt.running.answer_checks import judge
 from localprompt.running.attention import Attention, attention_for
 from localprompt.running.closed import (
@@ -74,14 +71,12 @@ from localprompt.running.closed import (
     cells_of,
     choice_request,
     is_weighed,
-    weigh_choices,
 )
 from localprompt.running.prefix.beginning import Beginning, beginning_of
 
 _WARM_UP_TOKENS = 32
 
 OpenEngine = Callable[[Cell], Engine]
-OnText = Callable[[str], None]
 
 
 class Rendered(msgspec.Struct, frozen=True):
@@ -202,7 +197,7 @@ class Session:
             with_flash=attention.flash_beginning > 0,
             may_keep=bool(asked.constant),
         )
-        answer = _Answer(time.perf_counter(), asked.tokenize_seconds, beginning)
+        answer = Answer(time.perf_counter(), asked.tokenize_seconds, beginning)
         request = GenerationRequest(prompt.token_ids, cell.sampling, constraint)
         if weighed is not None:
             answer.choose(engine, weighed, cell, on_text)
@@ -370,77 +365,6 @@ class _Asked(NamedTuple):
     n_ctx: int
     attention: Attention
     tokenize_seconds: float
-
-
-class _Answer:
-    """Collects the events of one request."""
-
-    def __init__(self, ready: float, tokenize_seconds: float, beginning: Beginning) -> None:
-        self._submitted = ready - tokenize_seconds
-        self._ready = ready
-        self._prefilled: float | None = None
-        self._released: float | None = None
-        self._finished: float | None = None
-        self._beginning = beginning
-        self.tokens: list[timeline.TokenEvent] = []
-        self.text = ""
-        self.shortcuts = NO_SHORTCUTS
-        self.finish_reason: FinishReason = "interrupted"
-        self.failure: LocalPromptError | None = None
-
-    def collect(self, engine: Engine, request: GenerationRequest, on_text: OnText | None) -> None:
-        beginning = self._beginning
-        crashes.doing("prefill")
-        try:
-            beginning.hold()
-            request = msgspec.structs.replace(request, held_tokens=beginning.held_tokens)
-            for event in engine.generate([request]):
-                if isinstance(event, Prefilled):
-                    self._prefilled = event.seconds
-                    continue
-                if isinstance(event, Finished):
-                    self._finished = event.seconds
-                    self.finish_reason = event.reason
-                    self._released = event.seconds if event.text else None
-                else:
-                    self.tokens.append(timeline.TokenEvent(event.seconds, bool(event.text)))
-                    crashes.token(event.text)
-                self.text += event.text
-                self.shortcuts = event.shortcuts
-                if event.text and on_text is not None:
-                    on_text(event.text)
-        except (KeyboardInterrupt, BrokenPipeError):
-            self.finish_reason = "interrupted"
-        except LocalPromptError as error:
-            if self._prefilled is None:
-                beginning.abandon()
-                raise
-            self.finish_reason, self.failure = "error", error
-
-    def choose(
-        self, engine: Engine, request: ChoiceRequest, cell: Cell, on_text: OnText | None
-    ) -> None:
-        """Score closed answers instead of generating one."""
-        crashes.doing("scoring choices")
-        try:
-            taken = weigh_choices(engine, request, cell.template)
-            self._prefilled = self._released = self._finished = taken.seconds
-            self.finish_reason, self.text = "stop", taken.text
-            if on_text is not None:
-                on_text(taken.text)
-        except (KeyboardInterrupt, BrokenPipeError):
-            self.finish_reason = "interrupted"
-
-    def marks(self) -> timeline.Marks:
-        return timeline.Marks(
-            submitted=self._submitted,
-            tokenized=self._ready,
-            prefill_start=self._ready,
-            prefill_end=self._prefilled,
-            released=self._released,
-            finished=self._finished,
-            prefix_store_seconds=self._beginning.store_seconds,
-        )
 
 
 def _prompt_record(

@@ -17,7 +17,8 @@ from localprompt.errors import HistoryError
 from localprompt.models.predict import with_mapping_decided
 from localprompt.records.cell import Cell
 from localprompt.records.run import RunRecord, Samples
-from localprompt.running.execute import Execution, OnText, execute
+from localprompt.running.answer import OnText
+from localprompt.running.execute import Execution, execute
 
 if TYPE_CHECKING:
     from localprompt.engine.base import Engine
