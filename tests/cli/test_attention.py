@@ -29,12 +29,14 @@ def measured(lab_home: Path, starter_model: Path, monkeypatch: pytest.MonkeyPatc
     heads = Heads(info.n_head, info.n_head_kv[0], info.key_length, info.value_length, "f16", "f16")
 
     def cost(flash: bool, tokens: int, depth: int) -> float:
-        return (tokens + depth) * (1e-6 if not flash else 1e-5 if tokens < 64 else 1e-7)
+        each = 6e-7 if not flash else 1e-5 if tokens < 64 else 3e-7
+        return tokens * (tokens + depth) * each
 
     costs = tuple(
         AttentionCost(flash, tokens, depth, cost(flash, tokens, depth))
         for flash, tokens, depth in product((True, False), attention.BATCHES, attention.DEPTHS)
     )
+    assert not attention.contradiction(AttentionTable(costs, 1.0))
     path = attention._path(heads)
     path.parent.mkdir(parents=True)
     path.write_bytes(msgspec.json.encode(AttentionTable(costs, 1.0)))
