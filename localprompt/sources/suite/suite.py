@@ -104,6 +104,13 @@ def load_suite(
     folder = SuiteFolder(path.parent, allow_outside=allow_outside)
     document = read_document(path, allow=folder.allow)
     problems = Problems(strict=strict)
+    if isinstance(document.data, dict) and {"task", "dataset_path"} <= document.data.keys():
+        raise DatasetError(
+            "a task of lm-eval, which is not supported",
+            where=str(path),
+            expected="a suite, or a prompt with cases beside it",
+            next_step="localprompt eval PROMPT --cases DATA.jsonl --choices A,B",
+        )
     if not isinstance(document.data, dict):
         raise DatasetError(
             "not a suite", where=str(path), expected="a mapping with prompts and tests"

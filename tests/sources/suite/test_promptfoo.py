@@ -472,3 +472,8 @@ tests: [{vars: {q: a}}]
     )
     assert [provider.output_schema for provider in loaded.providers] == [{"type": "object"}] * 2
     assert any("tools" in note for note in loaded.notes)
+
+
+def test_a_task_of_lm_eval_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="a task of lm-eval"):
+        suite(tmp_path, "task: mine\ndataset_path: json\ndoc_to_text: '{{q}}'\n")
