@@ -44,6 +44,7 @@ class Field:
         self._metric = self._request.metric
         self._search = setting.parts.search
         self._asker = asker
+        self._graded = "judge" in setting.needs
         self._free: dict[str, dict[str, float] | None] = {}
         self.original = Variant(Wording(AS_IT_IS, self._template.body))
         self.own = Weighing("raw", self._template.per_byte, dict(self._template.bias))
@@ -121,6 +122,8 @@ class Field:
     def ways(self, variant: Variant, *, fitted: bool) -> list[Weighing]:
         """How the variant's closed answers could be weighed."""
         ways = [self.own]
+        if self._graded:
+            return ways  # another choice would have to be graded again
         if "scoring" in self._request.search and self._template.choices:
             asked = [c for c in self.raced if c.id not in variant.examples.cases]
             results = self.results.get(variant.key, {})

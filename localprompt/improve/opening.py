@@ -27,6 +27,8 @@ from localprompt.sources.prompt.search import load_named_prompt
 from localprompt.sources.suite.prompty import suite_from_prompt
 from localprompt.sources.suite.records import EvalCase, EvalSuite
 
+_JUDGED = "a model grades every answer that comes anew: the search takes its time as well"
+
 FindModel = Callable[[str], ModelRecord]
 
 
@@ -81,6 +83,8 @@ def open_search(
     wordings = read_wordings(Path(request.wordings), template) if request.wordings else ()
     model = _model(request, template, find_model)
     request = msgspec.structs.replace(request, settings=with_threads(request.settings))
+    needs = suite.needs | (final.needs if final else frozenset())
+    judged = (_JUDGED,) if "judge" in needs else ()
     improvement = Improvement(
         id=new_run_id() if earlier is None else earlier.id,
         kind="improve",
@@ -94,11 +98,10 @@ def open_search(
         cases_sha256=_digest(everything),
         machine=machine.describe(),
         parts=parts.sizes(),
-        notes=(*suite.notes, *parts.notes),
+        notes=(*suite.notes, *parts.notes, *judged),
     )
     if earlier is not None:
         _check_same(earlier, improvement)
-    needs = suite.needs | (final.needs if final else frozenset())
     return Setting(improvement, template, parts, wordings, needs)
 
 

@@ -214,3 +214,31 @@ def test_macro_f1_is_proved_by_swapping_answers(searched: Searched) -> None:
 def test_a_record_survives_the_history(searched: Searched) -> None:
     found = searched.run(likes_a_cue)
     assert msgspec.json.decode(msgspec.json.encode(found), type=Improvement) == found
+
+
+def test_a_case_that_does_not_fit_with_examples_gives_up_the_candidate_and_not_the_search(
+    searched: Searched,
+) -> None:
+    searched.lab.n_ctx_train = 60
+    found = searched.run(likes_a_cue)
+    assert any("does not fit into the context" in (trial.out or "") for trial in found.trials)
+    assert found.final is not None
+    assert found.final.shown
+
+
+def test_a_judge_is_allowed_and_said(searched: Searched) -> None:
+    searched.lab.write(
+        "cases.csv",
+        "text,__expected\n"
+        + "".join(f"a fine day number {at},llm-rubric: is it kind?\n" for at in range(40)),
+    )
+    request = ImproveRequest(
+        prompt=str(searched.folder / "tone.prompty"),
+        cases=str(searched.folder / "cases.csv"),
+        model="small",
+    )
+    with pytest.raises(InputError, match="same answer"):
+        open_search(request, find_model=find_model)
+    searched.lab.write("tone.prompty", PROMPT.replace("choices: [good, bad]", "x: 1"))
+    setting = open_search(request, find_model=find_model)
+    assert any("grades every answer" in note for note in setting.improvement.notes)
