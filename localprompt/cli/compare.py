@@ -59,7 +59,12 @@ def command(
         comparison = compare_benches(
             load_bench_or_run(one, history), load_bench_or_run(other, history)
         )
+        answers = [history.run(found.id) for found in (one, other) if found.is_run]
     _write(comparison, format)
+    if len(answers) == 2 and format == "table":
+        from localprompt.views.runs import print_answers
+
+        print_answers(answers[0], answers[1], console())
     _enforce(list(judge(comparison, conditions)))
 
 

@@ -80,6 +80,19 @@ def print_run(run: RunRecord, console: Console) -> None:
     print_blocks((*facts.blocks, *warnings.blocks), console)
 
 
+def print_answers(a: RunRecord, b: RunRecord, console: Console) -> None:
+    """Two answers, one below the other so that a line stays a line; one where they are equal."""
+    if a.output.text == b.output.text:
+        print_text("answer of both", console, "bold")
+        print_blocks((Texts((("", a.output.text or UNKNOWN),)),), console)
+        return
+    answers = tuple(
+        (f"answer of {name} ({run.output.finish_reason})", run.output.text or UNKNOWN)
+        for name, run in (("A", a), ("B", b))
+    )
+    print_blocks((Texts(answers),), console)
+
+
 def whole_run_sections(run: RunRecord) -> tuple[Section, Section]:
     """One run: its facts, its messages and its answer; then its warnings."""
     facts = Facts(tuple(Fact(name, value) for name, value in _facts(run)))

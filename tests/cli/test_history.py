@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from localprompt.store.history import History
 from tests.cli.conftest import Localprompt
 from tests.cli.program import SHORT, Ran, command_line, completed
-from tests.sample_runs import make_run
+from tests.sample_runs import in_bench, make_experiment, make_run
 
 pytestmark = pytest.mark.model
 
@@ -167,3 +170,41 @@ def test_a_number_that_no_database_can_hold_is_refused_in_words(localprompt: Loc
     ran = localprompt("runs", "list", "--limit", str(2**63))
     assert ran.code == 2
     assert ran.fields()["error"] == "a number is larger than this program can hold"
+
+
+def test_two_runs_are_compared_with_their_answers(localprompt: Localprompt, lab_home: Path) -> None:
+    with History() as history:
+        for number, text in enumerate(("A grey cat.", "A black dog.", "A black dog.")):
+            run = make_run(number)
+            output = msgspec.structs.replace(run.output, text=text)
+            history.record(msgspec.structs.replace(run, output=output))
+    shown = localprompt("compare", "last~2", "last").out
+    assert shown.index("A grey cat.") < shown.index("A black dog.")
+    assert shown.count("A black dog.") == 1
+    equal = localprompt("compare", "last~1", "last").out
+    assert "answer of both" in equal
+    assert equal.count("A black dog.") == 1
+
+
+def test_lists_hold_everything_and_pass_over_what_cannot_be_read(
+    localprompt: Localprompt, lab_home: Path
+) -> None:
+    with History() as history:
+        for number in range(2):
+            history.record(make_run(number))
+        history.begin(make_experiment())
+        history.record(in_bench(make_run(5, kind="bench")))
+    with closing(sqlite3.connect(lab_home / "history.db")) as connection, connection:
+        connection.execute(
+            "UPDATE runs SET record = json_set(record, '$.tokens', 'none') WHERE id = ?",
+            (make_run(0).id,),
+        )
+    listed = localprompt("runs", "list")
+    assert listed.code == 0
+    assert make_run(1).id[:10] in listed.out
+    assert make_experiment().title in listed.out
+    assert make_run(5).id[:10] not in listed.out  # a repetition is found through its bench
+    assert make_run(0).id in listed.err
+    assert localprompt("runs", "list", "--kind", "bench").out.count("(bench)") == 1
+    exported = localprompt("runs", "export", "-n", "1")
+    assert [json.loads(line)["id"] for line in exported.out.splitlines()] == [make_run(5).id]
