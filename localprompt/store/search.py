@@ -2,8 +2,8 @@
 
 What was said (the prompt's messages and the answer) is searched by a regular expression, without
 regard to case. An index of three-letter pieces finds the few runs that can match where the
-expression has three plain letters in a row; the expression itself then decides. Without such
-letters the runs are read one by one, newest first.
+expression (each of its alternatives) has three plain letters in a row; the expression itself then
+decides. Without such letters the runs are read one by one, newest first.
 """
 
 from __future__ import annotations
@@ -98,13 +98,13 @@ def runs_where(where: Filter, connection: sqlite3.Connection) -> tuple[str, list
     if pattern is None:
         return sql, values
     _define(connection, pattern)
-    pieces = _pieces(pattern.pattern)
-    if pieces and _index_what_is_not(connection):
+    pieces = _index_query(pattern.pattern)
+    if pieces is not None and _index_what_is_not(connection):
         sql += (
             " AND id IN (SELECT run_id FROM searched_runs WHERE number IN"
             " (SELECT rowid FROM run_index WHERE run_index MATCH ?))"
         )
-        values.append(" AND ".join(f'"{piece}"' for piece in pieces))
+        values.append(pieces)
     return f"{sql} AND {_WANTED}({RUN_TEXT.format(row='runs')})", values
 
 
@@ -159,13 +159,21 @@ def _index_the_rest(connection: sqlite3.Connection) -> None:
             connection.execute(_ADD_TO_INDEX.format(text=RUN_TEXT.format(row="runs")), (last or 0,))
 
 
-def _pieces(pattern: str) -> list[str]:
-    """Three-letter pieces that every match has; none: it cannot be told.
+def _index_query(pattern: str) -> str | None:
+    """Which three-letter pieces a match has, for FTS5: those of one alternative or of another.
+    None: that cannot be told of all of them.
 
     Only plain ASCII letters and digits that stand in every match in a row are used, as they are
     the same to the index and to the expression.
     """
-    return list(dict.fromkeys(_pieces_of(pattern)))
+    if "(" in pattern or "[" in pattern or "\\|" in pattern:
+        return None
+    either = [list(dict.fromkeys(_pieces_of(one))) for one in pattern.split("|")]
+    if not all(either):
+        return None
+    return " OR ".join(
+        "(" + " AND ".join(f'"{piece}"' for piece in pieces) + ")" for pieces in either
+    )
 
 
 def _pieces_of(pattern: str) -> Iterator[str]:
@@ -175,9 +183,7 @@ def _pieces_of(pattern: str) -> Iterator[str]:
 
 
 def _plain_runs(pattern: str) -> list[str]:
-    """Literal stretches outside of groups, classes and repetitions; none beside an alternative."""
-    if "|" in pattern or "(" in pattern or "[" in pattern:
-        return []
+    """Literal stretches outside of repetitions, of an expression without groups and classes."""
     runs: list[str] = []
     run, at = "", 0
     while at < len(pattern):

@@ -17,7 +17,7 @@ from localprompt.errors import InputError
 from localprompt.records.run import RunRecord
 from localprompt.store.history import KINDS, History
 from localprompt.store.pruning import prune
-from localprompt.store.search import Filter, _pieces
+from localprompt.store.search import Filter, _index_query
 from tests.sample_evaluations import make_evaluation, make_result
 from tests.sample_runs import make_run
 
@@ -82,8 +82,16 @@ def test_what_the_index_is_asked_for_is_in_every_match(pattern: str, text: str) 
         meant = Filter(grep=pattern).pattern
     except InputError:
         return
-    if meant and meant.search(text):
-        assert all(piece in text.lower() for piece in _pieces(pattern.lower()))
+    query = _index_query(pattern)
+    if meant and meant.search(text) and query is not None:
+        either = [re.findall(r'"(...)"', one) for one in query.split(" OR ")]
+        assert any(all(piece.lower() in text.lower() for piece in one) for one in either)
+
+
+def test_alternatives_ask_the_index_for_one_or_the_other() -> None:
+    assert _index_query("cats|dog") == '("cat" AND "ats") OR ("dog")'
+    for pattern in ("cats|do", "(cats)", "ca", r"cat\|dog", "[cat]s", r"\w+"):
+        assert _index_query(pattern) is None
 
 
 def test_an_expression_that_is_none_says_where_it_goes_wrong(history: History) -> None:
