@@ -55,7 +55,7 @@ def race(
     score: Callable[[str, Sequence[T]], float],
     *,
     kept: str,
-    survivors: int = 3,
+    survivors: int = 2,
     on_round: Callable[[Mapping[str, Run]], None] = lambda _: None,
 ) -> dict[str, Run]:
     """Let candidates compete.
