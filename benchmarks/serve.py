@@ -50,11 +50,15 @@ class Browser:
     def get(self, path: str) -> tuple[int, dict[str, str], str]:
         return self.ask("GET", path)
 
-    def ask(self, method: str, path: str, fields: Any = None) -> tuple[int, dict[str, str], str]:
+    def ask(
+        self, method: str, path: str, fields: Any = None, *, fresh: bool = False
+    ) -> tuple[int, dict[str, str], str]:
         headers = {"Cookie": self.cookie} if self.cookie else {}
         if method == "POST":
             headers["Origin"] = f"http://{self.place}"
         body = None if fields is None else urlencode(fields)
+        if fresh:
+            self.connection.close()
         self.connection.request(method, path, body, headers)
         answer = self.connection.getresponse()
         text = answer.read().decode()
@@ -78,6 +82,12 @@ def server() -> Iterator[tuple[subprocess.Popen[str], str, float]]:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=30)
         process.stderr.close()
+
+
+def cpu_seconds(process: subprocess.Popen[str]) -> float:
+    """User and system; the machine's other work is not in it."""
+    times = psutil.Process(process.pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def median_ms(call: Callable[[], Any], times: int) -> dict[str, float]:
@@ -145,10 +155,13 @@ def flood(address: Browser, per_second: int, seconds: float) -> dict[str, Any]:
 def decode(browser: Browser, model: str, times: int) -> dict[str, Any]:
     """Decode rates of the same prompt on the page and by ``localprompt run``, in turns."""
     text, most = "Describe the sea in a hundred words.", "96"
-    page, command, ttft = [], [], []
+    page, command = [], []
     for _ in range(times):
         _, _, html = browser.ask(
-            "POST", "/try", [("model", model), ("text", text), ("max_tokens", most)]
+            "POST",
+            "/try",
+            [("model", model), ("text", text), ("max_tokens", most)],
+            fresh=True,  # servers close what has been idle
         )
         found = re.search(r'data-job="(\w+)"', html)
         assert found, html
@@ -156,7 +169,6 @@ def decode(browser: Browser, model: str, times: int) -> dict[str, Any]:
         run_id = json.loads(events.strip().rsplit("data: ", 1)[1])
         record = json.loads(browser.get(f"/runs/{run_id}/json")[2])
         page.append(record["timing"]["decode_tokens_per_second"])
-        ttft.append(record["timing"]["ttft_seconds"])
         done = subprocess.run(
             [sys.executable, "-m", "localprompt", "ask", text, "-m", model, "--max-tokens", most,
              "--json", "--no-log"],
@@ -191,16 +203,20 @@ def main() -> None:
         from tests.sample_runs import make_run
 
         fill(make_run(), wanted.runs)
-        starts, firsts = [], []
+        starts, firsts, start_cpu, first_cpu = [], [], [], []
         for _ in range(wanted.starts):
-            with server() as (_, address, seconds):
+            with server() as (process, address, seconds):
                 starts.append(seconds)
+                start_cpu.append(cpu_seconds(process))
                 browser = Browser(address)
-                began = time.perf_counter()
+                began, spent = time.perf_counter(), cpu_seconds(process)
                 assert browser.get("/runs")[0] == 200
                 firsts.append(1000 * (time.perf_counter() - began))
+                first_cpu.append(1000 * (cpu_seconds(process) - spent))
         found["start_seconds"] = {"median": round(statistics.median(starts), 3), "n": len(starts)}
         found["first_page_ms"] = {"median": round(statistics.median(firsts), 1), "n": len(firsts)}
+        found["start_cpu_seconds"] = round(statistics.median(start_cpu), 3)
+        found["first_page_cpu_ms"] = round(statistics.median(first_cpu), 1)
         with server() as (process, address, _):
             browser = Browser(address)
             resident = psutil.Process(process.pid).memory_info()
@@ -215,7 +231,6 @@ def main() -> None:
             found["try_page"] = median_ms(lambda: browser.get("/"), wanted.times)
             found["flood"] = flood(browser, 200, wanted.seconds)
             found["rss_after_mib"] = round(psutil.Process(process.pid).memory_info().rss / _MIB, 1)
-            browser.connection.close()  # it has been idle for longer than connections are kept
             if wanted.model:
                 found["decode"] = decode(browser, wanted.model, 7)
     print(json.dumps(found, indent=2))

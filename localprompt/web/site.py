@@ -108,6 +108,7 @@ def environment() -> jinja2.Environment:
             ]
         ),
         autoescape=True,
+        auto_reload=False,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
