@@ -102,10 +102,17 @@ CALLS: dict[str, list[str]] = {
     "runs show": ["last"],
     "runs export": [],
     "runs stats": [],
+    "runs tag": ["last", "good"],
+    "runs repeat": ["last"],
+    "config show": [],
+    "config set": ["threads", "1"],
+    "config unset": ["threads"],
     "runs prune": ["--keep-last", "1"],
     "report": ["last"],
     "doctor": [],
 }
+BEFORE = {"runs repeat": ["ask", "Hi", *SHORT]}
+"""What has to be there first."""
 FETCHES = {"models pull"}
 """The one command whose purpose it is."""
 LISTENS = {"serve"}
@@ -184,6 +191,8 @@ def no_connections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_command_needs_no_connection(
     command: str, starter_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if command in BEFORE:
+        assert run(BEFORE[command]) == 0
     arguments = [text.replace("{MODEL}", str(starter_model)) for text in CALLS[command]]
     code = run([*command.split(), *arguments])
     assert code == 0, capsys.readouterr().err
