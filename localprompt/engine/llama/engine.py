@@ -95,8 +95,12 @@ class LlamaEngine:
         self._prepared: dict[str, Any] = {}
         crashes.doing("load", model=str(path))
         params.progress_callback = interruptible().go_on(lib.llama_progress_callback)
-        with interruptible().call():
-            self._model: Any = lib.llama_model_load_from_file(str(path).encode(), params)
+        try:
+            with interruptible().call():
+                self._model: Any = lib.llama_model_load_from_file(str(path).encode(), params)
+        except KeyboardInterrupt:
+            self._constraining.close()
+            raise
         if not self._model:
             self._constraining.close()
             raise ModelFileError(
