@@ -110,7 +110,7 @@ class Device(Protocol):
 
     @property
     def can_rewind(self) -> bool:
-        """Whether the last tokens of a sequence can be taken back; if not, nothing is guessed."""
+        """Whether guesses pay and can be taken back; if not, nothing is guessed."""
         ...
 
     def rewind(self, sequence: int, position: int) -> None:

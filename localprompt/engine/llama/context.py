@@ -20,6 +20,9 @@ from localprompt.errors import EngineError, InputError, NotEnoughMemoryError
 from localprompt.gguf.tensor_types import KV_TYPES
 from localprompt.records.run import RequestedSettings, Settings
 
+LEAST_GUESSED_BYTES = 256 << 20
+"""Weights below which several tokens cost about as much as the same ones singly: a step then takes
+other time than that of reading them."""
 DEFAULT_N_BATCH = 512
 DEFAULT_N_UBATCH = 512
 
@@ -59,6 +62,7 @@ class Context:
             lib.llama_model_is_recurrent(model)
             or lib.llama_model_is_hybrid(model)
             or lib.llama_model_n_swa(model)
+            or lib.llama_model_size(model) < LEAST_GUESSED_BYTES
         )
         self.cells = int(lib.llama_n_ctx_seq(context))
         self.batch_tokens = int(lib.llama_n_batch(context))
