@@ -42,7 +42,7 @@ _COLUMNS = (
     Column("peak RSS", numeric=True, spare=4),
     Column("verdict", prose=True),
 )
-_MOST_ROWS = 12
+_MOST_ROWS = 6
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -51,7 +51,7 @@ def print_improvement(improvement: Improvement, console: Console) -> None:
     print_text(improvement.title, console, "bold")
     print_text(f"{improvement.id}  {request_text(improvement)}", console, "dim")
     outcome = Lines(tuple(outcome_lines(improvement)), quiet=False)
-    blocks: list[Block] = [_table(improvement, _MOST_ROWS), outcome]
+    blocks: list[Block] = [outcome, _table(improvement, _MOST_ROWS)]
     print_blocks(blocks, console)
     for line in difference(improvement):
         print_text(line, console, "bold" if line.startswith("+") else "dim")
@@ -86,7 +86,7 @@ def _outcome(improvement: Improvement) -> Iterator[Block]:
                 Fact(
                     "gain",
                     points(final.difference) if final.shown else "no gain shown",
-                    f"p {final.p_value:.3f}{points_between(final.interval)}",
+                    f"{p_text(final.p_value)}{points_between(final.interval)}",
                 ),
             ),
             prominent=True,
@@ -222,7 +222,7 @@ def outcome_lines(improvement: Improvement) -> Iterator[str]:
         yield "not finished"
         return
     interval = points_between(final.interval)
-    test = f"{final.test}, p {final.p_value:.3f}"
+    test = f"{final.test}, {p_text(final.p_value)}"
     flipped = ""
     if final.passes is not None:
         flipped = f"; {final.passes.only_b} cases repaired, {final.passes.only_a} broken"
@@ -254,6 +254,11 @@ def outcome_lines(improvement: Improvement) -> Iterator[str]:
         yield "no file was asked for: -o better.prompty writes it (answers are taken over)"
     elif not final.shown:
         yield "no file was written (--keep-anyway writes the best that was found)"
+
+
+def p_text(p_value: float) -> str:
+    """``p 0.021``; a small one is not shown as none."""
+    return "p < 0.001" if p_value < 0.001 else f"p {p_value:.3f}"
 
 
 def points(difference: float) -> str:

@@ -87,7 +87,7 @@ def test_the_proof_stands_in_words_with_its_interval_and_test() -> None:
     lines = list(outcome_lines(FOUND))
     assert lines[0] == (
         "gain shown: 50.0% → 90.0% on 48 held-out cases, +40.0 points, 95 % between +20.0 and "
-        "+60.0 (exact McNemar, p 0.000)"
+        "+60.0 (exact McNemar, p < 0.001)"
     )
     assert "racing asked 30% of the full grid" in lines[2]
     assert lines[-1] == "wrote better.prompty"
