@@ -149,7 +149,7 @@ def refusal(
 ) -> LocalPromptError:
     """Why a file could not be read, for the user."""
     if error.errno == errno.ENOENT:
-        return raises(f"there is no such {what}", where=where, next_step=next_step)
+        return raises(f"no such {what}", where=where, next_step=next_step)
     if error.errno == errno.EISDIR:
         return raises("this is a folder", where=where, expected="a file")
     if error.errno == errno.EFBIG:

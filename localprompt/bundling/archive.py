@@ -120,13 +120,13 @@ def _parse(head: bytes, where: Path) -> tuple[str, int]:
     magic = head[257:265]
     checksum = sum(head[:148]) + 8 * ord(" ") + sum(head[156:])
     if magic not in (b"ustar\x0000", b"ustar  \x00") or _number(head[148:156]) != checksum:
-        raise _damaged(where, "something that is no header of a file")
+        raise _damaged(where, "something that is not a file header")
     prefix = head[345:500].rstrip(b"\0") if magic == b"ustar\x0000" else b""
     raw = (prefix + b"/" if prefix else b"") + head[:100].rstrip(b"\0")
     path = raw.decode("utf-8", "backslashreplace")
     if (kind := head[156:157]) not in (b"0", b"\0"):
         raise MachineError(
-            "the archive contains something that is no ordinary file",
+            "the archive contains something that is not an ordinary file",
             where=f"{where}: {path}",
             expected="files only, as localprompt writes them",
             found=_KINDS.get(kind, f"an extension header of type {kind!r}"),

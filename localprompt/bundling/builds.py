@@ -136,7 +136,7 @@ def check_level(name: str) -> str:
     if name in known:
         return name
     raise InputError(
-        "there is no such build of llama.cpp", where="--cpu", expected=", ".join(known), found=name
+        "no such build of llama.cpp", where="--cpu", expected=", ".join(known), found=name
     )
 
 
@@ -176,7 +176,7 @@ def given_build(wheel: Path, number: int) -> Build:
     wanted = f"llama_cpp_python-{metadata.version(PACKAGE)}-"
     if not wheel.name.startswith(wanted) or not zipfile.is_zipfile(wheel):
         raise InputError(
-            "this is no wheel that localprompt can use",
+            "not a wheel that localprompt can use",
             where=f"--llama-wheel {wheel}",
             expected=f"a file {wanted}….whl",
         )

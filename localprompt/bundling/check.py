@@ -68,7 +68,7 @@ def read_bundle(
         first = next(found, None)
         if first is None or first.path != MANIFEST or first.size_bytes > MOST_BYTES:
             raise MachineError(
-                "this is no bundle of localprompt",
+                "not a localprompt bundle",
                 where=str(path),
                 expected=f"an archive that begins with {MANIFEST}",
                 found=first.path if first else "nothing",

@@ -178,7 +178,7 @@ def _pieces(place: Path, folder: str, option: str) -> Iterator[Piece]:
         root, files = place.parent, sorted(_with_references(place))
     else:
         raise InputError(
-            "there is no such file or folder",
+            "no such file or folder",
             where=f"{option} {place}",
             next_step=f"a folder, as {option} {folder}/",
         )

@@ -106,7 +106,7 @@ def make(
         InputError: there is nothing to bundle, or a part cannot be found or is broken.
         NotEnoughDiskError: there is no room for it; nothing was written.
         ChecksumError: weights are not those of their card, or changed while they were copied.
-        FetchError, MachineError: wheels cannot be had, or the archive cannot be written.
+        FetchError, MachineError: wheels are not available, or the archive cannot be written.
     """
     output = wanted.output.expanduser().absolute()
     _check_output(output)

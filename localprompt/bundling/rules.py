@@ -49,7 +49,7 @@ def regular_files(folder: Path) -> Iterator[tuple[str, int]]:
     """Path and size of everything in an unpacked bundle, sorted.
 
     Raises:
-        MachineError: there is something that is no ordinary file: a link, a device, a pipe.
+        MachineError: there is something that is not an ordinary file: a link, a device, a pipe.
     """
     for root, folders, files in os.walk(folder):
         folders.sort()
@@ -58,7 +58,7 @@ def regular_files(folder: Path) -> Iterator[tuple[str, int]]:
             status = path.lstat()
             if not stat.S_ISREG(status.st_mode):
                 raise MachineError(
-                    "the bundle contains something that is no ordinary file",
+                    "the bundle contains something that is not an ordinary file",
                     where=str(path),
                     expected="files only: no links, devices or pipes",
                     found=kind_of(status.st_mode),

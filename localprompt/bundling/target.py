@@ -43,7 +43,7 @@ class WantedTarget(msgspec.Struct, frozen=True):
         match = _PLATFORM.fullmatch(self.platforms[0])
         if match is None:
             raise InputError(
-                "this is no platform",
+                "not a platform",
                 where="--platform",
                 expected="a tag as manylinux_2_28_x86_64 or macosx_11_0_arm64",
                 found=self.platforms[0],
@@ -60,7 +60,7 @@ def wanted_target(python: str | None, platforms: Iterable[str]) -> WantedTarget:
     """
     if python is not None and not re.fullmatch(r"3\.\d{1,2}", python):
         raise InputError(
-            "this is no version of Python", where="--python", expected="3.11, 3.12, …", found=python
+            "not a Python version", where="--python", expected="3.11, 3.12, …", found=python
         )
     wanted = WantedTarget(python or _this_python(), tuple(platforms))
     kinds = {WantedTarget("", (tag,)).system_and_machine for tag in wanted.platforms}

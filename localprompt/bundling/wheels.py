@@ -195,6 +195,6 @@ def _wheel(file: Path, path: str, build: str | None = None) -> Wheel:
     # PEP 427: {distribution}-{version}(-{build tag})?-{python tag}-{abi tag}-{platform tag}.whl
     parts = file.stem.split("-")
     if len(parts) not in {5, 6}:
-        raise MachineError("this is no name of a wheel", where=str(file))
+        raise MachineError("not the name of a wheel", where=str(file))
     name = re.sub(r"[-_.]+", "-", parts[0]).lower()
     return Wheel(name, parts[1], file, file_piece(path, file), build)

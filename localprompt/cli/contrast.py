@@ -117,7 +117,7 @@ def _read(path: Path) -> ContrastReport:
         return msgspec.json.decode(doors.read_bytes(path), type=ContrastReport)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(
-            "these are no results of a contrast",
+            "not the results of a contrast",
             where=str(path),
             expected="a file that --results has written",
             found=str(error),

@@ -146,7 +146,7 @@ def command(
     conditions = [parse_condition(text) for text in flags.fail_if or ()]
     if (suite is None) == (flags.resume is None):
         raise InputError(
-            "it is not said what to evaluate",
+            "nothing to evaluate",
             expected="a suite, or --resume ID",
             next_step="localprompt eval benchmarks/sentiment.yaml",
         )

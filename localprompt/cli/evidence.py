@@ -127,7 +127,7 @@ def _numbers(only: str | None) -> tuple[int, ...]:
         return tuple(int(word) for word in only.split(",")) if only else ()
     except ValueError:
         raise InputError(
-            "these are no numbers of experiments", where="--only", expected="as 1,4,9", found=only
+            "not experiment numbers", where="--only", expected="as 1,4,9", found=only
         ) from None
 
 
@@ -145,7 +145,7 @@ def _read(path: Path) -> EvidenceReport:
         return msgspec.json.decode(doors.read_bytes(path), type=EvidenceReport)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(
-            "these are no results of the evidence",
+            "not the results of the evidence",
             where=str(path),
             expected="a file that --results has written",
             found=str(error),

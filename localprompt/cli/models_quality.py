@@ -24,7 +24,7 @@ def measure(
     """Measure, and keep it in the history.
 
     Raises:
-        LocalPromptError: a model or the text cannot be had, or llama.cpp fails.
+        LocalPromptError: a model or the text is not available, or llama.cpp fails.
     """
     from localprompt.models.quality.measure import load_text, measure_quality, parent_of
     from localprompt.running.assemble import model_record

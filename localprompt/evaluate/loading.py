@@ -75,7 +75,7 @@ def _suite_file(name: str) -> Path:
         if not path.is_absolute() and doors.is_file(folder / relative):
             return folder / relative
     raise DatasetError(
-        "there is no such suite",
+        "no such suite",
         where=name,
         expected="a promptfoo configuration file (.yaml, .yml or .json), or a prompt's name",
     )

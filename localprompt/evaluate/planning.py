@@ -62,7 +62,7 @@ def plan_evaluation(
     Raises:
         InputError: a provider is no model of ours and nothing stands in for it, two judges are
             named, or there is no case to run.
-        UnknownNameError, ModelMissingError: a model cannot be had.
+        UnknownNameError, ModelMissingError: a model is not available.
     """
     selection = select(
         suite.counts.cases,
@@ -183,7 +183,7 @@ def judge_name(suite: EvalSuite, request: EvalRequest) -> str | None:
     ours = [name.removeprefix("localprompt:") for name in suite.judges]
     if len(ours) > 1 or ":" in ours[0]:
         raise InputError(
-            "the suite is judged by what cannot be had here",
+            "the suite's judge is not available here",
             where=suite.path,
             expected="one local model",
             found=", ".join(suite.judges),

@@ -146,7 +146,7 @@ def _tuning(
     source = Path(suite.path)
     examples = train or source.parent / "datasets" / f"{source.stem}-train.csv"
     if not examples.is_file() and train is not None:
-        raise InputError("there is no such file", where="--train", found=str(train))
+        raise InputError("no such file", where="--train", found=str(train))
     if not examples.is_file() or template.path is None:
         return (
             None,

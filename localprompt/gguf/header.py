@@ -117,7 +117,7 @@ def read_gguf(path: Path, *, decode: Collection[str] = ()) -> GgufFile:
         metadata = dict(_read_entry(cursor, decode) for _ in range(n_keys))
         alignment = metadata.get("general.alignment", 32)
         if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
-            cursor.fail("the alignment is no power of two", found=repr(alignment))
+            cursor.fail("the alignment is not a power of two", found=repr(alignment))
         tensors = tuple(_read_tensor(cursor) for _ in range(n_tensors))
         head = GgufFile(
             path=path,
@@ -314,7 +314,7 @@ def _padded(position: int, alignment: int) -> int:
 
 def _not_gguf(path: Path, found: str) -> ModelFileError:
     return ModelFileError(
-        "this is no GGUF file",
+        "not a GGUF file",
         where=str(path),
         expected="a file that begins with GGUF",
         found=found,

@@ -54,7 +54,7 @@ def resolve(name_or_path: str) -> ResolvedModel:
         return ResolvedModel(name, path, _card_at(path, catalog), known_sha256(path))
     if _looks_like_a_path(name_or_path):
         raise ModelMissingError(
-            "there is no such model file",
+            "no such model file",
             where=str(path),
             found="a folder" if doors.is_folder(path) else None,
             next_step="localprompt models list",

@@ -71,7 +71,7 @@ def read_thread(name: str, value: Any) -> tuple[Message, ...]:
         return ()
     if not isinstance(value, list | tuple):
         raise ParameterError(
-            f"the parameter {name!r} is no thread",
+            f"the parameter {name!r} is not a thread",
             expected='a list of messages, as [{"role": "user", "content": "…"}]',
             found=type(value).__name__,
         )

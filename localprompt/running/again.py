@@ -42,7 +42,7 @@ def again_cell(run: RunRecord, params: Mapping[str, Any], choices: RunChoices) -
     """The run's prompt, parameters, model and sampling, with what was chosen in their place.
 
     Raises:
-        as :func:`prompt_of`, and where the model cannot be had.
+        as :func:`prompt_of`, and where the model is not available.
     """
     template, values = prompt_of(run, params)
     model = choices.model or _called(run)
@@ -55,7 +55,7 @@ def repeat_cell(run: RunRecord) -> Cell:
 
     Raises:
         ChecksumError: the model's file has another content now.
-        as :func:`prompt_of`, and where the model cannot be had.
+        as :func:`prompt_of`, and where the model is not available.
     """
     template, values = prompt_of(run, {})
     model = model_record(_called(run))

@@ -89,7 +89,7 @@ def _parse(cell: Cell, text: str, reason: FinishReason) -> tuple[Any, str | None
     if template.output_schema is not None:
         return parse_output(text, template.output_schema, reason)
     if template.choices and text not in template.choices:
-        return None, f"the answer is none of the choices ({reason})"
+        return None, f"the answer is not one of the choices ({reason})"
     return None, None
 
 

@@ -68,7 +68,7 @@ def ask_cell(text: str, choices: RunChoices) -> Cell:
 
     Raises:
         InputError: the text is empty.
-        LocalPromptError: the model cannot be had; see :func:`model_record`.
+        LocalPromptError: the model is not available; see :func:`model_record`.
     """
     if not text.strip():
         raise InputError(
@@ -104,7 +104,7 @@ def run_cell(template: PromptTemplate, params: dict[str, Any], choices: RunChoic
     """The cell of a prompt file with its parameters.
 
     Raises:
-        LocalPromptError: the model cannot be had; see :func:`model_record`.
+        LocalPromptError: the model is not available; see :func:`model_record`.
     """
     return _cell("run", choices.form.given_to(template), params, choices)
 
@@ -161,7 +161,7 @@ def with_profile(
 
     Raises:
         UnknownNameError: no profile, or no model, has that name.
-        LocalPromptError: the model cannot be had; see :func:`model_record`.
+        LocalPromptError: the model is not available; see :func:`model_record`.
     """
     named = profile not in {NONE, DEFAULT}
     asked = model_record(model or (read_profile(profile).model if named else fallback))

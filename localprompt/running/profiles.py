@@ -100,7 +100,7 @@ def read_profile(name: str) -> Profile:
     """
     Raises:
         UnknownNameError: there is none of that name.
-        InputError: its file is no profile.
+        InputError: its file is not a profile.
     """
     known = _names()
     if name not in known:
@@ -165,7 +165,7 @@ def _read(path: Path) -> Profile:
         msgspec.convert(profile.settings, RequestedSettings)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(
-            "this file is no profile",
+            "this file is not a profile",
             where=str(path),
             found=str(error),
             next_step=f"delete it, and make it again with localprompt tune --name {path.stem}",

@@ -122,7 +122,7 @@ def split_negation(name: str) -> tuple[str, bool]:
 
 
 def refusal(name: str) -> str | None:
-    """Why the type ``name`` (with or without ``not-``) cannot be had; None for others."""
+    """Why the type ``name`` (with or without ``not-``) is not supported; None for others."""
     base, _ = split_negation(name)
     for prefix, reason in _REFUSED_FAMILIES:
         if base.startswith(prefix):

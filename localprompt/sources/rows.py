@@ -87,7 +87,7 @@ class Cases:
             raise row
         if not isinstance(row, dict):
             raise DatasetError(
-                "the row is no mapping",
+                "the row is not a mapping",
                 where=where,
                 expected="columns and values",
                 found=_shown(row),
@@ -142,7 +142,7 @@ def read_rows(path: Path) -> Iterator[Found]:
         with doors.open_text(path, encoding=_encoding(path), newline="") as file:
             yield from reader(file, path)
     except FileNotFoundError:
-        raise DatasetError("there is no such dataset", where=str(path)) from None
+        raise DatasetError("no such dataset", where=str(path)) from None
     except UnicodeError as error:
         raise _not_text(path, error) from error
     except OSError as error:
@@ -169,7 +169,7 @@ def _not_text(path: Path, error: UnicodeError) -> DatasetError:
                     found=f"byte {line[problem.start]:#04x}",
                     next_step=f"iconv -f WINDOWS-1252 -t UTF-8 {path}",
                 )
-    return DatasetError("the file is no text", where=str(path), found=str(error))
+    return DatasetError("the file is not text", where=str(path), found=str(error))
 
 
 def _csv_rows(file: IO[str], path: Path) -> Iterator[Found]:
@@ -303,7 +303,7 @@ def _whole(file: IO[str], path: Path) -> str:
 def _a_list(rows: Any, path: Path) -> list[Any]:
     if not isinstance(rows, list):
         raise DatasetError(
-            "the dataset is no list",
+            "the dataset is not a list",
             where=str(path),
             expected="a list of rows",
             found=type(rows).__name__,

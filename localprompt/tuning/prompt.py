@@ -39,7 +39,7 @@ def cell_to_tune(
     """
     if prompt is None and suite is None:
         raise InputError(
-            "it is not said what to tune for",
+            "nothing to tune for",
             expected="--prompt, --suite, or both",
             next_step="localprompt tune smollm2-135m --prompt summarize --suite SUITE",
         )

@@ -47,7 +47,7 @@ def test_the_system_s_tar_unpacks_it(tmp_path: Path) -> None:
 def test_what_is_no_ordinary_file_is_refused(tmp_path: Path, kind: bytes, words: str) -> None:
     info = tarfile.TarInfo("kit/home/prompts/x")
     info.type, info.linkname = kind, "/etc/passwd"
-    with pytest.raises(MachineError, match="no ordinary file") as caught:
+    with pytest.raises(MachineError, match="not an ordinary file") as caught:
         read(tmp_path, with_member(info))
     assert words in str(caught.value.found)
 
@@ -105,7 +105,7 @@ def test_more_bytes_than_declared_are_refused_before_they_are_read(tmp_path: Pat
 
 
 def test_an_archive_without_a_manifest_at_its_beginning_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(MachineError, match="no bundle of localprompt"):
+    with pytest.raises(MachineError, match="not a localprompt bundle"):
         read(tmp_path, packed(*GOOD.items(), (MANIFEST, manifest_of(GOOD))))
 
 

@@ -113,7 +113,7 @@ def test_an_unknown_level_is_answered_with_those_that_there_are() -> None:
 
 def test_a_given_wheel_has_to_be_the_right_package_and_version(tmp_path: Path) -> None:
     other = write_wheel(tmp_path, "llama_cpp_python", "0.0.1")
-    with pytest.raises(InputError, match="no wheel that localprompt can use"):
+    with pytest.raises(InputError, match="not a wheel that localprompt can use"):
         builds.given_build(other, 1)
 
 

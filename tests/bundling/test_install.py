@@ -159,7 +159,7 @@ def test_a_link_in_an_unpacked_bundle_is_refused(far: Path, made: Made, tmp_path
     shutil.unpack_archive(made.path, tmp_path / "unpacked")
     kit = tmp_path / "unpacked" / "kit"
     (kit / "home" / "prompts" / "more.txt").symlink_to("/etc/passwd")
-    with pytest.raises(MachineError, match="no ordinary file") as caught:
+    with pytest.raises(MachineError, match="not an ordinary file") as caught:
         read_bundle(kit)
     assert caught.value.found == "a symbolic link"
 

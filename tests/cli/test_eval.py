@@ -63,9 +63,9 @@ def test_a_suite_is_evaluated_shown_compared_and_held_to_thresholds(
 def test_wrong_words_are_told_before_a_model_is_opened(
     localprompt: Localprompt, tmp_path: Path
 ) -> None:
-    assert localprompt("eval").fields()["error"] == "it is not said what to evaluate"
+    assert localprompt("eval").fields()["error"] == "nothing to evaluate"
     missing = localprompt("eval", "nowhere.yaml")
-    assert (missing.code, missing.fields()["error"]) == (2, "there is no such suite")
+    assert (missing.code, missing.fields()["error"]) == (2, "no such suite")
     scoring = localprompt("eval", "nowhere.yaml", "--scoring", "guess")
     assert scoring.code == 2
     condition = localprompt("eval", "nowhere.yaml", "--fail-if", "better")

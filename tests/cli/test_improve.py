@@ -40,10 +40,10 @@ def tone(tmp_path: Path) -> Path:
     ("arguments", "words"),
     [
         ((), "has no cases"),
-        (("--cases", "nowhere.csv"), "there is no such file of cases"),
+        (("--cases", "nowhere.csv"), "no such file of cases"),
         (("--cases", "few.csv"), "too few cases to find a better prompt and prove it"),
         (("--cases", "one-label.csv"), "all cases have the same answer"),
-        (("--cases", "no-choice.csv"), "the expected answer is none of the choices"),
+        (("--cases", "no-choice.csv"), "the expected answer is not one of the choices"),
         (("--cases", "enough.csv", "--final", "enough.csv"), "not enough cases to split"),
         (("--cases", "enough.csv", "--search", "luck"), "expected: wordings, examples, scoring"),
         (("--cases", "enough.csv", "--metric", "bleu"), "the cases have no such metric"),

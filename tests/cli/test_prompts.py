@@ -98,11 +98,11 @@ def test_show_counts_what_the_body_uses_where_nothing_is_declared(
     [
         (("show", "summ"), "there is no prompt 'summ'"),
         (("show", "sum", "-p", "txt=x"), "the prompt has no parameter 'txt'"),
-        (("show", "sum", "-p", "text=@nowhere"), "there is no such file"),
+        (("show", "sum", "-p", "text=@nowhere"), "no such file"),
         (("show", "sum", "-p", "text=x", "-m", "nothing"), "no model is called 'nothing'"),
         (("new", "sum"), "there is such a file already"),
         (("lint", "summ"), "there is no prompt 'summ'"),
-        (("lint", "none.prompty"), "there is no such prompt file"),
+        (("lint", "none.prompty"), "no such prompt file"),
     ],
 )
 def test_mistakes_are_explained_and_exit_with_2(

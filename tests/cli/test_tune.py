@@ -21,7 +21,7 @@ from tests.sample_tunings import tuning
         (("--prompt", "summarize", "--types", "q4_9"), "expected: one of: q4_"),
         (("--prompt", "summarize", "--name", "none"), "cannot be the name of a profile"),
         (("--prompt", "summarize", "-o", "tune.pdf"), "expected: a .html file"),
-        (("--suite", "nowhere.yaml"), "there is no such suite"),
+        (("--suite", "nowhere.yaml"), "no such suite"),
         (("--prompt", "summarize", "--text", "nowhere.txt"), "no such file"),
     ],
 )

@@ -40,7 +40,7 @@ def no_model_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "./nowhere.gguf",
             {
-                "error": "there is no such model file",
+                "error": "no such model file",
                 "where": "nowhere.gguf",
                 "try": "localprompt models list",
             },
@@ -48,7 +48,7 @@ def no_model_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "notes.gguf",
             {
-                "error": "this is no GGUF file",
+                "error": "not a GGUF file",
                 "where": "WORK/notes.gguf",
                 "expected": "a file that begins with GGUF",
                 "found": "a file that begins with b'Dear diary, toda'",

@@ -58,7 +58,7 @@ def prompt(work: Path) -> Callable[[str], Path]:
         (
             ["-p", "who=Ada", "-p", "times=two"],
             {
-                "error": "the parameter 'times' is of another kind",
+                "error": "the parameter 'times' has the wrong type",
                 "where": "-p times",
                 "expected": "a whole number",
                 "found": "'two'",
@@ -67,14 +67,14 @@ def prompt(work: Path) -> Callable[[str], Path]:
         (
             ["-p", "who"],
             {
-                "error": "a parameter is no assignment",
+                "error": "a parameter without a value",
                 "expected": "-p NAME=VALUE",
                 "found": "'who'",
             },
         ),
         (
             ["-p", "who=@nowhere.txt"],
-            {"error": "there is no such file", "where": "-p who=@nowhere.txt"},
+            {"error": "no such file", "where": "-p who=@nowhere.txt"},
         ),
         (
             ["-p", "who=@binary.dat"],
@@ -167,7 +167,7 @@ def test_an_unknown_prompt_brings_the_nearest_names(
 
 def test_a_path_to_no_prompt_is_told(localprompt: Localprompt, work: Path) -> None:
     missing = localprompt("run", "nowhere.prompty")
-    assert (missing.code, missing.fields()["error"]) == (2, "there is no such prompt file")
+    assert (missing.code, missing.fields()["error"]) == (2, "no such prompt file")
     folder = localprompt("run", f"{work}/")
     assert (folder.code, folder.fields()["error"]) == (2, "this is a folder")
 
@@ -178,5 +178,5 @@ def test_a_chat_template_that_cannot_be_read_is_told(
     prompt("user:\nHi")
     ran = localprompt("run", "it", "--chat-template", "nowhere.jinja")
     assert ran.code == 2
-    assert ran.fields()["error"] == "there is no such file"
+    assert ran.fields()["error"] == "no such file"
     assert ran.fields()["where"] == "--chat-template nowhere.jinja"

@@ -83,7 +83,7 @@ def test_several_judges_are_refused_unless_one_is_chosen(lab: Lab) -> None:
         "tests: [{vars: {text: hi}, assert: "
         "[{type: llm-rubric, value: kind, provider: openai:gpt-5}]}]\n",
     )
-    with pytest.raises(InputError, match="judged by what cannot be had") as caught:
+    with pytest.raises(InputError, match="the suite's judge is not available") as caught:
         lab.plan("judged.yaml")
     assert "openai:gpt-5" in str(caught.value.found)
     assert lab.plan("judged.yaml", judge="large").evaluation.request.judge == "large"

@@ -69,7 +69,7 @@ def test_a_file_that_is_no_gguf_is_told_what_it_seems_to_be(
     tmp_path: Path, content: bytes, seems: str
 ) -> None:
     refusal = _refusal(tmp_path, content)
-    assert "no GGUF" in refusal.message
+    assert "not a GGUF" in refusal.message
     assert seems in str(refusal.found)
 
 

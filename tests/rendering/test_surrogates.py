@@ -1,4 +1,4 @@
-"""Half a surrogate pair is no text; wherever it comes from, the model receives U+FFFD."""
+"""Half a surrogate pair is not text; wherever it comes from, the model receives U+FFFD."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def test_a_damaged_profile_is_passed_over_until_it_is_asked_for() -> None:
     found = default_profile(MODEL)
     assert found is not None
     assert found.name == "sound"
-    with pytest.raises(InputError, match="no profile") as caught:
+    with pytest.raises(InputError, match="not a profile") as caught:
         read_profile("torn")
     assert caught.value.where == str(profiles.folder() / "torn.json")
 

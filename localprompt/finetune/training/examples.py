@@ -148,7 +148,7 @@ def _answer(values: dict[str, Any], template: PromptTemplate, where: str) -> str
     answer = answer.strip()
     if template.choices and answer not in template.choices:
         raise DatasetError(
-            "the answer is none of the prompt's choices",
+            "the answer is not one of the prompt's choices",
             where=where,
             expected=", ".join(template.choices),
             found=repr(answer),

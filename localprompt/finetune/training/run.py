@@ -57,7 +57,7 @@ def tune(
         InputError, DatasetError, MachineError, …: as
             :func:`localprompt.finetune.training.planning.plan`, before anything is started; also
             where ``resume`` finds nothing, or another training.
-        EngineError: llama.cpp failed, or the loss is no number any more.
+        EngineError: llama.cpp failed, or the loss is no longer a number.
         WorkerError: the training process died.
         KeyboardInterrupt: after Ctrl-C, with a checkpoint saved.
         HistoryError: the result could not be recorded; the models are there nonetheless.
@@ -247,7 +247,7 @@ def _job(plan: Plan, folder: Path, parent: Path, account: Account) -> worker.Job
 def _no_number(account: Account) -> EngineError:
     steps = len(account.step_losses)
     return EngineError(
-        f"the loss is no number any more after {steps} steps; training has stopped",
+        f"the loss is no longer a number after {steps} steps; training has stopped",
         where=f"epoch {account.epoch + 1}",
         found="a learning rate that is too high, as a rule",
     )

@@ -166,7 +166,7 @@ def read_raw(path: Path) -> RawDocument:
         front = {}
     if not isinstance(front, dict) or not all(isinstance(key, str) for key in front):
         raise PromptFileError(
-            "the front matter is no mapping",
+            "the front matter is not a mapping",
             where=f"{path}:{matter.yaml_line}",
             expected="keys and values, as 'name: summarize'",
             found=type(front).__name__,

@@ -99,9 +99,7 @@ def _bytes(path: Path, where: str) -> bytes:
             )
         return path.read_bytes()
     except FileNotFoundError:
-        raise PromptFileError(
-            "there is no such file of examples", where=where, expected=path.name
-        ) from None
+        raise PromptFileError("no such examples file", where=where, expected=path.name) from None
     except OSError as error:
         raise PromptFileError(
             f"cannot read the examples: {error.strerror}", where=str(path)

@@ -104,7 +104,7 @@ def _options(options: Mapping[str, Any]) -> dict[str, Any]:
 def _bias(ours: Mapping[str, Any], lines: KeyLines) -> dict[str, float]:
     """
     Raises:
-        PromptFileError: it is of an answer that is none of the choices.
+        PromptFileError: it is of an answer that is not one of the choices.
     """
     bias = {word(choice): float(value) for choice, value in (ours.get("bias") or {}).items()}
     choices = [word(choice) for choice in ours.get("choices") or ()]
@@ -129,9 +129,7 @@ def _cases(path: Path, name: str | None, lines: KeyLines) -> str | None:
     where = lines.where(("metadata", "localprompt", "cases"))
     file = inside_folder(path.resolve().parent, name, where)
     if not doors.is_file(file):
-        raise PromptFileError(
-            "there is no such file of cases", where=where, expected=str(file.name)
-        )
+        raise PromptFileError("no such file of cases", where=where, expected=str(file.name))
     return str(file)
 
 
@@ -153,9 +151,7 @@ def read_grammar(file: Path, where: str) -> str:
     """
     try:
         if not file.is_file():
-            raise PromptFileError(
-                "there is no such file of a grammar", where=where, found=str(file)
-            )
+            raise PromptFileError("no such grammar file", where=where, found=str(file))
         with file.open("rb") as stream:
             data = stream.read(MOST_BYTES + 1)
         text = data.decode("utf-8-sig")

@@ -199,7 +199,7 @@ def _roles(template: PromptTemplate) -> Iterator[Finding]:
         meant = _OTHER_NAMES.get(name) or (close[0] if close and name not in _ROLES else None)
         if meant is not None:
             line = template.body.count("\n", 0, word.start(1)) + template.body_line
-            yield Finding(line, "role-typo", f"{word.group().strip()!r} is no role; {meant}: is")
+            yield Finding(line, "role-typo", f"{word.group().strip()!r} is not a role; {meant}: is")
 
 
 def _choices(template: PromptTemplate, raw: RawDocument) -> Iterator[Finding]:

@@ -69,7 +69,7 @@ def parse_params(
         name = name.strip()
         if not equals or not name:
             raise ParameterError(
-                "a parameter is no assignment", expected="-p NAME=VALUE", found=repr(assignment)
+                "a parameter without a value", expected="-p NAME=VALUE", found=repr(assignment)
             )
         spec = _known(name, specs, template)
         if name in values:
@@ -221,7 +221,7 @@ def _read(name: str, path: Path) -> str:
 
 def _wrong(spec: InputSpec, value: Any) -> ParameterError:
     return ParameterError(
-        f"the parameter {spec.name!r} is of another kind",
+        f"the parameter {spec.name!r} has the wrong type",
         where=f"-p {spec.name}",
         expected=_EXPECTED.get(spec.kind, spec.kind),
         found=_shown(value),

@@ -59,7 +59,7 @@ def long_form(value: Any, at: KeyPath, lines: KeyLines) -> list[dict[str, Any]]:
         return [_property(str(name), entry) for name, entry in value.items()]
     if not isinstance(value, list):
         raise PromptFileError(
-            f"{at[-1]} is no list of properties",
+            f"{at[-1]} is not a list of properties",
             where=lines.where(at),
             expected="a list of {name, kind, …}",
             found=type(value).__name__,

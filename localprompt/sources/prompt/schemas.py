@@ -98,7 +98,7 @@ def _is_file(path: Path) -> bool:
 def _read(path: Path, option: str) -> Any:
     try:
         if not path.is_file():
-            raise InputError("there is no such file", where=option, found=str(path))
+            raise InputError("no such file", where=option, found=str(path))
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
         text = data.decode("utf-8-sig")

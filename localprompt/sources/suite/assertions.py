@@ -214,7 +214,7 @@ class AssertionReader:
         )
 
     def _checked(self, expectation: Expectation, at: At) -> Expectation | None:
-        """Refuses what cannot be had; resolves a code file; checks what is already known."""
+        """Refuses what is not supported; resolves a code file; checks what is already known."""
         reason = refusal(expectation.type)
         if reason is not None:
             self.problems.add(at, f"{expectation.name} {reason}")
@@ -247,7 +247,7 @@ class AssertionReader:
         file, function = split_code_file(code)
         path = (self.folder / file).absolute()
         if not doors.is_file(path):
-            self.problems.add(at, "there is no such file", found=str(path))
+            self.problems.add(at, "no such file", found=str(path))
         else:
             self._allowed(path, at)
         return msgspec.structs.replace(expectation, value=f"{FILE}{path}:{function}")

@@ -129,7 +129,7 @@ class PromptReader:
             paths = self.folder.matching(reference, str(at))
             if not paths:
                 found = str(self.folder / reference)
-                raise UnknownNameError("there is no such prompt", where=f"{at}: {found}")
+                raise UnknownNameError("no such prompt", where=f"{at}: {found}")
             yield from (self.load_prompt(str(path)) for path in paths)
         elif _NAME.fullmatch(reference) and Path(reference).suffix not in _TEXT_FILES:
             try:
@@ -155,7 +155,7 @@ class PromptReader:
             yield _Source(text, label or _short(text), at, None)
             return
         if not paths:
-            self.problems.add(at, "there is no such prompt", found=str(self.folder / name))
+            self.problems.add(at, "no such prompt", found=str(self.folder / name))
         for path in paths:
             if path.suffix in _SCRIPT_FILES:
                 shown = label or _relative(path, self.folder.path)

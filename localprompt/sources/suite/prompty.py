@@ -68,7 +68,7 @@ def suite_from_prompt(
             next_step=f"localprompt eval {shlex.quote(template.name)} --cases FILE",
         )
     if not doors.is_file(path):
-        raise DatasetError("there is no such file of cases", where=str(path))
+        raise DatasetError("no such file of cases", where=str(path))
     if choices:
         template = msgspec.structs.replace(template, choices=choices)
     rows = _PromptRows(path, template)
@@ -132,7 +132,7 @@ class _PromptRows:
         if unknown and self.inputs:
             expected = nearest(unknown[0], self.inputs | self.fields)
             return DatasetError(
-                f"{unknown[0]!r} is no input of the prompt", where=str(at), expected=expected
+                f"{unknown[0]!r} is not an input of the prompt", where=str(at), expected=expected
             )
         try:
             row = reader.read_row(typed_values(columns, self.template), at)
@@ -157,7 +157,7 @@ class _PromptRows:
             value = word(value)
         if self.choices and value not in self.choices:
             raise DatasetError(
-                "the expected answer is none of the choices",
+                "the expected answer is not one of the choices",
                 expected=f"one of: {', '.join(self.choices)}",
                 found=repr(value),
             )

@@ -79,7 +79,7 @@ def file_script(reference: str, folder: SuiteFolder, at: At) -> Script:
     name, _, function = reference.removeprefix(FILE).partition("js:")
     path = folder / (f"{name}js" if function else name)
     if not doors.is_file(path):
-        raise DatasetError("there is no such file", where=str(at), found=str(path))
+        raise DatasetError("no such file", where=str(at), found=str(path))
     return Script(read_script(folder.allow(path, str(at))), file=True, name=function or None)
 
 

@@ -321,19 +321,21 @@ def _own_env(document: Document, problems: Problems) -> dict[str, str]:
     value = document.data.get("env") or {}
     if isinstance(value, dict):
         return {str(key): str(item) for key, item in value.items()}
-    problems.add(document.at / "env", "env is no mapping", "NAME: value", repr(value))
+    problems.add(document.at / "env", "env is not a mapping", "NAME: value", repr(value))
     return {}
 
 
 def _repeat(document: Document, problems: Problems, notes: dict[str, None]) -> int:
     options, at = document.data.get("evaluateOptions") or {}, document.at / "evaluateOptions"
     if not isinstance(options, dict):
-        problems.add(at, "evaluateOptions is no mapping", "e.g. repeat: 3", repr(options))
+        problems.add(at, "evaluateOptions is not a mapping", "e.g. repeat: 3", repr(options))
         return 1
     notes.update(dict.fromkeys(_OPTION_KEYS.check(options, at, problems)))
     repeat = options.get("repeat", 1)
     if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
-        problems.add(at / "repeat", "repeat is no number of times", "1 or more", repr(repeat))
+        problems.add(
+            at / "repeat", "repeat is not a positive whole number", "1 or more", repr(repeat)
+        )
         return 1
     return repeat
 

@@ -231,7 +231,7 @@ class TestReader:
         else:
             paths = self.folder.matching(name, str(at))
         if not paths:
-            self.problems.add(at, "there is no such file", found=str(self.folder / name))
+            self.problems.add(at, "no such file", found=str(self.folder / name))
         return paths
 
     def _made(self, reference: str, at: At, config: Any = None) -> Iterator[Outcome]:
@@ -260,7 +260,7 @@ class TestReader:
         path, _, function = name.partition(".py:")
         file = self.folder / (f"{path}.py" if function else path)
         if not doors.is_file(file):
-            raise DatasetError("there is no such file", found=str(file))
+            raise DatasetError("no such file", found=str(file))
         if not self.assertions.allow_code:
             raise DatasetError(
                 "they are made by Python of this suite, which has to be allowed (--allow-code)"
@@ -326,14 +326,14 @@ class TestReader:
         item = value.get(key)
         if item is None or isinstance(item, dict):
             return item or {}
-        self.problems.add(at / key, f"{key} is no mapping", "a mapping", repr(item))
+        self.problems.add(at / key, f"{key} is not a mapping", "a mapping", repr(item))
         return {}
 
     def _text(self, value: Mapping[str, Any], key: str, at: At) -> str | None:
         item = value.get(key)
         if item is None or isinstance(item, str):
             return item
-        self.problems.add(at / key, f"{key} is no text", "a text", repr(item))
+        self.problems.add(at / key, f"{key} is not text", "a text", repr(item))
         return None
 
     def _threshold(self, value: Mapping[str, Any], at: At) -> float | None:
@@ -349,13 +349,13 @@ class TestReader:
             return None
         if isinstance(item, list) and all(isinstance(name, str) for name in item):
             return tuple(item)
-        self.problems.add(at / key, f"{key} is no list of names", "a list of texts", repr(item))
+        self.problems.add(at / key, f"{key} is not a list of names", "a list of texts", repr(item))
         return None
 
 
 def not_a_row(row: Any, at: At) -> DatasetError:
-    """What is wrong with a row that is no mapping."""
+    """What is wrong with a row that is not a mapping."""
     if isinstance(row, DatasetError):
         return row
     found = type(row).__name__
-    return DatasetError("the row is no object", where=str(at), expected="{…}", found=found)
+    return DatasetError("the row is not an object", where=str(at), expected="{…}", found=found)

@@ -97,7 +97,7 @@ def file_path(reference: str, folder: SuiteFolder, at: At) -> Path:
             f"{suffix} files cannot be put into a prompt", where=str(at), expected="text"
         )
     if not doors.is_file(path):
-        raise DatasetError("there is no such file", where=str(at), found=str(path))
+        raise DatasetError("no such file", where=str(at), found=str(path))
     return folder.allow(path, str(at))
 
 

@@ -160,7 +160,7 @@ def test_files_of_examples_that_are_none_are_refused(work: Path) -> None:
     cases = {
         "nothing to train on": write_rows(work / "empty.csv", []),
         "same answer": write_rows(work / "one.csv", [(word, "yes") for word, _ in ROWS]),
-        "none of the prompt's choices": write_rows(work / "odd.csv", [("a", "maybe")]),
+        "not one of the prompt's choices": write_rows(work / "odd.csv", [("a", "maybe")]),
         "longer than the training context": write_rows(
             work / "long.csv", [("word " * 3000, "yes"), ("b", "no")]
         ),

@@ -43,7 +43,7 @@ def test_a_pool_is_read_with_its_count_and_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "keys", "problem"),
     [
-        (None, {}, "no such file of examples"),
+        (None, {}, "no such examples file"),
         (ROWS, {"sha256": "0" * 64}, "changed since this prompt was made"),
         (ROWS, {"count": 0}, "no examples are asked for"),
         (ROWS, {"order": "random"}, "unknown order"),

@@ -164,7 +164,9 @@ def test_a_missing_column_is_told_once_for_its_file(tmp_path: Path) -> None:
 def test_a_bad_line_of_jsonl_is_told_or_skipped(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"vars": {"text": "a"}}\n{"vars": \n[1]\n')
     (tmp_path / "suite.yaml").write_text("prompts: ['{{ text }}']\ntests: rows.jsonl\n")
-    with pytest.raises(DatasetError, match=r"(?s)rows.jsonl:2.*not JSON.*rows.jsonl:3.*no object"):
+    with pytest.raises(
+        DatasetError, match=r"(?s)rows.jsonl:2.*not JSON.*rows.jsonl:3.*not an object"
+    ):
         load_suite(tmp_path / "suite.yaml")
     suite = load_suite(tmp_path / "suite.yaml", skip_bad_rows=True)
     assert (suite.counts.cases, suite.counts.skipped_rows) == (1, 2)
@@ -226,7 +228,7 @@ def test_a_prompty_file_is_a_suite_and_a_part_of_one(tmp_path: Path) -> None:
     )
     (tmp_path / "mood.jsonl").write_text('{"text": "sun", "expected": "good", "1": 2}\n')
     template = load_named_prompt(str(tmp_path / "mood.prompty"))
-    with pytest.raises(DatasetError, match="'1' is no input of the prompt"):
+    with pytest.raises(DatasetError, match="'1' is not an input of the prompt"):
         suite_from_prompt(template)
     (tmp_path / "mood.jsonl").write_text('{"text": "sun", "expected": "good"}\n')
     assert suite_from_prompt(template).counts.cases == 1
@@ -272,8 +274,8 @@ def test_an_input_called_expected_is_an_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ('{"text": "a", "expected": "neutral"}', "none of the choices"),
-        ('{"txt": "a", "expected": "positive"}', "'txt' is no input"),
+        ('{"text": "a", "expected": "neutral"}', "not one of the choices"),
+        ('{"txt": "a", "expected": "positive"}', "'txt' is not an input"),
         ('{"expected": "positive"}', "there is no 'text'"),
         ('{"text": "a", "threshold": "high"}', "not a number"),
     ],

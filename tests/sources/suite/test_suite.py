@@ -317,7 +317,7 @@ def test_equal_variables_still_have_ids_of_their_own_that_do_not_move(tmp_path: 
         ("a: {$ref: '#/b'}\nb: {$ref: '#/a'}\n", "", "leads back to itself"),
         ("tests: [{threshold: high}]\n", "threshold", "not a number"),
         ("tests:\n  - assert: [{type: latency, threshold: .inf}]\n", "threshold", "not a number"),
-        ("evaluateOptions: {repeat: 0}\n", "repeat", "no number of times"),
+        ("evaluateOptions: {repeat: 0}\n", "repeat", "not a positive whole number"),
         ("prompts: ['{{ a ? b : c }}']\n", "prompts[0]", "not a Nunjucks template"),
         ("prompts: ['{{ text }}']\ntests: [{vars: {txt: a}}]\n", "tests[0]", "there is no 'text'"),
         ("tests: [{vars: {prompt: a}, assert: [{type: regex, value: '{{ p }}'}]}]\n", "", "value"),
