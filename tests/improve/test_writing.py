@@ -18,6 +18,7 @@ from localprompt.improve.writing import prompt_text, write_prompt
 from localprompt.records.improvement import ImproveRequest, Weighing
 from localprompt.rendering.prompt import render_messages
 from localprompt.sources.prompt.file import load_prompt
+from localprompt.sources.prompt.lint import lint
 from tests.evaluate.harness import find_model
 from tests.improve.test_search import Searched, searched
 
@@ -68,6 +69,13 @@ def test_nearest_examples_lie_beside_the_prompt_with_a_plain_form_for_others(
     pool.write_bytes(pool.read_bytes() + b"\n")
     with pytest.raises(LocalPromptError, match="changed since"):
         load_prompt(path)
+
+
+def test_a_written_prompt_has_nothing_that_lint_does_not_know(searched: Searched) -> None:
+    path = searched.folder / "new.prompty"
+    _, four, _ = nearest_of(cases(searched))
+    write(searched, four, path)
+    assert [f for f in lint(path) if f.code == "unknown-key"] == []
 
 
 def test_examples_that_spell_templates_stay_text(searched: Searched) -> None:

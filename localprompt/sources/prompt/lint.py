@@ -59,7 +59,9 @@ _KNOWN: dict[KeyPath, frozenset[str]] = {
         "stopSequences allowMultipleToolCalls additionalProperties reasoningEffort".split()
     ),
     ("template",): frozenset({"format", "parser"}),
-    ("metadata", "localprompt"): frozenset({"cases", "choices", "grammar"}),
+    ("metadata", "localprompt"): frozenset(
+        {"cases", "choices", "grammar", "scoring", "bias", "examples", "improved"}
+    ),
 }
 
 
