@@ -98,3 +98,10 @@ def test_a_mount_of_another_group_with_a_similar_name_is_taken_as_it_is(tmp_path
         },
     )
     assert limits(kernel).memory_limit_bytes == 77
+
+
+def test_a_group_whose_hierarchy_is_not_mounted_limits_nothing(tmp_path: Path) -> None:
+    elsewhere = "35 24 0:30 / /sys/fs/cgroup rw - tmpfs tmpfs rw"
+    kernel = kernel_of(tmp_path, {**UNIFIED, "proc/self/mountinfo": elsewhere})
+    assert limits(kernel) == Limits()
+    assert quota_wait_seconds(kernel) is None

@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
+import psutil
 import pytest
 
 from localprompt.measure import conditions, machine
@@ -102,6 +104,19 @@ def test_the_largest_cache_is_the_last_level(laptop: KernelFiles, tmp_path: Path
     assert machine.last_level_cache_bytes(laptop) == 32 << 10
 
 
+@pytest.mark.parametrize(
+    ("line", "busy", "stolen"),
+    [("cpu 1000 200 300 9 50 10 20 70", 15.3, 0.7), ("cpu 1000 200 300 9 50 10 20", None, None)],
+)
+def test_a_kernel_that_counts_no_guests_tells_who_was_busy_and_an_older_one_does_not(
+    laptop: KernelFiles, tmp_path: Path, line: str, busy: float | None, stolen: float | None
+) -> None:
+    (tmp_path / "proc/stat").write_text(line)
+    found = conditions.read(laptop)
+    assert found.busy_seconds == pytest.approx(busy)
+    assert found.stolen_seconds == pytest.approx(stolen)
+
+
 def test_one_reading_of_a_laptop(laptop: KernelFiles) -> None:
     found = conditions.read(laptop)
     assert found.busy_seconds == pytest.approx(15.3)
@@ -190,3 +205,17 @@ def test_a_partition_is_on_its_disk_and_virtual_disks_are_unknown(tmp_path: Path
     assert machine.on_rotating_disk(device, kernel) is False
     kernel_of(tmp_path, {"proc/cpuinfo": "flags : hypervisor\n"})
     assert machine.on_rotating_disk(device, kernel) is None
+
+
+def test_who_listens_on_a_port_is_not_who_merely_talks_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def one(status: str, port: int, pid: int | None) -> SimpleNamespace:
+        return SimpleNamespace(status=status, laddr=SimpleNamespace(port=port), pid=pid)
+
+    talking, other = one(psutil.CONN_ESTABLISHED, 8000, 1), one(psutil.CONN_LISTEN, 8001, 1)
+    listening = one(psutil.CONN_LISTEN, 8000, os.getpid())
+    monkeypatch.setattr("psutil.net_connections", lambda kind: [talking, other, listening])
+    found = machine.listening_on(8000)
+    assert found == f"{psutil.Process().name()} (process {os.getpid()})"
+    assert machine.listening_on(8002) is None

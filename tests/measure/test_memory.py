@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from localprompt.errors import NotEnoughMemoryError
 from localprompt.measure import memory
 from localprompt.measure.memory import MemoryReading
 from localprompt.units import MIB
@@ -85,6 +86,7 @@ def test_the_parts_add_up_to_what_is_resident() -> None:
 
 
 CHILD = """
+from localprompt.errors import NotEnoughMemoryError
 from localprompt.measure import memory
 block = bytearray(b"x") * (200 << 20)
 print(memory.read().peak_rss_bytes)
@@ -163,3 +165,17 @@ def test_elsewhere_available_memory_is_what_psutil_says(monkeypatch: pytest.Monk
     assert found.total_bytes == psutil.virtual_memory().total
     assert found.available_bytes is not None
     assert 0 < found.available_bytes < found.total_bytes
+
+
+def test_what_fits_to_the_last_byte_is_let_through_and_one_more_is_not() -> None:
+    memory.require(900, "too large", next_step="", kept_bytes=100, free_bytes=1000)
+    with pytest.raises(NotEnoughMemoryError, match="too large") as caught:
+        memory.require(901, "too large", next_step="less", kept_bytes=100, free_bytes=1000)
+    assert caught.value.found == "1000 B free"
+    assert caught.value.expected == "901 B (estimated)"
+
+
+def test_where_nobody_knows_what_is_free_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = memory.AvailableMemory(None, None, None, None, None)
+    monkeypatch.setattr(memory, "available", lambda: unknown)
+    memory.require(1 << 60, "too large", next_step="")

@@ -132,6 +132,13 @@ def test_a_short_run_is_not_blamed_for_one_tick_of_the_kernels_clock() -> None:
     assert condition_warnings(CALM, after) == ()
 
 
+def test_two_readings_at_one_instant_say_nothing_about_others() -> None:
+    at_once = later(monotonic_seconds=CALM.monotonic_seconds, busy_seconds=430.0)
+    assert condition_warnings(CALM, at_once) == ()
+    stolen = msgspec.structs.replace(CALM, stolen_seconds=3.0)
+    assert condition_warnings(CALM, stolen) == ()
+
+
 def test_own_memory_in_swap_is_named_first() -> None:
     swapped = MemoryReading(rss_bytes=1, peak_rss_bytes=1, swapped_bytes=3 << 20)
     found = condition_warnings(CALM, later(swap_traffic_bytes=999_999), swapped)

@@ -155,7 +155,15 @@ def test_a_syntax_error_names_the_line_in_the_file(body: str, line: int) -> None
 
 @pytest.mark.parametrize(
     "body",
-    ["{{ 1 // 0 }}", "{{ 'a' + 1 }}", "{{ q.__class__ }}", "{{ q() }}", "{{ [].append(1) }}"],
+    [
+        "{{ 1 // 0 }}",
+        "{{ 'a' + 1 }}",
+        "{{ q.__class__ }}",
+        "{{ '{0.__class__}'.format(q) }}",
+        "{{ '{a.__class__}'.format_map({'a': q}) }}",
+        "{{ q() }}",
+        "{{ [].append(1) }}",
+    ],
 )
 def test_what_fails_while_rendering_names_the_line(body: str) -> None:
     with pytest.raises(PromptFileError) as error:

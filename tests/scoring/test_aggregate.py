@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from localprompt.records.score import Answer, Expectation, ExpectationSet, Score
 from localprompt.scoring.aggregate import aggregate, with_comparison
-from localprompt.scoring.score import score_case
+from localprompt.scoring.score import score_case, unscored_any
 
 
 def a_score(value: float | None, **options: Any) -> Score:
@@ -123,3 +123,10 @@ def test_scoring_what_was_unscored_never_turns_a_decided_case(
         full = [a_score(filler if v is None else v, weight=w) for v, w in drawn]
         after = aggregate(full, threshold).passed
         assert before is None or before == after
+
+
+def test_where_there_is_no_answer_a_set_is_undecided_with_all_its_members() -> None:
+    members = (Expectation("contains", "a"), Expectation("contains", "b"))
+    found = unscored_any(ExpectationSet(members, weight=2.0, metric="both"), "the run failed")
+    assert (found.passed, found.score, found.weight, found.metric) == (None, None, 2.0, "both")
+    assert "the run failed" in found.reason

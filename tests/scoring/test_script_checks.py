@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from localprompt.errors import ScriptError
 from localprompt.records.score import Answer, Expectation, Script
 from localprompt.scoring.score import score
+from localprompt.scoring.script_checks import transformed_variables
 
 
 def judged(code: str, text: str = "hello", **options: Any) -> tuple[bool | None, float | None]:
@@ -66,3 +68,11 @@ def test_a_negated_assertion_says_what_it_asked_for() -> None:
     )
     found = score(Answer("alpha"), Expectation("contains", "al", negated=True))
     assert found.reason == 'the output contains "al", which not- excludes'
+
+
+def test_transformed_variables_come_beside_and_over_those_of_the_case() -> None:
+    given = {"text": "a", "kept": 1}
+    found = transformed_variables(Script("({text: vars.text + '!', more: true})"), given)
+    assert found == {"text": "a!", "kept": 1, "more": True}
+    with pytest.raises(ScriptError, match="no variables"):
+        transformed_variables(Script("'text'"), given)

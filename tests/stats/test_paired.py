@@ -82,6 +82,11 @@ def test_the_sign_flip_test_is_repeatable_and_never_zero() -> None:
     assert sign_flip_test(differences) == sign_flip_test(differences) == 1 / 10_000
 
 
+def test_differences_that_cancel_out_are_reached_by_every_single_flip() -> None:
+    assert sign_flip_test([1.0, -1.0] * 10) == 1.0
+    assert sign_flip_test([1.0, -1.0] * 1000) == 1.0  # in several batches
+
+
 def test_cases_that_do_not_differ_prove_nothing() -> None:
     assert sign_flip_test([0.0] * 30) == 1.0
     assert sign_flip_test([]) == 1.0
@@ -139,6 +144,24 @@ def test_the_interval_of_paired_rates_covers_the_difference(p_a: float, p_b: flo
             if paired_rate_interval(only_a, only_b, n).contains(p_b - p_a):
                 covered += chance
     assert covered > 0.93
+
+
+@pytest.mark.parametrize(("only_a", "only_b", "n"), [(0, 0, 10), (3, 9, 40), (40, 12, 1000)])
+def test_the_interval_of_paired_rates_is_walds_with_half_a_case_more_in_each_cell(
+    only_a: int, only_b: int, n: int
+) -> None:
+    counts = np.array([only_a + 0.5, only_b + 0.5, n - only_a - only_b + 1.0])
+    flips = np.array([-1.0, 1.0, 0.0])
+    mean = np.average(flips, weights=counts)
+    error = math.sqrt(np.average((flips - mean) ** 2, weights=counts) / counts.sum())
+    found = paired_rate_interval(only_a, only_b, n)
+    expected = stats.norm.interval(0.95, loc=mean, scale=error)
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_no_difference_of_two_rates_is_held_to_be_beyond_one() -> None:
+    assert paired_rate_interval(0, 1, 1).high == 1.0
+    assert paired_rate_interval(1, 0, 1).low == -1.0
 
 
 def test_scores_get_an_interval_and_a_p_value() -> None:

@@ -1,0 +1,52 @@
+"""Okapi BM25, against the formula written out once more."""
+
+from __future__ import annotations
+
+import math
+
+from localprompt.rendering.retrieval import Index, words
+
+
+def by_the_formula(question: str, passages: list[str]) -> list[float]:
+    """Robertson and Zaragoza 2009, 3.3, with k1 = 1.2 and b = 0.75."""
+    bags = [words(passage) for passage in passages]
+    usual = sum(len(bag) for bag in bags) / len(bags)
+    scores = []
+    for bag in bags:
+        total = 0.0
+        for word in words(question):
+            holding = sum(word in other for other in bags)
+            rarity = math.log(1 + (len(bags) - holding + 0.5) / (holding + 0.5))
+            saturated = bag.count(word) + 1.2 * (1 - 0.75 + 0.75 * len(bag) / usual)
+            total += rarity * bag.count(word) * 2.2 / saturated
+        scores.append(total)
+    return scores
+
+
+def test_passages_are_ranked_as_by_the_formula() -> None:
+    passages = [
+        f"{'kettle ' * often}{'water ' * also}{'filler ' * rest}"
+        for often in (0, 1, 2, 5)
+        for also in (0, 1, 3)
+        for rest in (1, 6, 25)
+    ]
+    for question in ("kettle", "water kettle", "Kettle, water! filler", "kettle kettle water"):
+        scores = by_the_formula(question, passages)
+        expected = sorted(range(len(passages)), key=lambda at: -round(scores[at], 9))
+        found = Index(passages).ranked(question)
+        assert [round(scores[at], 9) for at in found] == [round(scores[at], 9) for at in expected]
+
+
+def test_a_rare_word_counts_for_more_than_a_usual_one() -> None:
+    passages = ["the cat", "the dog", "the owl", "an ibis"]
+    assert Index(passages).best("the ibis") == "an ibis"
+
+
+def test_a_question_that_no_passage_shares_a_word_with_gets_the_first() -> None:
+    assert Index(["one", "two"]).best("three") == "one"
+    assert Index(["one", "two"]).ranked("three") == [0, 1]
+
+
+def test_words_are_compared_without_case_and_punctuation() -> None:
+    assert words("Don't STOP, now.") == ["don", "t", "stop", "now"]
+    assert Index(["x", "STOP!"]).best("stop") == "STOP!"
