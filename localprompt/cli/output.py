@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -27,6 +28,10 @@ def console(*, stderr: bool = False) -> Console:
     plain = os.environ.get("NO_COLOR") or (is_set() and not read_config().colours)
     styles: Literal["auto"] | None = None if plain else "auto"
     return Terminal(stderr=stderr, highlight=False, soft_wrap=False, color_system=styles)
+
+
+SECONDS_OF_SILENCE = 2.0
+"""After which a pipe that brings nothing is named."""
 
 
 @contextmanager
@@ -108,7 +113,20 @@ def piped_text() -> str | None:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (AttributeError, OSError, ValueError):  # closed, or not a file at all
         return None
-    return stdin_text() if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else None
+    if stat.S_ISFIFO(mode):
+        _tell_if_nothing_comes()
+        return stdin_text()
+    return stdin_text() if stat.S_ISREG(mode) else None
+
+
+def _tell_if_nothing_comes() -> None:
+    """A pipe that somebody else keeps open would be waited for without a word."""
+    with suppress(OSError, ValueError):
+        if select.select([sys.stdin], [], [], SECONDS_OF_SILENCE)[0]:
+            return
+        from localprompt.views.messages import print_note
+
+        print_note("waiting for the end of stdin; < /dev/null leaves it out")
 
 
 def stdin_text() -> str | None:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,19 @@ def test_a_terminal_or_nothing_on_stdin_adds_nothing(lab_home: Path) -> None:
     ran = completed("ask", "Name a colour.", *SHORT, "--json")  # its stdin is /dev/null
     (message,) = record_json.decode(ran.out).prompt.messages
     assert message.text == "Name a colour."
+
+
+def test_a_pipe_that_brings_nothing_is_named_while_it_is_waited_for(lab_home: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "localprompt", "ask", "Hi", "--max-tokens", "1", "--threads", "1"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == (
+            "waiting for the end of stdin; < /dev/null leaves it out\n"
+        )
+        process.communicate("", timeout=120)
+    assert process.returncode == 0
