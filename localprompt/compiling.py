@@ -76,7 +76,7 @@ _SECONDS_BETWEEN_LINES = 20.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Install llama.cpp into the environment that runs this; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m localprompt.compiling", description=_HELP)
-    parser.add_argument("--again", action="store_true", help="compile and install it anew")
+    parser.add_argument("--again", action="store_true", help="compile and install it again")
     options = parser.parse_args(arguments)
     installed = _installed_version()
     if installed == VERSION and not options.again:

@@ -192,7 +192,7 @@ def of_proof(proof: Proof | None) -> Finding:
             "computes",
             "not known: a test of this build could not be made, or was killed",
             "slow",
-            "look whether there is room in the folder for temporary files and memory, and repeat",
+            "check for free memory and for space in the temporary folder, then repeat",
         )
     wrong = proof.plain.wrong or proof.extra.wrong
     if wrong is None:
@@ -303,7 +303,7 @@ def of_disk(folder: str, free_bytes: int, rotating: bool | None) -> Finding:
     elsewhere = "export LOCALPROMPT_HOME=/path/on/another/disk"
     room = f"{folder} ({format_bytes(free_bytes)} free)"
     if free_bytes < FEWEST_FREE_BYTES:
-        return Finding("home", room, "slow", "make room, or move to another disk", elsewhere)
+        return Finding("home", room, "slow", "free some space, or move to another disk", elsewhere)
     if rotating:
         text = f"{room}, on a rotating disk: first loads are slow"
         return Finding("home", text, "slow", "move to a solid-state disk", elsewhere)

@@ -293,7 +293,7 @@ def _entries(folder: Path, visited: list[int], where: str) -> Iterator[os.DirEnt
 
 def _too_wide(pattern: str, where: str) -> InputError:
     return InputError(
-        "the pattern stands for too many files",
+        "the pattern matches too many files",
         where=where,
         expected=f"at most {MOST_MATCHES:,} files, among at most {_MOST_VISITED:,}",
         found=pattern,

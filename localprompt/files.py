@@ -70,7 +70,7 @@ def check_free_disk(
     free = shutil.disk_usage(existing).free
     if free < needed_bytes:
         raise NotEnoughDiskError(
-            f"there is not enough space on the disk for {what}",
+            f"not enough disk space for {what}",
             where=str(folder),
             expected=f"{format_bytes(needed_bytes)} free{' (estimated)' if estimated else ''}",
             found=f"{format_bytes(free)} free",

@@ -89,7 +89,7 @@ def test_a_battery_is_said_and_no_governor_is_no_news() -> None:
 
 def test_a_full_and_a_rotating_disk_are_slow() -> None:
     assert checkup.of_disk("home", 9 * GIB, None).level == "ok"
-    assert checkup.of_disk("home", MIB, None).advice.startswith("make room")
+    assert checkup.of_disk("home", MIB, None).advice.startswith("free some space")
     rotating = checkup.of_disk("home", 9 * GIB, rotating=True)
     assert rotating.level == "slow"
     assert "LOCALPROMPT_HOME=" in rotating.command

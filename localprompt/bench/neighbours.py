@@ -41,7 +41,7 @@ class Neighbours:
             RunWarning(
                 "another_bench",
                 f"another bench is running (process {who})",
-                "let one of them end, then repeat these measurements with the other",
+                "wait for one of them to finish, then repeat the other's measurements",
             ),
         )
 

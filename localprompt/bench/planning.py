@@ -284,9 +284,9 @@ def check_resumable(experiment: Experiment) -> None:
     here = this_machine.describe().id
     if experiment.machine is not None and experiment.machine.id != here:
         raise InputError(
-            "this bench belongs to another machine",
+            "this bench was started on another machine",
             where=experiment.id,
             expected=f"machine {experiment.machine.id}",
             found=f"machine {here}",
-            next_step="run it anew here, without --resume",
+            next_step="run it again here, without --resume",
         )

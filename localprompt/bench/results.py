@@ -194,5 +194,5 @@ def _machine(experiment: Experiment, runs: Sequence[RunRecord]) -> Machine:
     if runs:
         return runs[-1].machine
     if experiment.machine is None:
-        raise ValueError(f"experiment {experiment.id} does not say on which machine it ran")
+        raise ValueError(f"experiment {experiment.id} does not say which machine it ran on")
     return experiment.machine

@@ -217,5 +217,5 @@ def _stopped(error: HistoryError, experiment: Experiment, done: int) -> HistoryE
         where=error.where,
         expected=error.expected,
         found=error.found,
-        next_step=f"free what is in the way, then: localprompt bench --resume {experiment.id}",
+        next_step=f"free what it ran out of, then: localprompt bench --resume {experiment.id}",
     )

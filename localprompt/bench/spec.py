@@ -101,7 +101,7 @@ def cell_asks(spec: BenchSpec) -> tuple[CellAsk, ...]:
     workloads = _workloads(spec)
     if not spec.models or not workloads:
         raise InputError(
-            "there is nothing to bench",
+            "nothing to bench",
             expected="a prompt, --prefill or --decode" if spec.models else "a model",
             next_step="localprompt bench summarize -p text=@notes.txt -m smollm2-135m",
         )

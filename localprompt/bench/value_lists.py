@@ -85,7 +85,7 @@ def _steps(first: int, last: int, how: str, step: int, where: str, part: str) ->
     advances = step > 0 if how == "+" else step > 1 and first > 0
     if last < first or not advances:
         raise InputError(
-            "this range has no end",
+            "this range never ends",
             where=where,
             expected="first-last, first-last+step or first-last*factor, going upwards",
             found=part,

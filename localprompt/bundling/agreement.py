@@ -49,7 +49,7 @@ def check_agreement(manifest: Manifest, texts: Mapping[str, bytes], where: str) 
         listed = set(_HASH.findall(texts.get(REQUIREMENTS, b"").decode("utf-8", "replace")))
         if listed != set(wheels.values()):
             raise ChecksumError(
-                "the bundle would install other packages than it has",
+                "the bundle would install packages that it does not contain",
                 where=f"{where}: {REQUIREMENTS}",
                 expected=f"the sha256 of {len(wheels)} wheels",
                 found=f"{len(listed & set(wheels.values()))} of them, and "
@@ -76,14 +76,14 @@ def _check_cards(manifest: Manifest, texts: Mapping[str, bytes], where: str) -> 
         weights = f"home/models/{card.file}"
         if card.path is not None or hashes.get(weights) != card.sha256:
             raise ChecksumError(
-                f"the bundle's card of {model.name} describes other weights than it has",
+                f"the bundle's card of {model.name} does not match its weights",
                 where=f"{where}: {place}",
                 expected=f"sha256 {card.sha256}",
                 found=hashes.get(weights, "no such file"),
             )
         if card.licence != model.licence:
             raise ChecksumError(
-                f"the bundle's card of {model.name} has other terms than its manifest",
+                f"the bundle's card of {model.name} has different licence terms than its manifest",
                 where=f"{where}: {place}",
                 expected=model.licence.name,
                 found=card.licence.name,
@@ -93,7 +93,7 @@ def _check_cards(manifest: Manifest, texts: Mapping[str, bytes], where: str) -> 
     in_store = {path for path in hashes if path.startswith("home/models/")}
     if more := sorted(in_store - described):
         raise MachineError(
-            "the bundle has a card or weights that belong to none of its models",
+            "the bundle has a card or weights of a model that it does not list",
             where=f"{where}: {more[0]}",
         )
     return found
@@ -108,7 +108,7 @@ def _check_bill(
         bill = doors.parse_json((text or b"")[:_MOST_BYTES])
         listed = {_subject(component): _sha256(component) for component in bill["components"]}
         if bill["bomFormat"] != "CycloneDX" or bill["specVersion"] != "1.6":
-            raise ValueError("no CycloneDX 1.6")
+            raise ValueError("not CycloneDX 1.6")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as cause:
         raise MachineError(
             "the bundle's bill of materials cannot be read",
@@ -121,7 +121,7 @@ def _check_bill(
     if listed != expected:
         differing = sorted({key for key, _ in listed.items() ^ expected.items()})
         raise ChecksumError(
-            "the bundle's bill of materials is about other files than it has",
+            "the bundle's bill of materials does not match its files",
             where=place,
             expected=f"{len(expected)} components with the sha256 of the bundle's files",
             found=f"a difference in {differing[0][1]}",

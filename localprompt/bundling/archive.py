@@ -97,7 +97,7 @@ def members(file: BinaryIO, where: Path) -> Iterator[Member]:
     while rest := file.read(CHUNK_BYTES):
         closing += len(rest)
         if any(rest):
-            raise _damaged(where, "something behind the end of the archive")
+            raise _damaged(where, "data after the end of the archive")
     if closing == 0 or closing % BLOCK:
         raise _damaged(where, "its end within the closing blocks")
 
@@ -147,10 +147,10 @@ def _executable(head: bytes, path: str, size: int, where: Path) -> bool:
             if head == header(path, size, executable=executable):
                 return executable
     raise MachineError(
-        "the archive has a file with another owner, mode or time than a bundle gives",
+        "a file in the archive has an unexpected owner, mode or time",
         where=f"{where}: {path}",
         expected="a header as localprompt writes it",
-        next_step="make the bundle anew, or ask its sender to",
+        next_step="make the bundle again, or ask its sender to",
     )
 
 
@@ -164,8 +164,8 @@ def _number(field: bytes) -> int | None:
 
 def _damaged(where: Path, found: str) -> MachineError:
     return MachineError(
-        "the archive is damaged, or no bundle",
+        "the archive is damaged, or not a bundle",
         where=str(where),
         found=found,
-        next_step="copy it anew, and compare its sha256 with that of the original",
+        next_step="copy it again, and compare its sha256 with the original's",
     )

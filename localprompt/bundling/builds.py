@@ -149,7 +149,7 @@ def build(name: str, work: Path, say: Say) -> Build:
 
     Raises:
         FetchError, NotEnoughDiskError: pip or the compiler failed.
-        MachineError: what came out does not open, or uses more of the CPU than it may.
+        MachineError: what came out does not open, or uses more of the CPU than its name allows.
     """
     level = LEVELS.get(platform.machine(), {}).get(name)
     options = [f"-D{key}={value}" for key, value in (level.options if level else {}).items()]
@@ -239,7 +239,7 @@ def _check_features(name: str, level: Level | None, features: tuple[str, ...]) -
     ]
     if too_much:
         raise MachineError(
-            f"the build of llama.cpp for {name} uses more of the CPU than it may",
+            f"the build of llama.cpp for {name} uses more of the CPU than its name allows",
             expected=", ".join(sorted(level.features)) if level else None,
             found=", ".join(too_much),
             next_step="see whether CMAKE_ARGS or the compiler's flags are set in the environment",

@@ -94,7 +94,7 @@ def read_bundle(
             raise ChecksumError(
                 "a file of the bundle is missing",
                 where=f"{path}: {min(expected)}",
-                next_step="copy the bundle anew",
+                next_step="copy the bundle again",
             )
     check_agreement(manifest, reading.texts, str(path))
     return Opened(manifest, signed=signature is not None, signer=signer)
@@ -105,19 +105,19 @@ def _expected(member: Member, expected: dict[str, BundleFile], path: Path) -> Bu
     file = expected.pop(member.path, None)
     if file is None:
         raise MachineError(
-            "the bundle contains a file that its manifest does not name, or names once",
+            "the bundle contains a file that its manifest does not list, or contains it twice",
             where=f"{path}: {member.path}",
         )
     if file.size_bytes != member.size_bytes:
         raise ChecksumError(
-            "a file of the bundle has another size than its manifest says",
+            "a file in the bundle has a different size than its manifest says",
             where=f"{path}: {member.path}",
             expected=f"{file.size_bytes} bytes",
             found=f"{member.size_bytes} bytes",
         )
     if member.executable is not None and member.executable != file.executable:
         raise ChecksumError(
-            "a file of the bundle has another mode than its manifest says",
+            "a file in the bundle has a different mode than its manifest says",
             where=f"{path}: {member.path}",
             expected="a program" if file.executable else "no program",
         )
@@ -143,7 +143,7 @@ class _Reading:
         kept: list[bytes] | None = [] if speaks_of_others(file.path) else None
         if kept is not None and file.size_bytes > MOST_BYTES:
             raise MachineError(
-                "a file of the bundle is too large for what it is",
+                "a file in the bundle is larger than such a file can be",
                 where=f"{self._path}: {file.path}",
                 expected=f"at most {MOST_BYTES:,} bytes",
             )
@@ -161,7 +161,7 @@ class _Reading:
                 where=f"{self._path}: {file.path}",
                 expected=f"sha256 {file.sha256}",
                 found=f"sha256 {digest.hexdigest()}",
-                next_step="copy the bundle anew, and compare its sha256 with that of the original",
+                next_step="copy the bundle again, and compare its sha256 with the original's",
             )
         self._done += size
         if kept is not None:
@@ -176,13 +176,15 @@ def _check_digest(manifest: bytes, member: Member | None, path: Path) -> None:
             "the bundle's manifest is damaged",
             where=f"{path}: {MANIFEST}",
             expected=f"the sha256 in {DIGEST}",
-            next_step="copy the bundle anew, and compare its sha256 with that of the original",
+            next_step="copy the bundle again, and compare its sha256 with the original's",
         )
 
 
 def _signature(member: Member, path: Path) -> bytes:
     if member.size_bytes != SIGNATURE_BYTES:
-        raise MachineError("the bundle's signature is none", where=f"{path}: {member.path}")
+        raise MachineError(
+            "the bundle's signature is not a signature", where=f"{path}: {member.path}"
+        )
     return b"".join(member.chunks)
 
 
@@ -196,7 +198,7 @@ def _check_signer(
             "the bundle is not signed",
             where=str(path),
             expected=f"a signature by {key}",
-            next_step="ask its sender, or leave --key away and compare the archive's sha256",
+            next_step="ask its sender, or leave out --key and compare the archive's sha256",
         )
     return check_signature(manifest, signature, key, str(path))
 
@@ -225,7 +227,7 @@ def _in_archive(file: BinaryIO, path: Path) -> Iterator[Member]:
         check_path(folder, str(path))
         if not slash or (top is not None and folder != top):
             raise MachineError(
-                "the archive's files do not lie in one folder",
+                "the archive's files are not all in one folder",
                 where=str(path),
                 expected=f"{top or 'kit'}/…",
                 found=repr(member.path),

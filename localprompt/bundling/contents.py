@@ -111,7 +111,7 @@ def pack_model(name: str, progress: Progress) -> PackedModel:
     if len(parts := parts_of(found.path)) > 1:
         merged = f"{name_from(found.path)}.gguf"
         raise InputError(
-            f"{found.name} is in {len(parts)} files, and a bundle carries models in one",
+            f"{found.name} is in {len(parts)} files, but a bundle only takes models in one file",
             where=str(found.path),
             next_step=f"llama-gguf-split --merge {shlex.quote(str(found.path))} {merged}, "
             f"then bundle {merged}",

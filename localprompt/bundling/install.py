@@ -84,11 +84,11 @@ class _Taking:
             licence = model.licence
             if licence.needs_acceptance and not self._accept_license:
                 raise InputError(
-                    f"{model.name} is under the {licence.name}, to be accepted before it is used",
+                    f"{model.name} is under the {licence.name}, which you have to accept first",
                     where=licence.url,
                     expected="your consent",
                     found=licence.notice.strip() or None,
-                    next_step="the same again with --accept-license",
+                    next_step="run the same command with --accept-license",
                 )
         for file in manifest.files:
             place = goes_home(file.path)
@@ -101,10 +101,10 @@ class _Taking:
         others = [place for place in sorted(self._new) if (paths.home() / place).exists()]
         if others and not self._replace:
             raise InputError(
-                "files of another content would be overwritten",
+                "existing files with different content would be overwritten",
                 where=str(paths.home() / others[0]),
                 found=f"{len(others)} such file{'s' if len(others) > 1 else ''}",
-                next_step="the same again with --replace, or with another LOCALPROMPT_HOME",
+                next_step="run the same command with --replace, or set another LOCALPROMPT_HOME",
             )
         self._check_owners(others, {model.name for model in manifest.models})
         self._check_space()
@@ -146,7 +146,7 @@ class _Taking:
                 raise InputError(
                     f"the bundle would overwrite the weights of {min(users)}",
                     where=str(target),
-                    found="weights of another content",
+                    found="different weights",
                     next_step=f"localprompt models remove {min(users)}, "
                     "or install with another LOCALPROMPT_HOME",
                 )

@@ -54,7 +54,7 @@ def licence_texts(given: Iterable[str], models: Iterable[PackedModel]) -> dict[s
         name, _, file = item.partition("=")
         if name not in names or not file:
             raise InputError(
-                "this names no licence of a model in the bundle",
+                "not the licence of a model in the bundle",
                 where="--license-text",
                 expected=f"NAME=FILE, with one of {', '.join(sorted(names)) or 'no models'}",
                 found=item,

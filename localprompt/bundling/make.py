@@ -103,7 +103,7 @@ def make(
         say: told in words what takes long.
 
     Raises:
-        InputError: there is nothing to bundle, or a part cannot be found or is broken.
+        InputError: nothing to bundle, or a part cannot be found or is broken.
         NotEnoughDiskError: there is no room for it; nothing was written.
         ChecksumError: weights are not those of their card, or changed while they were copied.
         FetchError, MachineError: wheels are not available, or the archive cannot be written.
@@ -121,7 +121,7 @@ def make(
     ]
     if not own and wanted.wheels is None:
         raise InputError(
-            "there is nothing to bundle",
+            "nothing to bundle",
             expected="models, --prompts, --suites or --with-wheels",
             next_step="localprompt models bundle smollm2-135m --with-wheels -o kit.tar",
         )
@@ -146,7 +146,7 @@ def _check_output(output: Path) -> None:
         )
     if not rules.is_safe_path(output.stem) or len(output.stem.encode()) > 40:
         raise InputError(
-            "the bundle's name is also that of its folder, and cannot be one",
+            "the bundle's file name cannot be used as the name of its folder",
             where=f"-o {output.name}",
             expected="at most 40 plain characters, as kit.tar",
         )
@@ -185,7 +185,7 @@ def _manifest(
     for one, other in pairwise(pieces):
         if one.path.casefold() == other.path.casefold():
             raise InputError(
-                "two files would have the same place in the bundle",
+                "two files would get the same path in the bundle",
                 where=one.path,
                 found=" and ".join(_origin(piece) for piece in (one, other)),
                 next_step="bundle one of them, or rename it",

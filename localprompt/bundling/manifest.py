@@ -62,7 +62,7 @@ def check_path(path: str, where: str) -> None:
         )
     if path.startswith(HOME) and goes_home(path) is None:
         raise MachineError(
-            "the bundle would write where no bundle may",
+            "the bundle would write outside the folders that a bundle may write to",
             where=where,
             expected="models, prompts and benchmarks",
             found=repr(path),

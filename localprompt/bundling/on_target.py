@@ -81,7 +81,9 @@ def _options(folder: Path) -> argparse.ArgumentParser:
     parser.add_argument("--home", type=Path, help="LOCALPROMPT_HOME, where models and prompts go")
     parser.add_argument("--link", type=Path, help="link the command into this folder, as ~/bin")
     parser.add_argument("--accept-license", action="store_true", help="accept the models' licences")
-    parser.add_argument("--replace", action="store_true", help="replace other files of the home")
+    parser.add_argument(
+        "--replace", action="store_true", help="replace files in LOCALPROMPT_HOME that differ"
+    )
     return parser
 
 
@@ -126,9 +128,9 @@ def _prepare(place: Path) -> None:
         shutil.rmtree(place)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise MachineError(
-            "there is something at the place of the new environment",
+            "there is already something where the new environment would go",
             where=str(place),
-            expected="an empty or no folder",
+            expected="an empty folder, or none",
             next_step="remove it, or choose another place: --venv DIR",
         )
     try:
@@ -148,7 +150,7 @@ def _check_space(wheels: Path, place: Path) -> None:
     free = shutil.disk_usage(place).free
     if free < _UNPACKED * packed:
         raise MachineError(
-            "there is not enough space on the disk for the new environment",
+            "not enough disk space for the new environment",
             where=str(place),
             expected=f"{_UNPACKED * packed >> 20} MiB free",
             found=f"{free >> 20} MiB free",
@@ -206,7 +208,7 @@ def _register(
     command += [f"--{name.replace('_', '-')}" for name in flags]
     if subprocess.run(command, env=environment, check=False).returncode:
         raise MachineError(
-            "localprompt did not take over models and prompts; its reason stands above",
+            "localprompt did not install models and prompts; see its reason above",
             where=shlex.join(command),
         )
 

@@ -166,7 +166,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from cause
     if not whole:
         raise MachineError(
-            "the manifest is damaged", where=str(path), next_step="copy the bundle anew"
+            "the manifest is damaged", where=str(path), next_step="copy the bundle again"
         )
     if not known:
         raise MachineError("the manifest is of another program or version", where=str(path))
@@ -188,11 +188,11 @@ def check_folder(folder: Path, files: Iterable[dict[str, Any]]) -> None:
             raise MachineError("a file of the bundle is missing", where=str(path))
         if path.stat().st_size != entry["size_bytes"]:
             raise MachineError(
-                "a file of the bundle has another size than its manifest says",
+                "a file in the bundle has a different size than its manifest says",
                 where=str(path),
                 expected=f"{entry['size_bytes']} bytes",
                 found=f"{path.stat().st_size} bytes",
-                next_step="copy the bundle anew",
+                next_step="copy the bundle again",
             )
         if (digest := _sha256(path)) != entry["sha256"]:
             raise MachineError(
@@ -200,11 +200,11 @@ def check_folder(folder: Path, files: Iterable[dict[str, Any]]) -> None:
                 where=str(path),
                 expected=f"sha256 {entry['sha256']}",
                 found=f"sha256 {digest}",
-                next_step="copy the bundle anew",
+                next_step="copy the bundle again",
             )
     if found:
         raise MachineError(
-            "the folder holds a file that is not the bundle's",
+            "the folder contains a file that is not part of the bundle",
             where=str(folder / min(found)),
             next_step="unpack the bundle into a new folder",
         )
@@ -220,11 +220,11 @@ def check_licences(models: Sequence[dict[str, Any]], *, accepted: bool) -> None:
         licence = model["licence"]
         if licence["needs_acceptance"] and not accepted:
             raise MachineError(
-                f"{model['name']} is under the {licence['name']}, to be accepted first",
+                f"{model['name']} is under the {licence['name']}, which you have to accept first",
                 where=licence["url"],
                 expected="your consent",
                 found=licence["notice"].strip() or None,
-                next_step="the same again with --accept-license",
+                next_step="run the same command with --accept-license",
             )
 
 

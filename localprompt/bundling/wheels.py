@@ -83,7 +83,7 @@ def check_wanted(wanted: WheelsWanted) -> None:
     for file in wanted.llama_wheels:
         if not file.name.endswith((f"_{machine}.whl", "-any.whl")):
             raise InputError(
-                "this wheel is for another platform than the bundle",
+                "this wheel is for a different platform than the bundle",
                 where=f"--llama-wheel {file}",
                 expected=f"{system} {machine}",
                 found=file.name.removesuffix(".whl").rsplit("-", 1)[-1],

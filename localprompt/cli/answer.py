@@ -151,7 +151,7 @@ def _explain(crash: Crash, cell: Cell, flags: RunFlags) -> None:
     if crash.tokens and not flags.json:
         print(flush=True)  # noqa: T201  the answer stopped in the middle of a line
     run = None if flags.no_log else crash.run()
-    kept = "nothing of it is in the history"
+    kept = "nothing was recorded in the history"
     if run is not None:
         not_recorded = record_run(run)
         kept = f"{run.id} in the history has {run.tokens.completion} tokens of the answer"

@@ -39,9 +39,9 @@ COMMANDS: dict[str, Entry] = {
     "improve": Entry("improve", "Find a better prompt and prove it on held-out cases."),
     "tune": Entry("tune", "Find the fastest weights and settings for a prompt on this CPU."),
     "compare": Entry("compare", "Compare two stored benches, evaluations or runs."),
-    "finetune": Entry("finetune", "Say what training the same model takes.", group=True),
-    "contrast": Entry("contrast", "Put prompting beside fine-tuning, measured and estimated."),
-    "evidence": Entry("evidence", "Try the ten reasons for prompting, here."),
+    "finetune": Entry("finetune", "Tell what fine-tuning the same model takes.", group=True),
+    "contrast": Entry("contrast", "Compare prompting with fine-tuning, measured and estimated."),
+    "evidence": Entry("evidence", "Test the ten reasons for prompting on this machine."),
     "runs": Entry("runs", "Look at what was run and measured.", group=True),
     "report": Entry(
         "report", "Write stored results as Markdown or as one self-contained HTML file."

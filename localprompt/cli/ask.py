@@ -9,7 +9,7 @@ import typer
 from localprompt.cli.options import RunFlags, takes
 
 DETAILS = (
-    "A pipe or file on stdin comes behind TEXT, or is the prompt. The answer goes to stdout, its "
+    "Text piped in on stdin is added after TEXT, or is the prompt. The answer goes to stdout, its "
     "measurement to stderr. In a shell's loop over a file, give it another stdin: < /dev/null."
 )
 
@@ -18,7 +18,7 @@ DETAILS = (
 def command(
     text: Annotated[
         str | None,
-        typer.Argument(metavar="TEXT", help="The prompt; text on stdin comes behind it."),
+        typer.Argument(metavar="TEXT", help="The prompt; text on stdin is added after it."),
     ] = None,
     *,
     flags: RunFlags,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 DETAILS = (
     "Settings take lists and ranges: 1,2 or 1-8 or 128-1024*2 or f16,q8_0 or on,off. Every "
-    "combination is a cell; the plan is printed before it runs. A suite (a .yaml file) says the "
-    "same as flags do; flags beside it replace what it says. Every repetition is stored as it ends."
+    "combination is a cell; the plan is printed before it runs. A suite (a .yaml file) sets the "
+    "same things as flags; flags given with it win. Every repetition is stored as it ends."
 )
 FORMATS = ("table", "md", "csv", "json", "jsonl")
 
@@ -66,8 +66,8 @@ class BenchFlags:
     decode: Annotated[
         Values, typer.Option(metavar="VALUES", help="Synthetic: tokens to decode, as 64.")
     ] = None
-    n_threads: Annotated[Values, _axis("--threads", "Threads that decode.")] = None
-    n_threads_batch: Annotated[Values, _axis("--threads-batch", "Threads that prefill.")] = None
+    n_threads: Annotated[Values, _axis("--threads", "Threads for decoding.")] = None
+    n_threads_batch: Annotated[Values, _axis("--threads-batch", "Threads for prefill.")] = None
     n_ctx: Annotated[Values, _axis("--n-ctx", "KV cache cells.")] = None
     n_batch: Annotated[Values, _axis("--n-batch", "Logical batch.")] = None
     n_ubatch: Annotated[Values, _axis("--n-ubatch", "Physical batch.")] = None
@@ -88,24 +88,22 @@ class BenchFlags:
     repetitions: Annotated[
         int | None,
         typer.Option(
-            "--repetitions", "-r", min=1, help="So many; by default until the median is known."
+            "--repetitions", "-r", min=1, help="This many; by default until the median is known."
         ),
     ] = None
     prefix_store: Annotated[
         bool | None,
         typer.Option(
             "--prefix-store/--no-prefix-store",
-            help="Bring back constant beginnings of prompts from disk; not by default.",
+            help="Reuse constant beginnings of prompts from disk; off by default.",
         ),
     ] = None
     resume: Annotated[
         str | None,
-        typer.Option(
-            metavar="ID", help="Run what is missing of a bench that was cut off. " + REFERENCE_HELP
-        ),
+        typer.Option(metavar="ID", help="Finish a bench that was cut off. " + REFERENCE_HELP),
     ] = None
-    plan_only: Annotated[bool, typer.Option("--plan-only", help="Print the plan and end.")] = False
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Begin without asking.")] = False
+    plan_only: Annotated[bool, typer.Option("--plan-only", help="Print the plan and exit.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False
     format: Annotated[
         str | None,
         typer.Option(
@@ -116,7 +114,10 @@ class BenchFlags:
         ),
     ] = None
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file, not stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
+        ),
     ] = None
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No plan and no progress.")] = False
 
@@ -186,7 +187,9 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
     suites = [name for name in what if name.lower().endswith(SUFFIXES)]
     if suites and len(what) > 1:
         raise InputError(
-            "a suite stands alone", expected="one suite, or prompts", found=", ".join(what)
+            "a suite cannot be mixed with prompts or other suites",
+            expected="one suite, or prompts",
+            found=", ".join(what),
         )
     spec = read_bench_suite(Path(suites[0])) if suites else BenchSpec(models=())
     given: dict[str, Any] = {}
@@ -194,7 +197,7 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
         params = tuple(flags.param or ())
         given["prompts"] = tuple(PromptAsk(name, params) for name in dict.fromkeys(what))
     elif flags.param:
-        raise InputError("a suite has its parameters inside", where="--param")
+        raise InputError("a suite sets its own parameters", where="--param")
     if flags.model:
         given["models"] = tuple(dict.fromkeys(flags.model))
     for field in ("prefill", "decode"):

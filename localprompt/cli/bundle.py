@@ -39,17 +39,17 @@ class BundleFlags:
     ] = Path("kit.tar")
     prompts: Annotated[
         list[Path] | None,
-        typer.Option("--prompts", metavar="FOLDER|FILE", help="Prompts to carry; repeatable."),
+        typer.Option("--prompts", metavar="FOLDER|FILE", help="Prompts to include; repeatable."),
     ] = None
     suites: Annotated[
         list[Path] | None,
         typer.Option(
-            "--suites", metavar="FOLDER|FILE", help="Suites, with what they name; repeatable."
+            "--suites", metavar="FOLDER|FILE", help="Suites and the files they use; repeatable."
         ),
     ] = None
     with_wheels: Annotated[
         bool,
-        typer.Option("--with-wheels", help="Carry localprompt itself and all that it needs."),
+        typer.Option("--with-wheels", help="Include localprompt itself and everything it needs."),
     ] = False
     cpu: Annotated[
         list[str] | None,
@@ -61,14 +61,18 @@ class BundleFlags:
     ] = None
     llama_wheel: Annotated[
         list[Path] | None,
-        typer.Option("--llama-wheel", metavar="FILE", help="Take this one, build none."),
+        typer.Option(
+            "--llama-wheel", metavar="FILE", help="Use this wheel instead of building one."
+        ),
     ] = None
     python: Annotated[
         str | None, typer.Option("--python", metavar="3.N", help="By default the one running.")
     ] = None
     platform: Annotated[
         list[str] | None,
-        typer.Option("--platform", metavar="TAG", help="As pip has them; by default this one."),
+        typer.Option(
+            "--platform", metavar="TAG", help="As pip names it; by default this machine's."
+        ),
     ] = None
     sign: Annotated[
         Path | None,
@@ -116,7 +120,7 @@ def _wheels_wanted(flags: BundleFlags) -> WheelsWanted | None:
     if not flags.with_wheels:
         if given := next((name for name, value in about_wheels.items() if value), None):
             raise InputError(
-                "this option is about wheels, and the bundle has none",
+                "this option needs a bundle with wheels",
                 where=given,
                 next_step="add --with-wheels",
             )
@@ -155,7 +159,7 @@ def install(
     bundle: BundleArgument,
     key: KeyOption = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Overwrite files of the home that differ.")
+        bool, typer.Option("--replace", help="Overwrite files in LOCALPROMPT_HOME that differ.")
     ] = False,
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="Accept the models' licences.")

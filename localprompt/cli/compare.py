@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DETAILS = (
     "A and B are benches, evaluations or runs; last and last~1 count what is of the other one's "
     "kind, or of the kind that was made last. Evaluations are paired case by case. A verdict is "
-    "given only where the 95 % interval of the difference leaves out zero. --fail-if ends with "
+    "given only where the 95 % interval of the difference excludes zero. --fail-if ends with "
     "exit code 1 where the interval confirms it: 'ttft_seconds > 5%', "
     "'decode_tokens_per_second < -5%', 'peak_rss_bytes > 20MiB'."
 )
@@ -97,7 +97,7 @@ def _enforce(judgements: Sequence[Judgement]) -> None:
     failed = [judgement for judgement in judgements if judgement.outcome == "fails"]
     if failed:
         raise ThresholdError(
-            f"{len(failed)} of {len(judgements)} conditions are met that must not be",
+            f"{len(failed)} of {len(judgements)} --fail-if conditions are met",
             found="; ".join(
                 f"{judgement.condition.text} ({label_text(judgement.row.labels)})"
                 for judgement in failed

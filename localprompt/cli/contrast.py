@@ -44,23 +44,25 @@ class ContrastFlags:
         str | None,
         typer.Option("--model", "-m", metavar="NAME|PATH", help="By default the starter model."),
     ] = None
-    lang: Annotated[str, typer.Option(metavar="LANG", help="Of the page: en or pt-BR.")] = "en"
+    lang: Annotated[
+        str, typer.Option(metavar="LANG", help="Language of the page: en or pt-BR.")
+    ] = "en"
     prices: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A table of GPU prices instead of ours (csv)."),
+        typer.Option(metavar="FILE", help="Your own table of GPU prices (csv)."),
     ] = None
     results: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what was found as JSON, too.")
+        Path | None, typer.Option(metavar="FILE", help="Also write the results as JSON.")
     ] = None
     read: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE", help="Make the page of such a file; run nothing."),
+        typer.Option("--from", metavar="FILE", help="Make the page from such a file; run nothing."),
     ] = None
 
 
 @takes(ContrastFlags)
 def command(*, flags: ContrastFlags) -> None:
-    """Put prompting beside fine-tuning, measured and estimated."""
+    """Compare prompting with fine-tuning, measured and estimated."""
     from localprompt.views.language import Language
 
     language = Language(flags.lang)
@@ -119,6 +121,6 @@ def _read(path: Path) -> ContrastReport:
         raise InputError(
             "not the results of a contrast",
             where=str(path),
-            expected="a file that --results has written",
+            expected="a file written by --results",
             found=str(error),
         ) from error

@@ -6,7 +6,7 @@ import typer
 
 from localprompt.errors import EXIT_MACHINE
 
-DETAILS = "Tests llama.cpp anew. Exits with 3 if something has to be mended first."
+DETAILS = "Tests llama.cpp again. Exits with 3 if something has to be fixed first."
 
 
 def command() -> None:

@@ -46,7 +46,7 @@ class EvalFlags(EngineFlags, SamplingFlags):
             "--model",
             "-m",
             metavar="MODEL|PROVIDER=MODEL",
-            help="A model for all of the suite, or in a provider's place; repeatable.",
+            help="A model for the whole suite, or for one provider; repeatable.",
         ),
     ] = None
     cases: Annotated[
@@ -64,24 +64,25 @@ class EvalFlags(EngineFlags, SamplingFlags):
         ),
     ] = "raw"
     parallel: Annotated[
-        int | None, typer.Option(min=1, help="Cases at once; by default as many as pay off.")
+        int | None, typer.Option(min=1, help="Cases at once; by default as many as make it faster.")
     ] = None
-    repeat: Annotated[int | None, typer.Option(min=1, help="Run each case so often.")] = None
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many cases.")] = None
+    repeat: Annotated[int | None, typer.Option(min=1, help="Run each case this many times.")] = None
+    limit: Annotated[int | None, typer.Option(min=1, help="Run only this many cases.")] = None
     shuffle: Annotated[
-        bool, typer.Option("--shuffle", help="Draw the cases of --limit by lot (--seed).")
+        bool, typer.Option("--shuffle", help="Pick the cases of --limit at random (--seed).")
     ] = False
     filter_failing: Annotated[
         bool, typer.Option("--filter-failing", help="Only cases that did not pass the last time.")
     ] = False
     judge: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Grades rubrics; else who answered does.")
+        str | None,
+        typer.Option(metavar="MODEL", help="Grades rubrics; by default the model that answered."),
     ] = None
     allow_code: Annotated[
         bool, typer.Option("--allow-code", help="Run the suite's python assertions.")
     ] = False
     skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Pass over malformed rows and count them.")
+        bool, typer.Option("--skip-bad-rows", help="Skip malformed rows and count them.")
     ] = False
     allow_outside: Annotated[
         bool,
@@ -92,7 +93,7 @@ class EvalFlags(EngineFlags, SamplingFlags):
     ] = False
     plan: Annotated[
         bool,
-        typer.Option("--plan", help="Say what would be run, read and written; run nothing."),
+        typer.Option("--plan", help="Show what would be run, read and written; run nothing."),
     ] = False
     shard: Annotated[
         str | None,
@@ -100,11 +101,15 @@ class EvalFlags(EngineFlags, SamplingFlags):
     ] = None
     lenient: LenientOption = False
     strict: Annotated[
-        bool, typer.Option("--strict", help="Keys of a suite that are not known are errors.")
+        bool, typer.Option("--strict", help="Treat unknown keys of a suite as errors.")
     ] = False
     chat_template: ChatTemplateOption = None
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Answer everything anew.")] = False
-    no_log: Annotated[bool, typer.Option("--no-log", help="Keep nothing in the history.")] = False
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Answer every case again, without the cache.")
+    ] = False
+    no_log: Annotated[bool, typer.Option("--no-log", help="Do not record it in the history.")] = (
+        False
+    )
     resume: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Finish an evaluation that was cut off. " + REFERENCE_HELP),
@@ -121,7 +126,10 @@ class EvalFlags(EngineFlags, SamplingFlags):
         typer.Option("--format", "-f", help="table, md, csv, json, jsonl or junit."),
     ] = None
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file, not stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
+        ),
     ] = None
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False
 
@@ -180,7 +188,7 @@ def _explain(crash: Crash, *, recorded: bool) -> None:
     from localprompt.views.messages import print_error
 
     error = crash.error(
-        kept="every answered case is in the history" if recorded else "nothing was to be kept"
+        kept="every answered case is in the history" if recorded else "nothing was recorded"
     )
     if recorded:
         error.next_step = f"{error.next_step}; then localprompt eval --resume last"
@@ -311,7 +319,7 @@ def _check_shard(flags: EvalFlags) -> None:
         )
     if flags.fail_if or flags.watch:
         raise InputError(
-            "a part is not judged, and not watched",
+            "a part has no --fail-if and no --watch",
             where="--fail-if" if flags.fail_if else "--watch",
             next_step="--fail-if with runs merge",
         )
@@ -371,7 +379,7 @@ def _format(flags: EvalFlags) -> str:
 def enforce(result: EvalResult, conditions: list[Condition]) -> None:
     """
     Raises:
-        ThresholdError: a condition is met that must not be.
+        ThresholdError: a --fail-if condition is met.
         UnknownNameError: it names a metric that the suite does not have.
     """
     from localprompt.evaluate.thresholds import met
@@ -379,7 +387,7 @@ def enforce(result: EvalResult, conditions: list[Condition]) -> None:
     found = [text for condition in conditions for text in met(condition, result)]
     if found:
         raise ThresholdError(
-            "a condition is met that must not be",
+            "a --fail-if condition is met",
             where=result.evaluation.title,
             found="; ".join(found),
             next_step=f"localprompt runs show {result.evaluation.id} --failures",

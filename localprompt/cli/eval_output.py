@@ -100,4 +100,4 @@ def write_comparison(
         text = comparison_markdown if wanted == "md" else comparison_json
         sys.stdout.write(text(found))
     if shown := [line for one in conditions for line in confirmed(one, found)]:
-        raise ThresholdError("a condition is met that must not be", found="; ".join(shown))
+        raise ThresholdError("a --fail-if condition is met", found="; ".join(shown))

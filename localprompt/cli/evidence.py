@@ -32,35 +32,37 @@ class EvidenceFlags:
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The page (HTML).")
     ] = None
     only: Annotated[
-        str | None, typer.Option(metavar="N,N,…", help="These experiments: numbers from 1 to 10.")
+        str | None, typer.Option(metavar="N,N,…", help="Only these experiments, as 1,4,9.")
     ] = None
-    lang: Annotated[str, typer.Option(metavar="LANG", help="Of the page: en or pt-BR.")] = "en"
+    lang: Annotated[
+        str, typer.Option(metavar="LANG", help="Language of the page: en or pt-BR.")
+    ] = "en"
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", metavar="NAME|PATH", help="By default the starter model."),
     ] = None
     prices: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A table of GPU prices instead of ours (csv)."),
+        typer.Option(metavar="FILE", help="Your own table of GPU prices (csv)."),
     ] = None
     results: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what was found as JSON, too.")
+        Path | None, typer.Option(metavar="FILE", help="Also write the results as JSON.")
     ] = None
     read: Annotated[
         Path | None,
-        typer.Option("--from", metavar="FILE", help="Make the page of such a file; run nothing."),
+        typer.Option("--from", metavar="FILE", help="Make the page from such a file; run nothing."),
     ] = None
     plan: Annotated[
-        bool, typer.Option("--plan", help="Say what would be run, with its rules; run nothing.")
+        bool, typer.Option("--plan", help="Show what would be run, with its rules; run nothing.")
     ] = False
-    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again what was found before.")] = (
-        False
-    )
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Ignore earlier results and measure again.")
+    ] = False
 
 
 @takes(EvidenceFlags)
 def command(*, flags: EvidenceFlags) -> None:
-    """Try the ten reasons for prompting, here."""
+    """Test the ten reasons for prompting on this machine."""
     from localprompt.views.language import Language
 
     language = Language(flags.lang)
@@ -147,6 +149,6 @@ def _read(path: Path) -> EvidenceReport:
         raise InputError(
             "not the results of the evidence",
             where=str(path),
-            expected="a file that --results has written",
+            expected="a file written by --results",
             found=str(error),
         ) from error

@@ -25,7 +25,9 @@ class EstimateFlags:
 
     shape: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="A known shape instead of a model here; list shows all."),
+        typer.Option(
+            metavar="NAME", help="A known shape instead of a local model; list shows all."
+        ),
     ] = None
     method: Annotated[
         str | None,
@@ -44,7 +46,8 @@ class EstimateFlags:
         ),
     ] = "trainer"
     seq: Annotated[
-        int, typer.Option(min=1, max=10**7, metavar="TOKENS", help="Of one training example.")
+        int,
+        typer.Option(min=1, max=10**7, metavar="TOKENS", help="Tokens of one training example."),
     ] = 512
     batch: Annotated[
         int, typer.Option(min=1, max=10**4, metavar="N", help="Examples in one pass on one GPU.")
@@ -68,14 +71,15 @@ class EstimateFlags:
         ),
     ] = None
     rank: Annotated[
-        int | None, typer.Option(min=1, max=10**5, metavar="N", help="Of the adapters.")
+        int | None, typer.Option(min=1, max=10**5, metavar="N", help="Rank of the adapters.")
     ] = None
     targets: Annotated[
         str | None,
         typer.Option(metavar="LIST", help="What adapters change: q,k,v,o,mlp,head,embeddings."),
     ] = None
     quantization: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of qlora's base: nf4, nf4-dq, gptq-int4.")
+        str | None,
+        typer.Option(metavar="NAME", help="Type of qlora's base: nf4, nf4-dq, gptq-int4."),
     ] = None
     gpu: Annotated[
         str | None,
@@ -91,7 +95,7 @@ class EstimateFlags:
         ),
     ] = None
     prices: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A table of prices instead of ours (csv).")
+        Path | None, typer.Option(metavar="FILE", help="Your own table of prices (csv).")
     ] = None
     format: Annotated[
         str, typer.Option("--format", "-f", metavar="FORMAT", help="table, md, csv, json or jsonl.")
@@ -103,7 +107,7 @@ class EstimateFlags:
 @takes(EstimateFlags)
 def estimate(
     model: Annotated[
-        str | None, typer.Argument(metavar="NAME|PATH", help="A model here, or a GGUF file.")
+        str | None, typer.Argument(metavar="NAME|PATH", help="A local model, or a GGUF file.")
     ] = None,
     *,
     flags: EstimateFlags,

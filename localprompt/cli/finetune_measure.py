@@ -30,16 +30,16 @@ class MeasureFlags:
         str,
         typer.Option(metavar="FILE|FRACTION", help="Examples to test on; or that share of them."),
     ] = _HOLDOUT
-    limit: Annotated[int | None, typer.Option(help="Train on so many examples only.")] = None
-    epochs: Annotated[int, typer.Option(help="How often every example is seen.")] = 3
-    learning_rate: Annotated[float, typer.Option(help="The highest of AdamW's steps.")] = 2e-5
+    limit: Annotated[int | None, typer.Option(help="Train on only this many examples.")] = None
+    epochs: Annotated[int, typer.Option(help="Passes over the examples.")] = 3
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate of AdamW.")] = 2e-5
     schedule: Annotated[
-        str, typer.Option(metavar="NAME", help="How it falls: linear, cosine or constant.")
+        str, typer.Option(metavar="NAME", help="How the rate falls: linear, cosine or constant.")
     ] = "linear"
-    warmup: Annotated[float, typer.Option(help="The share of steps in which it rises.")] = 0.1
+    warmup: Annotated[float, typer.Option(help="Share of the steps in which the rate rises.")] = 0.1
     weight_decay: Annotated[float, typer.Option(help="AdamW's.")] = 0.0
     loss: Annotated[
-        str, typer.Option(metavar="WHAT", help="Learn the answer only, or all of an example.")
+        str, typer.Option(metavar="WHAT", help="Train on the answer only, or on the whole example.")
     ] = "answer"
     n_ctx: Annotated[
         int | None,
@@ -50,21 +50,23 @@ class MeasureFlags:
     threads: Annotated[int | None, typer.Option(min=1, help="By default the physical cores.")] = (
         None
     )
-    seed: Annotated[int, typer.Option(min=0, help="Of the order and of what is held out.")] = 0
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed for the order and the held-out examples.")
+    ] = 0
     name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="What to call the tuned model.")
     ] = None
     max_minutes: Annotated[
-        float | None, typer.Option(help="Stop training then; what it reached is the result.")
+        float | None, typer.Option(help="Stop training then and keep what it reached.")
     ] = None
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = (
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = (
         False
     )
     again: Annotated[
-        bool, typer.Option("--again", help="Begin anew, and replace what is there.")
+        bool, typer.Option("--again", help="Start over, and replace what is there.")
     ] = False
     force: Annotated[
-        bool, typer.Option("--force", help="Train even if predicted not to fit into memory.")
+        bool, typer.Option("--force", help="Train even if it is predicted not to fit.")
     ] = False
     no_log: Annotated[bool, typer.Option("--no-log", help="Do not record the result.")] = False
     format: Annotated[
@@ -78,14 +80,19 @@ class MeasureFlags:
     ] = None
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file, not stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
+        ),
     ] = None
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False
 
 
 @takes(MeasureFlags)
 def measure(
-    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A model here, or a GGUF.")],
+    model: Annotated[
+        str, typer.Argument(metavar="NAME|PATH", help="A local model, or a GGUF file.")
+    ],
     *,
     train: Annotated[
         Path,
@@ -167,7 +174,7 @@ def _holdout(text: str) -> tuple[str | None, float]:
         return text, 0.0
     if not 0 <= fraction < 1:
         raise InputError(
-            "this number is out of its range",
+            "this number is out of range",
             where="--holdout",
             expected="a file, or 0 to below 1",
             found=text,

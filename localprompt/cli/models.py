@@ -163,22 +163,30 @@ def quality(
     model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name or a GGUF file.")],
     against: Annotated[
         str | None,
-        typer.Option("--against", metavar="NAME|PATH", help="By default what it was made of."),
+        typer.Option(
+            "--against", metavar="NAME|PATH", help="By default the model it was made from."
+        ),
     ] = None,
     text: Annotated[
-        Path | None, typer.Option("--text", metavar="FILE", help="Read this, not our English.")
+        Path | None,
+        typer.Option(
+            "--text", metavar="FILE", help="Your own text instead of the built-in English."
+        ),
     ] = None,
     suite: Annotated[
-        str | None, typer.Option("--suite", metavar="SUITE", help="Pass rates as well, paired.")
+        str | None,
+        typer.Option("--suite", metavar="SUITE", help="Compare pass rates too, case by case."),
     ] = None,
     n_ctx: Annotated[int, typer.Option("--n-ctx", min=8, help="Tokens of a chunk.")] = 512,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="By default the physical cores.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Load even if predicted not to fit into memory.")
+        bool, typer.Option("--force", help="Load even if it is predicted not to fit.")
     ] = False,
-    no_log: Annotated[bool, typer.Option("--no-log", help="Keep nothing in the history.")] = False,
+    no_log: Annotated[
+        bool, typer.Option("--no-log", help="Do not record it in the history.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
 ) -> None:
     """Measure perplexity on a text, and what a quantization lost against its parent."""
@@ -198,7 +206,7 @@ def quality(
 @takes(BundleFlags)
 def bundle(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME|PATH]...", help="Models to carry.")
+        list[str] | None, typer.Argument(metavar="[NAME|PATH]...", help="Models to include.")
     ] = None,
     *,
     flags: BundleFlags,

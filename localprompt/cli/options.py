@@ -96,7 +96,9 @@ class SamplingFlags:
     ] = None
     stop: Annotated[
         list[str] | None,
-        typer.Option("--stop", metavar="TEXT", help="End the answer before this; repeatable."),
+        typer.Option(
+            "--stop", metavar="TEXT", help="Stop the answer before this text; repeatable."
+        ),
     ] = None
 
 
@@ -229,7 +231,7 @@ class RunFlags(EngineFlags, SamplingFlags):
     complete_json: Annotated[
         bool,
         typer.Option(
-            "--complete-json", help="Bring an answer that is cut to its shortest valid end."
+            "--complete-json", help="Close an answer that was cut, in the shortest valid way."
         ),
     ] = False
     prefix_store: Annotated[

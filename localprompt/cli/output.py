@@ -62,7 +62,7 @@ def unwritable(error: OSError, where: str) -> MachineError:
     """Why an output could not be written."""
     if disk_is_full(error):
         return NotEnoughDiskError(
-            "the disk is full", where=where, next_step="make room, or write to another disk"
+            "the disk is full", where=where, next_step="free some space, or write to another disk"
         )
     return MachineError(
         "the output cannot be written",

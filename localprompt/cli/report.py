@@ -61,7 +61,7 @@ def command(
 
     if output is not None and output.suffix.lower() in _DATA:
         raise InputError(
-            "a report is a page or Markdown",
+            "a report is HTML or Markdown",
             where="--output",
             expected="a name that ends in .html or .md",
             found=output.name,
@@ -110,7 +110,7 @@ def _earlier(reference: str, evaluations: list[Evaluation], store: History) -> E
     """
     if len(evaluations) != 1:
         raise InputError(
-            "--against needs one evaluation to set beside it",
+            "--against needs one evaluation to compare with",
             where="--against",
             expected="the id of one evaluation, or 'last eval'",
             found=f"{len(evaluations)} evaluations",

@@ -45,8 +45,8 @@ class PromptFlags(RunFlags):
         typer.Option(
             "--again",
             metavar="ID",
-            help="The prompt, parameters, model and sampling of a stored run; what is given "
-            "beside it comes in their place. " + REFERENCE_HELP,
+            help="The prompt, parameters, model and sampling of a stored run; options given "
+            "with it override them. " + REFERENCE_HELP,
         ),
     ] = None
     to: Annotated[
@@ -74,7 +74,7 @@ def command(
 
     if (prompt is None) == (flags.again is None):
         raise InputError(
-            "nothing to run" if prompt is None else "--again knows its prompt",
+            "nothing to run" if prompt is None else "--again already has a prompt",
             expected="a prompt, or --again ID",
             next_step="localprompt prompts list",
         )

@@ -88,7 +88,7 @@ class FilterFlags:
 @takes(FilterFlags)
 def list_runs(
     limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=1, help="At most so many.")
+        int, typer.Option("--limit", "-n", metavar="N", min=1, help="At most this many.")
     ] = 20,
     *,
     flags: FilterFlags,
@@ -125,7 +125,7 @@ def list_runs(
 def tag(
     reference: Annotated[str, typer.Argument(metavar="ID", help=REFERENCE_HELP)],
     tags: TagsArgument,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the tags away.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove the tags.")] = False,
 ) -> None:
     """Give a run, a bench, an evaluation, … tags to find it by."""
     from localprompt.store.history import History
@@ -145,7 +145,7 @@ def show(
     reference: Annotated[str, typer.Argument(metavar="ID", help=REFERENCE_HELP)],
     json: JsonOption = False,
     failures: Annotated[
-        bool, typer.Option("--failures", help="What did not pass in an evaluation.")
+        bool, typer.Option("--failures", help="Show only what failed in an evaluation.")
     ] = False,
 ) -> None:
     """Show everything that was recorded about a run, a bench, an evaluation, a tuning, …"""
@@ -197,7 +197,10 @@ app.command("repeat")(repeat)
 def export(
     format: FormatChoice = None,  # noqa: A002
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Instead of stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="Only the newest N.")
@@ -254,9 +257,14 @@ def merge(
         typer.Option("--format", "-f", help="table, md, csv, json, jsonl or junit."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="A file, not stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
+        ),
     ] = None,
-    no_log: Annotated[bool, typer.Option("--no-log", help="Keep nothing in the history.")] = False,
+    no_log: Annotated[
+        bool, typer.Option("--no-log", help="Do not record it in the history.")
+    ] = False,
 ) -> None:
     """Put the parts of an evaluation together that were made with eval --shard."""
     from localprompt.cli.eval import FORMATS, enforce
@@ -283,7 +291,7 @@ def prune(
         str | None, typer.Option("--older-than", metavar="AGE", help="As 30d or 12h.")
     ] = None,
     keep_last: Annotated[
-        int | None, typer.Option("--keep-last", min=0, help="Keep so many, the newest.")
+        int | None, typer.Option("--keep-last", min=0, help="Keep only this many, the newest.")
     ] = None,
     cache: Annotated[
         bool,
@@ -293,7 +301,9 @@ def prune(
             "only them.",
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be deleted.")
+    ] = False,
     *,
     flags: FilterFlags,
 ) -> None:
@@ -342,7 +352,7 @@ def _moment(option: str, text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(
-            "not a date and not an age",
+            "not a date or an age",
             where=option,
             expected="2026-11-22, 2026-11-22T14:00, 90m, 12h or 7d",
             found=text,

@@ -32,7 +32,7 @@ class TuneFlags:
     """What ``tune`` takes beside its model."""
 
     prompt: Annotated[
-        str | None, typer.Option("--prompt", metavar="PROMPT", help="What to be fast at.")
+        str | None, typer.Option("--prompt", metavar="PROMPT", help="What to optimize for.")
     ] = None
     param: Annotated[
         list[str] | None,
@@ -48,19 +48,23 @@ class TuneFlags:
     ] = None
     text: Annotated[
         Path | None,
-        typer.Option("--text", metavar="FILE", help="For perplexity; else our English."),
+        typer.Option(
+            "--text", metavar="FILE", help="For perplexity; by default the built-in English."
+        ),
     ] = None
     max_perplexity: Annotated[
-        float, typer.Option(min=0.0, metavar="PERCENT", help="Most that perplexity may rise.")
+        float,
+        typer.Option(min=0.0, metavar="PERCENT", help="How much perplexity may rise at most."),
     ] = 3.0
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=1, help="Most tokens to generate.")
     ] = None
     name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Of the profile; else MODEL's.")
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the profile; by default MODEL's."),
     ] = None
     force: Annotated[
-        bool, typer.Option("--force", help="Load even if predicted not to fit into memory.")
+        bool, typer.Option("--force", help="Load even if it is predicted not to fit.")
     ] = False
     format: Annotated[str, typer.Option("--format", "-f", help="table or json.")] = "table"
     output: Annotated[

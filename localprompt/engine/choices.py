@@ -193,7 +193,7 @@ def choice_tokens(
         if not text or not ids:
             raise InputError("a choice is empty", expected="text in every choice")
         if answers.count(ids) > 1:
-            raise InputError("a choice is there twice", where="choices", found=repr(text))
+            raise InputError("a choice is listed twice", where="choices", found=repr(text))
     ended = [(*ids, end_id) if _begins_another(ids, answers) else ids for ids in answers]
     return len(before) - kept, tuple(map(Choice, choices, ended))
 

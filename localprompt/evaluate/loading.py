@@ -41,7 +41,7 @@ def open_suite(request: EvalRequest) -> EvalSuite:
         )
     if request.cases:
         raise InputError(
-            "a suite has its cases inside",
+            "a suite brings its own cases",
             where="--cases",
             expected="the name of a prompt, or a suite without --cases",
             found=request.suite,

@@ -48,7 +48,7 @@ def begin(
         last = store.latest_of(str(Path(suite.path).absolute()))
         if last is None:
             raise InputError(
-                "this suite was not evaluated before",
+                "this suite has not been evaluated yet",
                 where="--filter-failing",
                 next_step=f"localprompt eval {shlex.quote(request.suite)}",
             )

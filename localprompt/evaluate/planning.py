@@ -61,7 +61,7 @@ def plan_evaluation(
 
     Raises:
         InputError: a provider is no model of ours and nothing stands in for it, two judges are
-            named, or there is no case to run.
+            named, or no cases to run.
         UnknownNameError, ModelMissingError: a model is not available.
     """
     selection = select(
@@ -84,7 +84,7 @@ def plan_evaluation(
         results = tuple(count * repeat for count in whole_counts)
         shard = Shard(*request.shard, whole, whole_digest, results)
     if not (shard.cases if shard else cases):
-        raise InputError("there is no case to run", where=suite.path)
+        raise InputError("no cases to run", where=suite.path)
     evaluation = Evaluation(
         id=new_run_id(),
         kind="eval",

@@ -175,7 +175,7 @@ def _check_numbers(heads: Sequence[tuple[Path, _Head]]) -> None:
         number = _shard_of(head.evaluation).number
         if number in found:
             raise InputError(
-                f"the part {number} of {of} is there twice",
+                f"part {number} of {of} appears twice",
                 where=str(path),
                 found=f"the same part in {found[number]}",
             )
@@ -239,7 +239,7 @@ def _checked(path: Path, head: _Head) -> Iterator[CaseResult]:
         place = (result.target, result.case_index, result.repetition)
         if place in seen or not 0 <= result.target < len(evaluation.targets):
             raise InputError(
-                "a case is there twice in one part",
+                "a case appears twice in one part",
                 where=f"{path}: {result.case_id}",
                 expected="one result for each target and repetition",
             )
@@ -292,7 +292,7 @@ def _damaged(where: str, found: str) -> DatasetError:
         "the part is damaged or was cut off",
         where=where,
         found=found,
-        next_step="copy the file anew",
+        next_step="copy the file again",
     )
 
 

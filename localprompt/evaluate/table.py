@@ -173,7 +173,7 @@ def _rows_in(to: Path, table: Table) -> int:
                 _write_again(to, lines)
                 return len(given)
     raise InputError(
-        "the file is there, and not from this table and prompt",
+        "the file exists, and was not made from this table and prompt",
         where=str(to),
         expected=",".join(table.header)[:200],
         found=text.partition("\n")[0][:200],

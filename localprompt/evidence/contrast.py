@@ -150,7 +150,7 @@ def _tuning(
     if not examples.is_file() or template.path is None:
         return (
             None,
-            f"there are no examples to tune on: {examples.name} beside the suite, or --train",
+            f"no examples to tune on: {examples.name} beside the suite, or --train",
         )
     plan = TuningPlan(
         name=f"contrast-{source.stem}",

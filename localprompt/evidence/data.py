@@ -40,7 +40,7 @@ def digest(*paths: Path) -> str:
             total.update(hashlib.sha256(path.read_bytes()).digest())
         except OSError as error:
             raise DatasetError(
-                "a file of the experiment is not there", where=str(path), found=error.strerror
+                "a file of the experiment is missing", where=str(path), found=error.strerror
             ) from error
     return total.hexdigest()
 

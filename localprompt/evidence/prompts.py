@@ -53,7 +53,7 @@ def with_instruction(template: Path, instruction: str, folder: Path) -> Path:
 def _last_user_turn(text: str, template: Path) -> tuple[int, str]:
     users = [match for match in _TURN.finditer(text) if match[1] == "user"]
     if not users:
-        raise PromptFileError("the prompt has no turn of a user", where=str(template))
+        raise PromptFileError("the prompt has no user message", where=str(template))
     return users[-1].start(), text[users[-1].start() :].rstrip()
 
 

@@ -43,13 +43,13 @@ def choose(experiments: Sequence[Experiment], only: Sequence[int]) -> tuple[Expe
     """Those that were asked for, in their order; all where none was named.
 
     Raises:
-        InputError: there is no experiment of that number.
+        InputError: no experiment has that number.
     """
     known = {experiment.number: experiment for experiment in experiments}
     for number in only:
         if number not in known:
             raise InputError(
-                "there is no experiment of that number",
+                "no experiment has that number",
                 where="--only",
                 expected=", ".join(map(str, sorted(known))),
                 found=str(number),

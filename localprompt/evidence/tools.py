@@ -92,7 +92,7 @@ def run(arguments: Sequence[str]) -> Ran:
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode != 0:
         raise WorkerError(
-            "the program failed in a process of its own",
+            "the program failed in its own process",
             where=" ".join(arguments[:2]),
             found=done.stderr[-_SHOWN_CHARACTERS:].strip(),
         )

@@ -178,7 +178,7 @@ class _Cursor:
         length = self.unpack("<Q")
         if length > min(longest, len(self.buffer) - self.position):
             self.fail(
-                "a text in the header is longer than the file allows",
+                "a string in the header is longer than the file allows",
                 expected=f"at most {longest} bytes",
                 found=f"{length} bytes at {self.position}",
             )

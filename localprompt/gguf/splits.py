@@ -87,10 +87,10 @@ def _checked_names(head: GgufFile, count: int) -> tuple[Path, ...]:
     match = _NAME.fullmatch(path.name)
     if match is None or int(match[2]) != number + 1 or int(match[3]) != count:
         raise ModelFileError(
-            f"this is part {number + 1} of {count} of a model, under another name",
+            f"this is part {number + 1} of {count} of a model, but was renamed",
             where=str(path),
             expected=f"a name that ends in -{number + 1:05d}-of-{count:05d}.gguf",
-            next_step="give all parts the names that they were made with, in one folder",
+            next_step="give all parts their original names, in one folder",
         )
     parts = _named(path, match[1], count)
     if number != 0:
@@ -115,7 +115,7 @@ def _part(path: Path, number: int, count: int) -> GgufFile:
     found = _number(head.metadata.get(_NUMBER), 0), _number(head.metadata.get(_COUNT), 1)
     if found != (number, count):
         raise ModelFileError(
-            f"{which} of the model is another file",
+            f"{which} of the model is a different file",
             where=str(path),
             expected=which,
             found=f"part {found[0] + 1} of {found[1]}" if found[1] > 1 else "a model of its own",

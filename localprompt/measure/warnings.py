@@ -150,7 +150,7 @@ def _throttled(before: Conditions, after: Conditions) -> RunWarning | None:
         return None
     return RunWarning(
         code="throttled",
-        message="the CPU was slowed down because of heat",
+        message="the CPU was slowed down by heat",
         advice="let it cool down, improve its cooling or use fewer threads",
     )
 
@@ -160,7 +160,7 @@ def _battery(after: Conditions) -> RunWarning | None:
         return None
     return RunWarning(
         code="on_battery",
-        message="the machine runs on battery",
+        message="the machine is running on battery",
         advice="plug it in: most machines lower their frequency on battery",
     )
 

@@ -181,7 +181,7 @@ def card_from(data: bytes, path: str, name: str) -> ModelCard:
         ) from cause
     if card.name != name:
         raise InputError(
-            "the model card names another model than its file does",
+            "the model card names a different model than its file does",
             where=f"{path}: name",
             expected=name,
             found=card.name,

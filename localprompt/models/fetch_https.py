@@ -128,7 +128,7 @@ def _follow(url: str, response: http.client.HTTPResponse, receiver: Receiver) ->
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != receiver.position:
             receiver.restart()
-            raise _CutError("the server sent another range than was asked for")
+            raise _CutError("the server sent a different range than was asked for")
         if match[2] not in {"*", str(size)}:
             discard_partial(receiver)
             raise _wrong_length(url, size, match[2])
@@ -172,7 +172,7 @@ def _write_validator(receiver: Receiver, response: http.client.HTTPResponse) -> 
 
 def _refused(url: str, receiver: Receiver, refusal: urllib.error.HTTPError) -> FetchError:
     return FetchError(
-        f"the server does not give out {receiver.card.file}",
+        f"the server refuses to give out {receiver.card.file}",
         where=url,
         expected="HTTP 200 or 206",
         found=f"HTTP {refusal.code} {refusal.reason}",
@@ -182,7 +182,7 @@ def _refused(url: str, receiver: Receiver, refusal: urllib.error.HTTPError) -> F
 
 def _wrong_length(url: str, size: int, found: str) -> FetchError:
     return FetchError(
-        "the server has another file than the card describes",
+        "the server has a different file than the card describes",
         where=url,
         expected=f"{size} bytes",
         found=f"{found} bytes",
@@ -193,7 +193,7 @@ def _wrong_length(url: str, size: int, found: str) -> FetchError:
 def _gave_up(url: str, receiver: Receiver, why: str) -> FetchError:
     kept = f", {receiver.position} bytes are kept" if receiver.position else ""
     return FetchError(
-        f"the download did not get through{kept}",
+        f"the download failed{kept}",
         where=url,
         found=why,
         next_step=f"check the network, then continue: localprompt models pull {receiver.card.name}",

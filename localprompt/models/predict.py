@@ -117,7 +117,7 @@ def predict_memory(
     """
     if min(n_ctx, n_ubatch, n_batch, parallel) < 1:
         raise InputError(
-            "sizes have to be at least 1",
+            "sizes must be at least 1",
             found=f"n_ctx {n_ctx}, n_ubatch {n_ubatch}, n_batch {n_batch}, parallel {parallel}",
         )
     cells = whole_context(n_ctx)

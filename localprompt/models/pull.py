@@ -73,7 +73,7 @@ def pull(
         )
     if card.licence.needs_acceptance and not accept_license:
         raise InputError(
-            f"{card.name} is under the {card.licence.name}, to be accepted before it is fetched",
+            f"{card.name} is under the {card.licence.name}, which you have to accept first",
             where=card.licence.url,
             expected="your consent",
             next_step=f"localprompt models pull {card.name} --accept-license",

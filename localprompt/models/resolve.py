@@ -131,7 +131,7 @@ def mismatch(card: ModelCard, expected: str, found: str) -> ChecksumError:
         else f"models add {shlex.quote(str(card.weights))}"
     )
     return ChecksumError(
-        f"the weights of {card.name} are not those that its card describes",
+        f"the weights of {card.name} do not match its card",
         where=str(card.weights),
         expected=expected,
         found=found,

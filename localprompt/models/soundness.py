@@ -79,7 +79,7 @@ def check_vocabulary(path: Path) -> None:
             _fail(
                 head,
                 f"{_TOKENS}[{number}]",
-                "a token of its own at each place",
+                "a different token at each place",
                 f"{token[:40]!r}, which is the token {seen[token]} as well",
             )
     _check_bytes(head, tokens)

@@ -188,7 +188,7 @@ def _why_kept(card: ModelCard, card_file: Path) -> str | None:
 def _nothing_to_remove(card: ModelCard, reason: str | None) -> LocalPromptError:
     if reason is None:
         return ModelMissingError(
-            f"nothing of {card.name} is in the store",
+            f"the store has nothing of {card.name}",
             where=str(paths.weights_folder()),
             next_step="localprompt models list",
         )
@@ -221,7 +221,7 @@ def _free_name(name: str, path: Path, catalog: Catalog) -> str:
     quoted = shlex.quote(str(path))
     if not re.match(NAME_PATTERN, name):
         raise InputError(
-            "this cannot be the name of a model",
+            "not a valid name for a model",
             where="--name",
             expected="lower-case letters, digits, dots, dashes and underscores",
             found=name,
@@ -236,7 +236,7 @@ def _free_name(name: str, path: Path, catalog: Catalog) -> str:
     taken = catalog.find(name)
     if taken is not None and (taken.weights != path or taken.sources):
         raise InputError(
-            f"there is another model called {name}",
+            f"another model is already called {name}",
             where=str(taken.weights),
             next_step=f"localprompt models add {quoted} --name {name}-2",
         )

@@ -6,7 +6,7 @@ program at all. A :class:`Condition` looks at one end of one figure's interval. 
 
 - ``supported`` where all of ``Rule.supported`` hold,
 - ``not supported`` where one of ``Rule.refuted`` holds,
-- ``not shown`` otherwise: the interval reaches over the bound, or a figure could not be had.
+- ``not shown`` otherwise: the interval reaches over the bound, or a figure could not be measured.
 
 Names (of experiments, figures, groups and notes) are keys into the texts of a language. What is
 written here knows no language.

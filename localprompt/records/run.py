@@ -51,9 +51,9 @@ class Settings(msgspec.Struct, frozen=True):
     n_ubatch: int
     """Physical batch: tokens computed in one graph."""
     n_threads: int
-    """Threads that decode."""
+    """Threads for decoding."""
     n_threads_batch: int
-    """Threads that prefill."""
+    """Threads for prefill."""
     type_k: str
     """Type of the keys in the KV cache: f32, f16, bf16, q8_0, q4_0, …"""
     type_v: str

@@ -109,7 +109,7 @@ def _segments(
 
     if template.unsupported:
         raise PromptFileError(
-            f"the prompt asks for what localprompt does not do: {'; '.join(template.unsupported)}",
+            f"the prompt uses what localprompt does not support: {'; '.join(template.unsupported)}",
             where=_where(template),
             expected="a text prompt in Jinja2",
         )

@@ -61,7 +61,7 @@ def repeat_cell(run: RunRecord) -> Cell:
     model = model_record(_called(run))
     if run.model.sha256 is not None and model.sha256 != run.model.sha256:
         raise ChecksumError(
-            "the model's file is another one now",
+            "the model's file has changed since",
             where=run.model.path,
             expected=f"sha256 {run.model.sha256}",
             found=f"sha256 {model.sha256}",

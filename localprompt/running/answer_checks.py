@@ -44,7 +44,7 @@ def judge(
     if ending is not None and cell.complete_json:
         parsed, problem = _parse(cell, text + ending, "stop")
         output = Output(text + ending, parsed, reason, completed=ending)
-        message = f"the answer was cut; {ending!r} was added so that it ends"
+        message = f"the answer was cut; {ending!r} was added to close it"
         warnings.insert(0, RunWarning(COMPLETED, message, "raise --max-tokens"))
     else:
         parsed, problem = _parse(cell, text, reason)
@@ -72,7 +72,7 @@ def _more_room(cell: Cell, counts: TokenCounts, ending: str | None) -> str:
         return "raise --max-tokens"
     # A token has a byte at least.
     enough = counts.completion + len(ending.encode())
-    return f"raise --max-tokens: {enough} would do for the shortest answer that begins like this"
+    return f"raise --max-tokens: {enough} is enough for the shortest answer that begins like this"
 
 
 def _of_schema(cell: Cell) -> Iterator[RunWarning]:

@@ -71,9 +71,7 @@ def ask_cell(text: str, choices: RunChoices) -> Cell:
         LocalPromptError: the model is not available; see :func:`model_record`.
     """
     if not text.strip():
-        raise InputError(
-            "there is nothing to ask", next_step="localprompt ask 'Name three colours.'"
-        )
+        raise InputError("nothing to ask", next_step="localprompt ask 'Name three colours.'")
     return _cell("ask", choices.form.given_to(ASK_TEMPLATE), {"text": text}, choices)
 
 
@@ -199,7 +197,7 @@ def _used(profile: Profile) -> ModelRecord:
     found = model_record(profile.uses)
     if found.sha256 != profile.uses_sha256:
         raise ModelMissingError(
-            f"the profile {profile.name} was made with other weights of {profile.uses}",
+            f"the profile {profile.name} was made with different weights of {profile.uses}",
             where=found.path,
             expected=f"sha256 {profile.uses_sha256}",
             found=f"sha256 {found.sha256}",

@@ -43,7 +43,7 @@ class AnswerForm(msgspec.Struct, frozen=True):
             check_strictly(template)
         if self.complete_json and constraint_of(template) is None:
             raise InputError(
-                "there is nothing that says what a complete answer is",
+                "nothing says what a complete answer is",
                 where="--complete-json",
                 expected="a prompt with outputs, or --schema",
             )
@@ -59,7 +59,9 @@ def answer_form(
         PromptFileError: the grammar cannot be read.
     """
     if schema is not None and grammar is not None:
-        raise InputError("an answer can be held to one thing", where="--schema, --grammar")
+        raise InputError(
+            "an answer can follow a schema or a grammar, not both", where="--schema, --grammar"
+        )
     return AnswerForm(
         schema=None if schema is None else schema_from(schema),
         grammar=None if grammar is None else read_grammar(grammar, "--grammar"),

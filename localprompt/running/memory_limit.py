@@ -125,7 +125,7 @@ def refusal(
     least = smallest(info, demand)
     settings = least.settings
     return NotEnoughMemoryError(
-        "the run would not fit into the memory that it may use",
+        "the run would not fit into the memory limit",
         where="--max-memory",
         expected=(
             f"at least {format_bytes(_rounded_up(least.peak_bytes))} (estimated, at n_ctx "

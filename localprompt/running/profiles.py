@@ -77,7 +77,7 @@ def check_name(name: str) -> str:
     if _NAME.fullmatch(name) and name not in {DEFAULT, NONE}:
         return name
     raise InputError(
-        "this cannot be the name of a profile",
+        "not a valid name for a profile",
         where=name,
         expected="lower-case letters, digits, '.', '_' and '-'; not 'default' and not 'none'",
     )

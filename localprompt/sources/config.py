@@ -138,9 +138,7 @@ def _of_file() -> dict[str, Any]:
 
 def _known(name: str, where: str) -> None:
     if name not in NAMES:
-        raise InputError(
-            f"{name!r} is not something that can be set", where=where, expected=", ".join(NAMES)
-        )
+        raise InputError(f"{name!r} is not a setting", where=where, expected=", ".join(NAMES))
 
 
 def _value(name: str, text: str, where: str) -> Any:
@@ -153,7 +151,7 @@ def _value(name: str, text: str, where: str) -> Any:
     if name in {"log", "colours"}:
         if text.lower() not in _WORDS:
             raise InputError(
-                "neither yes nor no", where=where, expected="true or false", found=repr(text)
+                "not true or false", where=where, expected="true or false", found=repr(text)
             )
         return _WORDS[text.lower()]
     return text

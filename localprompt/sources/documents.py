@@ -116,7 +116,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+        raise ValueError(f"the key {twice!r} appears twice in one object")
     return found
 
 
@@ -133,7 +133,7 @@ class _References:
     def resolve(self, value: Any, at: At, trail: tuple[str, ...] = ()) -> Any:
         self._nodes += 1
         if self._nodes > MOST_NODES or len(trail) > DEEPEST:
-            raise DatasetError("the $refs in this file stand for too much", where=str(at))
+            raise DatasetError("the $refs in this file expand to too much", where=str(at))
         if isinstance(value, dict):
             reference = value.get("$ref")
             if isinstance(reference, str) and not _is_schema(at.path):

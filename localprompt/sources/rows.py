@@ -110,9 +110,9 @@ class Cases:
         before = seen.setdefault(case.id, case.line)
         if before != case.line:
             raise DatasetError(
-                f"the id {case.id!r} stands there twice",
+                f"the id {case.id!r} appears twice",
                 where=f"{self.path}:{case.line}",
-                expected="an id of its own for each row",
+                expected="a unique id for each row",
                 found=f"the same id on line {before}",
             )
 
@@ -133,7 +133,7 @@ def read_rows(path: Path) -> Iterator[Found]:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DatasetError(
-            "the kind of dataset is not known",
+            "unknown kind of dataset",
             where=str(path),
             expected="a .csv, .jsonl, .json or .yaml file",
             found=path.suffix or "no suffix",
@@ -237,7 +237,7 @@ def _header(cells: list[str], where: str) -> list[str]:
         raise DatasetError(
             "the header has a column twice" if bad[0] else "the header has a column without a name",
             where=where,
-            expected="a name of its own for each column",
+            expected="a unique name for each column",
             found=_some(names),
         )
     return names
@@ -245,7 +245,7 @@ def _header(cells: list[str], where: str) -> list[str]:
 
 def _wrong_width(header: list[str], cells: list[str], where: str) -> DatasetError:
     return DatasetError(
-        "the row has another number of cells than the header",
+        "the row has a different number of cells than the header",
         where=where,
         expected=f"{len(header)} ({_some(header)})",
         found=str(len(cells)),

@@ -357,7 +357,7 @@ class _Builder:
         top = self._open[-1]
         top.merge = plain and text == "<<"
         if text in top.own and not top.merge:
-            raise self.problem(f"the key {_short(text)!r} stands here twice", line)
+            raise self.problem(f"the key {_short(text)!r} appears twice", line)
         top.own.add(text)
         top.key = text
         if not top.merge:
@@ -403,7 +403,7 @@ class _Builder:
             raise self._too_deep(line)
         if self._nodes > self.most_nodes or self._characters > MOST_CHARACTERS:
             raise self.problem(
-                "the file holds too much, aliases counted as what they stand for",
+                "the file is too large once its aliases are expanded",
                 line,
                 expected=f"at most {self.most_nodes:,} values",
             )

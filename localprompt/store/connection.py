@@ -228,10 +228,10 @@ def _explain(error: sqlite3.Error, path: Path) -> HistoryError:
             f"end the process that holds it (fuser '{path}' names it), or use --no-log",
         ),
         sqlite3.SQLITE_CORRUPT: ("the history is damaged", moved),
-        sqlite3.SQLITE_NOTADB: ("the history is no SQLite database", moved),
+        sqlite3.SQLITE_NOTADB: ("the history is not a SQLite database", moved),
         sqlite3.SQLITE_READONLY: ("the history cannot be written", _ELSEWHERE),
         sqlite3.SQLITE_CANTOPEN: ("the history cannot be opened", _ELSEWHERE),
-        sqlite3.SQLITE_PERM: ("the history may not be opened", _ELSEWHERE),
+        sqlite3.SQLITE_PERM: ("no permission to open the history", _ELSEWHERE),
         sqlite3.SQLITE_FULL: (
             "the disk is full",
             "localprompt runs prune --keep-last 100, free some space, or use --no-log",

@@ -91,7 +91,7 @@ def prune(
     nothing_said = older_than is None and keep_last is None and where == EVERYTHING
     if nothing_said or (keep_last is not None and keep_last < 0):
         raise InputError(
-            "nothing says which runs to forget",
+            "say which runs to forget",
             expected="an age, a search, or how many of the last runs to keep (0 or more)",
             next_step="localprompt runs prune --help",
         )

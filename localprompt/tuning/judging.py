@@ -104,7 +104,8 @@ class Judge:
         rise = quality.divergence.ratio - 1
         if rise <= self._bounds.perplexity:
             return None
-        return f"perplexity {rise * 100:+.1f} %, allowed are {self._bounds.perplexity * 100:+.1f} %"
+        most = f"{self._bounds.perplexity * 100:+.1f} %"
+        return f"perplexity {rise * 100:+.1f} %; at most {most} is allowed"
 
     def pass_rate(self, candidate: Candidate) -> SuiteOutcome | None:
         """The suite beside the usual settings, case by case; None where there is no suite."""

@@ -180,7 +180,7 @@ def _facts(result: EvalResult) -> Facts:
     if any(target.template.choices for target in evaluation.targets):
         items.append(Fact("Scoring of choices", request.scoring))
     if request.limit is not None:
-        drawn = f"drawn by lot, seed {request.seed}" if request.shuffle else "the first of them"
+        drawn = f"drawn at random, seed {request.seed}" if request.shuffle else "the first of them"
         items.append(Fact("Limit", f"{request.limit} cases, {drawn}"))
     if request.judge is not None:
         items.append(Fact("Judge", request.judge))

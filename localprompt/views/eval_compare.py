@@ -173,7 +173,7 @@ def _line(evaluation: Evaluation) -> str:
 
 def _tail(comparison: EvalComparison) -> Iterator[str]:
     if not comparison.pairs:
-        yield "no prompt × model of one can be paired with one of the other: nothing to compare"
+        yield "no prompt × model is in both: nothing to compare"
     if comparison.tests:
         yield (
             "pass rates: exact McNemar; scores: sign-flip permutation; p (Holm) is adjusted for "

@@ -78,7 +78,7 @@ def remarks(result: EvalResult) -> Iterator[str]:
         first = evaluation.first_skipped[0] if evaluation.first_skipped else ""
         yield f"{evaluation.skipped_rows} malformed rows were skipped; the first: {first}"
     if any(summary.passes.unscored for summary in result.targets):
-        yield "unscored results are in no rate and no mean"
+        yield "unscored results are left out of all rates and means"
     if near := sum(summary.near_ties for summary in result.targets):
         yield (
             f"{near} near ties among the choices: another batch or another run may answer those "
@@ -86,7 +86,7 @@ def remarks(result: EvalResult) -> Iterator[str]:
         )
     cached = sum(summary.cached for summary in result.targets)
     if cached:
-        yield f"{cached} answers were taken over from equal requests; --no-cache makes all anew"
+        yield f"{cached} answers were reused from equal requests; --no-cache answers all again"
 
 
 def use_lines(use: ModelUse) -> Iterator[str]:

@@ -80,7 +80,7 @@ def lines_of(table: Table, width: int) -> list[Line]:
         for form in _FORMS:
             if (drawn := _drawn(shown, form, width)) is not None:
                 names = ", ".join(column.title for column in left_out)
-                note = f"left out for want of room: {names}"
+                note = f"left out to save space: {names}"
                 return [*drawn, *([Line(note, "dim")] if left_out else [])]
     return list(_lists(table, width))
 

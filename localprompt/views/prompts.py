@@ -119,7 +119,7 @@ def print_findings(files: Sequence[CheckedFile], console: Console, notes: Consol
             console.print(Text(line), soft_wrap=True)
     found = sum(len(file.findings) for file in files)
     fixable = sum(finding.fixable for file in files for finding in file.findings)
-    more = f"; --fix puts {fixable} right" if fixable else ""
+    more = f"; --fix corrects {fixable}" if fixable else ""
     notes.print(f"{_count(len(files), 'file')}, {_count(found, 'finding')}{more}")
 
 

@@ -26,7 +26,7 @@ from localprompt.views.terminal import print_blocks, print_sections
 
 _STOPPED = {
     "epochs": "all epochs",
-    "max_minutes": "until --max-minutes was over",
+    "max_minutes": "until --max-minutes ran out",
 }
 
 

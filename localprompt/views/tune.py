@@ -118,7 +118,7 @@ def _losses(tuning: Tuning, trials: list[Trial]) -> BarChart:
         )
     caption = (
         "Per cent over the parent's, token by token over the same text, with the 95 % interval; "
-        f"allowed are {tuning.bounds.perplexity * 100:g} %."
+        f"at most {tuning.bounds.perplexity * 100:g} % is allowed."
     )
     return BarChart("Rise of perplexity", caption, tuple(bars), axis)
 
@@ -207,7 +207,7 @@ def outcome_lines(tuning: Tuning) -> Iterator[str]:
         if tuning.seconds is None:
             yield "not finished"
         else:
-            yield "nothing was faster than the usual settings inside the bounds of quality"
+            yield "nothing was faster than the usual settings within the bounds of quality"
         return
     interval = tuning.speed_up_interval
     span = f" ({interval.low:.2f} to {interval.high:.2f})" if interval else ""

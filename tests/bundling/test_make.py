@@ -118,7 +118,7 @@ def test_a_reference_out_of_the_suite_s_folder_is_refused(near: Path) -> None:
 def test_two_files_for_one_place_are_refused(near: Path) -> None:
     shutil.copytree("prompts", "more")
     both = msgspec.structs.replace(wanted(near), prompts=(Path("prompts"), Path("more")))
-    with pytest.raises(InputError, match="same place") as caught:
+    with pytest.raises(InputError, match="same path") as caught:
         make(both)
     assert caught.value.where == "home/prompts/say.jsonl"
 

@@ -120,7 +120,7 @@ def test_nothing_to_ask_is_wrong_usage(localprompt: Localprompt) -> None:
     for stdin in (b"", b"  \n"):
         ran = localprompt("ask", stdin=stdin)
         assert ran.code == 2
-        assert ran.fields()["error"] == "there is nothing to ask"
+        assert ran.fields()["error"] == "nothing to ask"
         assert ran.fields()["try"].startswith("localprompt ask")
 
 

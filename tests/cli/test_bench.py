@@ -99,7 +99,7 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_runs_the_rest(
     ("arguments", "says"),
     [
         (("bench",), "nothing to bench"),
-        (("bench", "--prefill", "8-1"), "this range has no end"),
+        (("bench", "--prefill", "8-1"), "this range never ends"),
         (("bench", "--prefill", "8", "--type-k", "q9"), "expected: f32, f16"),
         (("bench", "--prefill", "8", "--format", "xml"), "expected: table, md"),
         (("bench", "--resume", "last"), "no bench is recorded yet"),

@@ -51,14 +51,14 @@ def test_a_damaged_history_leaves_the_answer_and_says_how_to_begin_anew(
 ) -> None:
     database = lab_home / "history.db"
     database.write_bytes(b"garbage " * 1000)
-    told = _answered_but_not_recorded(localprompt(*ASK), "the history is no SQLite database")
+    told = _answered_but_not_recorded(localprompt(*ASK), "the history is not a SQLite database")
     assert told["where"] == str(database)
     assert told["try"].startswith(f"mv '{database}'")
     assert database.read_bytes() == b"garbage " * 1000
     for reading in (("runs", "list"), ("runs", "show", "last"), ("runs", "export"), ("doctor",)):
         ran = localprompt(*reading)
         assert ran.code == 3, reading
-        assert "no SQLite database" in " ".join((ran.out + ran.err).split())
+        assert "not a SQLite database" in " ".join((ran.out + ran.err).split())
 
 
 def test_a_locked_history_leaves_the_answer_and_says_who_to_look_for(
@@ -149,7 +149,7 @@ def test_what_was_run_is_listed_shown_exported_and_pruned(
     [
         (["show", "last~3"], 2, "there is no 'last~3'"),
         (["show", "nonsense!"], 2, "nothing is called 'nonsense!'"),
-        (["list", "--since", "yesterday"], 2, "not a date and not an age"),
+        (["list", "--since", "yesterday"], 2, "not a date or an age"),
         (["list", "--kind", "walk"], 2, "unknown value"),
         (["export", "--format", "xml"], 2, "unknown value"),
         (["export", "-o", "nowhere/runs.jsonl"], 3, "the output cannot be written"),

@@ -25,7 +25,7 @@ def test_it_says_what_was_lost_what_was_gained_and_what_to_type_next(
     assert run(["models", "quantize", str(source), "--to", "q8_0", "--threads", "1"]) == 0
     out, said = capsys.readouterr()
     assert out == ""
-    assert "warning: my-tiny is quantized already (Q4_1): quality is lost a second time" in said
+    assert "warning: my-tiny is already quantized (Q4_1): quality is lost a second time" in said
     assert "my-tiny-q8_0 is here: " in said
     assert " KiB (Q4_1) → " in said
     assert " KiB (Q8_0), in " in said

@@ -100,7 +100,7 @@ def test_show_counts_what_the_body_uses_where_nothing_is_declared(
         (("show", "sum", "-p", "txt=x"), "the prompt has no parameter 'txt'"),
         (("show", "sum", "-p", "text=@nowhere"), "no such file"),
         (("show", "sum", "-p", "text=x", "-m", "nothing"), "no model is called 'nothing'"),
-        (("new", "sum"), "there is such a file already"),
+        (("new", "sum"), "the file exists already"),
         (("lint", "summ"), "there is no prompt 'summ'"),
         (("lint", "none.prompty"), "no such prompt file"),
     ],

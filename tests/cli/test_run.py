@@ -165,6 +165,6 @@ def test_a_repeated_run_says_whether_the_answer_is_the_same_and_what_is_differen
 def test_what_is_to_be_run_is_said_once(localprompt: Localprompt) -> None:
     assert localprompt("run").fields()["error"] == "nothing to run"
     both = localprompt("run", "greet", "--again", "last")
-    assert (both.code, both.fields()["error"]) == (2, "--again knows its prompt")
+    assert (both.code, both.fields()["error"]) == (2, "--again already has a prompt")
     none = localprompt("run", "--again", "last")
     assert (none.code, "no run is recorded yet" in none.err) == (2, True)

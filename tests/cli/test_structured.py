@@ -122,7 +122,7 @@ def test_a_file_that_is_no_grammar_is_refused_with_line_and_column(
         ('{"type": "object"', "not JSON"),
         ('{"a": 1}', "not a JSON Schema"),
         ("name, age whole", "not a type"),
-        ("name, name", "'name' is there twice"),
+        ("name, name", "'name' appears twice"),
         ("a b c", "not a schema"),
         ('{"type": "integer", "minimum": 3, "maximum": 2}', "nothing can satisfy the schema"),
         ('{"$ref": "https://example.org/x"}', "which is not in it"),
@@ -165,7 +165,7 @@ def test_a_part_that_cannot_be_held_is_named_by_lint_and_run_and_refused_on_requ
     assert "uniqueItems at properties.tags is checked when the answer is complete" in ran.err
     refused = localprompt("run", "p.prompty", *SHORT, "--strict-schema")
     assert refused.code == 2
-    assert "uniqueItems cannot be held while the answer is written" in refused.err
+    assert "uniqueItems cannot be enforced while the answer is written" in refused.err
 
 
 def test_a_cut_answer_says_what_would_do_and_is_completed_on_request(
@@ -180,7 +180,7 @@ def test_a_cut_answer_says_what_would_do_and_is_completed_on_request(
     )
     assert whole.code == 0
     assert len(json.loads(whole.out)["a"]) >= 300
-    assert "was added so that it ends" in whole.err
+    assert "was added to close it" in whole.err
     nothing = localprompt("ask", "hi", *SHORT, "--complete-json")
     assert nothing.code == 2
 

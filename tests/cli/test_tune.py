@@ -19,7 +19,7 @@ from tests.sample_tunings import tuning
         ((), "expected: --prompt, --suite, or both"),
         (("--prompt", "summarise"), "summarize"),
         (("--prompt", "summarize", "--types", "q4_9"), "expected: one of: q4_"),
-        (("--prompt", "summarize", "--name", "none"), "cannot be the name of a profile"),
+        (("--prompt", "summarize", "--name", "none"), "not a valid name for a profile"),
         (("--prompt", "summarize", "-o", "tune.pdf"), "expected: a .html file"),
         (("--suite", "nowhere.yaml"), "no such suite"),
         (("--prompt", "summarize", "--text", "nowhere.txt"), "no such file"),

@@ -151,7 +151,7 @@ def test_weights_that_changed_are_not_those_of_the_card(
     ran = localprompt("ask", "Hi")
     assert ran.code == 3
     told = ran.fields()
-    assert told["error"] == "the weights of smollm2-135m are not those that its card describes"
+    assert told["error"] == "the weights of smollm2-135m do not match its card"
     assert told["expected"].startswith("sha256 b179c9")
     assert told["try"] == "localprompt models pull smollm2-135m"
 

@@ -106,7 +106,7 @@ def test_a_prompt_with_cases_is_a_suite_of_its_own(lab: Lab) -> None:
 
 
 def test_cases_beside_a_suite_are_refused(lab: Lab) -> None:
-    with pytest.raises(InputError, match="has its cases inside"):
+    with pytest.raises(InputError, match="brings its own cases"):
         lab.plan("tones.yaml", cases="cases.csv")
 
 
@@ -133,7 +133,7 @@ def test_ids_that_stand_there_twice_are_refused(lab: Lab) -> None:
         "prompts: ['{{ text }}']\nproviders: [small]\n"
         "tests: [{id: a, vars: {text: x}}, {id: a, vars: {text: y}}]\n",
     )
-    with pytest.raises(DatasetError, match="'a' stands there twice"):
+    with pytest.raises(DatasetError, match="'a' appears twice"):
         lab.plan("twice.yaml")
 
 

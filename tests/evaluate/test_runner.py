@@ -225,7 +225,7 @@ def test_only_what_failed_is_run_again_where_that_is_wanted(lab: Lab) -> None:
 
 
 def test_a_suite_that_was_never_evaluated_has_no_failing_cases(lab: Lab) -> None:
-    with pytest.raises(InputError, match="not evaluated before"):
+    with pytest.raises(InputError, match="not been evaluated yet"):
         lab.plan("tones.yaml", only_failing=True)
 
 

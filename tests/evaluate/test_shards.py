@@ -81,7 +81,7 @@ def test_what_does_not_belong_together_is_named(many: Lab, tmp_path: Path) -> No
     with History(tmp_path / "elsewhere.db") as history:
         for parts, words in (
             ([one], "1 of 2 parts missing: 2"),
-            ([one, one, two], "part 1 of 2 is there twice"),
+            ([one, one, two], "part 1 of 2 appears twice"),
             ([one, other], "numbers of parts differ"),
             ([one, changed], "cases differ"),
         ):

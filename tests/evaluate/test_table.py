@@ -118,7 +118,7 @@ def test_what_was_cut_off_goes_on_behind_the_last_whole_row(tmp_path: Path) -> N
 def test_a_file_of_something_else_is_not_written_to(tmp_path: Path, there: str) -> None:
     to = tmp_path / "out.csv"
     to.write_text(there)
-    with pytest.raises(InputError, match="not from this table"):
+    with pytest.raises(InputError, match="not made from this table"):
         run(tmp_path, "name\nAna\n", to=to)
     assert to.read_text() == there
 

@@ -108,7 +108,9 @@ def test_a_missing_part_is_named(first: Path) -> None:
 
 def test_a_part_that_is_there_twice_is_named(first: Path) -> None:
     shutil.copy(first, _path(first.parent, 1))
-    with pytest.raises(ModelFileError, match="part 2 of 3 of the model is another file") as caught:
+    with pytest.raises(
+        ModelFileError, match="part 2 of 3 of the model is a different file"
+    ) as caught:
         inspect_model(first)
     assert caught.value.found == "part 1 of 3"
 
@@ -119,7 +121,7 @@ def test_a_part_of_another_model_is_named(first: Path) -> None:
         read_model(first)
     assert caught.value.found == "blk.1.ffn_up.weight in two parts"
     _path(first.parent, 1).write_bytes(_part(1, count=4))
-    with pytest.raises(ModelFileError, match="is another file") as caught:
+    with pytest.raises(ModelFileError, match="is a different file") as caught:
         read_model(first)
     assert caught.value.found == "part 2 of 4"
 
@@ -132,7 +134,7 @@ def test_another_part_than_the_first_is_answered_with_the_first(first: Path) -> 
 
 def test_a_part_under_another_name_is_told_its_own(first: Path) -> None:
     renamed = first.rename(first.with_name("model.gguf"))
-    with pytest.raises(ModelFileError, match="under another name") as caught:
+    with pytest.raises(ModelFileError, match="renamed") as caught:
         inspect_model(renamed)
     assert caught.value.expected == "a name that ends in -00001-of-00003.gguf"
 

@@ -114,7 +114,7 @@ def test_broken_toml_names_the_line(tmp_path: Path) -> None:
 
 
 def test_a_card_has_to_bear_the_name_of_its_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="names another model"):
+    with pytest.raises(InputError, match="names a different model"):
         read_card(_card(tmp_path, "other", CARD.replace("{name}", "tiny")))
 
 

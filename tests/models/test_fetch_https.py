@@ -167,7 +167,7 @@ def test_a_file_of_another_length_is_refused_before_it_is_fetched(
     server: Loopback, partial: Path
 ) -> None:
     server.claimed_length = len(CONTENT) + 1
-    with pytest.raises(FetchError, match="another file") as caught:
+    with pytest.raises(FetchError, match="a different file") as caught:
         _fetch(server, partial)
     assert caught.value.found == f"{len(CONTENT) + 1} bytes"
     assert partial.stat().st_size == 0

@@ -51,7 +51,7 @@ def test_a_name_that_is_taken_or_cannot_be_one_is_refused(store: Path, tiny_file
     for taken in ("smollm2-135m", "smollm2"):
         with pytest.raises(InputError, match="another model"):
             add_model(tiny_file, name=taken)
-    with pytest.raises(InputError, match="cannot be the name") as caught:
+    with pytest.raises(InputError, match="not a valid name") as caught:
         add_model(tiny_file, name="My Model!")
     assert str(caught.value.next_step).endswith("--name my-model")
     assert not store.exists()

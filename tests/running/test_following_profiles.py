@@ -66,7 +66,7 @@ def test_a_profile_whose_weights_were_removed_is_followed_only_when_named(
 ) -> None:
     write_profile(msgspec.structs.replace(written, uses_sha256="0" * 64))
     assert ask_cell("Hello", RunChoices(profile="default")).profile is None
-    with pytest.raises(ModelMissingError, match="other weights"):
+    with pytest.raises(ModelMissingError, match="different weights"):
         ask_cell("Hello", RunChoices(profile="narrow"))
 
 

@@ -54,7 +54,7 @@ def test_the_environment_comes_before_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("thread = 4", "'thread' is not something that can be set"),
+        ("thread = 4", "'thread' is not a setting"),
         ("threads = 0", "wrong type"),
         ("threads = 'four'", "wrong type"),
         ("log = 1", "wrong type"),

@@ -55,8 +55,8 @@ def test_every_format_gives_the_same_cases_with_their_lines(
 @pytest.mark.parametrize(
     ("name", "text", "where", "message"),
     [
-        ("c.csv", "a,b\n1,2\n3\n", 3, "another number of cells"),
-        ("c.csv", "a,b\n1,2\n3,4,5\n", 3, "another number of cells"),
+        ("c.csv", "a,b\n1,2\n3\n", 3, "different number of cells"),
+        ("c.csv", "a,b\n1,2\n3,4,5\n", 3, "different number of cells"),
         ("c.csv", 'a,b\n"x"y,2\n', 2, "not csv"),
         ("c.csv", "a,a\n1,2\n", 1, "column twice"),
         ("c.csv", "a,\n1,2\n", 1, "without a name"),
@@ -68,7 +68,7 @@ def test_every_format_gives_the_same_cases_with_their_lines(
         ("c.json", '[{"a": 1}\n', 2, "not JSON"),
         ("c.yaml", "- a: 1\n- - b", 2, "not a mapping"),
         ("c.yaml", "- a: [", 1, "not valid YAML"),
-        ("c.jsonl", '{"id": 1}\n{"id": 2}\n{"id": "1"}\n', 3, "stands there twice"),
+        ("c.jsonl", '{"id": 1}\n{"id": 2}\n{"id": "1"}\n', 3, "appears twice"),
         ("c.txt", "a", None, "kind of dataset"),
     ],
 )

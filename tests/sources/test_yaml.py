@@ -142,7 +142,7 @@ DOORS = (_front, _rows, _document)
         ("a: &a [*a]", "leads back to itself"),
         ("a: &a {b: *a}", "leads back to itself"),
         ("a: *b", "no anchor 'b'"),
-        ("a: 1\n'a': 2", "stands here twice"),
+        ("a: 1\n'a': 2", "appears twice"),
         ("a: !!timestamp x", "tag !!timestamp is not supported"),
         ("a: !!bool maybe", "not a value of !!bool"),
         ("a: !!int abc", "not a value of !!int"),
@@ -170,7 +170,7 @@ def test_a_bad_document_is_refused_with_its_line_at_every_door(
 def test_aliases_that_stand_for_too_much_are_refused_at_once(door: Any, tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    with pytest.raises(LocalPromptError, match="holds too much"):
+    with pytest.raises(LocalPromptError, match="is too large"):
         door(tmp_path, "\n".join(lines))
 
 
@@ -208,7 +208,7 @@ def test_every_key_and_item_has_its_line() -> None:
 def test_json_has_the_same_limits() -> None:
     with pytest.raises(DatasetError, match="nested too deep"):
         load_json("[" * 500 + "]" * 500, "x.json")
-    with pytest.raises(DatasetError, match="stands twice"):
+    with pytest.raises(DatasetError, match="appears twice"):
         load_json('{"a": 1, "a": 2}', "x.json")
 
 

@@ -263,7 +263,7 @@ def test_a_file_that_is_no_database_is_an_explained_error(database: Path) -> Non
     database.parent.mkdir()
     database.write_bytes(b"These are my notes. " * 100)
     for opener in (History, History):
-        with pytest.raises(HistoryError, match="no SQLite database") as caught:
+        with pytest.raises(HistoryError, match="not a SQLite database") as caught:
             opener(database)
         assert f"mv '{database}'" in str(caught.value.next_step)
     assert database.read_bytes().startswith(b"These are my notes.")

@@ -107,7 +107,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def of_type(_: Weights, file_type: str) -> ModelRecord:
         if file_type == "q2_k":
-            raise NotEnoughDiskError("there is not enough space on the disk")
+            raise NotEnoughDiskError("not enough disk space")
         names.append(f"some-model-{file_type}")
         return ModelRecord(name=names[-1], path="/x.gguf", sha256=names[-1])
 

@@ -69,7 +69,7 @@ def test_the_table_shows_the_first_that_did_not_pass_and_where_the_others_are() 
     text = table(*(make_result(n, None if n else False) for n in range(8)))
     assert text.count("text: text") == 5
     assert "--failures" in text
-    assert "unscored results are in no rate and no mean" in text
+    assert "unscored results are left out of all rates and means" in text
 
 
 def test_the_table_has_the_confusion_matrix_of_a_closed_set() -> None:

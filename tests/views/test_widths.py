@@ -86,7 +86,7 @@ def test_names_keep_both_ends_and_ids_are_never_cut() -> None:
 def test_a_column_that_is_left_out_is_named() -> None:
     columns = (Column("name", whole=True), Column("a-long-heading", numeric=True, spare=1))
     lines = [line.text for line in lines_of(text_table("", columns, [("name", "1")]), 12)]
-    assert lines == ["name", "name", "left out for want of room: a-long-heading"]
+    assert lines == ["name", "name", "left out to save space: a-long-heading"]
 
 
 def test_a_name_in_wide_letters_is_cut_by_cells() -> None:

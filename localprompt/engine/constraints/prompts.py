@@ -58,9 +58,9 @@ def check_strictly(template: PromptTemplate) -> None:
         first, more = unheld[0], len(unheld) - 1
         place = f".{first.place}" if first.place else ""
         raise PromptFileError(
-            f"{first.keyword} cannot be held while the answer is written",
+            f"{first.keyword} cannot be enforced while the answer is written",
             where=f"{_where(template)}{place}",
-            expected="a schema that holds from the first token on",
+            expected="a schema that can be enforced from the first token on",
             found=first.why or (f"{more} more" if more else None),
             next_step="without --strict-schema it is checked when the answer is complete",
         )

@@ -119,7 +119,7 @@ def _run(source: Path, target: Path, parameters: Any, observer: Callable[[str], 
             os.fsencode(source), os.fsencode(target), ctypes.byref(parameters)
         )
     if code != 0:
-        complaint = log.complaints(most=1) or f"code {code} and no word in its log"
+        complaint = log.complaints(most=1) or f"code {code} and nothing in its log"
         reason = _REASON.search(complaint)
         raise _refused(source, reason[1] if reason else complaint)
 

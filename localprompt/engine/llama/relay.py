@@ -88,5 +88,5 @@ class _Reader:
 
 def _unknown(expected: str, found: str) -> EngineError:
     return EngineError(
-        "the state of a context is not laid out as was expected", expected=expected, found=found
+        "the state of a context is not laid out as expected", expected=expected, found=found
     )

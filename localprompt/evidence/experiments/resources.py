@@ -86,7 +86,7 @@ class Resources:
             if peak is not None:
                 peaks.append(float(peak))
         if not peaks:
-            raise MachineError("this system does not tell how much memory a process took at most")
+            raise MachineError("this system does not report the peak memory of a process")
         return middle("memory_prompting", peaks, "bytes", lab.model.name)
 
 

@@ -69,7 +69,7 @@ class Updates:
         tuned, prevented = _of_tuning(lab, other)
         if other is None:
             prevented = (
-                f"no model of another family is here: localprompt models pull {OTHER_FAMILY}"
+                f"no model of another family is installed: localprompt models pull {OTHER_FAMILY}"
             )
         return Outcome(
             figures=(worst, *tuned), groups=(Group("by_model", tuple(shown)),), prevented=prevented

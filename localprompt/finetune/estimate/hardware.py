@@ -96,7 +96,7 @@ def find_gpu(name: str) -> Gpu:
         f"no GPU is called {name!r}",
         nearest=tuple(near),
         where="gpu",
-        next_step="name one of these; short forms like a100 or rtx-4090 do as well",
+        next_step="name one of these; short forms like a100 or rtx-4090 work, too",
     )
 
 

@@ -279,7 +279,7 @@ def make_recipe(
     for field in ("sequence_tokens", "micro_batch", "accumulation", "gpus", "rank"):
         if getattr(recipe, field) < 1:
             raise InputError(
-                f"{field} has to be at least 1", where=field, found=str(getattr(recipe, field))
+                f"{field} must be at least 1", where=field, found=str(getattr(recipe, field))
             )
     if recipe.method == "cpu-llama.cpp" and gpus > 1:
         raise InputError("llama.cpp trains on one CPU", where="gpus", expected="1", found=str(gpus))

@@ -244,7 +244,7 @@ def _refuse_idle_flags(request: EstimateRequest, recipes: tuple[Recipe, ...]) ->
     for flag, is_idle, expected, found in idle:
         if is_idle:
             raise InputError(
-                "this would change nothing", where=flag, expected=expected, found=found
+                "this option would have no effect", where=flag, expected=expected, found=found
             )
 
 

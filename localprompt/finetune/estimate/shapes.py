@@ -204,7 +204,7 @@ def check_parameters(shape: ModelShape, counted: int) -> None:
     """
     if abs(shape.parameters / counted - 1) > _MOST_UNEXPLAINED:
         raise InputError(
-            "the model is built in a way whose training is not estimated",
+            "training is not estimated for a model built like this",
             where="parameters",
             expected=f"{shape.parameters:,}, as a dense decoder of its shape has",
             found=f"{counted:,}",

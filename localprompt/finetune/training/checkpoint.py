@@ -75,9 +75,9 @@ def check_same(before: dict[str, str], now: dict[str, str], name: str) -> None:
     changed = [FLAGS[key] for key in FLAGS if before.get(key) != now.get(key)]
     if changed:
         raise InputError(
-            f"the training of {name} that was cut off was another one",
+            f"the training of {name} that was cut off had different inputs",
             where="--resume",
             expected="the same model, examples, prompt, --n-ctx, --loss and --seed",
             found=f"a difference in {' and in '.join(changed)}",
-            next_step="the same command as before with --resume, or --again to begin anew",
+            next_step="the same command as before with --resume, or --again to start over",
         )

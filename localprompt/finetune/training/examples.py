@@ -57,7 +57,7 @@ def read_examples(path: Path, template: PromptTemplate, tokenizer: Tokenizer) ->
     examples = [_example(path, case, template, tokenizer) for case in _cases(path)]
     if not examples:
         raise DatasetError(
-            "there is nothing to train on", where=str(path), expected="a row for each example"
+            "nothing to train on", where=str(path), expected="a row for each example"
         )
     return examples
 
@@ -71,7 +71,7 @@ def check_answers(examples: Sequence[Example], path: Path) -> None:
     answers = {example.answer for example in examples}
     if len(answers) < 2:
         raise DatasetError(
-            "every example has the same answer, so there is nothing to learn but to say it",
+            "every example has the same answer, so there is nothing to learn",
             where=str(path),
             expected="examples of two answers at least",
             found=f"{len(examples)} × {answers.pop()!r}" if answers else "no examples",

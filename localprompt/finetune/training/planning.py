@@ -179,14 +179,14 @@ def _check_numbers(request: TrainingRequest) -> None:
     for flag, is_right, expected, found in wrong:
         if not is_right:
             raise InputError(
-                "this number is out of its range",
+                "this number is out of range",
                 where=flag,
                 expected=expected,
                 found=None if found is None else str(found),
             )
     if request.resume and request.again:
         raise InputError(
-            "either go on or begin anew", where="--resume and --again", expected="one of them"
+            "either continue or start over", where="--resume and --again", expected="one of them"
         )
 
 
@@ -195,7 +195,7 @@ def _check_names(request: TrainingRequest, names: tuple[str, str]) -> None:
     for name in dict.fromkeys(names):
         if not re.match(NAME_PATTERN, name):
             raise InputError(
-                "this cannot be the name of a model",
+                "not a valid name for a model",
                 where="--as",
                 expected="lower-case letters, digits, dots, dashes and underscores; at most 96",
                 found=name,
@@ -207,15 +207,15 @@ def _check_names(request: TrainingRequest, names: tuple[str, str]) -> None:
             continue
         if taken.weights != target or taken.sources or taken.parent_sha256 is None:
             raise InputError(
-                f"there is another model called {name}",
+                f"another model is already called {name}",
                 where=str(taken.weights),
                 next_step="another name with --as",
             )
         if target.exists() and not (request.again or request.resume):
             raise InputError(
-                f"{name} is here already",
+                f"{name} exists already",
                 where=str(target),
-                next_step="another name with --as, or --again to train it anew",
+                next_step="another name with --as, or --again to train it again",
             )
         check_may_be_replaced(target, name, way_out="another name with --as")
 
@@ -257,7 +257,7 @@ def _check_memory(plan: Plan, info: ModelInfo) -> None:
     needed = memory_needed(plan, info)
     memory.require(
         needed.typical,
-        f"there is not enough free memory to train {plan.parent.name}",
+        f"not enough free memory to train {plan.parent.name}",
         where=f"--n-ctx {plan.n_ctx}",
         detail=f"{format_bytes(needed.low)} to {format_bytes(needed.high)}",
         kept_bytes=0,  # the upper end of the range says more than a reserve

@@ -105,7 +105,7 @@ def _warnings(epochs: tuple[Epoch, ...]) -> list[RunWarning]:
         RunWarning(
             "overfitted",
             f"the held-out loss was lowest after epoch {best}, before the end: what came after "
-            "was learned by heart",
+            "was overfitting",
             f"train it again with {advice}, or with more examples",
         )
     ]

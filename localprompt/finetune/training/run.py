@@ -103,13 +103,13 @@ def _beginning(plan: Plan, folder: Path) -> Account:
             raise InputError(
                 f"a training of {plan.name} was cut off after {_reached(found.account)}",
                 where=str(folder),
-                expected="--resume to go on, or --again to begin anew",
+                expected="--resume to continue, or --again to start over",
             )
         checkpoint.clear(folder)
         return Account()
     if found is None:
         raise InputError(
-            f"there is no training of {plan.name} to go on with",
+            f"there is no training of {plan.name} to resume",
             where="--resume",
             expected="the name of a training that was cut off",
             next_step="the same command without --resume",
@@ -187,7 +187,7 @@ def _train(
                     reason = reply.reason
         except LocalPromptError as error:
             cause = error.message if isinstance(error, WorkerError) else str(error)
-            died = WorkerError("the training did not come to its end", found=cause)
+            died = WorkerError("the training did not finish", found=cause)
             raise _resumable(died, plan) from error
     if reason == "nan":
         raise _resumable(_no_number(ledger.account), plan)
@@ -249,7 +249,7 @@ def _no_number(account: Account) -> EngineError:
     return EngineError(
         f"the loss is no longer a number after {steps} steps; training has stopped",
         where=f"epoch {account.epoch + 1}",
-        found="a learning rate that is too high, as a rule",
+        found="usually a learning rate that is too high",
     )
 
 

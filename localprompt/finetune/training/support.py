@@ -43,7 +43,7 @@ def check_trainable(info: ModelInfo, name: str) -> None:
     elif info.architecture in _LACKING:
         reason = f"{_LACKING[info.architecture]} has no backward pass in llama.cpp"
     elif info.architecture not in TRAINABLE:
-        reason = "nobody has tried whether llama.cpp has a backward pass for all of it"
+        reason = "it was never tested whether llama.cpp has a backward pass for all of it"
     if reason is not None:
         raise InputError(
             f"{name} cannot be trained: {reason}",

@@ -72,7 +72,7 @@ def parent_of(name: str) -> str | None:
     parent = next((one for one in cards if one.sha256 == sha256), None)
     if parent is None:
         raise InputError(
-            f"the model that {card.name} was made of is not known here",
+            f"the model that {card.name} was made from is not known here",
             expected=f"a model with sha256 {sha256}",
             next_step=f"localprompt models quality {name} --against NAME",
         )
@@ -158,7 +158,7 @@ def _ask(request: Request, on_chunk: OnChunk | None, command: Sequence[str]) -> 
                     on_chunk(reply.done, reply.total)
         except WorkerError as error:
             raise EngineError(
-                "the text could not be read to its end", where=request.model, found=error.message
+                "the text could not be read completely", where=request.model, found=error.message
             ) from error
     return reply, chunks
 

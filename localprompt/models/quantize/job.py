@@ -112,7 +112,7 @@ def file_type_named(to: str, where: str = "--types") -> str:
     names = [*FILE_TYPE_IDS, *_ALIASES]
     nearest = difflib.get_close_matches(wanted, names, n=4, cutoff=0.5)
     raise UnknownNameError(
-        f"llama.cpp makes no files of type {to!r}",
+        f"llama.cpp cannot quantize to {to!r}",
         nearest=tuple(name.lower() for name in nearest),
         where=where,
         next_step=f"one of {', '.join(name.lower() for name in FILE_TYPE_IDS)}",
@@ -128,13 +128,13 @@ def _check_free(name: str, target: Path, again: str, force: bool) -> None:
         return
     if taken.weights != target or taken.sources:
         raise InputError(
-            f"there is another model called {name}",
+            f"another model is already called {name}",
             where=str(taken.weights),
             next_step=f"localprompt models show {name}",
         )
     if not force and target.exists():
         raise InputError(
-            f"{name} is here already",
+            f"{name} exists already",
             where=str(target),
             next_step=f"localprompt ask -m {name} 'Hello.', or to make it again: {again}",
         )
@@ -173,7 +173,7 @@ def _warnings(parent: str, info: ModelInfo, file_type: str) -> tuple[RunWarning,
     return (
         RunWarning(
             "quantized_twice",
-            f"{parent} is quantized already ({info.file_type}): quality is lost a second time",
+            f"{parent} is already quantized ({info.file_type}): quality is lost a second time",
             f"quantize the F16 or F32 original where you have it: "
             f"localprompt models quantize PATH --to {file_type.lower()}",
         ),

@@ -167,7 +167,7 @@ def _run(job: Job, staged: Path, n_threads: int, progress: Progress) -> Planned:
             check_free_disk(staged.parent, needed, job.name, estimated=True)
             memory.require(
                 memory_needed(job),
-                f"there is not enough free memory to make {job.name}",
+                f"not enough free memory to make {job.name}",
                 where=str(job.source),
                 next_step="end other programs, or quantize on a machine with more memory",
             )
@@ -212,7 +212,7 @@ def _explained(error: EngineError, job: Job, folder: Path, needed: int) -> Machi
     reason = error.found or ""
     if "iostream" in reason:  # all that the C++ library says where the disk refuses a write
         return NotEnoughDiskError(
-            "the new model could not be written to its end: the disk, a quota or a limit is full",
+            "the new model could not be written completely: the disk, a quota or a limit is full",
             where=str(folder),
             expected=f"room for {format_bytes(needed)} (estimated)",
             found=f"{format_bytes(shutil.disk_usage(folder).free)} free now",

@@ -65,7 +65,7 @@ def append_seal(path: Path, key: str) -> None:
         file.seek(0, os.SEEK_END)
         data = seal + _CHECK.pack(zlib.crc32(seal))
         if file.write(data) != len(data):
-            raise OSError(f"{path} could not be written to its end")
+            raise OSError(f"{path} could not be written completely")
 
 
 def examine(descriptor: int, key: str) -> Verdict:

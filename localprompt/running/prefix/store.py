@@ -96,7 +96,7 @@ class PrefixStore:
 
         Raises:
             NotEnoughDiskError: it is larger than the limit, or would fill the disk.
-            MachineError: the folder cannot be written, or is somebody else's.
+            MachineError: the folder cannot be written, or belongs to somebody else.
         """
         with disk_errors_explained(self._folder):
             self._make_folder()
@@ -146,7 +146,7 @@ class PrefixStore:
     def _check_size(self, size: int) -> None:
         if size > self._most_bytes:
             raise NotEnoughDiskError(
-                "the state is larger than all kept prefixes may be together",
+                "the state is larger than the limit for all kept prefixes",
                 expected=f"at most {format_bytes(self._most_bytes)}",
                 found=format_bytes(size),
                 next_step=f"set {LIMIT_VARIABLE} to more, or use --no-prefix-store",
@@ -157,7 +157,7 @@ class PrefixStore:
         status = self._folder.stat()
         if status.st_uid != os.geteuid():
             raise MachineError(
-                "the folder for kept prefixes is somebody else's",
+                "the folder for kept prefixes belongs to somebody else",
                 where=str(self._folder),
                 next_step="set LOCALPROMPT_HOME to a folder of your own",
             )

@@ -59,7 +59,7 @@ def _paths(names: Sequence[str]) -> Iterator[Path]:
 
 def _nothing_in(folder: str) -> InputError:
     return InputError(
-        "there are no prompt files",
+        "no prompt files",
         where=folder,
         expected=f"files *{SUFFIX}",
         next_step="localprompt prompts new my-prompt",

@@ -115,13 +115,13 @@ def _rows(data: bytes, path: Path) -> tuple[Example, ...]:
             rows.append(msgspec.json.decode(line, type=Example))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise PromptFileError(
-                "this is not an example",
+                "not an example",
                 where=f"{path}:{number}",
                 expected='{"vars": {…}, "answer": "…"}',
                 found=str(error),
             ) from error
     if not rows:
-        raise PromptFileError("there are no examples", where=str(path), expected="a row at least")
+        raise PromptFileError("there are no examples", where=str(path), expected="at least one row")
     return tuple(rows)
 
 

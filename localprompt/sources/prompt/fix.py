@@ -62,12 +62,12 @@ def fixed_text(path: Path) -> str | None:
     last = first + raw.matter.yaml.count("\n") + 1
     if lines[first - 1].strip() not in ("---", "+++"):
         raise PromptFileError(
-            "the front matter stands on one line; put it on lines of its own", where=str(path)
+            "the front matter is all on one line; put each key on its own line", where=str(path)
         )
     rewritten = _rewritten(lines[first:last], raw, modern)
     if parse_yaml("\n".join(rewritten), str(path))[0] != modern:
         raise PromptFileError(
-            "the front matter is written in a way that only its author can mend", where=str(path)
+            "the front matter is written in a way that has to be fixed by hand", where=str(path)
         )
     return newline.join([*lines[:first], *rewritten, *lines[last:]])
 

@@ -193,7 +193,7 @@ def _roles(template: PromptTemplate) -> Iterator[Finding]:
         yield Finding(
             template.body_line,
             "no-role",
-            "no role line: everything is the system's, none the user's",
+            "no role line: everything goes to the system, nothing to the user",
         )
     for word in _LONE_WORD.finditer(template.body):
         name = word.group(1).lower()

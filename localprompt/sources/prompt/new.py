@@ -74,7 +74,7 @@ def new_prompt(name: str, *, origin: str | None = None, force: bool = False) -> 
     name = name.removesuffix(SUFFIX)
     if not _NAME.fullmatch(name):
         raise InputError(
-            "this cannot be the name of a prompt",
+            "not a valid name for a prompt",
             expected="letters, digits, '-', '_' and '.'",
             found=repr(name),
             next_step="localprompt prompts new my-prompt",
@@ -115,7 +115,7 @@ def _write(prompt: Path, texts: Mapping[Path, bytes], *, force: bool) -> None:
     there = [path for path in texts if doors.exists(path)]
     if there and not force:
         raise InputError(
-            "there is such a file already",
+            "the file exists already",
             where=str(there[0]),
             next_step="choose another name, or --force to replace it",
         )
@@ -147,7 +147,7 @@ def _check(prompt: Path) -> None:
     if found != name:
         raise PromptFileError(
             "a copy of this prompt does not work on its own",
-            expected="a file that needs none beside it but its cases",
+            expected="a prompt that needs no other file than its cases",
             found=problem,
         )
 

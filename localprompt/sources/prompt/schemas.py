@@ -155,7 +155,7 @@ def _short_form(text: str, option: str) -> dict[str, Any]:
         match = _SHORT.fullmatch(part.strip())
         if match is None or match["name"] in properties:
             raise InputError(
-                f"{match['name']!r} is there twice" if match else "not a schema",
+                f"{match['name']!r} appears twice" if match else "not a schema",
                 where=option,
                 expected="a file, or names with types, as 'name, age int, tags [str]'",
                 found=repr(part.strip()),

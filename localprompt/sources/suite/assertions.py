@@ -128,7 +128,9 @@ class AssertionReader:
             given = None if threshold is None else float(threshold)
             return f"{negation or ''}{base}", None if value is None else value.strip(), given
         if value is not None and (close := difflib.get_close_matches(base, KINDS, 1, 0.85)):
-            self.notes[f"{at}: {text!r} has to be equalled; for an assertion, {close[0]}: …"] = None
+            self.notes[f"{at}: {text!r} has to match exactly; for an assertion, {close[0]}: …"] = (
+                None
+            )
         return "equals", text, None
 
     def _assertion(self, item: dict[str, Any], at: At) -> Expectation | None:
@@ -202,7 +204,7 @@ class AssertionReader:
         if len(single) < len(members):
             self.problems.add(at, "a set cannot hold another set", "assertions")
         if any(member.type == "select-best" for member in single):
-            self.problems.add(at, "select-best cannot stand in a set", "beside the set")
+            self.problems.add(at, "select-best cannot be inside a set", "beside the set")
         if not single:
             self.problems.add(at, "a set without assertions", "assert: a list")
         return ExpectationSet(
@@ -233,7 +235,7 @@ class AssertionReader:
         if kind.threshold == "required" and expectation.threshold is None:
             self.problems.add(at, f"{expectation.name} has no threshold", "threshold: a number")
         if kind.threshold == "no" and expectation.threshold is not None:
-            self.note(f"{at}: {expectation.name} has no use for a threshold")
+            self.note(f"{at}: {expectation.name} takes no threshold")
         if not _depends_on_case(expectation.value):
             objection = objection_to(_finished(expectation, kind))
             if objection is not None:
@@ -380,7 +382,7 @@ def split_list(text: str) -> list[str]:
     """``a, "b, c"`` → ``["a", "b, c"]``; a quote is doubled or escaped inside quotes.
 
     Raises:
-        ValueError: a quoted text has no end, or something follows it.
+        ValueError: a quote is not closed, or something follows it.
     """
     items: list[str] = []
     for match in re.finditer(r'\s*(?:"((?:[^"\\]|""|\\.)*)"\s*(?=,|$)|([^,]*))(?:,|$)', text):
@@ -388,7 +390,7 @@ def split_list(text: str) -> list[str]:
         if quoted is not None:
             items.append(re.sub(r'\\(["\\])|""', lambda m: m[1] or '"', quoted))
         elif plain.strip().startswith('"'):
-            raise ValueError(f"a quoted text has no end: {plain.strip()}")
+            raise ValueError(f"a quote is not closed: {plain.strip()}")
         elif plain.strip():
             items.append(plain.strip())
     return items

@@ -163,7 +163,7 @@ def _check_combinations(choices: list[list[Any]], test: Test) -> None:
         wanted *= len(choice)
         if wanted > MOST_CASES_OF_A_TEST:
             raise DatasetError(
-                "the lists among the variables stand for too many cases",
+                "the lists among the variables expand to too many cases",
                 where=str(test.at / "vars"),
                 expected=f"at most {MOST_CASES_OF_A_TEST:,} combinations",
                 found=" × ".join(str(len(c)) for c in choices[:12]),

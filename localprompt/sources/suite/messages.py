@@ -136,7 +136,7 @@ def _refuse_broken_out(
     if marked.replace(_BEGIN, "").replace(_END, "") == text and _stays_inside(marked, template):
         return
     raise PromptFileError(
-        "the text of a variable changes what the turns of this chat are",
+        "the text of a variable changes the turns of this chat",
         where=template.path or template.name,
         expected="values that stay inside of a message, as {{ value | dump }} keeps them",
     )

@@ -59,9 +59,9 @@ def read_script(path: Path) -> str:
     needed = needs_node(source)
     if needed is not None:
         raise DatasetError(
-            f"the script needs {needed}, and there is no Node here",
+            f"the script needs {needed}, and Node is not available here",
             where=str(path),
-            expected="a script of one file that reads nothing and asks nobody",
+            expected="a single-file script without file or network access",
         )
     source = _as_commonjs(source)
     objection = compile_error(source, ("module", "exports", "require"))
@@ -121,9 +121,9 @@ def check_code(
     needed = needs_node(code)
     if needed is not None:
         raise DatasetError(
-            f"the script needs {needed}, and there is no Node here",
+            f"the script needs {needed}, and Node is not available here",
             where=where,
-            expected="a script that reads nothing and asks nobody",
+            expected="a script without file or network access",
         )
     if is_template(code):
         return  # what it says is known only when a case is

@@ -3,7 +3,7 @@
 The first pass checks: it reads every row, renders every expectation, and collects what is wrong,
 so that an evaluation does not stop in the middle for something that could have been known. Later
 passes only yield. Neither holds the cases; of those with an id of their own the first pass keeps
-eight bytes each, to find one that stands there twice.
+eight bytes each, to find one that appears twice.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class CaseStream:
                 continue
             if outcome.id is not None:
                 if hash(outcome.id) in ids:
-                    problems.add(outcome.at, f"the id {outcome.id!r} stands there twice")
+                    problems.add(outcome.at, f"the id {outcome.id!r} appears twice")
                 ids.add(hash(outcome.id))
             try:
                 for case in maker.cases(outcome):

@@ -263,7 +263,7 @@ class TestReader:
             raise DatasetError("no such file", found=str(file))
         if not self.assertions.allow_code:
             raise DatasetError(
-                "they are made by Python of this suite, which has to be allowed (--allow-code)"
+                "they are made by this suite's Python code, which needs --allow-code"
             )
         return run_bounded(
             "make",

@@ -90,7 +90,7 @@ def test_a_child_that_is_here_is_made_again_only_by_force(store: Path, original:
     parent = add_model(original, name="tiny")
     write_model(store / "tiny-f16.gguf", "F16")
     add_model(store / "tiny-f16.gguf", parent=parent)
-    with pytest.raises(InputError, match="tiny-f16 is here already") as caught:
+    with pytest.raises(InputError, match="tiny-f16 exists already") as caught:
         prepare("tiny", "f16")
     assert "localprompt models quantize tiny --to f16 --force" in str(caught.value.next_step)
     assert prepare("tiny", "f16", force=True).target == store / "tiny-f16.gguf"
@@ -112,7 +112,7 @@ def test_a_file_that_somebody_put_there_is_never_written_over(
     theirs = write_model(store / "tiny-f16.gguf", "F16")
     if registered:
         add_model(theirs, name=registered)
-    with pytest.raises(InputError, match=r"where tiny-f16 would go|is here already"):
+    with pytest.raises(InputError, match=r"where tiny-f16 would go|exists already"):
         prepare("tiny", "f16", force=force)
 
 
@@ -148,5 +148,5 @@ def test_a_parent_that_is_not_what_its_card_says_is_refused(store: Path, origina
         path=str(original),
     )
     write_card(card, store / "tiny.toml")
-    with pytest.raises(ChecksumError, match="not those that its card describes"):
+    with pytest.raises(ChecksumError, match="do not match its card"):
         prepare("tiny", "q4_0")

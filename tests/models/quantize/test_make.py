@@ -132,7 +132,7 @@ def test_too_little_space_is_refused_before_the_work_with_figures(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=40_000))
     seen: list[str] = []
-    with pytest.raises(NotEnoughDiskError, match="not enough space") as caught:
+    with pytest.raises(NotEnoughDiskError, match="not enough disk space") as caught:
         make(prepare(str(original), "q8_0"), progress=lambda *_: seen.append("work"))
     assert caught.value.found == "39.1 KiB free"
     assert "KiB free (estimated)" in str(caught.value.expected)
@@ -167,7 +167,7 @@ def test_a_disk_that_fills_up_during_the_work_is_no_crash(store: Path, original:
     job = prepare(str(original), "f16")
     with _files_up_to(16 * 1024), pytest.raises(NotEnoughDiskError) as caught:
         make(job)
-    assert "written to its end" in caught.value.message
+    assert "written completely" in caught.value.message
     assert _nothing_left(store)
 
 

@@ -136,7 +136,7 @@ def test_a_disk_that_is_nearly_full_is_not_filled(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: nearly)
     store = PrefixStore(place)
     store.draft(KEYS[0], 5).discard()
-    with pytest.raises(NotEnoughDiskError, match="not enough space"):
+    with pytest.raises(NotEnoughDiskError, match="not enough disk space"):
         store.draft(KEYS[0], 6)
 
 

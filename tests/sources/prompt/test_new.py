@@ -67,7 +67,7 @@ def test_a_copy_has_its_own_name_and_cases_and_is_otherwise_the_same(original: P
 def test_a_file_that_is_there_is_replaced_only_by_force() -> None:
     path = new_prompt("mine").path
     path.write_text("user:\nMine!")
-    with pytest.raises(InputError, match="such a file already") as error:
+    with pytest.raises(InputError, match="the file exists already") as error:
         new_prompt("mine")
     assert "--force" in str(error.value.next_step)
     assert path.read_text() == "user:\nMine!"
@@ -78,14 +78,14 @@ def test_a_file_that_is_there_is_replaced_only_by_force() -> None:
 def test_cases_that_are_there_are_not_replaced_either(original: Path, here: Path) -> None:
     (here / "prompts").mkdir()
     (here / "prompts" / "mine.csv").write_text("precious")
-    with pytest.raises(InputError, match="such a file already"):
+    with pytest.raises(InputError, match="the file exists already"):
         new_prompt("mine", origin="original")
     assert sorted(path.name for path in (here / "prompts").iterdir()) == ["mine.csv"]
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "two words", "-x"])
 def test_a_name_has_to_be_a_file_s_name(name: str, here: Path) -> None:
-    with pytest.raises(InputError, match="cannot be the name"):
+    with pytest.raises(InputError, match="not a valid name"):
         new_prompt(name)
     assert not (here / "prompts").exists()
 

@@ -76,7 +76,7 @@ def test_references_of_references_are_bounded(suite: Path) -> None:
         references = ", ".join([f"{{$ref: '#/a{number - 1}'}}"] * 10)
         levels.append(f"a{number}: [{references}]")
     body = "\n".join(["prompts: [hi]", *levels, "tests: [{vars: {x: {$ref: '#/a9'}}}]"])
-    with pytest.raises(DatasetError, match="stand for too much"):
+    with pytest.raises(DatasetError, match="expand to too much"):
         _load(suite, body)
 
 

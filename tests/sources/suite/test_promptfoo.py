@@ -249,7 +249,7 @@ def test_a_value_cannot_begin_a_turn_that_its_author_did_not_write(
     loaded = suite(tmp_path, "prompts: [file://p.txt]\ntests: [{vars: {q: here}}]\n")
     (prompt,) = loaded.prompts
     assert [m.role for m in render_case(prompt.template, {"q": "here"})] == ["user"]
-    with pytest.raises(PromptFileError, match="changes what the turns"):
+    with pytest.raises(PromptFileError, match="changes the turns"):
         render_case(prompt.template, {"q": value})
 
 

@@ -115,7 +115,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, encodi
 @pytest.mark.parametrize(
     ("rows", "where", "words"),
     [
-        ("text,__expected\na,b\nc\n", "rows.csv:3", "another number of cells"),
+        ("text,__expected\na,b\nc\n", "rows.csv:3", "different number of cells"),
         ("text,__expected\na,b\nc,d,e\n", "rows.csv:3", "found 3"),
         ("text,__threshold\na,high\n", "rows.csv:2", "__threshold is not a number"),
         ("text,__expectd\na,b\n", "rows.csv:2", "'__expectd' is not known"),

@@ -301,7 +301,7 @@ def test_equal_variables_still_have_ids_of_their_own_that_do_not_move(tmp_path: 
     [
         ("- a\n- b\n", "suite.yaml", "not a suite"),
         ("prompts: [a\n", "suite.yaml:1", "not valid YAML"),
-        ("tests: []\nprompts: [x]\ntests: []\n", "suite.yaml:3", "stands here twice"),
+        ("tests: []\nprompts: [x]\ntests: []\n", "suite.yaml:3", "appears twice"),
         ("tests: no.csv\n", "suite.yaml:1 (tests)", "no such file"),
         (
             "tests:\n  - vars: {prompt: file://no.txt}\n",

@@ -62,7 +62,7 @@ def passed() -> Proof | None:
     )
 
 
-_OR_SKIP = f"            (to try all the same: --force, or {VARIABLE}=off)"
+_OR_SKIP = f"            (to try anyway: --force, or {VARIABLE}=off)"
 
 
 def verdict() -> Proof | None:
