@@ -96,7 +96,7 @@ def test_lists_in_cells_may_quote_their_commas(text: str, items: list[str]) -> N
 
 
 def test_an_open_quote_in_a_list_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no end"):
+    with pytest.raises(ValueError, match="not closed"):
         split_list('a, "b')
 
 
