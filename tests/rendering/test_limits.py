@@ -62,6 +62,8 @@ _BOMBS = {
     "round down": "{{ 5|round(-10**9) }}",
     "json": "{{ [[1]]|tojson(indent=10**9) }}",
     "wordwrap": "{{ ('a' * 99999)|wordwrap(1, true, 'x' * 999) }}",
+    "wordwrap by name": "{{ ('ab ' * 9999)|wordwrap(1, wrapstring='x' * 9999) }}",
+    "searching": "{% set t = big * 99 %}{% for i in range(99) %}{{ t.count('zz') }}{% endfor %}",
     "batch": "{{ [1]|batch(10**9, 'x')|list }}",
     "slice": "{{ [1]|slice(10**9, 'x')|list }}",
     "map": "{{ range(99999)|map('center', 99999)|list }}",
@@ -100,6 +102,12 @@ def test_a_long_document_is_no_reason_to_stop() -> None:
     document = "word " * 800_000
     segments = render_segments("user:\n{{ text|trim }}\n", {"text": document})
     assert sum(len(segment.text) for segment in segments) == len(document.strip()) + 7
+
+
+def test_a_few_digits_or_spaces_are_no_reason_to_stop() -> None:
+    body = "{{ 2.71828|round(2) }} {{ 1234|round(-2) }} {{ [1]|tojson(indent=2) }}"
+    text = "".join(s.text for s in render_segments(body, {}, limits=_SMALL))
+    assert text == "2.72 1200 [\n  1\n]"
 
 
 def test_many_examples_are_no_reason_to_stop() -> None:
