@@ -45,6 +45,7 @@ _BODIES = [
     "{{ q|default('none') }}{{ missing|default('none') }}{{ missing is defined }}",
     "{{ q|indent(2) }}{{ q|center(20) }}{{ q|wordwrap(5) }}{{ q|truncate(5) }}{{ q|e }}",
     "{% autoescape true %}{{ q }}<b>{{ '<' ~ q }}</b>{% endautoescape %}",
+    "{% autoescape true %}{{ q|e ~ '<' ~ q }}{% endautoescape %}{{ q|e ~ '<' }}",
     "{% with a = q, b = 2 %}{{ a }}{{ b + n }}{{ n ** 2 }}{{ n // 2 }}{{ -n }}{% endwith %}",
     "{% block b %}in {{ q }}{% endblock %}{{ self.b() }}",
     "{% for x in tree recursive %}{{ x.name }}{{ loop(x.kids) }}{% endfor %}",
