@@ -13,7 +13,7 @@ from jinja2.ext import loopcontrols
 
 from localprompt.errors import PromptFileError, TemplateLimitError
 from localprompt.records.prompt import Message, Role, Segment
-from localprompt.rendering.chat import Span, apply_chat_template, plain_completion
+from localprompt.rendering.chat import ChatPrompt, Span, apply_chat_template, plain_completion
 
 CHATML = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -253,3 +253,10 @@ def test_a_base_model_gets_the_contents_without_role_names() -> None:
         Span("system:", "variable", "q"),
     )
     assert plain_completion([]) == ()
+
+
+def test_a_prompt_of_no_template_was_neither_rewritten_nor_folded() -> None:
+    prompt = ChatPrompt(plain_completion([Message("user", (Segment("as it is"),))]))
+    assert prompt.text == "as it is"
+    assert not prompt.rewritten
+    assert not prompt.system_folded
