@@ -47,7 +47,7 @@ def tone(tmp_path: Path) -> Path:
         (("--cases", "enough.csv", "--final", "enough.csv"), "not enough cases to split"),
         (("--cases", "enough.csv", "--search", "luck"), "expected: wordings, examples, scoring"),
         (("--cases", "enough.csv", "--metric", "bleu"), "the cases have no such metric"),
-        (("--cases", "enough.csv", "-o", "there.prompty"), "the file exists already"),
+        (("--cases", "enough.csv", "-o", "there.prompty"), "there is such a file already"),
         (("--cases", "enough.csv", "-o", "better.txt"), "a name that ends in .prompty"),
         (("--cases", "enough.csv", "-o", "nowhere/better.prompty"), "there is no such folder"),
         (("--cases", "enough.csv", "--wordings", "wordings.md"), "the prompt's variables"),

@@ -193,7 +193,7 @@ def test_a_candidate_above_the_bound_of_tokens_is_given_up(searched: Searched) -
 
 def test_an_existing_output_is_refused_before_anything_is_asked(searched: Searched) -> None:
     output = searched.lab.write("better.prompty", "mine")
-    with pytest.raises(InputError, match="the file exists already"):
+    with pytest.raises(InputError, match="such a file already"):
         searched.run(likes_a_cue, output=str(output))
     assert output.read_text() == "mine"
 

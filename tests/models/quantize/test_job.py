@@ -122,7 +122,7 @@ def test_another_model_of_that_name_is_never_replaced(
 ) -> None:
     add_model(original, name="tiny")
     add_model(write_model(tmp_path / "mine.gguf"), name="tiny-f16")
-    with pytest.raises(InputError, match="another model called tiny-f16"):
+    with pytest.raises(InputError, match="another model is already called tiny-f16"):
         prepare("tiny", "f16", force=force)
 
 
