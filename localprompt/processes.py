@@ -224,7 +224,7 @@ class Child(Generic[Reply]):
             cause += (
                 ": the system had run out of memory"
                 if _oom_kills() != self._oom_kills
-                else ", as the system does where memory runs out"
+                else ", as the system does when memory runs out"
             )
         words = "" if self._stderr is None else _last_words(self._stderr)
         return f"{cause}: {words}" if words else cause

@@ -42,13 +42,13 @@ COMMANDS: dict[str, Entry] = {
     "finetune": Entry("finetune", "Tell what fine-tuning the same model takes.", group=True),
     "contrast": Entry("contrast", "Compare prompting with fine-tuning, measured and estimated."),
     "evidence": Entry("evidence", "Test the ten reasons for prompting on this machine."),
-    "runs": Entry("runs", "Look at what was run and measured.", group=True),
+    "runs": Entry("runs", "Show what was run and measured.", group=True),
     "report": Entry(
         "report", "Write stored results as Markdown or as one self-contained HTML file."
     ),
     "serve": Entry("serve", "Serve a page on this machine: try prompts, look at runs, compare."),
     "config": Entry("config", "Show and set defaults.", group=True),
-    "doctor": Entry("doctor", "Say what this machine and this build can do."),
+    "doctor": Entry("doctor", "Check what this machine and this build can do."),
 }
 
 _EPILOG = "Start with:  localprompt models pull smollm2-135m && localprompt ask 'Name a colour.'"

@@ -88,7 +88,7 @@ class BenchFlags:
     repetitions: Annotated[
         int | None,
         typer.Option(
-            "--repetitions", "-r", min=1, help="This many; by default until the median is known."
+            "--repetitions", "-r", min=1, help="Repetitions; by default until the median is known."
         ),
     ] = None
     prefix_store: Annotated[

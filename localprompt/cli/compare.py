@@ -35,7 +35,9 @@ def command(
     *,
     fail_if: Annotated[
         list[str] | None,
-        typer.Option("--fail-if", metavar="CONDITION", help="As 'ttft_seconds > 5%'; repeatable."),
+        typer.Option(
+            "--fail-if", metavar="CONDITION", help="Such as 'ttft_seconds > 5%'; repeatable."
+        ),
     ] = None,
     format: Annotated[  # noqa: A002
         str, typer.Option("--format", "-f", metavar="FORMAT", help="table, md or json.")

@@ -33,7 +33,8 @@ def show() -> None:
 
 @app.command("set")
 def set_(
-    name: Name, value: Annotated[str, typer.Argument(metavar="VALUE", help="As 4, 2GiB, false.")]
+    name: Name,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Such as 4, 2GiB or false.")],
 ) -> None:
     """Set a default; what is typed with a command comes in its place."""
     from localprompt.sources.config import set_value

@@ -83,7 +83,7 @@ def command(*, flags: ContrastFlags) -> None:
         try:
             report = contrast(lab, flags.suite, flags.train)
         except KeyboardInterrupt:
-            print_note("interrupted; a tuning that was begun is kept, and the same command goes on")
+            print_note("interrupted; a started tuning is kept: run the same command to continue")
             raise typer.Exit(EXIT_INTERRUPTED) from None
     _finish(report, flags, language)
 

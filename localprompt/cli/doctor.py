@@ -10,7 +10,7 @@ DETAILS = "Tests llama.cpp again. Exits with 3 if something has to be fixed firs
 
 
 def command() -> None:
-    """Say what this machine and this build can do."""
+    """Check what this machine and this build can do."""
     from localprompt.doctor import diagnose
     from localprompt.views.doctor import print_findings
 

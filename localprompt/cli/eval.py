@@ -72,7 +72,7 @@ class EvalFlags(EngineFlags, SamplingFlags):
         bool, typer.Option("--shuffle", help="Pick the cases of --limit at random (--seed).")
     ] = False
     filter_failing: Annotated[
-        bool, typer.Option("--filter-failing", help="Only cases that did not pass the last time.")
+        bool, typer.Option("--filter-failing", help="Only the cases that did not pass last time.")
     ] = False
     judge: Annotated[
         str | None,
@@ -119,7 +119,9 @@ class EvalFlags(EngineFlags, SamplingFlags):
     ] = False
     fail_if: Annotated[
         list[str] | None,
-        typer.Option("--fail-if", metavar="CONDITION", help="As 'pass_rate < 0.9'; repeatable."),
+        typer.Option(
+            "--fail-if", metavar="CONDITION", help="Such as 'pass_rate < 0.9'; repeatable."
+        ),
     ] = None
     format: Annotated[
         str | None,

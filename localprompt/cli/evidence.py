@@ -94,7 +94,7 @@ def command(*, flags: EvidenceFlags) -> None:
         try:
             report = run(chosen, lab, fresh=flags.fresh, on_finding=on_finding)
         except KeyboardInterrupt:
-            print_note("interrupted; what was found is kept, and the same command goes on")
+            print_note("interrupted; what was found is kept: run the same command to continue")
             raise typer.Exit(EXIT_INTERRUPTED) from None
     _finish(report, flags, language)
 

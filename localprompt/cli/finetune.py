@@ -55,7 +55,7 @@ class EstimateFlags:
     accumulation: Annotated[
         int, typer.Option(min=1, max=10**6, metavar="N", help="Passes before the weights change.")
     ] = 8
-    gpus: Annotated[int, typer.Option(min=1, max=10**6, metavar="N", help="How many GPUs.")] = 1
+    gpus: Annotated[int, typer.Option(min=1, max=10**6, metavar="N", help="Number of GPUs.")] = 1
     sharded: Annotated[
         bool | None,
         typer.Option(

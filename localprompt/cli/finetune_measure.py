@@ -28,7 +28,9 @@ class MeasureFlags:
 
     holdout: Annotated[
         str,
-        typer.Option(metavar="FILE|FRACTION", help="Examples to test on; or that share of them."),
+        typer.Option(
+            metavar="FILE|FRACTION", help="Examples to test on, or the share of them to hold out."
+        ),
     ] = _HOLDOUT
     limit: Annotated[int | None, typer.Option(help="Train on only this many examples.")] = None
     epochs: Annotated[int, typer.Option(help="Passes over the examples.")] = 3
@@ -37,7 +39,7 @@ class MeasureFlags:
         str, typer.Option(metavar="NAME", help="How the rate falls: linear, cosine or constant.")
     ] = "linear"
     warmup: Annotated[float, typer.Option(help="Share of the steps in which the rate rises.")] = 0.1
-    weight_decay: Annotated[float, typer.Option(help="AdamW's.")] = 0.0
+    weight_decay: Annotated[float, typer.Option(help="Weight decay of AdamW.")] = 0.0
     loss: Annotated[
         str, typer.Option(metavar="WHAT", help="Train on the answer only, or on the whole example.")
     ] = "answer"
@@ -54,10 +56,10 @@ class MeasureFlags:
         int, typer.Option(min=0, help="Seed for the order and the held-out examples.")
     ] = 0
     name: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="What to call the tuned model.")
+        str | None, typer.Option("--as", metavar="NAME", help="Name of the tuned model.")
     ] = None
     max_minutes: Annotated[
-        float | None, typer.Option(help="Stop training then and keep what it reached.")
+        float | None, typer.Option(help="Stop after this many minutes and keep the result.")
     ] = None
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint.")] = (
         False
@@ -122,7 +124,7 @@ def measure(
         with training_progress(quiet=flags.quiet) as on_progress:
             result = tune(request, on_progress)
     except KeyboardInterrupt:
-        print_note("what was reached is kept; the same command with --resume goes on")
+        print_note("what was reached is kept; continue with the same command and --resume")
         raise
     _write(result, wanted, flags)
     if not flags.quiet:

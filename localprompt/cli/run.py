@@ -89,7 +89,7 @@ def command(
         answer_each(prompt, flags.param or [], flags.each, flags.to, flags, lenient=flags.lenient)
         return
     if flags.to is not None:
-        raise InputError("--to is for tables", where="--to", expected="--each ROWS beside it")
+        raise InputError("--to is for tables", where="--to", expected="--each ROWS with it")
     template, params = prompt_with_params(prompt, flags.param or [], stdin_text)
     answer(run_cell(template, params, choices(flags, lenient=flags.lenient)), flags)
 

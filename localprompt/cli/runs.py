@@ -45,7 +45,7 @@ class FilterFlags:
             "--grep",
             "-g",
             metavar="WORDS",
-            help="Only what was said with these words (a regular expression), prompt or answer.",
+            help="Only where the prompt or the answer matches this regular expression.",
         ),
     ] = None
     kind: Annotated[
@@ -250,7 +250,7 @@ def merge(
     ],
     fail_if: Annotated[
         list[str] | None,
-        typer.Option("--fail-if", metavar="CONDITION", help="As for eval; repeatable."),
+        typer.Option("--fail-if", metavar="CONDITION", help="The same as for eval; repeatable."),
     ] = None,
     format: Annotated[  # noqa: A002
         str | None,
@@ -288,7 +288,7 @@ def merge(
 @takes(FilterFlags)
 def prune(
     older_than: Annotated[
-        str | None, typer.Option("--older-than", metavar="AGE", help="As 30d or 12h.")
+        str | None, typer.Option("--older-than", metavar="AGE", help="Such as 30d or 12h.")
     ] = None,
     keep_last: Annotated[
         int | None, typer.Option("--keep-last", min=0, help="Keep only this many, the newest.")

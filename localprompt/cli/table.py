@@ -55,7 +55,7 @@ def answer_each(
         wrong = f"; {done.errors} with an error" if done.errors else ""
         print_note(f"{done.rows} rows{before}{wrong}" + (f" → {to}" if to else ""))
     if done.interrupted:
-        print_note("interrupted; the same command goes on" if to else "interrupted")
+        print_note("interrupted; run the same command to continue" if to else "interrupted")
         raise typer.Exit(EXIT_INTERRUPTED)
     if done.errors:
         raise typer.Exit(EXIT_THRESHOLD)

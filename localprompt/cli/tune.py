@@ -44,7 +44,7 @@ class TuneFlags:
         str | None, typer.Option("--suite", metavar="SUITE", help="What must not get worse.")
     ] = None
     types: Annotated[
-        str | None, typer.Option(metavar="TYPE,…", help="Types to try; '' for none but MODEL's.")
+        str | None, typer.Option(metavar="TYPE,…", help="Types to try; '' for MODEL's own only.")
     ] = None
     text: Annotated[
         Path | None,

@@ -153,7 +153,7 @@ def _follow(code: int, notes: Notes, explain: Callable[[Crash], None]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.kill(os.getpid(), -code)
     phase, model, tokens, record = notes.read()
-    died_of = died_of or "SIGKILL (as the system does where memory runs out)"
+    died_of = died_of or "SIGKILL (as the system does when memory runs out)"
     try:
         explain(Crash(died_of, -code, phase, model, tokens, record))
         sys.stderr.flush()
