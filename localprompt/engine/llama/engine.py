@@ -32,7 +32,6 @@ from localprompt.engine.llama.embedding import Embedder
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.engine.llama.proof import gate
-from localprompt.engine.llama.relay import transpose_values
 from localprompt.engine.llama.vocab import Vocabulary
 from localprompt.errors import EngineError, InputError, ModelFileError
 from localprompt.records.attention import AttentionTable, Heads
@@ -271,6 +270,9 @@ class LlamaEngine:
         state.evaluate(self._model, self.context, token_ids)
         held = state.take_out(self.context)
         self.prepare(**again)
+        # numpy, which an answer that is not re-laid does without.
+        from localprompt.engine.llama.relay import transpose_values
+
         transpose_values(held)
         state.put_back(self.context, held)
 
