@@ -44,7 +44,7 @@ def test_a_suite_is_evaluated_shown_compared_and_held_to_thresholds(
 
     again = localprompt("eval", suite, *QUICK, "--fail-if", "pass_rate < 101%")
     assert again.code == 1
-    assert "6 answers were taken over" in re.sub(r"\s+", " ", again.out)
+    assert "6 answers were reused" in re.sub(r"\s+", " ", again.out)
     assert "pass_rate < 101%" in again.err
 
     compared = localprompt("compare", "last~1", "last")

@@ -197,7 +197,7 @@ def test_lint_fix_brings_an_old_file_into_the_long_form(prompts: Localprompt, wo
     ran = prompts("lint", "old")
     assert ran.code == 0
     assert ran.out.count("(--fix)") == 3
-    assert "--fix puts 3 right" in ran.err
+    assert "--fix corrects 3" in ran.err
     ran = prompts("lint", "old", "--fix")
     assert (ran.code, ran.out) == (0, "")
     assert "rewritten" in ran.err
