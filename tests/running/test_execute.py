@@ -227,7 +227,7 @@ def test_an_answer_that_is_none_of_the_choices_is_reported() -> None:
     assert codes(chosen) == set()
     cut = ran(cell(choices=("yes", "no"), max_tokens=1), b"y", b"es")
     assert "output_not_parsed" in codes(cut)
-    assert cut.warnings[0].advice.startswith("raise --max-tokens: 3 would do")
+    assert cut.warnings[0].advice.startswith("raise --max-tokens: 3 is enough")
     assert cut.sampling.grammar_sha256 == chosen.sampling.grammar_sha256 is not None
 
 
