@@ -9,6 +9,7 @@ rules are those of llama.cpp's ``load_hparams``, ``llama_vocab::load`` and the C
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,6 +56,7 @@ def check_runnable(head: GgufFile) -> None:
     check.heads()
     check.experts()
     check.embedding()
+    check.epsilons()
 
 
 def check_vocabulary(path: Path) -> None:
@@ -124,6 +126,14 @@ class _Check:
                 and not name.endswith(_NOT_PRODUCTS)
             ):
                 self._wrong_type(tensor, "a type that llama.cpp computes with")
+
+    def epsilons(self) -> None:
+        """What norms add under their root is a number that is not negative."""
+        for key, value in self.head.metadata.items():
+            if not key.endswith("epsilon"):
+                continue
+            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+                _fail(self.head, key, "a number of 0 or more", value)
 
     def alignment(self) -> None:
         """Tensors lie where the CPU's buffers may begin."""

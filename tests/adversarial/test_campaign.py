@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,18 @@ from tests.adversarial.harness import Ran
 
 SECONDS_OF_AN_AREA = 12.0
 INPUTS_OF_AN_AREA = 120
+SEED = 20261126
+"""The same inputs in each run, so that a change is what breaks it; ``make fuzz`` takes new ones."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("area", AREAS)
 def test_whatever_comes_in_is_answered_in_words(area: str, tmp_path: Path) -> None:
-    seed = secrets.randbelow(10**9)
     tally = campaign(
-        area, tmp_path, seed=seed, seconds=SECONDS_OF_AN_AREA, inputs=INPUTS_OF_AN_AREA
+        area, tmp_path, seed=SEED, seconds=SECONDS_OF_AN_AREA, inputs=INPUTS_OF_AN_AREA
     )
     faults = [f"{fault.kind}: {fault.arguments}\n{fault.err[-800:]}" for fault in tally.faults]
-    again = f"python -m tests.adversarial --seed {seed} --area '{area}' --seconds 60"
+    again = f"python -m tests.adversarial --seed {SEED} --area '{area}' --seconds 60"
     assert not faults, f"{again}\n" + "\n".join(faults)
     assert tally.tried > 0
 

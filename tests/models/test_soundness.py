@@ -47,6 +47,8 @@ def test_a_sound_header_is_taken(tmp_path: Path) -> None:
         ("llama.embedding_length", 0),
         ("llama.embedding_length", 128),
         ("llama.context_length", 0),
+        ("llama.attention.layer_norm_rms_epsilon", -1.0),
+        ("llama.attention.layer_norm_rms_epsilon", float("nan")),
         ("tokenizer.ggml.model", "none"),
         ("tokenizer.ggml.model", "no_vocab"),
         ("tokenizer.ggml.tokens", [f"token {number}" for number in range(100)]),

@@ -182,5 +182,5 @@ def test_findings_are_one_line_each_and_counted_apart() -> None:
     ]
     assert shown(notes).splitlines() == [
         "y.prompty: rewritten",
-        "2 files, 2 findings; --fix puts 1 right",
+        "2 files, 2 findings; --fix corrects 1",
     ]

@@ -169,6 +169,10 @@ def test_the_starter_model_answers_in_the_page(lab_home: Path) -> None:
             browser.evaluate("document.querySelector('[name=max_tokens]').value = '8'")
             browser.evaluate("document.querySelector('#try button.main').click()")
             until(browser, "document.querySelector('.below')?.innerText.includes('TTFT')", 60)
+            # Opened before htmx has taken over what came, it would stay empty.
+            until(
+                browser, "!!document.querySelector('[hx-trigger*=toggle]')?.['htmx-internal-data']"
+            )
             browser.evaluate("document.querySelector('.below details').open = true")
             until(browser, "!!document.querySelector('.received .origin.variable')", 60)
             assert "Say hello." in browser.evaluate(
