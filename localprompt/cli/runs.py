@@ -129,15 +129,16 @@ def tag(
 ) -> None:
     """Give a run, a bench, an evaluation, … tags to find it by."""
     from localprompt.store.history import History
+    from localprompt.views.harmless import harmless
 
     for one in tags:
-        if not one.strip() or any(character.isspace() for character in one):
-            raise InputError("not a tag", where=repr(one), expected="one word")
+        if not one.isprintable() or not one or " " in one:
+            raise InputError("not a tag", where=repr(one), expected="one word that can be printed")
     with History() as history:
         found = history.find(reference)
         history.tag(found.id, tags, remove=remove)
         has = history.tags_of(found.id)
-    typer.echo(f"{found.id}: {', '.join(has) or 'no tags'}")
+    typer.echo(harmless(f"{found.id}: {', '.join(has) or 'no tags'}"))
 
 
 @app.command("show")
