@@ -104,17 +104,7 @@ def load_suite(
     folder = SuiteFolder(path.parent, allow_outside=allow_outside)
     document = read_document(path, allow=folder.allow)
     problems = Problems(strict=strict)
-    if isinstance(document.data, dict) and {"task", "dataset_path"} <= document.data.keys():
-        raise DatasetError(
-            "a task of lm-eval, which is not supported",
-            where=str(path),
-            expected="a suite, or a prompt with cases beside it",
-            next_step="localprompt eval PROMPT --cases DATA.jsonl --choices A,B",
-        )
-    if not isinstance(document.data, dict):
-        raise DatasetError(
-            "not a suite", where=str(path), expected="a mapping with prompts and tests"
-        )
+    _refuse_other_files(document.data, path)
     notes = dict.fromkeys(_KEYS.check(document.data, document.at, problems))
     environment = {**(os.environ if env is None else env), **_own_env(document, problems)}
     config, at = document.data, document.at
@@ -166,6 +156,21 @@ def load_suite(
         judges=tuple(sorted(assertions.judges)),
         notes=(*notes, *assertions.notes),
     )
+
+
+def _refuse_other_files(data: Any, path: Path) -> None:
+    """Raises DatasetError for what is not a suite, by name where it is known."""
+    if isinstance(data, dict) and {"task", "dataset_path"} <= data.keys():
+        raise DatasetError(
+            "a task of lm-eval, which is not supported",
+            where=str(path),
+            expected="a suite, or a prompt with cases beside it",
+            next_step="localprompt eval PROMPT --cases DATA.jsonl --choices A,B",
+        )
+    if not isinstance(data, dict):
+        raise DatasetError(
+            "not a suite", where=str(path), expected="a mapping with prompts and tests"
+        )
 
 
 def _listed(value: Any, folder: SuiteFolder) -> Any:
