@@ -50,6 +50,7 @@ def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
             flags.grammar,
             strict=flags.strict_schema,
             complete_json=flags.complete_json,
+            lines=flags.json_lines,
         ),
     )
 

@@ -234,6 +234,13 @@ class RunFlags(EngineFlags, SamplingFlags):
             "--complete-json", help="Close an answer that was cut, in the shortest valid way."
         ),
     ] = False
+    json_lines: Annotated[
+        bool,
+        typer.Option(
+            "--json-lines",
+            help="One or more documents of the schema, each on a line as it is complete.",
+        ),
+    ] = False
     prefix_store: Annotated[
         bool,
         typer.Option(

@@ -27,7 +27,7 @@ def answer_each(
 
     Raises:
         typer.Exit: with 130 when the user interrupted; with 1 when a row has an error.
-        InputError: ``--json``, which is about one answer.
+        InputError: an option that is about one answer.
         LocalPromptError: the prompt, the table or the model cannot be used.
     """
     from localprompt.evaluate.table import open_table, run_table
@@ -37,9 +37,13 @@ def answer_each(
     from localprompt.views.messages import print_note
     from localprompt.views.progress import rows_progress
 
-    if flags.json or flags.complete_json:
-        option = "--json" if flags.json else "--complete-json"
-        raise InputError("not for tables", where=option, next_step="--to FILE.csv")
+    for option, given in (
+        ("--json", flags.json),
+        ("--complete-json", flags.complete_json),
+        ("--json-lines", flags.json_lines),
+    ):
+        if given:
+            raise InputError("not for tables", where=option, next_step="--to FILE.csv")
     template = load_named_prompt(prompt)
     params = parse_params(assignments, template)
     table = open_table(run_cell(template, params, choices(flags, lenient=lenient)), rows)

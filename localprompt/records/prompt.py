@@ -88,6 +88,8 @@ class PromptTemplate(msgspec.Struct, frozen=True):
     inputs: tuple[InputSpec, ...] = ()
     output_schema: dict[str, Any] | None = None
     """JSON Schema of the answer, from ``outputs``; None for free text."""
+    output_lines: bool = False
+    """The answer is one or more documents of ``output_schema``, each on a line (JSON Lines)."""
     choices: tuple[str, ...] = ()
     """The closed set of answers, from ``metadata.localprompt.choices``."""
     per_byte: bool = False

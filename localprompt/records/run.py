@@ -184,7 +184,8 @@ FinishReason = Literal["stop", "length", "interrupted", "error"]
 class Output(msgspec.Struct, frozen=True):
     text: str
     parsed: Any
-    """The answer as JSON where a schema was asked for and met; otherwise None."""
+    """The answer as JSON where a schema was asked for and met; otherwise None. Of JSON Lines the
+    list of the lines that are whole."""
     finish_reason: FinishReason
     """stop: end of generation, a stop string, or nothing more that a schema allows; length: cut at
     max_tokens or n_ctx; interrupted: by the user; error: the engine failed half-way."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from localprompt.engine.base import EncodedPrompt
-from localprompt.engine.constraints.answers import parse_output
+from localprompt.engine.constraints.answers import parse_lines, parse_output
 from localprompt.engine.constraints.prompts import constraint_of, unheld_of
 from localprompt.records.cell import Cell
 from localprompt.records.run import FinishReason, Output, RunWarning, TokenCounts
@@ -87,7 +87,8 @@ def _of_schema(cell: Cell) -> Iterator[RunWarning]:
 def _parse(cell: Cell, text: str, reason: FinishReason) -> tuple[Any, str | None]:
     template = cell.template
     if template.output_schema is not None:
-        return parse_output(text, template.output_schema, reason)
+        parse = parse_lines if template.output_lines else parse_output
+        return parse(text, template.output_schema, reason)
     if template.choices and text not in template.choices:
         return None, f"the answer is not one of the choices ({reason})"
     return None, None

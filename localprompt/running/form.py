@@ -23,13 +23,16 @@ class AnswerForm(msgspec.Struct, frozen=True):
     strict: bool = False
     """Refuse a schema of which a part could only be checked when the answer is complete."""
     complete_json: bool = False
+    lines: bool = False
+    """One or more documents of the schema, each on a line."""
 
     def given_to(self, template: PromptTemplate) -> PromptTemplate:
         """The prompt with this form instead of its own.
 
         Raises:
             PromptFileError: what the answer is to be held to cannot be followed.
-            InputError: ``complete_json`` with nothing to complete it by.
+            InputError: ``lines`` without a schema, ``complete_json`` without anything to complete
+                the answer by.
         """
         if self.schema is not None or self.grammar is not None:
             template = msgspec.structs.replace(
@@ -39,6 +42,14 @@ class AnswerForm(msgspec.Struct, frozen=True):
                 grammar_path=self.grammar_path,
                 choices=(),
             )
+        if self.lines:
+            if template.output_schema is None:
+                raise InputError(
+                    "nothing says what a line holds",
+                    where="--json-lines",
+                    expected="a prompt with outputs, or --schema",
+                )
+            template = msgspec.structs.replace(template, output_lines=True)
         if self.strict:
             check_strictly(template)
         if self.complete_json and constraint_of(template) is None:
@@ -51,7 +62,7 @@ class AnswerForm(msgspec.Struct, frozen=True):
 
 
 def answer_form(
-    schema: str | None, grammar: Path | None, *, strict: bool, complete_json: bool
+    schema: str | None, grammar: Path | None, *, strict: bool, complete_json: bool, lines: bool
 ) -> AnswerForm:
     """
     Raises:
@@ -68,4 +79,5 @@ def answer_form(
         grammar_path=None if grammar is None else str(grammar),
         strict=strict,
         complete_json=complete_json,
+        lines=lines,
     )

@@ -76,6 +76,32 @@ def test_the_short_form_names_fields(localprompt: Localprompt) -> None:
     assert "forced" in ran.err
 
 
+def test_several_documents_stand_on_lines_of_their_own(localprompt: Localprompt) -> None:
+    asked = ("ask", "Ann is 20, Bo is 30, Cy is 40. List them.", "--schema", "name, age int")
+    ran = localprompt(*asked, "--json-lines", *SHORT, "--complete-json", "--json", "--quiet")
+    assert ran.code == 0, ran.err
+    output = record_json.decode(ran.out).output
+    lines = output.text.split("\n")
+    assert output.parsed == [json.loads(line) for line in lines]
+    assert all(list(one) == ["name", "age"] for one in output.parsed)
+
+
+def test_whole_lines_of_a_cut_answer_are_kept(localprompt: Localprompt) -> None:
+    schema = json.dumps(_object(n={"const": "x" * 30}))
+    asked = ("ask", "Write it many times.", "--schema", schema, "--json-lines")
+    ran = localprompt(*asked, *SHORT[:3], "--max-tokens", "5", "--json")
+    output = record_json.decode(ran.out).output
+    assert ran.code == 1
+    assert output.parsed == []
+    assert "line 1: the answer was cut short" in ran.err
+
+
+def test_lines_need_a_schema(localprompt: Localprompt) -> None:
+    ran = localprompt("ask", "hi", "--json-lines")
+    assert ran.code == 2
+    assert "nothing says what a line holds\n  where:    --json-lines" in ran.err
+
+
 def test_a_schema_may_stand_in_a_file_beside_the_prompt(
     localprompt: Localprompt, work: Path
 ) -> None:

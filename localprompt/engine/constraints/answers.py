@@ -47,6 +47,24 @@ def parse_output(
     return document, None
 
 
+def parse_lines(
+    text: str, schema: dict[str, Any], finish_reason: FinishReason
+) -> tuple[list[Any], str | None]:
+    """An answer of one document a line → (the documents, None if these are all that was asked).
+
+    Lines that are whole are whole wherever the answer was cut; a wrong one ends the reading.
+    """
+    documents: list[Any] = []
+    lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
+        reason = finish_reason if number == len(lines) else "stop"
+        document, problem = parse_output(line, schema, reason)
+        if problem is not None:
+            return documents, f"line {number}: {problem}"
+        documents.append(document)
+    return documents, None
+
+
 def check_schema(schema: dict[str, Any], where: str) -> None:
     """
     Raises:

@@ -29,6 +29,15 @@ def of_json_schema(schema: Mapping[str, Any] | bool) -> Constraint:
     return Constraint(_grammars({"json_schema": whole}))
 
 
+def of_lines(document: Constraint) -> Constraint:
+    """Documents of one schema (:func:`of_json_schema`), one or more, each on a line of its own."""
+    [grammar] = json.loads(document.grammar)["grammars"]
+    schema = json.dumps(grammar["json_schema"], ensure_ascii=False)
+    return Constraint(
+        _grammars({"lark_grammar": f'start: document ("\\n" document)*\ndocument: %json {schema}'})
+    )
+
+
 def of_choices(choices: Sequence[str]) -> Constraint:
     """A closed set of answers: exactly one of them."""
     words = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in choices)

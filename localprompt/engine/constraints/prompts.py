@@ -7,7 +7,7 @@ from typing import Any
 
 from localprompt.engine.base import Constraint
 from localprompt.engine.constraints.answers import check_schema
-from localprompt.engine.constraints.grammars import of_choices, of_grammar
+from localprompt.engine.constraints.grammars import of_choices, of_grammar, of_lines
 from localprompt.engine.constraints.holding import hold
 from localprompt.engine.constraints.schema import Unheld
 from localprompt.errors import PromptFileError
@@ -21,7 +21,8 @@ def constraint_of(template: PromptTemplate) -> Constraint | None:
         PromptFileError: the schema or grammar cannot be followed.
     """
     if template.output_schema is not None:
-        return hold(template.output_schema, _where(template)).constraint
+        document = hold(template.output_schema, _where(template)).constraint
+        return of_lines(document) if template.output_lines else document
     if template.grammar is not None:
         return of_grammar(template.grammar, template.grammar_path or _where(template, "grammar"))
     return of_choices(template.choices) if template.choices else None
