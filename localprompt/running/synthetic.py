@@ -32,6 +32,10 @@ from localprompt.running.admission import predicted_peak
 from localprompt.running.execute import Execution
 from localprompt.stats.samples import quantile
 
+WAKING_SECONDS = 0.3
+"""Of unmeasured work before a repetition. In a bench the process slept while others had their turn;
+llama-bench repeats without a break, and a processor that just woke is slower (benchmarks/LOG.md)."""
+_WAKING_TOKENS = 64
 _NOTHING = hashlib.sha256(b"").hexdigest()
 
 
@@ -44,13 +48,25 @@ class SyntheticSession:
         self._request = request
         self._engine = engine
         self._baseline = baseline
+        self._warm = False
 
     def warm_up(self) -> None:
-        """As llama-bench: the whole prefill once, or one token."""
+        """As llama-bench: the whole prefill once, or one token. From then on each repetition begins
+        with waking the processor."""
         if self._request.prefill:
             self._engine.prefill(self._request.prefill)
         if self._request.decode:
             self._engine.decode(1)
+        self._warm = True
+
+    def _wake(self) -> None:
+        until = time.perf_counter() + WAKING_SECONDS
+        while time.perf_counter() < until:
+            self._engine.clear()
+            if self._request.prefill:
+                self._engine.prefill(min(self._request.prefill, _WAKING_TOKENS))
+            else:
+                self._engine.decode(1)
 
     def run(self) -> Execution:
         """Empty the KV cache, evaluate, and record.
@@ -59,6 +75,8 @@ class SyntheticSession:
             EngineError: llama.cpp fails.
         """
         engine, request = self._engine, self._request
+        if self._warm:
+            self._wake()
         created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         engine.clear()
         before = conditions.read()
