@@ -33,8 +33,9 @@ from localprompt.running.execute import Execution
 from localprompt.stats.samples import quantile
 
 WAKING_SECONDS = 0.3
-"""Of unmeasured work before a repetition. In a bench the process slept while others had their turn;
-llama-bench repeats without a break, and a processor that just woke is slower (benchmarks/LOG.md)."""
+"""Of unmeasured work before a repetition. In a bench the process slept while others had their
+turn; llama-bench repeats without a break, and a processor that just woke is slower
+(benchmarks/LOG.md)."""
 _WAKING_TOKENS = 64
 _NOTHING = hashlib.sha256(b"").hexdigest()
 
