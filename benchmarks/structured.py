@@ -1,10 +1,13 @@
 """Answers in a form and answers that copy: fewer steps for the same tokens, measured.
 
-Two questions, each with both sides in turns inside one process, on one open model:
+Three questions, each with both sides in turns inside one process, on one open model:
 
     grammar    the answer held by llama.cpp's own grammar (GBNF, from llama-cpp-python's converter),
                sampled token by token: what localprompt did before
     held       the same schema as localprompt holds it now: what is forced is not decoded
+
+    server     with ``--server``: the same schema given to llama-server, built from the same
+               sources, which sleeps while it is not asked
 
     single     a free answer, one token a step
     guessed    the same with guesses verified in batches
@@ -13,7 +16,7 @@ Time is from the first token to the last. Free answers must be the same on both 
 follow the same schema in another layout (one line instead of white space as the model likes it), so
 the time of the whole answer is compared, not that of a token. Run it on a quiet machine:
 
-    python -m benchmarks.structured [-n 5] [-m MODEL ...] [--only held|guessed] [-o FOLDER]
+    python -m benchmarks.structured [-n 5] [-m MODEL ...] [--only held|guessed|server] [-o FOLDER]
 
 Where the machine cannot be made quiet, ``--cpu-time --threads 1`` compares the CPU seconds of this
 process, which other work stretches far less.
@@ -37,6 +40,7 @@ import msgspec
 
 import localprompt
 from benchmarks import structured_texts as texts
+from benchmarks.peers.builds import build_tools
 from benchmarks.peers.markdown import to_markdown
 from benchmarks.peers.processes import say
 from benchmarks.peers.results import (
@@ -48,6 +52,7 @@ from benchmarks.peers.results import (
     figure,
     write_json,
 )
+from benchmarks.peers.server import Server, running
 from benchmarks.prefix_store import revision
 from localprompt.engine.base import Constraint, Finished, GenerationRequest, Token
 from localprompt.engine.constraints.holding import hold
@@ -64,6 +69,7 @@ from localprompt.running.assemble import model_record
 
 TITLE = "Fewer steps for an answer"
 HELD = Target(at_most=0.67)
+SERVED = Target(at_most=0.6)
 COPYING = Target(at_most=0.8)
 INVENTING = Target(at_least=0.97, at_most=1.03)
 
@@ -121,7 +127,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-n", type=int, default=5, help="pairs of each (%(default)s)")
     parser.add_argument("-m", "--models", nargs="+", default=[DEFAULT_MODEL], metavar="MODEL")
-    parser.add_argument("--only", choices=("held", "guessed"))
+    parser.add_argument("--only", choices=("held", "guessed", "server"))
+    parser.add_argument("--server", action="store_true", help="beside llama-server, too")
     parser.add_argument("--cpu-time", action="store_true", help="instead of the clock on the wall")
     parser.add_argument("--tasks", nargs="+", help="only these, by their names")
     parser.add_argument("--threads", type=int)
@@ -133,13 +140,18 @@ def _model(name: str, options: argparse.Namespace) -> Iterator[Section]:
     model = model_record(name)
     settings = RequestedSettings(n_threads=options.threads or machine.default_threads())
     with LlamaEngine(Path(model.path), settings, model_sha256=model.sha256) as engine:
-        if options.only != "guessed":
+        if options.only in {None, "held"}:
             yield _section(_Held(engine, settings), name, options)
-        if options.only != "held":
+        if options.only in {None, "guessed"}:
             yield _section(_Guessed(engine, settings), name, options)
+        if options.server or options.only == "server":
+            threads = options.threads or machine.default_threads()
+            tools = build_tools(with_server=True)
+            with running(tools, Path(model.path), threads=threads, slots=1) as server:
+                yield _section(_Served(engine, settings, server), name, options)
 
 
-def _section(side: _Held | _Guessed, model: str, options: argparse.Namespace) -> Section:
+def _section(side: _Held | _Guessed | _Served, model: str, options: argparse.Namespace) -> Section:
     before, started = conditions.read(), time.perf_counter()
     figures, notes = [], []
     for task, (prompt, detail) in side.tasks.items():
@@ -232,6 +244,49 @@ class _Held:
             f"{ours.tokens} tokens ({used.forced} forced, {used.accepted} of {used.drafted} "
             f"guesses right) against {before.tokens}; the documents are "
             f"{'the same' if same else 'not the same'}."
+        )
+
+
+class _Served:
+    """Extraction under a schema, beside llama-server."""
+
+    name = "served"
+    title = "Extraction under a schema, beside llama-server"
+    how = (
+        "Greedy answers to the same tokens, in turns; seconds from the first token to the end, the "
+        "server's by its own clock."
+    )
+    tasks = texts.EXTRACTIONS
+
+    def __init__(self, engine: LlamaEngine, settings: RequestedSettings, server: Server) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._server = server
+
+    def ask(self, prompt: str, schema: Any) -> Any:
+        request = _request(self._engine, self._settings, prompt, 400, hold(schema).constraint)
+
+        def both() -> tuple[Answer, tuple[str, int, float]]:
+            theirs = self._server.hold(request.token_ids, schema, 400)
+            return _decode(self._engine, request), theirs
+
+        return both
+
+    def figure(
+        self, task: str, schema: Any, rounds: Sequence[tuple[Answer, tuple[str, int, float]]]
+    ) -> tuple[Figure, str]:
+        made = figure(
+            f"{task}, decode",
+            "s",
+            ("held", [a.decode_seconds for a, _ in rounds]),
+            ("llama-server", [seconds for _, (_, _, seconds) in rounds]),
+            SERVED,
+        )
+        ours, (text, tokens, _) = rounds[-1]
+        same = _document(ours.text) == _document(text)
+        return made, (
+            f"{ours.tokens} tokens ({ours.finished.shortcuts.forced} forced) against {tokens}; the "
+            f"documents are {'the same' if same else 'not the same'}."
         )
 
 

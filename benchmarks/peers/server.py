@@ -36,6 +36,28 @@ class Server:
     def url(self) -> str:
         return f"http://{_HOST}:{self.port}"
 
+    def hold(
+        self, token_ids: Sequence[int], schema: Any, max_tokens: int
+    ) -> tuple[str, int, float]:
+        """A greedy answer held to a JSON Schema.
+
+        Returns:
+            The text, its tokens, and the server's own seconds from the first one on.
+
+        Raises:
+            WorkerError: the request fails.
+        """
+        body = {"prompt": list(token_ids), "n_predict": max_tokens, "temperature": 0}
+        connection = http.client.HTTPConnection(_HOST, self.port)
+        try:
+            answer = _post(
+                connection, "/completion", {**body, "json_schema": schema, "cache_prompt": True}
+            )
+        finally:
+            connection.close()
+        timings = answer["timings"]
+        return str(answer["content"]), int(timings["predicted_n"]), timings["predicted_ms"] / 1e3
+
     def complete_all(self, prompts: Sequence[str], max_tokens: int) -> tuple[float, list[str]]:
         """Greedy completions, as many at once as there are slots.
 
