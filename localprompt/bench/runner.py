@@ -25,7 +25,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from localprompt.bench.child import WORKER_COMMAND, Child
-from localprompt.bench.neighbours import Neighbours, announced
+from localprompt.bench.neighbours import warnings_about
 from localprompt.bench.remaining import CellState, cell_states
 from localprompt.errors import HistoryError, WorkerError
 from localprompt.measure import memory
@@ -35,6 +35,7 @@ from localprompt.records.bench import CellFailure, Experiment, Step
 from localprompt.records.cell import BenchRequest
 from localprompt.records.run import BenchPlace, RunRecord, RunWarning, Samples
 from localprompt.running.execute import Execution
+from localprompt.store.under_way import Notice, announced
 
 SHARE_OF_FREE_MEMORY = 0.6
 """What the workers of a group may take together, by the peaks of the memory pass."""
@@ -75,10 +76,13 @@ def run_bench(
             says how much that is and how to go on.
         KeyboardInterrupt: workers are ended; what was stored stays.
     """
-    with announced() as neighbours:
-        bench = _Run(
-            experiment, history, cell_states(experiment, runs), command, on_step, neighbours
-        )
+    with announced("bench", experiment.title, experiment.id) as notice:
+
+        def tell(step: Step) -> None:
+            notice.tell(step.cell.workload, step.done, step.expected)
+            on_step(step)
+
+        bench = _Run(experiment, history, cell_states(experiment, runs), command, tell, notice)
         try:
             bench.memory_pass()
             bench.timing_pass()
@@ -94,14 +98,14 @@ class _Run:
         states: Sequence[CellState],
         command: Sequence[str],
         on_step: OnStep,
-        neighbours: Neighbours,
+        notice: Notice,
     ) -> None:
         self._experiment = experiment
         self._history = history
         self._states = states
         self._command = command
         self._on_step = on_step
-        self._neighbours = neighbours
+        self._notice = notice
         self._last = read_conditions()
         # The order has to differ from round to round, not from one resumption to the next.
         digest = hashlib.sha256(experiment.id.encode()).digest()
@@ -170,7 +174,7 @@ class _Run:
             if warning.code == "clock_gap" and warning.code not in codes:
                 yield warning
         self._last = now
-        yield from self._neighbours.warnings()
+        yield from warnings_about(self._notice.others())
 
     def _fail(self, state: CellState, error: WorkerError) -> None:
         state.failed = True

@@ -98,6 +98,7 @@ def list_runs(
     The repetitions of a bench are not listed one by one; 'runs show ID' shows the bench.
     """
     from localprompt.store.history import EXPERIMENTS, RUNS, History
+    from localprompt.store.under_way import under_way
     from localprompt.views.messages import print_error, print_note
     from localprompt.views.runs import print_run_list
 
@@ -113,6 +114,8 @@ def list_runs(
             [kind for kind in wanted if kind in EXPERIMENTS], where, limit=limit
         )
     found.sort(key=lambda one: one.id, reverse=True)
+    for now in under_way():
+        print_note(f"running now: {now.text}")
     if print_run_list(found[:limit], console()):
         return
     if where == EVERYTHING:

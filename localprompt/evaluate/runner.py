@@ -40,6 +40,7 @@ from localprompt.scoring.expectations import Judge
 from localprompt.scoring.score import COMPARISON, score_comparison
 from localprompt.sources.suite.records import EvalCase
 from localprompt.store.history import History
+from localprompt.store.under_way import announced
 
 JUDGED_AT_ONCE = 64
 """Answers that wait for a judge which is the same model."""
@@ -86,7 +87,17 @@ def run_evaluation(
         LocalPromptError: a model cannot be opened or fails, or the history cannot be written;
             what was stored before stays.
     """
-    run = _Run(planned, store, models, on_progress, find_model, with_floor=with_floor)
+    evaluation = planned.evaluation
+    with announced("eval", evaluation.title, evaluation.id) as notice:
+
+        def tell(now: EvalProgress) -> None:
+            notice.tell(now.doing, now.done, now.total)
+            on_progress(now)
+
+        _carry_out(_Run(planned, store, models, tell, find_model, with_floor=with_floor), planned)
+
+
+def _carry_out(run: _Run, planned: Planned) -> None:
     by_model: dict[bytes, list[int]] = {}
     for index, target in enumerate(planned.evaluation.targets):
         by_model.setdefault(_opened_as(target), []).append(index)

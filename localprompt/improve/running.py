@@ -13,7 +13,7 @@ from localprompt.improve.asking import Asker
 from localprompt.improve.costs import MeasureCost
 from localprompt.improve.opening import FindModel, Setting
 from localprompt.improve.rewriting import rewritten
-from localprompt.improve.search import OnProgress, Search
+from localprompt.improve.search import OnProgress, Progress, Search
 from localprompt.improve.variants import Variant
 from localprompt.improve.wordings import Wording
 from localprompt.improve.writing import prompt_text, write_prompt
@@ -21,6 +21,7 @@ from localprompt.records.evaluation import EvalRequest
 from localprompt.records.improvement import Improvement, Weighing
 from localprompt.running.assemble import model_record
 from localprompt.store.history import History
+from localprompt.store.under_way import announced
 
 _CHECKED_CASES = 4
 
@@ -70,15 +71,21 @@ def improve(
         machine=setting.improvement.machine,
         find_model=_the_one(setting, find_model),
     )
-    search = Search(
-        setting,
-        asker,
-        keep=keep,
-        on_progress=on_progress,
-        measure_cost=measure_cost,
-        more_wordings=_written(setting, models, asking, find_model),
-    )
-    record, winner = search.run()
+    with announced("improve", setting.improvement.title, setting.improvement.id) as notice:
+
+        def tell(now: Progress) -> None:
+            notice.tell(now.stage, now.asked, request.max_evaluations)
+            on_progress(now)
+
+        search = Search(
+            setting,
+            asker,
+            keep=keep,
+            on_progress=tell,
+            measure_cost=measure_cost,
+            more_wordings=_written(setting, models, asking, find_model),
+        )
+        record, winner = search.run()
     record = _with_file(record, setting, winner)
     keep(record)
     return record

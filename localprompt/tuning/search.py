@@ -31,6 +31,7 @@ from localprompt.records.tuning import Bounds, SuiteOutcome, Trial, Tuning
 from localprompt.running.profiles import Profile
 from localprompt.stats.samples import compare
 from localprompt.store.history import History
+from localprompt.store.under_way import Notice, announced
 from localprompt.tuning.candidates import Candidate, Changes, together, variations
 from localprompt.tuning.judging import Judge
 from localprompt.tuning.race import race
@@ -76,6 +77,8 @@ class Tuner:
         self._qualities: dict[str, Quality] = {}
         self._suites: dict[str, SuiteOutcome] = {}
         self._out: dict[str, str] = {}
+        self._made = 0
+        self._notice: Notice
         self._add(self._usual)
 
     def run(self, types: Sequence[str]) -> Tuning:
@@ -85,11 +88,15 @@ class Tuner:
             InputError: the suite cannot pass, or a type is unknown.
             MachineError: the usual settings do not run, or the history cannot be written.
         """
+        with announced("tune", self._tuning.title, self._tuning.id) as self._notice:
+            return self._run(types)
+
+    def _run(self, types: Sequence[str]) -> Tuning:
         usual = self._judge.usual()
         if usual is not None:
             self._suites[self._usual.key] = usual
             self._note(f"usual settings: {usual.passed} of {usual.scored} passed")
-        if self._runs.more(self._usual, 1) is None:
+        if self._more(self._usual, 1) is None:
             raise WorkerError(
                 "the usual settings do not run", found=self._runs.failures[self._usual.key]
             )
@@ -98,6 +105,12 @@ class Tuner:
         self._save()
         best = self._best_settings(best)
         return self._finish(best)
+
+    def _more(self, candidate: Candidate, times: int) -> list[float] | None:
+        """Run a candidate so many times, and let others see it."""
+        self._notice.tell(candidate.name, self._made)
+        self._made += times
+        return self._runs.more(candidate, times)
 
     def _best_weights(self, types: Sequence[str]) -> Candidate:
         """The fastest weights whose quality is inside the bound."""
@@ -108,7 +121,7 @@ class Tuner:
                 self._note(f"{file_type}: not tried: {error}")
                 continue
             self._add(candidate)
-        standings = race(self._candidates, self._runs.more, kept=self._usual.key)
+        standings = race(self._candidates, self._more, kept=self._usual.key)
         usual = standings[self._usual.key].median
         ran = {key: standing for key, standing in standings.items() if not standing.failed}
         best = self._usual
@@ -140,7 +153,7 @@ class Tuner:
         for candidate in tried:
             self._add(candidate)
         field = {one.key: one for one in (weights, *tried)}
-        standings = race(field, self._runs.more, kept=weights.key, seed=1)
+        standings = race(field, self._more, kept=weights.key, seed=1)
         base = standings[weights.key].median
         paying = [
             field[key]
@@ -161,7 +174,7 @@ class Tuner:
         whole = Candidate(weights.model, merged)
         self._add(whole)
         field = {one.key: one for one in (weights, paying[0], whole)}
-        standings = race(field, self._runs.more, kept=weights.key, rounds=(3, 3), seed=2)
+        standings = race(field, self._more, kept=weights.key, rounds=(3, 3), seed=2)
         best = min(
             (key for key in field if not standings[key].failed),
             key=self._median,
@@ -230,8 +243,8 @@ class Tuner:
         ours: list[float] = []
         theirs: list[float] = []
         for _ in range(_DUEL // 2):
-            theirs += self._runs.more(self._usual, 2) or []
-            ours += self._runs.more(best, 2) or []
+            theirs += self._more(self._usual, 2) or []
+            ours += self._more(best, 2) or []
         return ours, theirs
 
     def _median(self, key: str) -> float:

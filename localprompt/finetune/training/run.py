@@ -32,6 +32,7 @@ from localprompt.models.quantize.job import FILE_TYPE_IDS
 from localprompt.models.quantize.make import Quantizer
 from localprompt.models.quantize.worker import Request as QuantizingRequest
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
+from localprompt.store.under_way import announced
 
 WORKER_COMMAND = processes.worker_command("localprompt.finetune.training.worker")
 _UNPACK_BUFFER_BYTES = 64 << 20
@@ -68,10 +69,16 @@ def tune(
     with (
         disk_errors_explained(store),
         staging(store, f"training-{planned.name}", "training") as folder,
+        announced("finetune", planned.name) as notice,
     ):
+
+        def tell(now: TrainingProgress) -> None:
+            notice.tell(now.stage, now.step, now.steps)
+            on_progress(now)
+
         account = _beginning(planned, folder)
         ledger = Ledger(account)
-        follower = Follower(planned, account, on_progress)
+        follower = Follower(planned, account, tell)
         parent = _unpack(planned, folder, ledger, follower)
         reason = _train(planned, folder, parent, ledger, follower, began, command)
         follower.stage("publish")
