@@ -4,8 +4,8 @@
 
 The history is made in a folder of its own and removed. Times of pages are medians over ``--times``
 requests after one that warms up; the first page after a start is measured over ``--starts`` of
-them. ``--model NAME`` also answers with that model, in turns with ``localprompt run`` in the same
-home, and compares decode rates.
+them. ``--model NAME`` also answers with that model, in turns with ``localprompt ask`` in the same
+home, and compares decode rates; and says how long a first text takes from the engine to a reader.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -152,35 +153,92 @@ def flood(address: Browser, per_second: int, seconds: float) -> dict[str, Any]:
     }
 
 
+TEXT, MOST = "Describe the sea in a hundred words.", "96"
+
+
 def decode(browser: Browser, model: str, times: int) -> dict[str, Any]:
-    """Decode rates of the same prompt on the page and by ``localprompt run``, in turns."""
-    text, most = "Describe the sea in a hundred words.", "96"
-    page, command = [], []
-    for _ in range(times):
-        _, _, html = browser.ask(
-            "POST",
-            "/try",
-            [("model", model), ("text", text), ("max_tokens", most)],
-            fresh=True,  # servers close what has been idle
-        )
-        found = re.search(r'data-job="(\w+)"', html)
-        assert found, html
-        _, _, events = browser.get(f"/jobs/{found[1]}/events")
-        run_id = json.loads(events.strip().rsplit("data: ", 1)[1])
-        record = json.loads(browser.get(f"/runs/{run_id}/json")[2])
-        page.append(record["timing"]["decode_tokens_per_second"])
-        done = subprocess.run(
-            [sys.executable, "-m", "localprompt", "ask", text, "-m", model, "--max-tokens", most,
-             "--json", "--no-log"],
-            capture_output=True, check=True, text=True,
-        )  # fmt: skip
-        command.append(json.loads(done.stdout)["timing"]["decode_tokens_per_second"])
-    pairs = [a / b for a, b in zip(page, command, strict=True)]
+    """Decode rates of the same prompt on the page and by ``localprompt ask``, in turns; who comes
+    first changes from pair to pair."""
+    pairs = []
+    for number in range(times):
+        sides = [lambda: on_the_page(browser, model), lambda: by_the_command(model)]
+        rates = [sides[side]() for side in ((0, 1) if number % 2 else (1, 0))]
+        page, command = rates if number % 2 else reversed(rates)
+        pairs.append((page, command))
+    ratios = [page / command for page, command in pairs]
     return {
-        "page_tokens_per_second": round(statistics.median(page), 1),
-        "ask_tokens_per_second": round(statistics.median(command), 1),
-        "ratio_of_pairs": round(statistics.median(pairs), 3),
-        "pairs": [round(pair, 3) for pair in pairs],
+        "page_tokens_per_second": round(statistics.median(page for page, _ in pairs), 1),
+        "ask_tokens_per_second": round(statistics.median(ask for _, ask in pairs), 1),
+        "ratio_of_pairs": round(statistics.median(ratios), 3),
+        "n": times,
+        "pairs": [round(ratio, 3) for ratio in ratios],
+    }
+
+
+def on_the_page(browser: Browser, model: str) -> float:
+    form = [("model", model), ("text", TEXT), ("max_tokens", MOST)]
+    _, _, html = browser.ask("POST", "/try", form, fresh=True)  # servers close what has been idle
+    found = re.search(r'data-job="(\w+)"', html)
+    assert found, html
+    _, _, events = browser.get(f"/jobs/{found[1]}/events")
+    run_id = json.loads(events.strip().rsplit("data: ", 1)[1])
+    record = json.loads(browser.get(f"/runs/{run_id}/json")[2])
+    return float(record["timing"]["decode_tokens_per_second"])
+
+
+def by_the_command(model: str) -> float:
+    done = subprocess.run(
+        [sys.executable, "-m", "localprompt", "ask", TEXT, "-m", model, "--max-tokens", MOST,
+         "--json", "--no-log"],
+        capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    return float(json.loads(done.stdout)["timing"]["decode_tokens_per_second"])
+
+
+def first_token(model: str, times: int) -> dict[str, Any]:
+    """From the moment in which the engine had the first text to the one in which a client of the
+    page read it. The server runs in this process, so that both are known; the engine has a process
+    of its own, as always. The clock is the one that processes of a machine share."""
+    from localprompt.web.app import build_app
+    from localprompt.web.guard import Keys
+    from localprompt.web.host import Host
+    from localprompt.web.server import listener_on, server_of
+
+    host, keys, listener = Host(), Keys(), listener_on("127.0.0.1", 0)
+    place = f"127.0.0.1:{listener.getsockname()[1]}"
+    serving = server_of(build_app(host, frozenset({place}), keys))
+    thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not serving.started:
+        time.sleep(0.01)
+    taken = []
+    try:
+        browser = Browser(f"http://{place}/?key={keys.current}")
+        for _ in range(times + 1):
+            form = [("model", model), ("text", TEXT), ("max_tokens", "8")]
+            found = re.search(r'data-job="(\w+)"', browser.ask("POST", "/try", form)[2])
+            assert found
+            headers = {"Cookie": browser.cookie}
+            browser.connection.request("GET", f"/jobs/{found[1]}/events", headers=headers)
+            answer = browser.connection.getresponse()
+            while answer.readline().strip() != b"event: piece":
+                pass
+            arrived = time.perf_counter()
+            answer.read()
+            job = host.job(found[1])
+            assert job is not None
+            had = next(event.seconds for event in job.events if event.kind == "piece")
+            assert had is not None
+            taken.append(1000 * (arrived - had))
+    finally:
+        serving.should_exit = True
+        thread.join()
+        host.close()
+    taken = taken[1:]  # the first opens the model
+    return {
+        "median_ms": round(statistics.median(taken), 2),
+        "n": times,
+        "max_ms": round(max(taken), 2),
     }
 
 
@@ -190,6 +248,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--times", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--model")
     wanted = parser.parse_args()
     models = os.environ.get("LOCALPROMPT_HOME")
@@ -232,7 +291,9 @@ def main() -> None:
             found["flood"] = flood(browser, 200, wanted.seconds)
             found["rss_after_mib"] = round(psutil.Process(process.pid).memory_info().rss / _MIB, 1)
             if wanted.model:
-                found["decode"] = decode(browser, wanted.model, 7)
+                found["decode"] = decode(browser, wanted.model, wanted.pairs)
+        if wanted.model:
+            found["first_token"] = first_token(wanted.model, wanted.times)
     print(json.dumps(found, indent=2))
 
 

@@ -18,6 +18,7 @@ from localprompt.engine.base import (
     Finished,
     GenerationRequest,
     Prefilled,
+    Token,
 )
 from localprompt.errors import LocalPromptError
 from localprompt.measure import timeline
@@ -27,6 +28,8 @@ from localprompt.running.closed import weigh_choices
 from localprompt.running.prefix.beginning import Beginning
 
 OnText = Callable[[str], None]
+OnEvent = Callable[[Token | Finished], None]
+"""Told of what brings a text, just before the text."""
 
 
 class Answer:
@@ -45,7 +48,13 @@ class Answer:
         self.finish_reason: FinishReason = "interrupted"
         self.failure: LocalPromptError | None = None
 
-    def collect(self, engine: Engine, request: GenerationRequest, on_text: OnText | None) -> None:
+    def collect(
+        self,
+        engine: Engine,
+        request: GenerationRequest,
+        on_text: OnText | None,
+        on_event: OnEvent | None = None,
+    ) -> None:
         beginning = self._beginning
         crashes.doing("prefill")
         try:
@@ -64,6 +73,8 @@ class Answer:
                     crashes.token(event.text)
                 self.text += event.text
                 self.shortcuts = event.shortcuts
+                if on_event is not None:
+                    on_event(event)
                 if event.text and on_text is not None:
                     on_text(event.text)
         except (KeyboardInterrupt, BrokenPipeError):

@@ -63,7 +63,7 @@ from localprompt.running.admission import (
     with_mapping_settled,
     within_limit,
 )
-from localprompt.running.answer import Answer, OnText
+from localprompt.running.answer import Answer, OnEvent, OnText
 from localprompt.running.answer_checks import judge
 from localprompt.running.attention import Attention, attention_for
 from localprompt.running.closed import (
@@ -161,7 +161,13 @@ class Session:
             raise execution.failure
         return execution
 
-    def attempt(self, cell: Cell, rendered: Rendered, on_text: OnText | None = None) -> Execution:
+    def attempt(
+        self,
+        cell: Cell,
+        rendered: Rendered,
+        on_text: OnText | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Execution:
         """Run a cell on this model and measure it.
 
         What ends the generation early does not take away what there is until then. After a
@@ -202,7 +208,7 @@ class Session:
         if weighed is not None:
             answer.choose(engine, weighed, cell, on_text)
         else:
-            answer.collect(engine, request, on_text)
+            answer.collect(engine, request, on_text, on_event)
         reading, after = memory.read(), conditions.read()
 
         not_kept = beginning.finish()

@@ -95,6 +95,32 @@ class Evaluations(Experiments):
             rows = self._connection.execute(query, (evaluation_id, case_index)).fetchall()
         return [self._decoded(evaluation_id, record, CaseResult) for (record,) in rows]
 
+    def case_ids(self, evaluation_id: str, limit: int) -> list[str]:
+        """The ids of its first cases, in the order of the suite."""
+        query = """
+            SELECT case_id FROM eval_results WHERE experiment_id = ?
+            GROUP BY case_index ORDER BY case_index LIMIT ?"""
+        with explained(self.path):
+            return [row[0] for row in self._connection.execute(query, (evaluation_id, limit))]
+
+    def case_history(
+        self, suite_path: str, case_id: str, *, limit: int
+    ) -> list[tuple[Evaluation, CaseResult]]:
+        """What the newest evaluations of a suite's file made of a case, newest first."""
+        query = """
+            SELECT id, record FROM experiments
+            WHERE kind = 'eval' AND json_extract(record, '$.path') = ? ORDER BY id DESC LIMIT ?"""
+        of_case = """
+            SELECT record FROM eval_results WHERE experiment_id = ? AND case_id = ?
+            ORDER BY target, repetition"""
+        found = []
+        with explained(self.path):
+            for id_, record in self._connection.execute(query, (suite_path, limit)).fetchall():
+                evaluation = self._decoded(id_, record, Evaluation)
+                for (result,) in self._connection.execute(of_case, (id_, case_id)):
+                    found.append((evaluation, self._decoded(id_, result, CaseResult)))
+        return found
+
     def done(self, evaluation_id: str, target: int) -> set[tuple[int, int]]:
         """Which (case_index, repetition) of a target have a result."""
         query = """

@@ -16,10 +16,16 @@ Each subject has a module: :mod:`localprompt.store.runs`, :mod:`localprompt.stor
 
 from __future__ import annotations
 
+import time
+
+from localprompt import paths
 from localprompt.store.evaluations import Evaluations
 from localprompt.store.finding import EXPERIMENTS, KINDS, RUNS, Found
 
-__all__ = ["EXPERIMENTS", "KINDS", "RUNS", "Found", "History"]
+__all__ = ["EXPERIMENTS", "KINDS", "RUNS", "Found", "History", "stamp"]
+
+_SECONDS_TO_SETTLE = 0.1
+"""Much longer than the steps in which file systems count time."""
 
 
 class History(Evaluations):
@@ -34,3 +40,21 @@ class History(Evaluations):
         HistoryError: it cannot be opened or made (locked, damaged, not writable, disk full, …);
             any method may raise it as well.
     """
+
+
+def stamp() -> tuple[tuple[int, int], ...] | None:
+    """What is the same again as long as nothing was stored in between, for the price of looking at
+    two files; None: something was stored so lately that the next change might look the same."""
+    path = paths.history_path()
+    found, newest = [], 0
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        try:
+            status = file.stat()
+        except OSError:
+            status = None
+        if status is None or status.st_size == 0:  # readers make and remove an empty log
+            found.append((0, 0))
+        else:
+            found.append((status.st_mtime_ns, status.st_size))
+            newest = max(newest, status.st_mtime_ns)
+    return None if time.time() - newest / 1e9 < _SECONDS_TO_SETTLE else tuple(found)

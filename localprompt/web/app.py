@@ -14,7 +14,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from localprompt.errors import LocalPromptError, UnknownNameError
-from localprompt.web import look, models, trying
+from localprompt.web import cases, look, models, prompts, trying
+from localprompt.web.chores import Chores
 from localprompt.web.guard import Guard, Keys, TooLargeError
 from localprompt.web.host import Host
 from localprompt.web.site import Site, problem
@@ -42,9 +43,12 @@ def build_app(host: Host | None, hosts: frozenset[str], keys: Keys) -> Guard:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
+        if chores is not None:
+            await run_in_threadpool(chores.close)
         if host is not None:
             await run_in_threadpool(host.close)
 
+    chores = None if host is None else Chores()
     routes = [
         Route("/", trying.start),
         Route("/try/inputs", trying.inputs),
@@ -53,16 +57,22 @@ def build_app(host: Host | None, hosts: frozenset[str], keys: Keys) -> Guard:
         Route("/jobs/{id}/events", trying.events),
         Route("/jobs/{id}/received", trying.received),
         Route("/jobs/{id}/stop", trying.stop, methods=["POST"]),
-        Route("/prompts/{name}", trying.prompt_page),
-        Route("/prompts/{name}", trying.save, methods=["POST"]),
+        Route("/prompts/{name}", prompts.prompt_page),
+        Route("/prompts/{name}", prompts.save, methods=["POST"]),
         Route("/runs", look.runs),
         Route("/runs/{id}", look.run),
         Route("/runs/{id}/json", look.run_json),
         Route("/results", look.results),
         Route("/results/{id}", look.result),
         Route("/compare", look.compare),
+        Route("/difference", look.difference),
+        Route("/cases", cases.case_history),
         Route("/live", look.live),
         Route("/models", models.models),
+        Route("/models/under-way", models.under_way),
+        Route("/models/pull", models.pull, methods=["POST"]),
+        Route("/models/quantize", models.quantize, methods=["POST"]),
+        Route("/models/stop", models.stop, methods=["POST"]),
         Route("/doctor", models.doctor),
         Route("/static/{name}", _static),
     ]
@@ -72,7 +82,7 @@ def build_app(host: Host | None, hosts: frozenset[str], keys: Keys) -> Guard:
         TooLargeError: _too_large,
     }
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)  # type: ignore[arg-type]
-    app.state.site = Site(host)
+    app.state.site = Site(host, chores)
     return Guard(app, hosts, keys, read_only=host is None)
 
 

@@ -9,6 +9,7 @@ when the last reader of a job goes away before its end (a closed tab), the job i
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import queue
 import signal
@@ -27,12 +28,14 @@ from localprompt.records.cell import Cell
 from localprompt.records.ids import new_run_id
 from localprompt.records.received import ReceivedPrompt
 from localprompt.records.run import RunRecord
+from localprompt.store.under_way import announced
 from localprompt.web.worker import (
     Answer,
     Answered,
     Began,
     Explain,
     Explained,
+    How,
     NotAnswered,
     Opening,
     Piece,
@@ -53,6 +56,10 @@ class Event(msgspec.Struct, frozen=True):
 
     kind: Literal["state", "piece", "done", "failed"]
     text: str
+    how: How = ""
+    """Of a piece: how it was made."""
+    seconds: float | None = None
+    """Of a piece: when the engine had it."""
 
 
 class Question(NamedTuple):
@@ -87,6 +94,12 @@ class Job:
     @property
     def text(self) -> str:
         return "".join(event.text for event in self.events if event.kind == "piece")
+
+    def answer(self) -> list[tuple[How, str]]:
+        """Its text in stretches that were made alike."""
+        pieces = [event for event in self.events if event.kind == "piece"]
+        grouped = itertools.groupby(pieces, key=lambda event: event.how)
+        return [(how, "".join(event.text for event in group)) for how, group in grouped]
 
     def tell(self, event: Event) -> None:
         with self._lock:
@@ -214,6 +227,11 @@ class Host:
         if self._was_stopped(job):
             _fail(job, None)
             return
+        title = job.cell.template.name or job.cell.model.name
+        with announced("page", title):  # a bench beside it has to know
+            self._follow(job, child)
+
+    def _follow(self, job: Job, child: Child[Reply]) -> None:
         child.send(Answer(job.cell))
         while True:
             match reply := child.receive():
@@ -222,10 +240,10 @@ class Host:
                         self.stop(job)
                 case Opening():
                     job.state = "opening"
-                    job.tell(Event("state", f"opening {job.cell.model.name}"))
-                case Piece(text):
+                    job.tell(Event("state", "opening"))
+                case Piece(text, how, seconds):
                     job.state = "answering"
-                    job.tell(Event("piece", text))
+                    job.tell(Event("piece", text, how, seconds))
                 case Answered():
                     _finish(job, reply)
                     return

@@ -1,4 +1,4 @@
-"""Trying prompts: a form made of a prompt's inputs, answers as they stream, saving a prompt.
+"""Trying prompts: a form made of their inputs, answers side by side as they stream.
 
 A form becomes the same cell as the same command would: values go through the parser of ``-p``, so
 a page can send nothing that the command line would refuse. A value that begins with ``@`` is text
@@ -9,49 +9,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import os
-import re
 import shlex
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from localprompt.errors import InputError, LocalPromptError, UnknownNameError
-from localprompt.files import replace_file
+from localprompt.errors import InputError, UnknownNameError
 from localprompt.models.store import list_models
 from localprompt.records.cell import Cell, SamplingChoices
-from localprompt.records.prompt import InputSpec
 from localprompt.records.run import RequestedSettings
 from localprompt.running.assemble import RunChoices, ask_cell, prompt_with_params, run_cell
 from localprompt.running.execute import render
 from localprompt.sources.prompt.file import load_prompt
-from localprompt.sources.prompt.search import FOLDER, all_prompts, find_prompt
+from localprompt.sources.prompt.search import all_prompts, find_prompt
 from localprompt.views.summary import summary_lines
 from localprompt.web.host import Host, Job
-from localprompt.web.site import form_of, fragment, page, site_of
+from localprompt.web.prompts import checked_name
+from localprompt.web.site import form_of, fragment, host_of, language_of, page
 
 MOST_COLUMNS = 3
+MOST_TOKENS_APART = 3_000
+"""Tokens of a prompt that are shown one by one; longer ones are shown by who wrote them."""
 SECONDS_TO_COME_BACK = 1.0
 """A page that is loaded again follows its job anew within this time; a closed one does not."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _LONG = 200
-_BEGIN = """---
-name: {name}
-inputs:
-  - name: text
-    kind: string
-    required: true
----
-user:
-{{{{ text }}}}
-"""
 
 
 def start(request: Request) -> Response:
@@ -62,40 +48,47 @@ def start(request: Request) -> Response:
     here = [entry.card for entry in entries if entry.state == "present"]
     return page(
         request,
-        "Try a prompt",
+        language_of(request)("site.try.title"),
         "try.page.html",
         prompts=prompts,
         models=here,
-        asked=asked,
-        inputs=_inputs(asked) if asked in prompts else None,
+        asked=asked if asked in prompts else "",
         most=MOST_COLUMNS,
+        **_fields([asked] if asked in prompts else []),
     )
 
 
 def inputs(request: Request) -> Response:
-    """``/try/inputs?prompt=NAME``: the fields of a prompt's inputs."""
-    name = request.query_params.get("prompt", "")
-    return fragment("inputs.html", inputs=_inputs(name) if name else None, asked=name)
+    """``/try/inputs?prompt=NAME&prompt=…``: the fields of the inputs of all of them."""
+    return fragment(
+        request, "inputs.html", **_fields(_chosen(request.query_params.getlist("prompt")))
+    )
 
 
 async def begin(request: Request) -> Response:
-    """``POST /try``: one job for each model that was ticked, in the order of the ticks."""
-    host = _host(request)
+    """``POST /try``: one job for each prompt on each model, one after the other."""
+    host = host_of(request)
     form = await form_of(request)
-    models = form.get("model", [])
-    if not 1 <= len(models) <= MOST_COLUMNS:
+    models, prompts = form.get("model", []), _chosen(form.get("prompt", []))
+    columns = [(prompt, model) for prompt in prompts or [""] for model in models]
+    if not 1 <= len(columns) <= MOST_COLUMNS:
         raise InputError(
-            "models to try", expected=f"1 to {MOST_COLUMNS} ticked", found=str(len(models))
+            "models to try" if len(prompts) < 2 else "prompts and models to try",
+            expected=f"1 to {MOST_COLUMNS} columns, one for each prompt on each model",
+            found=str(len(columns)),
         )
     # The digest of a model that was not seen before takes a second per gigabyte.
-    cells = [await run_in_threadpool(_cell, form, model) for model in models]
-    jobs = [host.submit(cell, _typed(form, cell)) for cell in cells]
-    return fragment("answers.html", jobs=jobs)
+    cells = [await run_in_threadpool(_cell, form, *column) for column in columns]
+    jobs = [
+        host.submit(cell, _typed(form, prompt, cell))
+        for (prompt, _), cell in zip(columns, cells, strict=True)
+    ]
+    return fragment(request, "answers.html", jobs=jobs)
 
 
 async def stop(request: Request) -> Response:
     job = _job(request)
-    _host(request).stop(job)
+    host_of(request).stop(job)
     return Response(status_code=204)
 
 
@@ -103,19 +96,28 @@ def done(request: Request) -> Response:
     """``/jobs/{id}``: what stands below an answer that has ended."""
     job = _job(request)
     lines = "" if job.record is None else "\n".join(summary_lines(job.record))
-    return fragment("done.html", job=job, summary=lines)
+    return fragment(request, "done.html", job=job, summary=lines)
 
 
 async def received(request: Request) -> Response:
-    """``/jobs/{id}/received``: what the model received, with who wrote what."""
+    """``/jobs/{id}/received``: what the model received and wrote, with who wrote what."""
     job = _job(request)
-    found = await asyncio.wrap_future(_host(request).explain(job.cell))
+    found = await asyncio.wrap_future(host_of(request).explain(job.cell))
     sources = list(dict.fromkeys(span.source for span in found.spans if span.origin == "variable"))
-    return fragment("received.html", received=found, sources=sources)
+    apart = len(found.tokens) <= MOST_TOKENS_APART
+    return fragment(
+        request,
+        "received.html",
+        received=found,
+        sources=sources,
+        pieces=found.tokens if apart else found.spans,
+        apart=apart,
+        answer=job.answer(),
+    )
 
 
 def events(request: Request) -> EventStream:
-    return EventStream(_job(request), _host(request))
+    return EventStream(_job(request), host_of(request))
 
 
 class EventStream:
@@ -155,81 +157,24 @@ async def _left(receive: Receive) -> None:
         pass
 
 
-def prompt_page(request: Request) -> Response:
-    """``/prompts/{name}``: its text, to be read and changed."""
-    name = request.path_params["name"]
-    try:
-        path = find_prompt(_checked_name(name))
-        source = path.read_text("utf-8")
-        place = str(path)
-    except UnknownNameError:
-        source, place = _BEGIN.format(name=name), None
-    return page(
-        request, f"Prompt {name}", "prompt.page.html",
-        name=name, source=source, place=place, digest=_digest(_target(name)), problem=None,
-    )  # fmt: skip
+def _chosen(names: list[str]) -> list[str]:
+    """The prompts of the form; the first may stand for the text that is written in the page."""
+    return [name for at, name in enumerate(names) if name or (at == 0 and any(names))]
 
 
-async def save(request: Request) -> Response:
-    """``POST /prompts/{name}``: into ./prompts, but never over a file that has changed."""
-    name = _checked_name(request.path_params["name"])
-    form = await form_of(request)
-    source, digest = form.get("source", [""])[0], form.get("digest", [""])[0]
-    problem = _saved(name, source, digest)
-    if problem is None:
-        return RedirectResponse(f"/?prompt={name}", 303)
-    return page(
-        request, f"Prompt {name}", "prompt.page.html", status=409,
-        name=name, source=source, place=None, digest=digest, problem=problem,
-    )  # fmt: skip
+def _fields(prompts: list[str]) -> dict[str, Any]:
+    """What the form asks for: the inputs of all prompts, each once."""
+    specs = [load_prompt(find_prompt(checked_name(name))).inputs for name in prompts if name]
+    found = {spec.name: spec for inputs in reversed(specs) for spec in inputs}
+    ordered = dict.fromkeys(spec.name for inputs in specs for spec in inputs)
+    return {
+        "inputs": [found[name] for name in ordered],
+        "with_text": not prompts or "" in prompts,
+        "changeable": [name for name in prompts if name],
+    }
 
 
-def _saved(name: str, source: str, digest: str) -> str | None:
-    """Why it was not saved; None: it was."""
-    path = _target(name)
-    if _digest(path) != digest:
-        return f"{path} has changed since this page was loaded. Copy your text, then load it again."
-    path.parent.mkdir(exist_ok=True)
-    # Read it as the command line would before it takes the place of one that works.
-    trial = path.with_name(f".{name}.{os.getpid()}.prompty")
-    try:
-        trial.write_text(source, "utf-8")
-        load_prompt(trial)
-    except LocalPromptError as error:
-        said = ". ".join(filter(None, (error.message, error.where, error.expected)))
-        return said.replace(str(trial), path.name)
-    finally:
-        trial.unlink(missing_ok=True)
-    replace_file(path, source.encode())
-    return None
-
-
-def _target(name: str) -> Path:
-    return FOLDER / f"{name}.prompty"
-
-
-def _digest(path: Path) -> str:
-    """Of the file as it is now; "" where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-
-def _checked_name(name: str) -> str:
-    """
-    Raises:
-        InputError: it is not the name of a file in a folder of prompts.
-    """
-    if not _NAME.fullmatch(name):
-        raise InputError(
-            "not a name for a prompt", expected="letters, digits, dots and hyphens", found=name
-        )
-    return name
-
-
-def _inputs(name: str) -> tuple[InputSpec, ...]:
-    return load_prompt(find_prompt(_checked_name(name))).inputs
-
-
-def _cell(form: dict[str, list[str]], model: str) -> Cell:
+def _cell(form: dict[str, list[str]], prompt: str, model: str) -> Cell:
     def number(name: str, kind: type[int] | type[float]) -> Any:
         text = form.get(name, [""])[0].strip()
         try:
@@ -252,22 +197,29 @@ def _cell(form: dict[str, list[str]], model: str) -> Cell:
         profile="default",
         prefix="kept",
     )
-    name = form.get("prompt", [""])[0]
-    if not name:
+    if not prompt:
         return ask_cell(form.get("text", [""])[0], choices)
-    template, params = prompt_with_params(_checked_name(name), _assignments(form), lambda: None)
+    template, params = prompt_with_params(
+        checked_name(prompt), _assignments(form, prompt), lambda: None
+    )
     cell = run_cell(template, params, choices)
     render(cell)  # what is missing is told now, and not when its turn has come
     return cell
 
 
-def _assignments(form: dict[str, list[str]]) -> list[str]:
-    """``param.NAME`` fields that were filled in, as ``-p`` takes them."""
+def _assignments(form: dict[str, list[str]], prompt: str) -> list[str]:
+    """``param.NAME`` fields that were filled in, as ``-p`` takes them; of several prompts, each
+    gets its own."""
+    others = [name for name in _chosen(form.get("prompt", [])) if name and name != prompt]
+    theirs = {spec.name for name in others for spec in load_prompt(find_prompt(name)).inputs}
+    if others:
+        theirs -= {spec.name for spec in load_prompt(find_prompt(prompt)).inputs}
     found = []
     for field, values in form.items():
-        if field.startswith("param.") and values[0]:
+        name = field.removeprefix("param.")
+        if name != field and name not in theirs and values[0]:
             text = f"@{values[0]}" if values[0].startswith("@") else values[0]
-            found.append(f"{field.removeprefix('param.')}={text}")
+            found.append(f"{name}={text}")
     return found
 
 
@@ -283,12 +235,11 @@ def _known_model(name: str) -> str:
     return name
 
 
-def _typed(form: dict[str, list[str]], cell: Cell) -> str:
+def _typed(form: dict[str, list[str]], prompt: str, cell: Cell) -> str:
     """The same on the command line; long values as files."""
-    name = form.get("prompt", [""])[0]
-    words = ["localprompt", "run", name] if name else ["localprompt", "ask", form["text"][0]]
+    words = ["localprompt", "run", prompt] if prompt else ["localprompt", "ask", form["text"][0]]
     words += ["-m", cell.model.name]
-    for assignment in _assignments(form):
+    for assignment in _assignments(form, prompt) if prompt else ():
         key, _, value = assignment.partition("=")
         words += ["-p", assignment if len(value) <= _LONG else f"{key}=@{key}.txt"]
     for field in ("max_tokens", "temperature", "seed", "n_ctx"):
@@ -297,19 +248,8 @@ def _typed(form: dict[str, list[str]], cell: Cell) -> str:
     return shlex.join(words)
 
 
-def _host(request: Request) -> Host:
-    """
-    Raises:
-        InputError: the page is read-only.
-    """
-    host = site_of(request).host
-    if host is None:
-        raise InputError("this page is read-only", next_step="localprompt serve")
-    return host
-
-
 def _job(request: Request) -> Job:
-    job = _host(request).job(request.path_params["id"])
+    job = host_of(request).job(request.path_params["id"])
     if job is None:
         raise UnknownNameError("there is no such answer any more", next_step="see Runs")
     return job

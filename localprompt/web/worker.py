@@ -16,11 +16,11 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from localprompt.engine.base import Engine
+from localprompt.engine.base import NO_SHORTCUTS, Engine, Finished, Token
 from localprompt.errors import HistoryError, LocalPromptError
 from localprompt.processes import Failed, Parent, serve
 from localprompt.records import json
@@ -30,6 +30,10 @@ from localprompt.running.execute import Execution, Session, open_session, render
 from localprompt.running.preview import receive
 from localprompt.running.run import open_llama
 from localprompt.store.history import History
+
+How = Literal["", "forced", "drafted"]
+"""How a piece of an answer was made: chosen step by step, put in because the constraint allowed
+nothing else, or guessed and found right."""
 
 
 class Answer(msgspec.Struct, frozen=True, tag_field="do", tag="answer"):
@@ -54,6 +58,9 @@ class Opening(msgspec.Struct, frozen=True, tag_field="is", tag="opening"):
 
 class Piece(msgspec.Struct, frozen=True, tag_field="is", tag="piece"):
     text: str
+    how: How = ""
+    seconds: float | None = None
+    """When the engine had it, on the clock that all processes of this machine share."""
 
 
 class Answered(msgspec.Struct, frozen=True, tag_field="is", tag="answered"):
@@ -112,7 +119,8 @@ def _answered(cell: Cell, parent: Parent[Command], models: _OpenModel) -> Reply:
         parent.say(Began())
         rendered = render(cell)
         fresh = models.open_for(cell, rendered, lambda: parent.say(Opening()))
-        made = models.session.attempt(cell, rendered, lambda text: parent.say(Piece(text)))
+        pieces = _Pieces(parent)
+        made = models.session.attempt(cell, rendered, pieces.text, pieces.event)
     finally:
         signal.signal(signal.SIGINT, before)
     if not fresh:  # the load belongs to the answer that it was made for
@@ -127,6 +135,30 @@ def _answered(cell: Cell, parent: Parent[Command], models: _OpenModel) -> Reply:
         not_recorded=_recorded(made),
         failure=None if made.failure is None else made.failure.message,
     )
+
+
+class _Pieces:
+    """Hands on an answer with how it was made."""
+
+    def __init__(self, parent: Parent[Command]) -> None:
+        self._parent = parent
+        self._before = NO_SHORTCUTS
+        self._seconds: float | None = None
+        self._how: How = ""
+
+    def event(self, event: Token | Finished) -> None:
+        now, before = event.shortcuts, self._before
+        self._seconds, self._before = event.seconds, now
+        self._how = (
+            "forced"
+            if now.forced > before.forced
+            else "drafted"
+            if now.accepted > before.accepted
+            else ""
+        )
+
+    def text(self, text: str) -> None:
+        self._parent.say(Piece(text, self._how, self._seconds))
 
 
 def _recorded(made: Execution) -> str | None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.store import under_way as module
 from localprompt.store.under_way import announced, under_way
 
 _OTHER = """
@@ -89,7 +88,7 @@ def test_progress_is_written_a_few_times_a_second_at_most(
     running: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    monkeypatch.setattr("localprompt.store.under_way.time.monotonic", lambda: now)
     with announced("tune", "smollm2-135m") as notice:
         (file,) = running.iterdir()
         notice.tell("first", 1)

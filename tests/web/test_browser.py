@@ -88,7 +88,7 @@ def test_two_answers_stand_side_by_side_and_lead_to_what_differs(
         "tick.closest('fieldset').append(tick.closest('label').cloneNode(true));"
         "document.querySelector('#try button.main').click()}"
     )
-    until(page, "document.querySelector('.differences')?.hidden === false")
+    until(page, "document.querySelector('.differences section') !== null")
     assert page.evaluate("document.querySelectorAll('.columns .answer').length") == 2
     page.evaluate("document.querySelector('.differences a').click()")
     until(page, "document.querySelector('.difference') !== null")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import re
 import sqlite3
 import time
@@ -12,49 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.records.run import RunRecord
+from localprompt.store import schema
 from localprompt.store.history import History
-from localprompt.web.host import Host, Job
+from localprompt.web.host import Host
 from tests.sample_evaluations import make_evaluation, make_result
 from tests.sample_runs import make_run
 from tests.sample_tunings import tuning
 from tests.web.conftest import Served
-
-MODEL = ("model", "smollm2-135m")
-
-
-def begun(served: Served, *fields: tuple[str, str]) -> Job:
-    got = served.post("/try", [MODEL, *fields])
-    assert got.status == 200, got.text
-    found = re.search(r'data-job="(\w+)"', got.text)
-    assert found, got.text
-    assert served.host is not None
-    job = served.host.job(found[1])
-    assert job is not None
-    return job
-
-
-def ended(job: Job, seconds: float = 30.0) -> Job:
-    limit = time.monotonic() + seconds
-    while not job.ended:
-        assert time.monotonic() < limit, job.state
-        time.sleep(0.02)
-    return job
-
-
-def gave_back(host: Host) -> bool:
-    return host.open_model is None
-
-
-def stored() -> list[RunRecord]:
-    with History(read_only=True) as history:
-        return list(history.runs())
-
-
-def streamed(served: Served, job: Job) -> list[tuple[str, str]]:
-    text = served.get(f"/jobs/{job.id}/events").text
-    blocks = [block.split("\n") for block in text.strip().split("\n\n")]
-    return [(kind.removeprefix("event: "), json.loads(data[6:])) for kind, data in blocks]
+from tests.web.jobs import MODEL, begun, ended, gave_back, stored, streamed
 
 
 def test_an_answer_streams_and_is_a_run_like_any_other(served: Served) -> None:
@@ -242,7 +206,6 @@ def test_results_are_shown_as_their_reports_show_them(served: Served) -> None:
     assert "Pass rate" in page
     assert "&lt;img&gt;" in page
     assert "Every candidate" in served.get(f"/results/{tuning().id}").text
-    assert "2 of 4 results" in served.get("/live").text
 
 
 def test_two_runs_stand_side_by_side_with_what_differs(served: Served) -> None:
@@ -322,3 +285,29 @@ def test_many_requests_at_once_are_all_answered(served: Served) -> None:
     with ThreadPoolExecutor(20) as browsers:
         got = list(browsers.map(lambda n: served.get(("/", "/runs", "/live")[n % 3]), range(200)))
     assert {one.status for one in got} == {200}
+
+
+def test_a_history_of_an_older_version_is_brought_up_to_date_and_shown(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        with History() as history:
+            history.record(make_run(0))
+    page = served.enter().get("/runs")
+    assert (page.status, page.text.count('type="checkbox"')) == (200, 1)
+
+
+def test_a_list_that_was_kept_is_made_anew_when_something_was_recorded(served: Served) -> None:
+    with History() as history:
+        history.record(make_run(0))
+    served.enter()
+    time.sleep(0.15)  # until what was stored is old enough for the next to differ from it
+    first, again = (served.get("/runs").text for _ in range(2))
+    assert first == again
+    assert served.get("/runs?kind=ask").text != first
+    with History() as history:
+        history.record(make_run(1))
+    assert served.get("/runs").text.count('type="checkbox"') == 2
+    time.sleep(0.15)
+    assert served.get("/runs").text.count('type="checkbox"') == 2

@@ -8,9 +8,10 @@ function follow(article) {
   const source = new EventSource(`/jobs/${id}/events`);
   const text = document.createTextNode("");
   stream.replaceChildren(text);
-  source.addEventListener("state", (event) => { state.textContent = JSON.parse(event.data); });
+  const words = article.closest(".answers").dataset;
+  source.addEventListener("state", (event) => { state.textContent = words[JSON.parse(event.data)]; });
   source.addEventListener("piece", (event) => {
-    state.textContent = "answering";
+    state.textContent = words.answering;
     text.appendData(JSON.parse(event.data));
   });
   const end = (word) => {
@@ -22,25 +23,35 @@ function follow(article) {
   };
   source.addEventListener("done", (event) => {
     article.dataset.run = JSON.parse(event.data);
-    end("done");
-    offerDifference(article.closest(".answers"));
+    end(words.done);
+    showDifference(article.closest(".answers"));
   });
-  source.addEventListener("failed", () => end("did not work"));
+  source.addEventListener("failed", () => end(words.failed));
   source.onopen = () => { text.data = ""; };
   source.onerror = () => {
-    if (source.readyState === EventSource.CLOSED) end("the connection was lost");
+    if (source.readyState === EventSource.CLOSED) end(words.lost);
   };
 }
 
-// Two answers that stand side by side can be compared as two runs.
-function offerDifference(section) {
+// Answers that stand side by side: what differs in them, when all are there.
+function showDifference(section) {
   const runs = [...section.querySelectorAll("[data-run]")].map((article) => article.dataset.run);
-  if (runs.length < 2) return;
-  const [a, b] = runs;
-  const offer = section.querySelector(".differences");
-  offer.querySelector("a").href = `/compare?id=${a}&id=${b}`;
-  offer.hidden = false;
+  if (runs.length < 2 || runs.length < section.querySelectorAll("[data-job]").length) return;
+  const query = runs.map((run) => `id=${run}`).join("&");
+  htmx.ajax("GET", `/difference?${query}`, { target: section.querySelector(".differences") });
 }
+
+// What was typed stays where another choice of prompts asks for the same.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.id !== "inputs") return;
+  const typed = [...event.detail.target.querySelectorAll("[name]")].map((field) => [field.name, field.value]);
+  event.detail.target.addEventListener("htmx:afterSwap", () => {
+    for (const [name, value] of typed) {
+      const field = event.detail.target.querySelector(`[name="${CSS.escape(name)}"]`);
+      if (field && value) field.value = value;
+    }
+  }, { once: true });
+});
 
 document.addEventListener("htmx:load", (event) => {
   for (const article of event.detail.elt.querySelectorAll("[data-job]")) {
