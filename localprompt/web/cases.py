@@ -87,7 +87,7 @@ def _row(evaluation: Evaluation, result: CaseResult, say: Language, *, flipped: 
             Value(short(target.prompt, _PROMPT), target.prompt),
             Value(word, state),
             Value(UNKNOWN if score is None else say.number(f"{score:.2f}"), score),
-            Value(short(result.answer, _ANSWER), result.answer),
+            Value(short(result.answer, _ANSWER)),
         ),
         facts=(Fact(say("site.activity.eval"), f"{evaluation.title}, {evaluation.id}"),),
         texts=((say("site.cases.answer"), result.error or result.answer),),

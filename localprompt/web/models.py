@@ -61,7 +61,7 @@ def models(request: Request) -> Response:
         say("site.models.title"),
         "models.page.html",
         sections=[Section("models", say("site.models.here"), tuple(blocks))],
-        here=[entry.card for entry in here],
+        present=[entry.card for entry in here],
         missing=[entry.card for entry in entries if entry.state != "present"],
         types=sorted(FILE_TYPE_IDS, key=lambda name: (name not in _COMMON, name)),
         size_of=lambda card: say.number(format_bytes(card.size_bytes)),

@@ -158,13 +158,18 @@ async def _left(receive: Receive) -> None:
 
 
 def _chosen(names: list[str]) -> list[str]:
-    """The prompts of the form; the first may stand for the text that is written in the page."""
-    return [name for at, name in enumerate(names) if name or (at == 0 and any(names))]
+    """The prompts of the form; the first may stand for the text that is written in the page.
+
+    Raises:
+        InputError: one is not the name of a file in a folder of prompts.
+    """
+    wanted = [name for at, name in enumerate(names) if name or (at == 0 and any(names))]
+    return [checked_name(name) if name else "" for name in wanted]
 
 
 def _fields(prompts: list[str]) -> dict[str, Any]:
     """What the form asks for: the inputs of all prompts, each once."""
-    specs = [load_prompt(find_prompt(checked_name(name))).inputs for name in prompts if name]
+    specs = [load_prompt(find_prompt(name)).inputs for name in prompts if name]
     found = {spec.name: spec for inputs in reversed(specs) for spec in inputs}
     ordered = dict.fromkeys(spec.name for inputs in specs for spec in inputs)
     return {
@@ -174,7 +179,14 @@ def _fields(prompts: list[str]) -> dict[str, Any]:
     }
 
 
-def _cell(form: dict[str, list[str]], prompt: str, model: str) -> Cell:
+def choices_from(form: dict[str, list[str]], model: str) -> RunChoices:
+    """Model, sampling and settings of the form.
+
+    Raises:
+        InputError: a field is not a number, or out of range.
+        UnknownNameError: there is no such model here.
+    """
+
     def number(name: str, kind: type[int] | type[float]) -> Any:
         text = form.get(name, [""])[0].strip()
         try:
@@ -185,7 +197,7 @@ def _cell(form: dict[str, list[str]], prompt: str, model: str) -> Cell:
             raise InputError("out of range", where=name, found=text)
         return value
 
-    choices = RunChoices(
+    return RunChoices(
         model=_known_model(model),
         sampling=SamplingChoices(
             temperature=number("temperature", float),
@@ -197,11 +209,22 @@ def _cell(form: dict[str, list[str]], prompt: str, model: str) -> Cell:
         profile="default",
         prefix="kept",
     )
+
+
+def setting_words(form: dict[str, list[str]]) -> list[str]:
+    """The settings of the form, as they are typed."""
+    words = []
+    for field in ("max_tokens", "temperature", "seed", "n_ctx"):
+        if value := form.get(field, [""])[0].strip():
+            words += [f"--{field.replace('_', '-')}", value]
+    return words
+
+
+def _cell(form: dict[str, list[str]], prompt: str, model: str) -> Cell:
+    choices = choices_from(form, model)
     if not prompt:
         return ask_cell(form.get("text", [""])[0], choices)
-    template, params = prompt_with_params(
-        checked_name(prompt), _assignments(form, prompt), lambda: None
-    )
+    template, params = prompt_with_params(prompt, _assignments(form, prompt), lambda: None)
     cell = run_cell(template, params, choices)
     render(cell)  # what is missing is told now, and not when its turn has come
     return cell
@@ -242,10 +265,7 @@ def _typed(form: dict[str, list[str]], prompt: str, cell: Cell) -> str:
     for assignment in _assignments(form, prompt) if prompt else ():
         key, _, value = assignment.partition("=")
         words += ["-p", assignment if len(value) <= _LONG else f"{key}=@{key}.txt"]
-    for field in ("max_tokens", "temperature", "seed", "n_ctx"):
-        if value := form.get(field, [""])[0].strip():
-            words += [f"--{field.replace('_', '-')}", value]
-    return shlex.join(words)
+    return shlex.join([*words, *setting_words(form)])
 
 
 def _job(request: Request) -> Job:

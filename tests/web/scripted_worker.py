@@ -1,6 +1,7 @@
 """The page's worker with a scripted engine in place of llama.cpp: a word at a time.
 
-Prompts that contain ``slow`` take a tenth of a second a word, ``die`` ends the process.
+Prompts that contain ``slow`` take a tenth of a second a word, ``die`` ends the process at once,
+``collapse`` in the middle of the answer.
 """
 
 from __future__ import annotations
@@ -24,18 +25,20 @@ class Obedient(ScriptedEngine):
 
     def __init__(self) -> None:
         super().__init__(self._said)
-        self._slow = False
+        self._slow = self._collapses = False
 
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Event]:
-        for event in super().generate(requests):
+        for number, event in enumerate(super().generate(requests)):
             if self._slow:
                 time.sleep(0.1)
+            if self._collapses and number == len(ANSWER) // 2:
+                os.abort()
             yield event
 
     def _said(self, prompt: str) -> Sequence[bytes]:
         if "die" in prompt:
             os.kill(os.getpid(), signal.SIGKILL)
-        self._slow = "slow" in prompt
+        self._slow, self._collapses = "slow" in prompt, "collapse" in prompt
         return ANSWER
 
 

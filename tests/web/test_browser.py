@@ -51,10 +51,12 @@ def test_every_page_fits_a_phone_and_a_wide_screen_and_asks_nobody_else(
         "/", "/?prompt=summarize", "/runs", f"/runs/{ids[0]}", "/results",
         f"/results/{EVALUATION.id}", f"/results/{tuning().id}",
         f"/compare?id={ids[0]}&id={ids[1]}", "/models", "/prompts/summarize", "/runs/NONESUCH",
+        f"/cases?evaluation={EVALUATION.id}&case=case-0", "/doctor",
+        "/models?language=pt-BR", "/?prompt=summarize", "/runs", "/results?language=en",
     )  # fmt: skip
     for path in paths:
-        for width in (390, 1600):
-            page.show(width)
+        for width, dark in ((390, False), (1600, True)):
+            page.show(width, dark=dark)
             page.visit(served.origin + path)
             until(page, "document.querySelector('#scheme').hidden === false")
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
@@ -149,6 +151,51 @@ def test_runs_are_filtered_as_one_types_and_compared_by_two_ticks(
     page.evaluate("document.querySelector('.ticks button').click()")
     until(page, "document.querySelector('.difference ins') !== null")
     assert page.evaluate("document.querySelectorAll('ins b').length") == 0
+
+
+def test_two_prompts_in_two_columns_share_what_was_typed(page: Page) -> None:
+    for at, name in enumerate(("summarize", "translate")):
+        page.evaluate(
+            f"{{const s = document.querySelectorAll('#try select[name=prompt]')[{at}];"
+            f"s.value = '{name}'; s.dispatchEvent(new Event('change', {{bubbles: true}}))}}"
+        )
+        until(page, "!!document.querySelector('[name=\"param.text\"]')")
+        page.evaluate("document.querySelector('[name=\"param.text\"]').value = 'A cat.'")
+    until(page, "!!document.querySelector('[href=\"/prompts/translate\"]')")
+    assert page.evaluate("document.querySelector('[name=\"param.text\"]').value") == "A cat."
+    page.evaluate("document.querySelector('#try button.main').click()")
+    until(page, "document.querySelector('.differences section') !== null")
+    titles = page.evaluate("[...document.querySelectorAll('.answer h2')].map(e => e.textContent)")
+    assert titles == ["summarize · smollm2-135m", "translate · smollm2-135m"]
+    assert page.messages == []
+
+
+def test_the_back_button_brings_back_the_filters_that_were_there(
+    page: Page, served: Served
+) -> None:
+    page.visit(f"{served.origin}/runs?model=smollm2-135m")
+    page.evaluate(
+        "{const i = document.querySelector('[name=model]'); i.value = 'nonesuch';"
+        "i.dispatchEvent(new Event('change', {bubbles: true}))}"
+    )
+    until(page, "document.querySelector('#rows').innerText.includes('No runs here')")
+    page.evaluate("history.back()")
+    until(page, "document.querySelectorAll('#rows [name=id]').length === 2")
+    assert page.evaluate("document.querySelector('[name=model]').value") == "smollm2-135m"
+    assert page.evaluate("document.querySelectorAll('h1').length") == 1
+
+
+def test_two_tabs_take_their_turns(page: Page, served: Served, host: Host) -> None:
+    with chromium() as other:
+        other.visit(f"{served.origin}/?key={served.keys.current}")
+        for tab, text in ((page, "Be slow."), (other, "Hello.")):
+            tab.evaluate(f"document.querySelector('#text').value = '{text}'")
+            tab.evaluate("document.querySelector('#try button.main').click()")
+            until(tab, "!!document.querySelector('[data-job]')")
+        until(other, "document.querySelector('#live').innerText.includes('waiting')")
+        page.evaluate("document.querySelector('[data-stop]').click()")
+        until(other, "document.querySelector('.state').textContent === 'done'")
+        assert other.messages == []
 
 
 def test_the_keyboard_alone_reaches_the_content(page: Page) -> None:

@@ -74,6 +74,16 @@ def test_an_input_that_no_prompt_takes_is_refused_in_two_columns_as_well(
     assert "nonesuch" in got.text
 
 
+@pytest.mark.parametrize("names", [("mine", "../../etc/passwd"), ("/etc/passwd", "mine")])
+def test_a_prompt_in_any_column_is_a_name_and_never_a_path(
+    two_prompts: Served, names: tuple[str, str]
+) -> None:
+    fields = [MODEL, *(("prompt", name) for name in names), ("param.text", "x")]
+    assert "not a name" in two_prompts.post("/try", fields, HX_Request="true").text
+    query = "&".join(f"prompt={name}" for name in names)
+    assert "not a name" in two_prompts.get(f"/try/inputs?{query}", HX_Request="true").text
+
+
 def test_more_than_three_columns_are_refused_before_anything_runs(two_prompts: Served) -> None:
     fields = [MODEL, MODEL, ("prompt", "mine"), ("prompt", "yours"), ("param.text", "x")]
     got = two_prompts.post("/try", fields, HX_Request="true")

@@ -87,6 +87,16 @@ def test_an_engine_that_dies_is_explained_and_the_next_run_works(served: Served)
     assert ended(begun(served, ("text", "Hello."))).state == "done"
 
 
+def test_an_engine_that_dies_in_the_middle_of_an_answer_leaves_what_there_was(
+    served: Served,
+) -> None:
+    job = ended(begun(served.enter(), ("text", "Please collapse.")))
+    assert job.text.startswith("Red, green")
+    assert "process was killed by signal 6" in served.get(f"/jobs/{job.id}").text
+    assert streamed(served, job)[-1][0] == "failed"
+    assert ended(begun(served, ("text", "Hello."))).state == "done"
+
+
 def test_a_value_that_begins_with_an_at_sign_reads_no_file(served: Served, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("do not tell")

@@ -66,6 +66,14 @@ document.addEventListener("click", (event) => {
   if (job) htmx.ajax("POST", `/jobs/${job}/stop`, { swap: "none" });
 });
 
+// What is going on elsewhere is asked for every few seconds and mostly the same: then nothing moves.
+let going = "";
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.id !== "live") return;
+  event.detail.shouldSwap = event.detail.serverResponse !== going;
+  going = event.detail.serverResponse;
+});
+
 // Files are read here, by the browser, and sent as text.
 document.addEventListener("change", (event) => {
   const into = event.target.dataset?.into;
