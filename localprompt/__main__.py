@@ -150,12 +150,12 @@ def _invoke(argv: Sequence[str]) -> None:
     """
     from typer.main import get_command
 
-    from localprompt.cli.app import build_app
+    from localprompt.cli.app import build_app, with_optional_values
 
     if _COMPLETION in os.environ:
         build_app()(prog_name="localprompt")
     command = get_command(build_app(argv))
-    with command.make_context("localprompt", list(argv)) as context:
+    with command.make_context("localprompt", with_optional_values(argv)) as context:
         command.invoke(context)
 
 

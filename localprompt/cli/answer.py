@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from localprompt.running.watch import Crash
 
 
-def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
-    """The flags as the rest of the package knows them."""
+def choices(flags: RunFlags, *, lenient: bool = False, continued: bool = False) -> RunChoices:
+    """The flags as the rest of the package knows them.
+
+    Args:
+        continued: somebody may go on from the answer; where nothing is recorded nobody can.
+    """
     from localprompt.running.assemble import RunChoices
     from localprompt.running.form import answer_form
 
@@ -45,6 +49,7 @@ def choices(flags: RunFlags, *, lenient: bool = False) -> RunChoices:
         force=flags.force,
         max_memory_bytes=_size("--max-memory", flags.max_memory),
         prefix="kept" if flags.prefix_store else "apart",
+        after="keep" if continued and flags.prefix_store and not flags.no_log else "forget",
         form=answer_form(
             flags.schema,
             flags.grammar,
@@ -106,7 +111,7 @@ def answer(cell: Cell, flags: RunFlags) -> None:
     asked = cell.template.model_id
     if flags.model is None and asked and asked not in (cell.model.name, cell.model.path):
         print_note(stand_in_note(asked, cell.model.name))
-    watch.begin(lambda crash: _explain(crash, cell, flags))
+    watch.begin(lambda crash: explain(crash, cell, flags))
     stream = AnswerStream(sys.stdout)
     outcome = run_one(cell, log=not flags.no_log, on_text=None if flags.json else stream.write)
     record = outcome.execution.record
@@ -144,7 +149,7 @@ def _interrupted(outcome: Outcome, *, recorded: bool) -> str:
     )
 
 
-def _explain(crash: Crash, cell: Cell, flags: RunFlags) -> None:
+def explain(crash: Crash, cell: Cell, flags: RunFlags) -> None:
     """llama.cpp took the process down that answered: record what there is, say what happened."""
     from localprompt.running.run import record_run
     from localprompt.views.messages import print_error

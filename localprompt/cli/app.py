@@ -28,6 +28,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "ask": Entry("ask", "Ask a prompt typed in place, or given on stdin."),
+    "chat": Entry("chat", "Hold a conversation; each turn evaluates only what is new."),
     "run": Entry("run", "Run a prompt file with its parameters, or a stored run again."),
     "prompts": Entry("prompts", "List, show, make and check prompt files.", group=True),
     "models": Entry("models", "List, show, fetch, add and check models.", group=True),
@@ -74,6 +75,15 @@ def build_app(argv: Sequence[str] | None = None) -> typer.Typer:
         else:
             app.command(name, help=entry.help)(_stand_in)
     return app
+
+
+def with_optional_values(argv: Sequence[str]) -> list[str]:
+    """The arguments as the parser takes them, which knows no option whose value may be left out."""
+    if "--continue" not in argv:
+        return list(argv)
+    from localprompt.cli.ask import with_last
+
+    return with_last(list(argv))
 
 
 def _register(app: typer.Typer, name: str, entry: Entry) -> None:

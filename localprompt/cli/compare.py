@@ -26,7 +26,7 @@ DETAILS = (
 )
 FORMATS = ("table", "md", "json")
 
-KINDS = ("bench", "eval", "ask", "run")
+KINDS = ("bench", "eval", "ask", "run", "chat")
 
 
 def command(

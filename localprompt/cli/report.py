@@ -24,7 +24,7 @@ DETAILS = (
     "Markdown, any other one HTML: a single file that fetches nothing and works from a USB stick."
 )
 _DATA = {".csv", ".json", ".jsonl", ".xml"}
-KINDS = ("bench", "eval", "improve", "ask", "run")
+KINDS = ("bench", "eval", "improve", "ask", "run", "chat")
 
 
 class _Found(msgspec.Struct):

@@ -91,7 +91,8 @@ def command(
     if flags.to is not None:
         raise InputError("--to is for tables", where="--to", expected="--each ROWS with it")
     template, params = prompt_with_params(prompt, flags.param or [], stdin_text)
-    answer(run_cell(template, params, choices(flags, lenient=flags.lenient)), flags)
+    chosen = choices(flags, lenient=flags.lenient, continued=True)
+    answer(run_cell(template, params, chosen), flags)
 
 
 def _again(reference: str, flags: PromptFlags) -> Cell:
@@ -111,4 +112,4 @@ def _again(reference: str, flags: PromptFlags) -> Cell:
         run = history.run(history.find(reference, RUNS).id)
     template, _ = prompt_of(run, {})
     params = parse_params(flags.param or [], template)
-    return again_cell(run, params, choices(flags, lenient=flags.lenient))
+    return again_cell(run, params, choices(flags, lenient=flags.lenient, continued=True))

@@ -323,10 +323,13 @@ def prune(
 def _prune_history(
     age: datetime | None, keep_last: int | None, where: Filter, *, dry_run: bool
 ) -> None:
+    from localprompt.running.prefix.store import forget_turns
     from localprompt.store.pruning import prune as prune_history
     from localprompt.units import format_bytes
 
     done = prune_history(older_than=age, keep_last=keep_last, where=where, dry_run=dry_run)
+    if done.runs and not dry_run:
+        forget_turns()
     verb = "would delete" if dry_run else "deleted"
     typer.echo(f"{verb} {done.runs} run{'' if done.runs == 1 else 's'}, {done.runs_left} left")
     if done.evaluations:

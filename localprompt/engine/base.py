@@ -88,7 +88,10 @@ class GenerationRequest(msgspec.Struct, frozen=True):
     """None: free text."""
     held_tokens: int = 0
     """So many tokens at the beginning are in the context already, put there by
-    :meth:`Engine.evaluate_prefix` or :meth:`Engine.restore_prefix`; at least one is left."""
+    :meth:`Engine.evaluate_prefix` or :meth:`Engine.restore_prefix`, or left there by the request
+    before; at least one is left."""
+    keep: bool = False
+    """Leave the prompt and its answer in the context; see :attr:`Engine.held`."""
 
 
 class Prefilled(msgspec.Struct, frozen=True):
@@ -297,15 +300,58 @@ class Engine(Protocol):
         """
         ...
 
-    def restore_prefix(self, token_ids: Sequence[int], path: Path) -> bool:
+    def restore_prefix(
+        self, token_ids: Sequence[int], path: Path, *, from_flash: bool = False
+    ) -> bool:
         """Bring back a state, with the same logits afterwards as if it had been evaluated.
 
         Args:
+            from_flash: it was written by a context with flash attention, and this one is without.
             path: what :meth:`save_prefix` wrote under equal conditions, byte for byte; more may
                 follow it.
 
         Returns:
             False: the file is gone or does not hold these tokens; nothing was brought back.
+        """
+        ...
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether a state of this model can go back to a shorter one."""
+        ...
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The tokens whose state is in the open context and that a request can go on from."""
+        ...
+
+    def cut_held(self, count: int) -> bool:
+        """Take all but the first tokens out of the context; 0 empties it, whatever is there.
+
+        Returns:
+            False: this model's state cannot go back; nothing is held any more.
+        """
+        ...
+
+    def reopen(self, requested: RequestedSettings, *, n_ctx: int) -> None:
+        """As :meth:`prepare`, for one sequence, and what the open context holds is carried over.
+        From a context with flash attention it can go to one without, not the other way.
+
+        Raises:
+            EngineError: it cannot; a context is open, and holds nothing.
+        """
+        ...
+
+    def turn_conditions(self, requested: RequestedSettings, n_ctx: int) -> StateConditions | None:
+        """As :attr:`state_conditions`, for a context that is still to be opened, and whatever the
+        batches in which a state came to be."""
+        ...
+
+    def saved_tokens(self, path: Path) -> tuple[int, ...]:
+        """Which tokens a file of :meth:`save_prefix` is the state of; none: it is no such file.
+
+        Raises:
+            OSError: it cannot be read.
         """
         ...
 

@@ -86,6 +86,7 @@ class _Prefill:
     """A shared prefix on its way into a sequence; nobody reads its logits."""
 
     decoding = False
+    keeps = False
 
     def __init__(self, prefix: Prefix, sequence: int) -> None:
         self.sequences: tuple[int, ...] = (sequence,)
@@ -201,7 +202,11 @@ class _Schedule(Generic[E]):
         member.close()
         if entry is None:
             return
-        self._forget(member.sequences, self._free)
+        if member.keeps:
+            for sequence in member.sequences:
+                heappush(self._free, sequence)
+        else:
+            self._forget(member.sequences, self._free)
         self._held_cells -= _own_cells(entry)
         for prefix in entry.prefix.chain() if entry.prefix else ():
             prefix.active -= 1

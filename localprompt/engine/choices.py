@@ -58,6 +58,7 @@ class Scoring:
     """Implements :class:`localprompt.engine.device.Member`."""
 
     decoding = False
+    keeps = False
 
     def __init__(self, job: ScoringJob, device: Device, seat: Seat) -> None:
         self.sequences = seat.sequences

@@ -117,6 +117,10 @@ class Device(Protocol):
         """Take back all tokens of the sequence from a position on."""
         ...
 
+    def settle(self, sequence: int, token_ids: Sequence[int]) -> None:
+        """The sequence is to hold these tokens from now on; it may hold more behind them."""
+        ...
+
     def sampler(self, request: GenerationRequest) -> RequestSampler: ...
 
     def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> list[float]:
@@ -151,6 +155,11 @@ class Member(Protocol[E_co]):
 
     sequences: tuple[int, ...]
     """Those that it holds now; one that decodes may be moved to another."""
+
+    @property
+    def keeps(self) -> bool:
+        """Its sequence stays as it is when its turn is over."""
+        ...
 
     @property
     def decoding(self) -> bool:

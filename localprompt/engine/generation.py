@@ -50,6 +50,7 @@ class Generation:
     def __init__(self, index: int, request: GenerationRequest, device: Device, seat: Seat) -> None:
         self.sequences = seat.sequences
         self.done = False
+        self.keeps = request.keep
         self._index = index
         self._request = request
         self._device = device
@@ -57,6 +58,8 @@ class Generation:
         self._sampler = device.sampler(request)
         self._stream = TextStream(request.sampling.stop)
         self._position = seat.reused_tokens or request.held_tokens
+        self._evaluated = self._position
+        """So many tokens of prompt and answer are certainly in the context."""
         self._generated = 0
         self._pending: list[int] = []
         """Tokens of the answer that are not evaluated yet."""
@@ -84,6 +87,7 @@ class Generation:
 
     def absorb(self, taken: Sequence[Slot], first: int, now: float) -> Iterator[Event]:
         if not taken[-1].wants_logits:
+            self._evaluated = self._position
             return
         if not self._generated:
             yield Prefilled(self._index, now, self._seat.reused_tokens, self._seat.seconds)
@@ -96,9 +100,13 @@ class Generation:
             right += yield from self._next_tokens(at + right, guesses[right:])
         if guesses:
             self._take_back(len(guesses), right)
+        self._evaluated = self._position - (len(guesses) - right if self.done else 0)
 
     def close(self) -> None:
         self._sampler.close()
+        if self.keeps:
+            ids = (*self._request.token_ids, *self._answer)
+            self._device.settle(self.sequences[0], ids[: self._evaluated])
 
     def _take_answer(self, room: int, outputs: int) -> Sequence[Slot]:
         """What has to be evaluated next, and guesses where there is room for their logits."""

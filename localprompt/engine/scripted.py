@@ -165,17 +165,45 @@ class ScriptedEngine:
     def save_prefix(self, token_ids: Sequence[int], path: Path) -> None:
         held = self._cells.tokens_of(HELD_SEQUENCE)
         try:
-            path.write_bytes(struct.pack(f"<{len(held)}i", *held))
+            path.write_bytes(_packed(held))
         except OSError as error:
             raise EngineError("the state could not be written", found=error.strerror) from error
 
-    def restore_prefix(self, token_ids: Sequence[int], path: Path) -> bool:
+    def restore_prefix(
+        self, token_ids: Sequence[int], path: Path, *, from_flash: bool = False
+    ) -> bool:
         self.forget(HELD_SEQUENCE)
-        state = struct.pack(f"<{len(token_ids)}i", *token_ids)
-        if not path.is_file() or not path.read_bytes().startswith(state):
+        if not path.is_file() or not path.read_bytes().startswith(_packed(token_ids)):
             return False
         self._cells.fill(HELD_SEQUENCE, token_ids)
         return True
+
+    def saved_tokens(self, path: Path) -> tuple[int, ...]:
+        data = path.read_bytes()
+        (count,) = struct.unpack_from("<i", data)
+        return struct.unpack_from(f"<{count}i", data, 4)
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        return self._cells.tokens_of(HELD_SEQUENCE) if self._parallel == 1 else ()
+
+    can_cut = True
+
+    def cut_held(self, count: int) -> bool:
+        if count < len(self.held):
+            self.rewind(HELD_SEQUENCE, count)
+        return len(self.held) == count
+
+    def settle(self, sequence: int, token_ids: Sequence[int]) -> None:
+        self._cells.rewind(sequence, len(token_ids))
+
+    def reopen(self, requested: RequestedSettings, *, n_ctx: int) -> None:
+        held = self.held
+        self.prepare(requested, n_ctx=n_ctx)
+        self._cells.fill(HELD_SEQUENCE, held)
+
+    def turn_conditions(self, requested: RequestedSettings, n_ctx: int) -> StateConditions | None:
+        return {"build": self.build, "type_k": requested.type_k, "flash": requested.flash_attn}
 
     # ---- localprompt.engine.device.Device
 
@@ -256,6 +284,10 @@ class ScriptedEngine:
             self._ids[word] = len(self._words)
             self._words.append(word)
         return self._ids[word]
+
+
+def _packed(token_ids: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(token_ids) + 1}i", len(token_ids), *token_ids)
 
 
 def _words(text: str) -> list[str]:

@@ -14,14 +14,26 @@ import msgspec
 
 from localprompt.errors import InputError
 from localprompt.records.model import ModelRecord
-from localprompt.records.prompt import PromptTemplate
-from localprompt.records.run import Kind, ProfileUse, RequestedSettings, Sampling
+from localprompt.records.prompt import Message, PromptTemplate
+from localprompt.records.run import (
+    ConversationPlace,
+    Kind,
+    ProfileUse,
+    RequestedSettings,
+    RunWarning,
+    Sampling,
+)
 
 DEFAULT_MAX_TOKENS = 256
 
 PrefixUse = Literal["whole", "apart", "kept"]
 """How the constant beginning of a prompt is evaluated: together with the rest; in batches of its
 own; or that, unless an earlier run kept its state. The last two give the same answer."""
+
+
+AfterUse = Literal["forget", "hold", "keep"]
+"""What becomes of the state after an answer: nothing; it stays in the context for the next turn
+of the same process; or that, and it is kept on disk for turns in others."""
 
 
 class MemoryLimit(msgspec.Struct, frozen=True):
@@ -54,6 +66,12 @@ class Cell(msgspec.Struct, frozen=True):
     complete_json: bool = False
     """An answer that is cut is brought to its shortest valid end."""
     limit: MemoryLimit | None = None
+    before: tuple[Message, ...] = ()
+    """The conversation that the prompt's own messages go on from."""
+    conversation: ConversationPlace | None = None
+    after: AfterUse = "forget"
+    notices: tuple[RunWarning, ...] = ()
+    """What a reader of the record should know and what was known before the run began."""
 
 
 class SamplingChoices(msgspec.Struct, frozen=True):

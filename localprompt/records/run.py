@@ -152,8 +152,8 @@ class Timing(msgspec.Struct, frozen=True):
     """Median gap between two tokens."""
     itl_p95_seconds: float | None
     prefix_store_seconds: float | None = None
-    """Finding, checking and reading the kept state of the prompt's constant beginning, or writing
-    it; part of TTFT and not of prefill. None where no store was asked."""
+    """Finding, checking and reading the kept state of the prompt's beginning, or writing that of
+    its constant one; part of TTFT and not of prefill. None where no store was asked."""
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -253,7 +253,20 @@ class BenchPlace(msgspec.Struct, frozen=True):
     where that could not be told."""
 
 
-Kind = Literal["ask", "run", "bench", "eval", "tune", "finetune"]
+class ConversationPlace(msgspec.Struct, frozen=True):
+    """Where a run belongs in a conversation."""
+
+    turns: tuple[str, ...] = ()
+    """Ids of the runs that made the turns before this one, the oldest first; its messages hold
+    their text."""
+
+    @property
+    def parent(self) -> str | None:
+        """The run whose answer this one goes on from; None: it is the first turn."""
+        return self.turns[-1] if self.turns else None
+
+
+Kind = Literal["ask", "run", "chat", "bench", "eval", "tune", "finetune"]
 
 
 class RunRecord(msgspec.Struct, frozen=True):
@@ -279,6 +292,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     """Set for runs of kind ``bench`` and ``tune``."""
     profile: ProfileUse | None = None
     """None: no profile was followed."""
+    conversation: ConversationPlace | None = None
+    """None: a prompt by itself, from which a conversation may begin."""
 
 
 class Samples(msgspec.Struct, frozen=True):

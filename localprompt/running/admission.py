@@ -28,6 +28,8 @@ from localprompt.records.run import CONTEXT_STEP, RequestedSettings, RunWarning,
 from localprompt.running.memory_limit import Demand, fit_into, peak_bytes, refusal, smallest
 from localprompt.units import format_bytes
 
+_LEAST_ROOM = 2048
+"""Tokens of a conversation's context: 12 to 60 MiB of KV cache for models of 0.1 to 1.5B."""
 _BYTES_PER_TOKEN = 3
 """Of text, a low guess: enough to predict before the tokenizer is there."""
 
@@ -53,13 +55,27 @@ def context_size(cell: Cell, prompt_tokens: int, n_ctx_train: int) -> int:
             f"shorten the prompt: {cell.model.name} was trained on {n_ctx_train} tokens; "
             f"beyond that its answers make little sense, but {next_step} would hold it"
         )
+    if cell.before:
+        next_step = f"take turns back (in chat: /undo), begin anew, or {next_step}"
     raise ContextOverflowError(
-        "the prompt does not fit into the context",
+        f"the {'conversation' if cell.before else 'prompt'} does not fit into the context",
         where=cell.template.path or cell.template.name or None,
         expected=f"fewer than {limit} tokens (n_ctx)",
         found=f"{prompt_tokens} tokens",
         next_step=next_step,
     )
+
+
+def with_room(cell: Cell, n_ctx: int, n_ctx_train: int) -> int:
+    """The context to open for a conversation: with room for turns to come, so that it does not
+    have to be opened again for each; others get what they need.
+
+    Nothing is added below a limit of memory, or where the user chose.
+    """
+    if cell.kind != "chat" or cell.settings.n_ctx is not None or cell.limit is not None:
+        return n_ctx
+    roomy = max(_LEAST_ROOM, 1 << (n_ctx - 1).bit_length())
+    return max(n_ctx, min(roomy, n_ctx_train))
 
 
 def resident_before_opening(reading: memory.MemoryReading) -> int | None:

@@ -14,9 +14,10 @@ import msgspec
 
 from localprompt.errors import ChecksumError, InputError, UnknownNameError
 from localprompt.models.resolve import resolve
-from localprompt.records.cell import Cell
-from localprompt.records.prompt import PromptTemplate
+from localprompt.records.cell import Cell, SamplingChoices
+from localprompt.records.prompt import Message, PromptTemplate
 from localprompt.records.run import RequestedSettings, RunRecord, Sampling
+from localprompt.rendering.prompt import render_messages
 from localprompt.running.assemble import ASK_TEMPLATE, RunChoices, model_record, run_cell
 from localprompt.sources.prompt.search import load_named_prompt
 
@@ -30,7 +31,7 @@ def prompt_of(run: RunRecord, params: Mapping[str, Any]) -> tuple[PromptTemplate
         InputError: the run keeps no prompt.
         UnknownNameError, PromptFileError: its file is gone, or no longer a prompt.
     """
-    if run.kind == "ask":
+    if run.kind == "ask" or (run.kind == "chat" and run.prompt.path is None):
         return ASK_TEMPLATE, {**run.prompt.params, **params}
     where = run.prompt.path or run.prompt.name
     if where is None:
@@ -45,9 +46,15 @@ def again_cell(run: RunRecord, params: Mapping[str, Any], choices: RunChoices) -
         as :func:`prompt_of`, and where the model is not available.
     """
     template, values = prompt_of(run, params)
-    model = choices.model or _called(run)
+    model = choices.model or called(run)
     cell = run_cell(template, values, msgspec.structs.replace(choices, model=model))
-    return msgspec.structs.replace(cell, kind=run.kind, sampling=_sampling(run.sampling, choices))
+    return msgspec.structs.replace(
+        cell,
+        kind=run.kind,
+        sampling=chosen_sampling(run.sampling, choices.sampling),
+        before=_before(run, cell),
+        conversation=run.conversation,
+    )
 
 
 def repeat_cell(run: RunRecord) -> Cell:
@@ -58,7 +65,7 @@ def repeat_cell(run: RunRecord) -> Cell:
         as :func:`prompt_of`, and where the model is not available.
     """
     template, values = prompt_of(run, {})
-    model = model_record(_called(run))
+    model = model_record(called(run))
     if run.model.sha256 is not None and model.sha256 != run.model.sha256:
         raise ChecksumError(
             "the model's file has changed since",
@@ -68,7 +75,7 @@ def repeat_cell(run: RunRecord) -> Cell:
             next_step="localprompt run --again takes the model as it is",
         )
     settings = RequestedSettings(**{name: getattr(run.settings, name) for name in _SETTINGS})
-    return Cell(
+    cell = Cell(
         kind=run.kind,
         model=msgspec.structs.replace(model, name=run.model.name),
         template=template,
@@ -77,9 +84,18 @@ def repeat_cell(run: RunRecord) -> Cell:
         settings=settings,
         prefix="apart",
     )
+    return msgspec.structs.replace(cell, before=_before(run, cell), conversation=run.conversation)
 
 
-def _called(run: RunRecord) -> str:
+def _before(run: RunRecord, cell: Cell) -> tuple[Message, ...]:
+    """The conversation that the run's own messages went on from."""
+    if run.conversation is None:
+        return ()
+    own = render_messages(cell.template, cell.params)
+    return run.prompt.messages[: max(0, len(run.prompt.messages) - len(own))]
+
+
+def called(run: RunRecord) -> str:
     """What the run's model is called now: its name, or its file where that name is gone."""
     try:
         resolve(run.model.name)
@@ -112,10 +128,11 @@ def _is_long(value: object) -> bool:
     return len(str(value)) > 40
 
 
-def _sampling(was: Sampling, choices: RunChoices) -> Sampling:
+def chosen_sampling(was: Sampling, choices: SamplingChoices) -> Sampling:
+    """A run's sampling, with what was chosen in its place."""
     chosen = {
         name: value
-        for name, value in msgspec.structs.asdict(choices.sampling).items()
+        for name, value in msgspec.structs.asdict(choices).items()
         if value is not None and value != ()
     }
     return msgspec.structs.replace(was, grammar_sha256=None, **chosen)

@@ -26,6 +26,7 @@ from localprompt.records.cell import Cell
 from localprompt.records.run import FinishReason
 from localprompt.running.closed import weigh_choices
 from localprompt.running.prefix.beginning import Beginning
+from localprompt.running.prefix.turns import Continued
 
 OnText = Callable[[str], None]
 OnEvent = Callable[[Token | Finished], None]
@@ -35,7 +36,9 @@ OnEvent = Callable[[Token | Finished], None]
 class Answer:
     """Collects the events of one request."""
 
-    def __init__(self, ready: float, tokenize_seconds: float, beginning: Beginning) -> None:
+    def __init__(
+        self, ready: float, tokenize_seconds: float, beginning: Beginning | Continued
+    ) -> None:
         self._submitted = ready - tokenize_seconds
         self._ready = ready
         self._prefilled: float | None = None
@@ -59,6 +62,8 @@ class Answer:
         crashes.doing("prefill")
         try:
             beginning.hold()
+            if not beginning.held_tokens:
+                engine.cut_held(0)
             request = msgspec.structs.replace(request, held_tokens=beginning.held_tokens)
             for event in engine.generate([request]):
                 if isinstance(event, Prefilled):
@@ -90,6 +95,7 @@ class Answer:
     ) -> None:
         """Score closed answers instead of generating one."""
         crashes.doing("scoring choices")
+        engine.cut_held(0)
         try:
             taken = weigh_choices(engine, request, cell.template)
             self._prefilled = self._released = self._finished = taken.seconds

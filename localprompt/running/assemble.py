@@ -19,7 +19,14 @@ from localprompt.models.checksum import sha256_of
 from localprompt.models.inspect import inspect_model
 from localprompt.models.resolve import ResolvedModel, mismatch, resolve
 from localprompt.models.soundness import check_vocabulary
-from localprompt.records.cell import Cell, MemoryLimit, PrefixUse, SamplingChoices, sampling_for
+from localprompt.records.cell import (
+    AfterUse,
+    Cell,
+    MemoryLimit,
+    PrefixUse,
+    SamplingChoices,
+    sampling_for,
+)
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.records.run import Kind, ProfileUse, RequestedSettings
@@ -60,6 +67,8 @@ class RunChoices(msgspec.Struct, frozen=True):
     max_memory_bytes: int | None = None
     """The peak that the process may reach."""
     prefix: PrefixUse = "whole"
+    after: AfterUse = "forget"
+    """What becomes of the state after the answer."""
     form: AnswerForm = AnswerForm()
 
 
@@ -242,6 +251,7 @@ def _cell(
         if choices.max_memory_bytes is None
         else MemoryLimit(choices.max_memory_bytes, fixed=choices.given),
         prefix=choices.prefix,
+        after=choices.after,
         complete_json=choices.form.complete_json,
     )
 

@@ -164,7 +164,7 @@ def _fits(
     return available is None or peak - resident <= available
 
 
-_CHOSEN_FOR = frozenset({"ask", "run"})
+_CHOSEN_FOR = frozenset({"ask", "run", "chat"})
 """Others are there to compare settings, and keep what is typed."""
 _PLAIN = frozenset({"f32", "f16", "bf16"})
 _WORTH_MEASURING = 192

@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import msgspec
 
@@ -61,18 +60,19 @@ from localprompt.running.admission import (
     over_limit,
     resident_before_opening,
     with_mapping_settled,
-    within_limit,
+    with_room,
 )
 from localprompt.running.answer import Answer, OnEvent, OnText
 from localprompt.running.answer_checks import judge
-from localprompt.running.attention import Attention, attention_for
-from localprompt.running.closed import (
-    MOST_BRANCHES,
-    cells_of,
-    choice_request,
-    is_weighed,
+from localprompt.running.asked import Asked, as_evaluated
+from localprompt.running.closed import MOST_BRANCHES, cells_of
+from localprompt.running.prefix.beginning import Beginning
+from localprompt.running.prefix.turns import (
+    Continued,
+    Found,
+    carry_over,
+    keep_turn,
 )
-from localprompt.running.prefix.beginning import Beginning, beginning_of
 
 _WARM_UP_TOKENS = 32
 
@@ -103,7 +103,7 @@ def render(cell: Cell) -> Rendered:
     """
     started = time.perf_counter()
     messages = render_messages(cell.template, cell.params, lenient=cell.lenient)
-    return Rendered(messages, time.perf_counter() - started)
+    return Rendered((*cell.before, *messages), time.perf_counter() - started)
 
 
 def execute(cell: Cell, open_engine: OpenEngine, on_text: OnText | None = None) -> Execution:
@@ -187,31 +187,34 @@ class Session:
         settings = msgspec.structs.replace(cell.settings, use_mmap=self._mapped)
         cell = msgspec.structs.replace(cell, settings=settings)
 
-        asked = self._asked(cell, rendered)
-        cell, prompt, weighed, attention = asked.cell, asked.prompt, asked.weighed, asked.attention
-        self._prepare(cell, asked.n_ctx + (cells_of(weighed) if weighed else 0), weighed)
+        asked = as_evaluated(
+            cell,
+            engine,
+            rendered.messages,
+            resident=self._resident,
+            held_flash=self._settings.flash_attn if self._settings else None,
+        )
+        cell, prompt, weighed = asked.cell, asked.prompt, asked.weighed
+        n_ctx = asked.n_ctx + (cells_of(weighed) if weighed else 0)
+        found = self._prepare(cell, n_ctx, weighed, asked.found)
 
         constraint = None if weighed else constraint_of(cell.template)
         record = self._begun(asked, rendered, created_at)
         record = msgspec.structs.replace(record, sampling=_with_digest(cell, constraint))
         crashes.begun(lambda: json.encode(record))
 
-        beginning = Beginning(
-            cell,
-            engine,
-            asked.constant or prompt.token_ids[: attention.flash_beginning],
-            with_flash=attention.flash_beginning > 0,
-            may_keep=bool(asked.constant),
-        )
+        beginning = Continued(cell, engine, found) if found else self._beginning(asked)
         answer = Answer(time.perf_counter(), asked.tokenize_seconds, beginning)
-        request = GenerationRequest(prompt.token_ids, cell.sampling, constraint)
+        request = GenerationRequest(
+            prompt.token_ids, cell.sampling, constraint, keep=cell.after != "forget"
+        )
         if weighed is not None:
             answer.choose(engine, weighed, cell, on_text)
         else:
             answer.collect(engine, request, on_text, on_event)
         reading, after = memory.read(), conditions.read()
 
-        not_kept = beginning.finish()
+        not_kept = (*beginning.finish(), *(() if answer.failure else keep_turn(cell, engine)))
 
         counts = TokenCounts(
             len(prompt.token_ids),
@@ -232,6 +235,7 @@ class Session:
             output=output,
             machine=machine.after(record.machine, before, after),
             warnings=(
+                *cell.notices,
                 *engine.remarks,
                 *remarks,
                 *not_kept,
@@ -245,33 +249,17 @@ class Session:
         samples = timeline.samples(answer.marks(), answer.tokens)
         return Execution(record, samples, answer.failure)
 
-    def _asked(self, cell: Cell, rendered: Rendered) -> _Asked:
-        """Tokenize, and choose what the request leaves open."""
-        engine = self._engine
-        started = time.perf_counter()
-        prompt = engine.encode(rendered.messages)
-        weighed = (
-            choice_request(engine, prompt, cell.template) if is_weighed(cell.template) else None
+    def _beginning(self, asked: Asked) -> Beginning:
+        first = asked.attention.flash_beginning
+        return Beginning(
+            asked.cell,
+            self._engine,
+            asked.constant or asked.prompt.token_ids[:first],
+            with_flash=first > 0,
+            may_keep=bool(asked.constant),
         )
-        constant = () if weighed else beginning_of(cell, engine, rendered.messages, prompt)
-        tokenize_seconds = time.perf_counter() - started
-        n_ctx = context_size(cell, len(prompt.token_ids), engine.facts.n_ctx_train)
-        cell, n_ctx = within_limit(cell, n_ctx, len(prompt.token_ids), self._resident)
-        attention = Attention(cell.settings.flash_attn)
-        if not weighed:
-            attention = attention_for(
-                cell,
-                engine,
-                prompt_tokens=len(prompt.token_ids),
-                beginning_tokens=len(constant),
-                n_ctx=n_ctx,
-                baseline_bytes=self._resident,
-            )
-            settings = msgspec.structs.replace(cell.settings, flash_attn=attention.flash_attn)
-            cell = msgspec.structs.replace(cell, settings=settings)
-        return _Asked(cell, prompt, weighed, constant, n_ctx, attention, tokenize_seconds)
 
-    def _begun(self, asked: _Asked, rendered: Rendered, created_at: str) -> RunRecord:
+    def _begun(self, asked: Asked, rendered: Rendered, created_at: str) -> RunRecord:
         """The run's record as it is before its first token: all that stays of one that crashes."""
         engine, cell, prompt = self._engine, asked.cell, asked.prompt
         counts = TokenCounts(len(prompt.token_ids), 0, 0)
@@ -292,6 +280,7 @@ class Session:
             memory=self._memory(cell, memory.read(), expected),
             output=Output("", None, "error"),
             profile=cell.profile,
+            conversation=cell.conversation,
             machine=machine.describe(
                 llama_cpp_build=engine.build, cpu_features=engine.cpu_features
             ),
@@ -315,16 +304,32 @@ class Session:
         for _ in self._engine.generate([GenerationRequest(beginning, one_token)]):
             pass
 
-    def _prepare(self, cell: Cell, n_ctx: int, weighed: ChoiceRequest | None = None) -> None:
+    def _prepare(
+        self,
+        cell: Cell,
+        n_ctx: int,
+        weighed: ChoiceRequest | None = None,
+        found: Found | None = None,
+    ) -> Found | None:
+        """Open a context, unless the open one serves.
+
+        Returns:
+            what was found, where it is still there.
+        """
         enough = n_ctx == self._n_ctx or (n_ctx < self._n_ctx and cell.settings.n_ctx is None)
         parallel = min(MOST_BRANCHES, len(weighed.choices)) if weighed else 1
         if enough and cell.settings == self._settings and parallel == self._parallel:
-            return
+            return found
         started = time.perf_counter()
-        self._engine.prepare(cell.settings, n_ctx=n_ctx, parallel=parallel)
+        n_ctx = with_room(cell, n_ctx, self._engine.facts.n_ctx_train)
+        if found is not None and found.key is None:
+            found = found if carry_over(self._engine, found, cell, n_ctx) else None
+        else:
+            self._engine.prepare(cell.settings, n_ctx=n_ctx, parallel=parallel)
         self._parallel = parallel
         self._context_seconds = time.perf_counter() - started
         self._n_ctx, self._settings = n_ctx, cell.settings
+        return found
 
     def _timing(
         self,
@@ -356,21 +361,6 @@ class Session:
             predicted_peak_bytes=expected_peak_bytes,
             max_memory_bytes=cell.limit.bytes if cell.limit else None,
         )
-
-
-class _Asked(NamedTuple):
-    """A request as it will be evaluated."""
-
-    cell: Cell
-    """With the settings that were chosen for it."""
-    prompt: EncodedPrompt
-    weighed: ChoiceRequest | None
-    """Closed answers that are scored instead of generated."""
-    constant: tuple[int, ...]
-    """The beginning that is evaluated apart."""
-    n_ctx: int
-    attention: Attention
-    tokenize_seconds: float
 
 
 def _prompt_record(

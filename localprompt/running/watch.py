@@ -7,7 +7,9 @@ crashed: what died, in which phase, with which model (the child's notes,
 :mod:`localprompt.engine.crashes`), what was kept and what to try.
 
 The child is alone in a process group, so that no signal reaches it twice: what the terminal or a
-program sends to the parent (Ctrl-C, Ctrl-Z, a request to end) is handed on. On Linux it dies with
+program sends to the parent (Ctrl-C, Ctrl-Z, a request to end) is handed on. ``chat`` reads from the
+terminal, which only its own process group may; there the two share one, and the parent hands on
+nothing that the terminal has sent to both. On Linux it dies with
 its parent. Where a process cannot be forked as early as this, on macOS, nothing is watched: then a
 crash is explained by Python's own handler, which writes where it happened.
 """
@@ -28,6 +30,8 @@ from localprompt.errors import EXIT_MACHINE, EngineError
 from localprompt.records.run import RunRecord
 
 _HANDED_ON = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+_BY_KERNEL = 0x80
+"""``si_code`` of a signal that no process sent: the terminal's, which goes to a whole group."""
 _WAITED_FOR = _HANDED_ON | {signal.SIGCHLD, signal.SIGTSTP, signal.SIGCONT}
 
 
@@ -93,10 +97,11 @@ def allow() -> None:
     _allowed.append(True)
 
 
-def begin(explain: Callable[[Crash], None]) -> None:
+def begin(explain: Callable[[Crash], None], *, reads_terminal: bool = False) -> None:
     """Go on in a child that is being watched; returns in the child.
 
     Args:
+        reads_terminal: the child stays in the terminal's process group.
         explain: called in the parent if the child crashed, before that ends with exit code 3.
     """
     if not _allowed:
@@ -114,13 +119,15 @@ def begin(explain: Callable[[Crash], None]) -> None:
         from localprompt.processes import die_with_parent
 
         die_with_parent()
-        os.setpgid(0, 0)
-        # A process outside the terminal's own group may be stopped for writing to it.
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        if not reads_terminal:
+            os.setpgid(0, 0)
+            # A process outside the terminal's own group may be stopped for writing to it.
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return
-    with suppress(OSError):
-        os.setpgid(child, child)  # whoever comes first
+    if not reads_terminal:
+        with suppress(OSError):
+            os.setpgid(child, child)  # whoever comes first
     _follow(_outlived(child), notes, explain)
 
 
@@ -131,15 +138,19 @@ def _outlived(child: int) -> int:
         its exit code, negative for a signal.
     """
     while True:
-        received = signal.sigwait(_WAITED_FOR)
+        said = signal.sigwaitinfo(_WAITED_FOR)
+        received = said.si_signo
         if received == signal.SIGCHLD:
             done, status = os.waitpid(child, os.WNOHANG)
             if done:
                 return os.waitstatus_to_exitcode(status)
-        elif received == signal.SIGTSTP:
-            os.kill(child, signal.SIGSTOP)
+            continue
+        reached_both = said.si_code == _BY_KERNEL and os.getpgid(child) == os.getpgrp()
+        if received == signal.SIGTSTP:
+            if not reached_both:
+                os.kill(child, signal.SIGSTOP)
             os.kill(os.getpid(), signal.SIGSTOP)
-        else:
+        elif not reached_both:
             os.kill(child, received)
 
 

@@ -19,7 +19,7 @@ from localprompt import paths
 from localprompt.errors import HistoryError, InputError, UnknownNameError
 from localprompt.store.connection import BUSY_SECONDS, empty_history, explained, open_history
 
-RUNS = ("ask", "run")
+RUNS = ("ask", "run", "chat")
 """Kinds of runs that stand for themselves."""
 EXPERIMENTS = ("bench", "eval", "quality", "tune", "finetune", "improve")
 KINDS = (*RUNS, *EXPERIMENTS)

@@ -36,6 +36,21 @@ def summary_lines(record: RunRecord) -> tuple[str, ...]:
     return (*_lines(speed), *_lines([peak, *_cut(record)]), *_chosen(record))
 
 
+def turn_line(record: RunRecord) -> str:
+    """What a turn of a conversation took, on one line: what was new, what was there already."""
+    timing, tokens = record.timing, record.tokens
+    turn = len(record.conversation.turns) + 1 if record.conversation else 1
+    new = _rate(tokens.prompt - tokens.reused, timing.prefill_tokens_per_second)
+    parts = (
+        f"turn {turn}",
+        f"read {new}" + (f" (+{tokens.reused} kept)" if tokens.reused else ""),
+        f"TTFT {format_seconds(timing.ttft_seconds)}",
+        f"wrote {_rate(tokens.completion, timing.decode_tokens_per_second)}",
+        *_cut(record),
+    )
+    return "\n".join(_lines(parts))
+
+
 def _shortcuts(tokens: TokenCounts) -> str:
     """How many tokens took no step of their own."""
     named = ((tokens.forced, "forced"), (tokens.accepted, "guessed"))

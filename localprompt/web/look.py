@@ -174,7 +174,7 @@ def compare(request: Request) -> Response:
             sections = (Section("differences", "Differences", tuple(difference_blocks(found))),)
             title = language_of(request)("site.compare.evaluations")
             return page(request, title, sections=sections)
-        if {a.kind, b.kind} <= {"bench", "ask", "run"}:
+        if {a.kind, b.kind} <= {"bench", "ask", "run", "chat"}:
             two = compare_benches(load_bench_or_run(a, history), load_bench_or_run(b, history))
             title = language_of(request)("site.compare.benches")
             return page(request, title, sections=comparison_sections(two))

@@ -7,7 +7,7 @@ from typing import Any
 
 from localprompt.engine.base import BufferSizes, GenerationRequest
 from localprompt.engine.crashes import doing
-from localprompt.engine.device import RequestSampler, Slot
+from localprompt.engine.device import HELD_SEQUENCE, RequestSampler, Slot
 from localprompt.engine.llama.buffers import WeightBuffers
 from localprompt.engine.llama.constraining import Constraining
 from localprompt.engine.llama.interrupt import interruptible
@@ -58,12 +58,8 @@ class Context:
         self.kv_unified = kv_unified
         # A recurrent state cannot go back. A window of attention could, but cells that slid out of
         # it may be taken again by tokens that are then taken back.
-        self.can_rewind = not (
-            lib.llama_model_is_recurrent(model)
-            or lib.llama_model_is_hybrid(model)
-            or lib.llama_model_n_swa(model)
-            or lib.llama_model_size(model) < LEAST_GUESSED_BYTES
-        )
+        self._can_cut = can_cut(model)
+        self.can_rewind = self._can_cut and lib.llama_model_size(model) >= LEAST_GUESSED_BYTES
         self.cells = int(lib.llama_n_ctx_seq(context))
         self.batch_tokens = int(lib.llama_n_batch(context))
         self.sequences = parallel
@@ -78,6 +74,8 @@ class Context:
         self._interruptible = interruptible()
         lib.llama_set_abort_callback(context, *self._interruptible.abort(lib.ggml_abort_callback))
         self._memory = lib.llama_get_memory(context)
+        self.held: tuple[int, ...] = ()
+        """What the first sequence holds for the next request."""
 
     @property
     def pointer(self) -> Any:
@@ -131,9 +129,20 @@ class Context:
 
     def forget(self, sequence: int) -> None:
         self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+        if sequence == HELD_SEQUENCE:
+            self.held = ()
 
     def rewind(self, sequence: int, position: int) -> None:
         self._lib.llama_memory_seq_rm(self._memory, sequence, position, -1)
+
+    def settle(self, sequence: int, token_ids: Sequence[int]) -> None:
+        longer = self._lib.llama_memory_seq_pos_max(self._memory, sequence) >= len(token_ids)
+        if not token_ids or (longer and not self._can_cut):
+            self.forget(sequence)
+            return
+        if longer:
+            self.rewind(sequence, len(token_ids))
+        self.held = tuple(token_ids)
 
     def sampler(self, request: GenerationRequest) -> RequestSampler:
         draw: Draw
@@ -172,6 +181,16 @@ class Context:
             self._lib.llama_batch_free(self._batch)
             self._lib.llama_free(self._context)
             self._context = None
+
+
+def can_cut(model: Any) -> bool:
+    """Whether the last tokens of a sequence can be taken back, as if they had never been there."""
+    lib = library()
+    return not (
+        lib.llama_model_is_recurrent(model)
+        or lib.llama_model_is_hybrid(model)
+        or lib.llama_model_n_swa(model)
+    )
 
 
 def buffer_sizes(weights: WeightBuffers, context: Context | None) -> BufferSizes:

@@ -24,10 +24,11 @@ from localprompt.engine.base import (
     StateConditions,
 )
 from localprompt.engine.choices import choice_tokens, deciding_end
+from localprompt.engine.device import HELD_SEQUENCE
 from localprompt.engine.llama import state
 from localprompt.engine.llama.buffers import WeightBuffers
 from localprompt.engine.llama.constraining import Constraining
-from localprompt.engine.llama.context import Context, buffer_sizes
+from localprompt.engine.llama.context import Context, buffer_sizes, can_cut
 from localprompt.engine.llama.embedding import Embedder
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
@@ -247,10 +248,23 @@ class LlamaEngine:
     def state_conditions(self) -> StateConditions | None:
         if not state.can_keep(self._model):
             return None
-        original = self._metadata(f"{self.facts.architecture}.rope.scaling.original_context_length")
-        return state.state_conditions(
-            self.settings, int(original) if original else self.facts.n_ctx_train
+        return state.state_conditions(self.settings, self._original_n_ctx)
+
+    def turn_conditions(self, requested: RequestedSettings, n_ctx: int) -> StateConditions | None:
+        if not state.can_keep(self._model):
+            return None
+        return state.turn_conditions(
+            requested,
+            self._weights.by_type or {},
+            stretched=whole_context(n_ctx) > self._original_n_ctx,
         )
+
+    @property
+    def _original_n_ctx(self) -> int:
+        """The context that the model had before its positions were stretched."""
+        key = f"{self.facts.architecture}.rope.scaling.original_context_length"
+        original = self._metadata(key)
+        return int(original) if original else self.facts.n_ctx_train
 
     def attention_table(self, heads: Heads, *, may_measure: bool) -> AttentionTable | None:
         if self._lib.llama_model_n_swa(self._model) > 0 or not state.can_keep(self._model):
@@ -263,24 +277,66 @@ class LlamaEngine:
         if not with_flash:
             state.evaluate(self._model, self.context, token_ids)
             return
-        # One context at a time: each has a KV cache for the whole, and all of it is resident.
-        again = self._prepared
-        flash = msgspec.structs.replace(again["requested"], flash_attn=True)
-        self.prepare(flash, n_ctx=len(token_ids))
+        again = self._prepare_with_flash(len(token_ids))
         state.evaluate(self._model, self.context, token_ids)
-        held = state.take_out(self.context)
-        self.prepare(**again)
-        # numpy, which an answer that is not re-laid does without.
-        from localprompt.engine.llama.relay import transpose_values
-
-        transpose_values(held)
-        state.put_back(self.context, held)
+        self._carry(again)
 
     def save_prefix(self, token_ids: Sequence[int], path: Path) -> None:
         state.save(self.context, token_ids, path)
 
-    def restore_prefix(self, token_ids: Sequence[int], path: Path) -> bool:
-        return state.restore(self.context, token_ids, path)
+    def restore_prefix(
+        self, token_ids: Sequence[int], path: Path, *, from_flash: bool = False
+    ) -> bool:
+        if not from_flash:
+            return state.restore(self.context, token_ids, path)
+        again = self._prepare_with_flash(len(token_ids))
+        restored = state.restore(self.context, token_ids, path)
+        if restored:
+            self._carry(again)
+        else:
+            self.prepare(**again)
+        return restored
+
+    def saved_tokens(self, path: Path) -> tuple[int, ...]:
+        return state.saved_tokens(path)
+
+    @property
+    def can_cut(self) -> bool:
+        return can_cut(self._model)
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        return self._context.held if self._context is not None else ()
+
+    def cut_held(self, count: int) -> bool:
+        held = self.held
+        if count < len(held) or not count:
+            self.context.settle(HELD_SEQUENCE, held[:count])
+        return len(self.held) == count
+
+    def reopen(self, requested: RequestedSettings, *, n_ctx: int) -> None:
+        self._carry({"requested": requested, "n_ctx": n_ctx})
+
+    def _prepare_with_flash(self, n_ctx: int) -> dict[str, Any]:
+        """Open a context with flash attention in the place of the open one, and say how to open
+        that again: one at a time, because each has a KV cache for the whole, all of it resident."""
+        again = self._prepared
+        flash = msgspec.structs.replace(again["requested"], flash_attn=True)
+        self.prepare(flash, n_ctx=n_ctx)
+        return again
+
+    def _carry(self, to: dict[str, Any]) -> None:
+        """Open another context, and fill it with what the open one holds."""
+        ids, with_flash = self.held, self.settings.flash_attn
+        held = state.take_out(self.context)
+        self.prepare(**to)
+        if with_flash and self.settings.flash_attn is False:
+            # numpy, which an answer that is not re-laid does without.
+            from localprompt.engine.llama.relay import transpose_values
+
+            transpose_values(held)
+        state.put_back(self.context, held)
+        self.context.held = ids
 
     def close(self) -> None:
         self._constraining.close()

@@ -16,7 +16,8 @@ that both ways go on from the same cells and give the same logits.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ from localprompt.engine.llama.context import Context
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.errors import EngineError
-from localprompt.records.run import Settings
+from localprompt.records.run import RequestedSettings, Settings
+
+_FILE_HEAD = struct.Struct("<III")
+"""Of a saved sequence: magic, version, how many token ids follow."""
 
 
 def can_keep(model: Any) -> bool:
@@ -70,11 +74,31 @@ def state_conditions(settings: Settings, n_ctx_original: int) -> StateConditions
     }
 
 
+def turn_conditions(
+    requested: RequestedSettings, buffers: Iterable[str], *, stretched: bool
+) -> StateConditions:
+    """What a state depends on that came to be in turns, in whatever batches; arguments as they
+    are known before a context is open."""
+    return {
+        "made": "in turns",
+        "build": build(),
+        "library": _library_files(),
+        "cpu_features": list(cpu_features()),
+        "state_version": int(library().LLAMA_STATE_SEQ_VERSION),
+        "type_k": requested.type_k,
+        "type_v": requested.type_v,
+        "flash_attn": requested.flash_attn,
+        "buffers": sorted({name.removesuffix("_Mapped") for name in buffers}),
+        "stretched": stretched,
+    }
+
+
 def evaluate(model: Any, context: Context, token_ids: Sequence[int]) -> None:
     """Evaluate a beginning into the first sequence, as it would be after :func:`restore`."""
     evaluate_beginning(context, token_ids)
     if library().llama_model_n_swa(model) > 0:
         put_back(context, take_out(context))
+    context.held = tuple(token_ids)
 
 
 def save(context: Context, token_ids: Sequence[int], path: Path) -> None:
@@ -115,9 +139,29 @@ def restore(context: Context, token_ids: Sequence[int], path: Path) -> bool:
             context.pointer, str(path).encode(), HELD_SEQUENCE, found, len(found), count
         )
     if size and count.value == len(token_ids) and tuple(found) == tuple(token_ids):
+        context.held = tuple(token_ids)
         return True
     context.forget(HELD_SEQUENCE)
     return False
+
+
+def saved_tokens(path: Path) -> tuple[int, ...]:
+    """Which tokens a saved state belongs to, as llama.cpp writes them before it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    lib = library()
+    with path.open("rb") as file:
+        head = file.read(_FILE_HEAD.size)
+        if len(head) != _FILE_HEAD.size:
+            return ()
+        magic, version, count = _FILE_HEAD.unpack(head)
+        known = (lib.LLAMA_STATE_SEQ_MAGIC, lib.LLAMA_STATE_SEQ_VERSION)
+        if (magic, version) != known or count * 4 > path.stat().st_size:
+            return ()
+        data = file.read(4 * count)
+    return struct.unpack(f"<{count}i", data) if len(data) == 4 * count else ()
 
 
 def take_out(context: Context) -> Any:

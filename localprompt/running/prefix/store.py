@@ -16,6 +16,7 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -34,7 +35,12 @@ DEFAULT_LIMIT_BYTES = GIB
 KEPT_FREE_BYTES = 256 * 1024**2
 """Of the disk: a cache must not be what fills it."""
 
-_KEPT = ".state"
+BEGINNING = ".state"
+TURN = ".turn"
+"""What a file's name ends in: the state of a constant beginning, or of one after an answer."""
+MOST_TURNS = 48
+TURN_DAYS = 30
+"""States after answers are forgotten when there are more, or when nobody went on from them."""
 _DRAFT = ".part"
 
 
@@ -71,13 +77,13 @@ class PrefixStore:
         self._folder = folder() if place is None else place
         self._most_bytes = limit_bytes() if most_bytes is None else most_bytes
 
-    def find(self, key: str) -> Path | None:
+    def find(self, key: str, ending: str = BEGINNING) -> Path | None:
         """The file of a state, read once and found to be whole; None where there is none.
 
         A broken file is removed. It may still be gone when it is opened again, because another
         process may evict it; it cannot have become another one.
         """
-        path = self._folder / f"{key}{_KEPT}"
+        path = self._folder / f"{key}{ending}"
         try:
             verdict = _examine_own(path, key)
         except OSError:
@@ -91,7 +97,13 @@ class PrefixStore:
             os.utime(path)
         return path
 
-    def draft(self, key: str, expected_bytes: int) -> Draft:
+    def turns(self, family: str) -> list[tuple[str, Path]]:
+        """States after answers whose keys begin so, by key; the ones used last come first."""
+        found = _own_files(self._folder.glob(f"{family}*{TURN}"))
+        newest = sorted(found, key=lambda entry: -entry[1].st_mtime_ns)
+        return [(path.stem, path) for path, _ in newest]
+
+    def draft(self, key: str, expected_bytes: int, ending: str = BEGINNING) -> Draft:
         """An empty file to write a state into.
 
         Raises:
@@ -108,14 +120,14 @@ class PrefixStore:
                 "a kept prefix",
                 next_step="free some space, or use --no-prefix-store",
             )
-            return Draft(self, key)
+            return Draft(self, key, ending)
 
     def publish(self, draft: Draft) -> None:
         """Seal a draft, give it its name, and make room."""
         with disk_errors_explained(self._folder):
             self._check_size(draft.path.stat().st_size)
             append_seal(draft.path, draft.key)
-            kept = self._folder / f"{draft.key}{_KEPT}"
+            kept = self._folder / f"{draft.key}{draft.ending}"
             draft.path.replace(kept)
         self._make_room(kept)
 
@@ -129,11 +141,15 @@ class PrefixStore:
 
     def entries(self) -> list[tuple[Path, os.stat_result]]:
         """All kept files, the least recently used first."""
-        found = list(_own_files(self._folder.glob(f"*{_KEPT}")))
+        found = [
+            entry
+            for ending in (BEGINNING, TURN)
+            for entry in _own_files(self._folder.glob(f"*{ending}"))
+        ]
         return sorted(found, key=lambda entry: entry[1].st_mtime_ns)
 
     def _make_room(self, newest: Path) -> None:
-        entries = self.entries()
+        entries = self._without_old_turns(self.entries())
         total = sum(status.st_size for _, status in entries)
         for path, status in entries:
             if total <= self._most_bytes:
@@ -142,6 +158,18 @@ class PrefixStore:
                 with suppress(OSError):
                     path.unlink()
                 total -= status.st_size
+
+    def _without_old_turns(
+        self, entries: list[tuple[Path, os.stat_result]]
+    ) -> list[tuple[Path, os.stat_result]]:
+        """Remove the states after answers that are too many or too old; what is left."""
+        turns = [entry for entry in entries if entry[0].suffix == TURN]
+        oldest = time.time() - TURN_DAYS * 24 * 3600
+        gone = turns[:-MOST_TURNS] + [e for e in turns[-MOST_TURNS:] if e[1].st_mtime < oldest]
+        for path, _ in gone:
+            with suppress(OSError):
+                path.unlink()
+        return [entry for entry in entries if entry not in gone]
 
     def _check_size(self, size: int) -> None:
         if size > self._most_bytes:
@@ -168,8 +196,9 @@ class PrefixStore:
 class Draft:
     """A file that is not complete yet; locked, so that nobody takes it for abandoned."""
 
-    def __init__(self, store: PrefixStore, key: str) -> None:
+    def __init__(self, store: PrefixStore, key: str, ending: str) -> None:
         self.key = key
+        self.ending = ending
         self._store = store
         self.path, self._descriptor = _locked_file(store._folder, key)
 
@@ -198,6 +227,18 @@ class PrunedPrefixes(msgspec.Struct, frozen=True):
     prefixes: int
     prefixes_left: int
     freed_bytes: int
+
+
+def forget_turns() -> None:
+    """Delete all states after answers: they hold what runs asked, and runs were forgotten.
+
+    Raises:
+        MachineError: the folder cannot be written.
+    """
+    place = folder()
+    with disk_errors_explained(place):
+        for path, _ in _own_files(place.glob(f"*{TURN}")):
+            path.unlink(missing_ok=True)
 
 
 def prune(
