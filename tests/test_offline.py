@@ -54,6 +54,7 @@ RUNS = (make_run(0), make_run(1))
 # What each command is called with here; {MODEL} stands for the starter model's file.
 CALLS: dict[str, list[str]] = {
     "ask": ["Hi", *SHORT],
+    "chat": [*SHORT],
     "run": ["say", "-p", "text=red", "--threads", "1"],
     "prompts list": [],
     "prompts show": ["say", "-p", "text=red"],

@@ -20,6 +20,7 @@ from localprompt.bench.value_lists import switches, whole_numbers, words
 from localprompt.errors import InputError
 from localprompt.records.bench import Repetitions
 from localprompt.records.cell import BenchRequest, SamplingChoices
+from localprompt.records.model import AdapterUse
 from localprompt.records.run import RequestedSettings
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
@@ -57,6 +58,8 @@ class BenchSpec(msgspec.Struct, frozen=True):
     repetitions: Repetitions = Repetitions(fixed=None)
     profile: str = "none"
     """A profile's name; ``default``: each model's own on this machine; ``none``: none."""
+    adapters: tuple[AdapterUse, ...] = ()
+    """On top of every model's weights."""
     prefix_store: bool = False
     """Repetitions bring back the state of the prompt's constant beginning from disk."""
 
@@ -127,6 +130,8 @@ def key_of(request: BenchRequest) -> str:
     for beside_the_point in ("path", "sha256", "cases", "metadata", "description", "body_line"):
         template.pop(beside_the_point, None)
     model = request.cell.model
+    if not cell["settings"]["adapters"]:
+        del cell["settings"]["adapters"]  # keys are what they were before there were any
     facts = {
         "model": model.sha256 or [model.name, model.size_bytes],
         "template": template,
@@ -174,7 +179,7 @@ def _product(
             prompt=workload.prompt,
             prefill=workload.prefill,
             decode=workload.decode,
-            settings=RequestedSettings(**settings),
+            settings=RequestedSettings(**settings, adapters=spec.adapters),
             sampling=spec.sampling,
             labels=labels,
             workload=workload.name,

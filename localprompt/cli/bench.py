@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import msgspec
 import typer
 
-from localprompt.cli.options import REFERENCE_HELP, takes
+from localprompt.cli.options import REFERENCE_HELP, LoraOption, adapters, takes
 from localprompt.cli.output import console, format_of, output_file
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_MACHINE, InputError
 
@@ -76,6 +76,7 @@ class BenchFlags:
     flash_attn: Annotated[Values, _axis("--flash-attn", "on, off or both.")] = None
     use_mmap: Annotated[Values, _axis("--mmap", "Map the weights: on, off or both.")] = None
     repack: Annotated[Values, _axis("--repack", "Lay weights out for this CPU.")] = None
+    lora: LoraOption = None
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=1, help="Most tokens to generate.")
     ] = None
@@ -210,6 +211,8 @@ def spec_from_flags(what: list[str], flags: BenchFlags) -> BenchSpec:
     }
     if axes:
         given["axes"] = {**spec.axes, **axes}
+    if flags.lora:
+        given["adapters"] = adapters(flags.lora)
     if flags.prefix_store is not None:
         given["prefix_store"] = flags.prefix_store
     if flags.repetitions is not None:

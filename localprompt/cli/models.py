@@ -108,7 +108,8 @@ def add(
 
     with bytes_progress() as progress:
         card = add_model(path, name=name, progress=progress)
-    print_note(f"{path} is called {card.name}; try:  localprompt ask -m {card.name} 'Hello.'")
+    use = f"--lora {card.name}" if card.kind == "adapter" else f"-m {card.name}"
+    print_note(f"{path} is called {card.name}; try:  localprompt ask {use} 'Hello.'")
 
 
 @app.command("verify")

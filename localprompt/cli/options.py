@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from localprompt.records.model import AdapterUse
 from localprompt.records.run import RequestedSettings
 
 MOST_THREADS = 512
@@ -52,6 +53,14 @@ ChatTemplateOption = Annotated[
         "--chat-template",
         metavar="FILE",
         help="A Jinja2 chat template instead of the model's own; empty: plain completion.",
+    ),
+]
+LoraOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="FILE[:SCALE]",
+        help="A LoRA adapter on top of the weights, by name or file; repeatable.",
     ),
 ]
 ModelOption = Annotated[
@@ -171,6 +180,7 @@ class EngineFlags:
         bool | None,
         typer.Option("--repack/--no-repack", help="Lay weights out for this CPU (the default)."),
     ] = None
+    lora: LoraOption = None
     profile: Annotated[
         str | None,
         typer.Option(
@@ -182,7 +192,11 @@ class EngineFlags:
     ] = False
 
     def given(self) -> dict[str, Any]:
-        """The settings that were typed, by their fields."""
+        """The settings that were typed, by their fields.
+
+        Raises:
+            LocalPromptError: an adapter is not one, or not here.
+        """
         values = {
             "n_ctx": self.n_ctx,
             "n_batch": self.n_batch,
@@ -194,6 +208,7 @@ class EngineFlags:
             "flash_attn": self.flash_attn,
             "use_mmap": self.mmap,
             "repack": self.repack,
+            "adapters": adapters(self.lora),
         }
         return {field: value for field, value in values.items() if value is not None}
 
@@ -259,6 +274,15 @@ class RunFlags(EngineFlags, SamplingFlags):
     json: JsonOption = False
     no_log: NoLogOption = False
     quiet: QuietOption = False
+
+
+def adapters(lora: list[str] | None) -> tuple[AdapterUse, ...] | None:
+    """The adapters that were typed; None: none were."""
+    if not lora:
+        return None
+    from localprompt.models.adapters import adapters_of
+
+    return adapters_of(lora)
 
 
 def takes(flags: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -133,6 +133,7 @@ class ScriptedEngine:
             flash_attn=requested.flash_attn,
             use_mmap=True,
             repack=False,
+            adapters=requested.adapters,
         )
 
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Event]:

@@ -218,6 +218,7 @@ def _answer_key(
         settings.type_k,
         settings.type_v,
         *_own_weighing(target.template),
+        *((use.sha256, use.scale) for use in settings.adapters),
     )
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
 

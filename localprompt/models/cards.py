@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -82,6 +82,8 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size_bytes: Size
     licence: Licence
     description: str = ""
+    kind: Literal["model", "adapter"] = "model"
+    """An adapter goes on top of a model: ``--lora``."""
     aliases: tuple[Name, ...] = ()
     chat: bool = True
     """False: a base model without chat template; prompts are continued, not answered."""
@@ -205,6 +207,8 @@ def write_card(card: ModelCard, path: Path) -> None:
 def card_text(card: ModelCard) -> str:
     """The card as TOML; the same text for the same card."""
     fields = msgspec.to_builtins(card)
+    if card.kind == "model":
+        del fields["kind"]  # older versions know no kinds
     licence = fields.pop("licence")
     sources = fields.pop("sources")
     lines = [*_toml_lines(fields), "", "[licence]", *_toml_lines(licence)]

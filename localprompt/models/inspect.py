@@ -8,6 +8,7 @@ filled in as llama.cpp does it, or is None.
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import ModelFileError
+from localprompt.gguf.adapter import is_adapter
 from localprompt.gguf.header import GgufFile, SkippedArray, TensorInfo
 from localprompt.gguf.splits import parts_of, read_model
 from localprompt.gguf.tensor_types import FILE_TYPES
@@ -135,6 +137,12 @@ def _inspected(path: Path, _files: tuple[tuple[int, int, int], ...]) -> ModelInf
 
 def describe(head: GgufFile) -> ModelInfo:
     """:func:`inspect_model` for a head that was read already."""
+    if is_adapter(head.metadata):
+        raise ModelFileError(
+            "this file is a LoRA adapter, not a model",
+            where=str(head.path),
+            next_step=f"-m MODEL --lora {shlex.quote(str(head.path))}",
+        )
     values = _Values(head)
     architecture = values.architecture
     n_layer, n_embd = values.number("block_count"), values.number("embedding_length")

@@ -65,7 +65,7 @@ class MemoryPrediction(msgspec.Struct, frozen=True):
     file_bytes: int
     """The tensors as they are in the file."""
     weights_bytes: int
-    """Mapped or read, and copied."""
+    """Mapped or read, and copied; with those of adapters."""
     repacked_bytes: int
     """Of ``weights_bytes``: the copies in a layout made for this CPU."""
     twice_bytes: int
@@ -100,6 +100,7 @@ def predict_memory(
     prompt_tokens: int | None = None,
     baseline_bytes: int = BASELINE_BYTES,
     layout: Layout | None = None,
+    adapter_bytes: int = 0,
 ) -> MemoryPrediction:
     """Estimate the memory of running a model; nothing is loaded.
 
@@ -111,6 +112,7 @@ def predict_memory(
         prompt_tokens: of the longest prompt; None assumes that it fills a physical batch.
         baseline_bytes: resident before the model is opened.
         layout: what llama.cpp does with weights on this CPU; None asks the machine.
+        adapter_bytes: of the matrices of all adapters, which are read beside the weights.
 
     Raises:
         InputError: a KV cache type that does not exist, or sizes below 1.
@@ -138,7 +140,11 @@ def predict_memory(
     return MemoryPrediction(
         baseline_bytes=baseline_bytes,
         file_bytes=info.weights_bytes,
-        weights_bytes=info.weights_bytes - copies.moved_bytes + copies.size_bytes + twice,
+        weights_bytes=info.weights_bytes
+        - copies.moved_bytes
+        + copies.size_bytes
+        + twice
+        + adapter_bytes,
         repacked_bytes=copies.size_bytes,
         twice_bytes=twice,
         kv_cache_bytes=_kv_cache(info, graph, type_k, type_v),

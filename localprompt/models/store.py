@@ -24,6 +24,7 @@ from localprompt.errors import (
     ModelMissingError,
 )
 from localprompt.files import disk_errors_explained
+from localprompt.gguf.adapter import is_adapter_file, read_adapter
 from localprompt.gguf.splits import total_bytes
 from localprompt.models.cards import FILE_PATTERN, Catalog, ModelCard, read_catalog, write_card
 from localprompt.models.checksum import known_sha256, sha256_of
@@ -77,7 +78,8 @@ def add_model(
     parent: ModelCard | None = None,
     progress: Progress = no_progress,
 ) -> ModelCard:
-    """Register a GGUF file where it lies. Hashes it once, which takes about a second per GB.
+    """Register the GGUF file of a model or an adapter where it lies. Hashes it once, which takes
+    about a second per GB.
 
     Args:
         path: the file. It stays the user's, in the store's folder, too; unless it has a
@@ -92,6 +94,8 @@ def add_model(
         MachineError, NotEnoughDiskError: the registration cannot be written.
     """
     path = doors.expand_user(path).absolute()
+    if is_adapter_file(path):
+        return _add_adapter(path, name, progress)
     info = inspect_model(path)
     if known_sha256(path) is None:
         check_vocabulary(path)
@@ -109,6 +113,26 @@ def add_model(
         chat=info.chat_template is not None,
         parent_sha256=parent.sha256 if parent else None,
         path=None if ours else str(path),
+    )
+    folder = paths.weights_folder()
+    with disk_errors_explained(folder):
+        write_card(card, folder / f"{name}.toml")
+    return card
+
+
+def _add_adapter(path: Path, name: str | None, progress: Progress) -> ModelCard:
+    head = read_adapter(path)
+    name = _free_name(name or name_from(path), path, read_catalog())
+    made_for = head.base or f"models of architecture {head.architecture}"
+    card = ModelCard(
+        name=name,
+        file=f"{name}.gguf",
+        sha256=sha256_of(path, progress=lambda done, total: progress("verify", done, total)),
+        size_bytes=head.size_bytes,
+        licence=Licence(name=head.licence or "unknown"),
+        description=f"LoRA adapter of rank {head.rank} for {made_for}; added from a file.",
+        kind="adapter",
+        path=str(path),
     )
     folder = paths.weights_folder()
     with disk_errors_explained(folder):

@@ -21,6 +21,21 @@ class ModelRecord(msgspec.Struct, frozen=True):
     size_bytes: int | None = None
 
 
+class AdapterUse(msgspec.Struct, frozen=True):
+    """A LoRA adapter on top of the weights."""
+
+    name: str
+    path: str
+    sha256: str
+    """Of the file's bytes."""
+    scale: float = 1.0
+    """Its matrices' product is multiplied with this, and with alpha / rank."""
+    rank: int | None = None
+    """The largest of its matrices'."""
+    size_bytes: int | None = None
+    """Of its matrices, which are read beside the weights."""
+
+
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}\Z"
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]

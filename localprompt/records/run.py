@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from localprompt.records.model import ModelRecord
+from localprompt.records.model import AdapterUse, ModelRecord
 from localprompt.records.prompt import Message
 
 
@@ -66,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True):
     buffers: dict[str, int] | None = None
     """Bytes of weights by llama.cpp's name of the buffer type: ``AMX``, ``CPU_REPACK``,
     ``CPU_Mapped``, …; of a mapping, the stretch that is used. None in records of before."""
+    adapters: tuple[AdapterUse, ...] = ()
+    """LoRA adapters on top of the weights."""
     attention: str | None = None
     """Why flash_attn is what it is, where the program chose; None: nobody asked it to."""
 
@@ -91,6 +93,8 @@ class RequestedSettings(msgspec.Struct, frozen=True):
     use_mmap: bool | None = None
     """None: mapped, except where much of it would be copied for this CPU."""
     repack: bool = True
+    adapters: tuple[AdapterUse, ...] = ()
+    """LoRA adapters to put on top of the weights."""
 
 
 class Sampling(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import ChecksumError, InputError, UnknownNameError
+from localprompt.models.adapters import as_recorded
 from localprompt.models.resolve import resolve
 from localprompt.records.cell import Cell, SamplingChoices
 from localprompt.records.prompt import Message, PromptTemplate
@@ -47,7 +48,7 @@ def again_cell(run: RunRecord, params: Mapping[str, Any], choices: RunChoices) -
     """
     template, values = prompt_of(run, params)
     model = choices.model or called(run)
-    cell = run_cell(template, values, msgspec.structs.replace(choices, model=model))
+    cell = run_cell(template, values, with_adapters(run, choices, model))
     return msgspec.structs.replace(
         cell,
         kind=run.kind,
@@ -74,6 +75,7 @@ def repeat_cell(run: RunRecord) -> Cell:
             found=f"sha256 {model.sha256}",
             next_step="localprompt run --again takes the model as it is",
         )
+    as_recorded(run.settings.adapters)
     settings = RequestedSettings(**{name: getattr(run.settings, name) for name in _SETTINGS})
     cell = Cell(
         kind=run.kind,
@@ -85,6 +87,18 @@ def repeat_cell(run: RunRecord) -> Cell:
         prefix="apart",
     )
     return msgspec.structs.replace(cell, before=_before(run, cell), conversation=run.conversation)
+
+
+def with_adapters(run: RunRecord, choices: RunChoices, model: str) -> RunChoices:
+    """The choices with a model, and with the run's adapters where neither was chosen.
+
+    Raises:
+        ModelMissingError, ChecksumError: one is gone, or is not what it was.
+    """
+    settings = choices.settings
+    if choices.model is None and not settings.adapters:
+        settings = msgspec.structs.replace(settings, adapters=as_recorded(run.settings.adapters))
+    return msgspec.structs.replace(choices, model=model, settings=settings)
 
 
 def _before(run: RunRecord, cell: Cell) -> tuple[Message, ...]:

@@ -33,7 +33,7 @@ from localprompt.models.resolve import resolve
 from localprompt.records.cell import Cell, SamplingChoices
 from localprompt.records.prompt import Message, PromptTemplate, Segment
 from localprompt.records.run import ConversationPlace, RunRecord, RunWarning
-from localprompt.running.again import called, chosen_sampling
+from localprompt.running.again import called, chosen_sampling, with_adapters
 from localprompt.running.assemble import RunChoices, ask_cell, run_cell
 from localprompt.store.history import RUNS
 
@@ -205,8 +205,7 @@ def choices_of(run: RunRecord, choices: RunChoices) -> RunChoices:
     sampling = chosen_sampling(run.sampling, choices.sampling)
     fields = SamplingChoices.__struct_fields__
     return msgspec.structs.replace(
-        choices,
-        model=choices.model or _model_of(run),
+        with_adapters(run, choices, choices.model or _model_of(run)),
         sampling=SamplingChoices(**{name: getattr(sampling, name) for name in fields}),
     )
 

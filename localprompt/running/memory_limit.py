@@ -87,6 +87,7 @@ def peak_bytes(
         use_mmap=settings.use_mmap,
         repack=settings.repack,
         prompt_tokens=prompt_tokens,
+        adapter_bytes=sum(use.size_bytes or 0 for use in settings.adapters),
     )
     if baseline_bytes is None:
         return predicted.peak_bytes

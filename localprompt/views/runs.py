@@ -236,6 +236,8 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
         chosen = ", ".join(run.profile.settings) or "the model only"
         yield "profile", f"{run.profile.name}, for {run.profile.model}: {chosen}"
     yield "prompt", run.prompt.name or "typed in place"
+    if run.conversation is not None and run.conversation.parent is not None:
+        yield "turn", f"{len(run.conversation.turns) + 1}, after {run.conversation.parent}"
     yield (
         "settings",
         (
@@ -245,6 +247,8 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
             f"mmap {_flag(settings.use_mmap)}, repack {_flag(settings.repack)}"
         ),
     )
+    for adapter in settings.adapters:
+        yield "adapter", f"{adapter.name}, scale {adapter.scale:g}, sha256 {adapter.sha256}"
     if settings.buffers:
         held = (f"{name} {format_bytes(size)}" for name, size in settings.buffers.items())
         yield "weights in", ", ".join(held)

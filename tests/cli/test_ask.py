@@ -26,7 +26,7 @@ RECORD = {
     "prompt": "name path sha256 params messages rendered_sha256 token_ids_sha256 "
     "chat_template_sha256",
     "settings": "n_ctx n_batch n_ubatch n_threads n_threads_batch type_k type_v flash_attn "
-    "use_mmap repack buffers",
+    "use_mmap repack buffers adapters",
     "sampling": "temperature top_k top_p min_p seed max_tokens stop grammar_sha256",
     "tokens": "prompt reused completion forced drafted accepted",
     "timing": "load_seconds render_seconds tokenize_seconds prefill_seconds ttft_seconds "

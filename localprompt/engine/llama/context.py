@@ -96,6 +96,7 @@ class Context:
             use_mmap=weights.mapped,
             repack=bool(weights.laid_out),
             buffers=weights.by_type,
+            adapters=self._requested.adapters,
         )
 
     def decode(self, slots: Sequence[Slot]) -> None:

@@ -26,6 +26,7 @@ from localprompt.engine.base import (
 from localprompt.engine.choices import choice_tokens, deciding_end
 from localprompt.engine.device import HELD_SEQUENCE
 from localprompt.engine.llama import state
+from localprompt.engine.llama.adapters import Adapters
 from localprompt.engine.llama.buffers import WeightBuffers
 from localprompt.engine.llama.constraining import Constraining
 from localprompt.engine.llama.context import Context, buffer_sizes, can_cut
@@ -35,6 +36,7 @@ from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.engine.llama.proof import gate
 from localprompt.engine.llama.vocab import Vocabulary
 from localprompt.errors import EngineError, InputError, ModelFileError
+from localprompt.gguf.adapter import check_each
 from localprompt.records.attention import AttentionTable, Heads
 from localprompt.records.prompt import Message
 from localprompt.records.received import PromptToken
@@ -73,6 +75,7 @@ class LlamaEngine:
         model_sha256: str | None = None,
         constrained: bool = False,
     ) -> None:
+        check_each((Path(use.path) for use in requested.adapters), path)
         # Before the library is opened: one that was built for another CPU may die of that alone.
         proof = gate.passed() if prove else None
         extra = requested.repack and (proof is None or proof.extra.wrong is None)
@@ -110,6 +113,12 @@ class LlamaEngine:
                 next_step=f"localprompt models show {shlex.quote(str(path))}",
             )
         self._lib = lib
+        try:
+            self._adapters = Adapters(self._model, requested.adapters)
+        except ModelFileError:
+            self._constraining.close()
+            lib.llama_model_free(self._model)
+            raise
         self.vocabulary = Vocabulary(lib.llama_model_get_vocab(self._model))
         self._constraining.opened()
         self._weights = WeightBuffers(log.buffers(), int(lib.llama_model_size(self._model)))
@@ -208,6 +217,7 @@ class LlamaEngine:
             kv_unified=kv_unified,
             outputs=outputs,
         )
+        self._adapters.put_on(self._context.pointer, requested.adapters)
 
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[Event]:
         return batching.generate(self.context, requests)

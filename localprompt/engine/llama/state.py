@@ -29,6 +29,7 @@ from localprompt.engine.llama.context import Context
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.errors import EngineError
+from localprompt.records.model import AdapterUse
 from localprompt.records.run import RequestedSettings, Settings
 
 _FILE_HEAD = struct.Struct("<III")
@@ -71,6 +72,7 @@ def state_conditions(settings: Settings, n_ctx_original: int) -> StateConditions
         "n_batch": settings.n_batch,
         "n_ubatch": settings.n_ubatch,
         "stretched": settings.n_ctx > n_ctx_original,
+        **_of_adapters(settings.adapters),
     }
 
 
@@ -90,7 +92,14 @@ def turn_conditions(
         "flash_attn": requested.flash_attn,
         "buffers": sorted({name.removesuffix("_Mapped") for name in buffers}),
         "stretched": stretched,
+        **_of_adapters(requested.adapters),
     }
+
+
+def _of_adapters(adapters: Iterable[AdapterUse]) -> StateConditions:
+    """Those of an adapter that change a logit; nothing without one, as keys always were."""
+    used = sorted((use.sha256, use.scale) for use in adapters if use.scale)
+    return {"adapters": used} if used else {}
 
 
 def evaluate(model: Any, context: Context, token_ids: Sequence[int]) -> None:
