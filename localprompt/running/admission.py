@@ -70,12 +70,15 @@ def with_room(cell: Cell, n_ctx: int, n_ctx_train: int) -> int:
     """The context to open for a conversation: with room for turns to come, so that it does not
     have to be opened again for each; others get what they need.
 
-    Nothing is added below a limit of memory, or where the user chose.
+    Nothing is added below a limit of memory, where the user chose, or where it would take more than
+    half of the memory that is free.
     """
     if cell.kind != "chat" or cell.settings.n_ctx is not None or cell.limit is not None:
         return n_ctx
-    roomy = max(_LEAST_ROOM, 1 << (n_ctx - 1).bit_length())
-    return max(n_ctx, min(roomy, n_ctx_train))
+    roomy = max(n_ctx, min(max(_LEAST_ROOM, 1 << (n_ctx - 1).bit_length()), n_ctx_train))
+    taken = predicted_kv_cache(cell.model, cell.settings, roomy)
+    free = memory.available().available_bytes
+    return n_ctx if taken is not None and free is not None and taken > free // 2 else roomy
 
 
 def resident_before_opening(reading: memory.MemoryReading) -> int | None:

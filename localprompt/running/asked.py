@@ -16,7 +16,7 @@ import msgspec
 from localprompt.engine.base import ChoiceRequest, EncodedPrompt, Engine
 from localprompt.records.cell import Cell
 from localprompt.records.prompt import Message
-from localprompt.running.admission import context_size, within_limit
+from localprompt.running.admission import context_size, with_room, within_limit
 from localprompt.running.attention import Attention, attention_for
 from localprompt.running.closed import choice_request, is_weighed
 from localprompt.running.prefix.beginning import beginning_of
@@ -66,6 +66,7 @@ def as_evaluated(
     count = len(prompt.token_ids)
     n_ctx = context_size(cell, count, engine.facts.n_ctx_train)
     cell, n_ctx = within_limit(cell, n_ctx, count, resident)
+    n_ctx = with_room(cell, n_ctx, engine.facts.n_ctx_train)
     if weighed:
         attention = Attention(cell.settings.flash_attn)
         return Asked(cell, prompt, weighed, (), None, n_ctx, attention, tokenize_seconds)

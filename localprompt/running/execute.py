@@ -60,7 +60,6 @@ from localprompt.running.admission import (
     over_limit,
     resident_before_opening,
     with_mapping_settled,
-    with_room,
 )
 from localprompt.running.answer import Answer, OnEvent, OnText
 from localprompt.running.answer_checks import judge
@@ -321,7 +320,6 @@ class Session:
         if enough and cell.settings == self._settings and parallel == self._parallel:
             return found
         started = time.perf_counter()
-        n_ctx = with_room(cell, n_ctx, self._engine.facts.n_ctx_train)
         if found is not None and found.key is None:
             found = found if carry_over(self._engine, found, cell, n_ctx) else None
         else:

@@ -113,15 +113,14 @@ class LlamaEngine:
                 next_step=f"localprompt models show {shlex.quote(str(path))}",
             )
         self._lib = lib
-        try:
-            self._adapters = Adapters(self._model, requested.adapters)
-        except ModelFileError:
-            self._constraining.close()
-            lib.llama_model_free(self._model)
-            raise
         self.vocabulary = Vocabulary(lib.llama_model_get_vocab(self._model))
         self._constraining.opened()
         self._weights = WeightBuffers(log.buffers(), int(lib.llama_model_size(self._model)))
+        try:
+            self._adapters = Adapters(self._model, requested.adapters)
+        except ModelFileError:
+            self.close()
+            raise
         own = lib.llama_model_chat_template(self._model, None)
         template = chat_template if chat_template is not None else (own or b"").decode()
         self.facts = ModelFacts(
