@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,7 +29,7 @@ def _say(
 
 
 @pytest.fixture
-def engine(starter_model: Path) -> LlamaEngine:
+def engine(starter_model: Path) -> Iterator[LlamaEngine]:
     with LlamaEngine(starter_model, ON) as opened:
         opened.prepare(ON, n_ctx=512)
         yield opened
@@ -114,6 +114,7 @@ def test_a_generator_that_is_left_holds_what_was_evaluated(engine: LlamaEngine) 
     request = GenerationRequest(tuple(ids), Sampling(max_tokens=40), keep=True)
     events = engine.generate([request])
     seen = [next(events) for _ in range(6)]
+    assert isinstance(events, Generator)
     events.close()
     assert isinstance(seen[0], Prefilled)
     answer = [event.token_id for event in seen if isinstance(event, Token)]
