@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
 from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.distance import levenshtein
 from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
+from localprompt.scoring.overlap import rouge_n
 from localprompt.scoring.pattern import found
 
 LEVENSHTEIN_THRESHOLD = 5
@@ -76,15 +75,13 @@ def levenshtein_distance(answer: Answer, expected: Expectation) -> Verdict:
 
 
 def rouge(answer: Answer, expected: Expectation) -> Verdict:
-    """Recall of the expected words, at least ``threshold``, 0.75 by default."""
+    """Words in common with the expected text, at least ``threshold``, 0.75 by default."""
     threshold = ROUGE_THRESHOLD if expected.threshold is None else expected.threshold
     value = text_value(expected)
     if not value.strip():
         raise CannotScoreError("the reference text is empty")
     score = rouge_n(answer.text, value)
-    return Verdict(
-        score >= threshold, f"ROUGE-1 recall {score:.2f}, threshold {threshold:g}", score
-    )
+    return Verdict(score >= threshold, f"ROUGE-1 {score:.2f}, threshold {threshold:g}", score)
 
 
 def word_count(answer: Answer, expected: Expectation) -> Verdict:
@@ -147,49 +144,6 @@ def _fold(expected: Expectation) -> Callable[[str], str]:
 
 def _listed(values: list[str]) -> str:
     return ", ".join(quoted(value) for value in values)
-
-
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), replacement)
-    for pattern, replacement in (
-        (r'^"|(?<=[ (\[{<])"', " `` "),
-        (r'"', " '' "),
-        (r"\.{2,}", " ... "),
-        (r"[:,](?!\d)", r" \g<0> "),
-        (r"[;@#$%&?!\[\](){}<>]", r" \g<0> "),
-        (r"-{2,}", " -- "),
-        # Only the last full stop ends the sentence; those inside are of numbers and abbreviations.
-        (r"(?<=[^.])\.([\])}>\"' ]*)$", r" . \1"),
-        (r"(?<=[^' ])('(?:s|m|d|ll|re|ve)|n't)(?= |$)", r" \1"),
-        (r"(?<=[^' ])'(?= |$)", " '"),
-        (r"\b(can)(not)\b|\b(gim|lem)(me)\b|\b(gon|wan)(na)\b|\b(got)(ta)\b", "{split}"),
-    )
-)
-
-
-def words(text: str) -> list[str]:
-    """Penn Treebank words of ``text``, in lower case."""
-    text = " ".join(text.lower().split())
-    for pattern, replacement in _RULES:
-        if replacement == "{split}":
-            text = pattern.sub(
-                lambda match: " ".join(part for part in match.groups() if part), text
-            )
-        else:
-            text = pattern.sub(replacement, text)
-    return text.split()
-
-
-def rouge_n(answer: str, reference: str, n: int = 1) -> float:
-    """Recall of the reference's n-grams, 0 to 1; 0 where the reference has fewer than n words."""
-    wanted = _grams(words(reference), n)
-    given = _grams(words(answer), n)
-    total = wanted.total()
-    return (wanted & given).total() / total if total else 0.0
-
-
-def _grams(tokens: list[str], n: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
 
 
 def finish_reason(answer: Answer, expected: Expectation) -> Verdict:

@@ -116,10 +116,11 @@ def test_levenshtein_allows_five_edits_or_as_many_as_its_threshold() -> None:
     assert check("same", "levenshtein", "same", threshold=0).passed is True
 
 
-def test_rouge_scores_the_share_of_the_reference_that_was_said() -> None:
-    half = check("hello", "rouge-n", "hello world")
-    assert (half.score, half.passed) == (0.5, False)
-    assert check("hello", "rouge-n", "hello world", threshold=0.5).passed is True
+def test_rouge_scores_what_answer_and_reference_have_in_common() -> None:
+    part = check("hello", "rouge-n", "hello world")
+    assert part.score == pytest.approx(2 / 3)
+    assert part.passed is False
+    assert check("hello", "rouge-n", "hello world", threshold=0.6).passed is True
     assert check("hello", "rouge-n", " ").passed is None
 
 
@@ -194,7 +195,7 @@ def test_a_hundred_thousand_characters_are_scored_by_every_text_check() -> None:
     assert check(output, "regex", r"ipsum lorem\s").passed is True
     assert check(output, "levenshtein", "lorem").passed is False
     assert check(output, "levenshtein", output[1:]).passed is True
-    assert check(output, "rouge-n", "lorem dolor").score == 0.5
+    assert check(output, "rouge-n", "lorem dolor").score == pytest.approx(2 / 16_670)
     assert check(output, "word-count", {"min": 16_000}).passed is True
     assert check(json.dumps([output]), "is-json", {"type": "array"}).passed is True
 
