@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from localprompt.store.history import History
 
 DETAILS = (
-    "SUITE is a promptfoo configuration file, or a prompt with cases beside it. Every result is "
-    "stored as it comes; answers to unchanged requests are taken over. --fail-if ends with exit "
-    "code 1: 'pass_rate < 0.9', 'score < 0.8', 'errors > 0', 'macro_f1 < 0.7', or a metric's name."
+    "SUITE is a promptfoo configuration file, a task of lm-eval with local data, or a prompt with "
+    "cases beside it. Every result is stored as it comes; answers to unchanged requests are taken "
+    "over. --fail-if ends with exit code 1: 'pass_rate < 0.9', 'score < 0.8', 'errors > 0', "
+    "'macro_f1 < 0.7', or a metric's name."
 )
 FORMATS = ("table", "md", "csv", "json", "jsonl", "junit")
 SCORINGS = ("raw", "normalized", "calibrated", "batch", "generate")

@@ -18,7 +18,7 @@ Times in events are ``time.perf_counter()`` seconds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -32,6 +32,10 @@ from localprompt.records.run import RequestedSettings, RunWarning, Sampling, Set
 EndReason = Literal["stop", "length"]
 StateConditions = dict[str, Any]
 """Plain data: two states whose conditions are equal are interchangeable."""
+
+
+Tools = Sequence[Mapping[str, Any]]
+"""As chat templates take them: ``{type: function, function: {name, description, parameters}}``."""
 
 
 class EncodedPrompt(msgspec.Struct, frozen=True):
@@ -169,6 +173,8 @@ class ChoiceScore(msgspec.Struct, frozen=True):
     n_tokens: int
     n_bytes: int
     """Of the choice's text in UTF-8, as it was given."""
+    greedy: bool = False
+    """Each of its tokens was the most probable one where it stands."""
 
 
 class Scored(msgspec.Struct, frozen=True):
@@ -212,8 +218,20 @@ class Engine(Protocol):
         """The instruction sets that this build uses on this CPU."""
         ...
 
-    def encode(self, messages: Sequence[Message]) -> EncodedPrompt:
-        """Apply the chat template and tokenize; text from variables stays plain text."""
+    def encode(self, messages: Sequence[Message], tools: Tools = ()) -> EncodedPrompt:
+        """Apply the chat template and tokenize; text from variables stays plain text.
+
+        Args:
+            tools: definitions of functions that the model may call.
+
+        Raises:
+            PromptFileError: the chat template refuses the conversation, or takes no tools.
+        """
+        ...
+
+    def complete(self, text: str) -> EncodedPrompt:
+        """The text as it stands, for a model that goes on from it: no chat template, no control
+        tokens but the one that begins a text."""
         ...
 
     def explain(self, prompt: EncodedPrompt) -> tuple[PromptToken, ...]:
@@ -251,6 +269,15 @@ class Engine(Protocol):
 
         Raises:
             InputError: a choice is empty or there twice.
+        """
+        ...
+
+    def with_continuations(self, text: str, continuations: Sequence[str]) -> ChoiceRequest:
+        """What may follow a text, tokenized as lm-evaluation-harness does: white space at the
+        text's end belongs to what follows it.
+
+        Raises:
+            InputError: there is nothing to measure in one of them.
         """
         ...
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from localprompt.engine.base import Choice, ChoiceRequest, ChoiceScore, Scored
-from localprompt.engine.device import Device, Seat, Slot
-from localprompt.engine.labels import label_tree
+from localprompt.engine.device import Device, LookedUp, Seat, Slot
+from localprompt.engine.labels import TokenIds, label_tree
 from localprompt.errors import InputError
 
 _DECIDING_CHARACTERS = 100
@@ -67,7 +67,7 @@ class Scoring:
         self._seat = seat
         self._slots = _slots(job, seat)
         self._taken = 0
-        self._looked_up: list[list[float]] = []
+        self._looked_up: list[LookedUp] = []
 
     @property
     def done(self) -> bool:
@@ -94,10 +94,13 @@ class Scoring:
 
     def _scored(self, now: float) -> Iterator[Scored]:
         job, whole = self._job, self._job.whole
-        sums = job.tree.sums(self._looked_up)
-        for at, (choice, total) in enumerate(zip(job.choices, sums, strict=True), job.first):
+        sums = job.tree.sums([one.values for one in self._looked_up])
+        greedy = job.tree.greedy(self._looked_up)
+        for at, choice in enumerate(job.choices):
             n_bytes = len(choice.text.encode())
-            whole.add(at, ChoiceScore(choice.text, total, len(choice.token_ids), n_bytes))
+            n_tokens = len(choice.token_ids)
+            scored = ChoiceScore(choice.text, sums[at], n_tokens, n_bytes, greedy[at])
+            whole.add(job.first + at, scored)
         if not whole.missing:
             scores = tuple(score for score in whole.scores if score is not None)
             yield Scored(whole.index, now, scores, self._seat.reused_tokens, self._seat.seconds)
@@ -197,6 +200,50 @@ def choice_tokens(
             raise InputError("a choice is listed twice", where="choices", found=repr(text))
     ended = [(*ids, end_id) if _begins_another(ids, answers) else ids for ids in answers]
     return len(before) - kept, tuple(map(Choice, choices, ended))
+
+
+def continuation_tokens(
+    text: str,
+    continuations: Sequence[str],
+    *,
+    tokenize: Callable[[str], list[int]],
+    begin: TokenIds,
+    instead: int,
+) -> tuple[TokenIds, tuple[Choice, ...]]:
+    """Tokenize what may follow a text by the rule of lm-evaluation-harness.
+
+    White space at the text's end goes to the continuation. The whole is tokenized; what of it
+    lies behind the number of tokens that the text has alone is the continuation. (Where a token
+    would span the border, the model sees the text's own last token instead.)
+
+    Args:
+        tokenize: plain text → ids.
+        begin: the tokens that every text begins with.
+        instead: what stands before a continuation where there is no text.
+
+    Returns:
+        the text's tokens, and each continuation with its own.
+
+    Raises:
+        InputError: a continuation has no tokens of its own.
+    """
+    kept = text.rstrip()
+    moved = text[len(kept) :]
+    own = tokenize(kept) if kept else []
+    end = deciding_end(kept, own, tokenize) if kept else ""
+    known = len(tokenize(end)) if len(end) < len(kept) else len(own)
+    before = (*begin, *own) or (instead,)
+    found = []
+    for continuation in continuations:
+        ids = tuple(tokenize(end + moved + continuation)[known:])
+        if not ids:
+            raise InputError(
+                "nothing follows the text that could be measured",
+                expected="a choice with text of its own",
+                found=repr(continuation),
+            )
+        found.append(Choice(continuation, ids))
+    return before, tuple(found)
 
 
 def _begins_another(ids: tuple[int, ...], answers: Iterable[tuple[int, ...]]) -> bool:

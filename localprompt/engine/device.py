@@ -42,6 +42,15 @@ class Chosen(NamedTuple):
     """So many of them, the last ones, were not sampled."""
 
 
+class LookedUp(NamedTuple):
+    """Log-probabilities after one token."""
+
+    values: list[float]
+    """Of the tokens that were asked for."""
+    best: float
+    """Of the most probable token of all."""
+
+
 class RequestSampler(Protocol):
     """Chooses the tokens of one answer, one after the other."""
 
@@ -123,7 +132,7 @@ class Device(Protocol):
 
     def sampler(self, request: GenerationRequest) -> RequestSampler: ...
 
-    def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> list[float]:
+    def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> LookedUp:
         """Of these tokens, among the whole vocabulary, after the slot at that index."""
         ...
 

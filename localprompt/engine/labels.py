@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from localprompt.engine.device import LookedUp
+
 TokenIds = tuple[int, ...]
 
 
@@ -48,6 +50,13 @@ class LabelTree:
     def sums(self, looked_up: Sequence[Sequence[float]]) -> tuple[float, ...]:
         """Log-probabilities of the choices from those looked up after each stem."""
         return tuple(sum(looked_up[stem][at] for stem, at in terms) for terms in self.terms)
+
+    def greedy(self, looked_up: Sequence[LookedUp]) -> tuple[bool, ...]:
+        """Whether each choice is what the model would have written: every token the best."""
+        return tuple(
+            all(looked_up[stem].values[at] >= looked_up[stem].best for stem, at in terms)
+            for terms in self.terms
+        )
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ answered from the cells of another prompt is an error here.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,15 +26,16 @@ from localprompt.engine.base import (
     ModelFacts,
     Scored,
     StateConditions,
+    Tools,
 )
-from localprompt.engine.choices import choice_tokens
-from localprompt.engine.device import HELD_SEQUENCE, Chosen, Slot, evaluate_beginning
+from localprompt.engine.choices import choice_tokens, continuation_tokens
+from localprompt.engine.device import HELD_SEQUENCE, Chosen, LookedUp, Slot, evaluate_beginning
 from localprompt.engine.lookup import MOST_GUESSED
 from localprompt.engine.prefixes import MOST_NESTED
 from localprompt.engine.scripted_cells import ScriptedCells
 from localprompt.errors import EngineError
 from localprompt.records.attention import AttentionTable, Heads
-from localprompt.records.prompt import Message
+from localprompt.records.prompt import Message, Span
 from localprompt.records.received import PromptToken
 from localprompt.records.run import RequestedSettings, RunWarning, Settings
 from localprompt.rendering.chat import plain_completion
@@ -89,8 +91,10 @@ class ScriptedEngine:
             raise RuntimeError("prepare() first")
         return self._settings
 
-    def encode(self, messages: Sequence[Message]) -> EncodedPrompt:
+    def encode(self, messages: Sequence[Message], tools: Tools = ()) -> EncodedPrompt:
         spans = plain_completion(messages)
+        if tools:
+            spans = (Span(f"{json.dumps(tools)}\n", "template"), *spans)
         text = "".join(span.text for span in spans)
         chat = self.facts.chat_template
         return EncodedPrompt(
@@ -102,6 +106,10 @@ class ScriptedEngine:
             tail=text,
             chat_template_sha256=hashlib.sha256(chat.encode()).hexdigest() if chat else None,
         )
+
+    def complete(self, text: str) -> EncodedPrompt:
+        ids = tuple(self._ids_of(text))
+        return EncodedPrompt(text, (Span(text, "template"),), ids, text, None)
 
     def explain(self, prompt: EncodedPrompt) -> tuple[PromptToken, ...]:
         return tuple(
@@ -142,6 +150,12 @@ class ScriptedEngine:
     def with_choices(self, prompt: EncodedPrompt, choices: Sequence[str]) -> ChoiceRequest:
         _, encoded = choice_tokens("", choices, lead="", tokenize=self._ids_of, end_id=_END)
         return ChoiceRequest(prompt.token_ids, encoded)
+
+    def with_continuations(self, text: str, continuations: Sequence[str]) -> ChoiceRequest:
+        ids, encoded = continuation_tokens(
+            text, continuations, tokenize=self._ids_of, begin=(), instead=_END
+        )
+        return ChoiceRequest(ids, encoded)
 
     def score_choices(self, requests: Iterable[ChoiceRequest]) -> Iterator[Scored]:
         return batching.score_choices(self, requests)
@@ -248,9 +262,10 @@ class ScriptedEngine:
     def sampler(self, request: GenerationRequest) -> _Script:
         return _Script(self, request.token_ids, iter(self._answer(self._text(request.token_ids))))
 
-    def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> list[float]:
+    def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> LookedUp:
         before = self._text(self._cells.seen_at(batch_index))
-        return [self._log_probability(before, self._text((word,))) for word in token_ids]
+        values = [self._log_probability(before, self._text((word,))) for word in token_ids]
+        return LookedUp(values, max(values, default=0.0))
 
     def seen_at(self, batch_index: int) -> tuple[int, ...]:
         """The tokens that the slot at that index of the last batch attended to, its own last."""

@@ -44,6 +44,7 @@ class Answered(msgspec.Struct, frozen=True):
     timing: BatchedTiming | None
     probabilities: dict[str, float] | None = None
     log_probabilities: dict[str, float] | None = None
+    greedy: tuple[str, ...] | None = None
 
 
 def answers(
@@ -142,7 +143,8 @@ def _chosen(
         taken = None if began is None else scored.seconds - began
         timing = BatchedTiming(taken, None, taken, opened.parallel)
         logs = log_probabilities(scored.scores)
-        yield prepared, Answered(text, "stop", 0, timing, probabilities, logs)
+        greedy = tuple(score.text for score in scored.scores if score.greedy)
+        yield prepared, Answered(text, "stop", 0, timing, probabilities, logs, greedy)
 
 
 def _habits(prepared: list[Prepared], opened: OpenModel, known: Free) -> Free:

@@ -17,6 +17,8 @@ from localprompt.sources.prompt.search import load_named_prompt
 from localprompt.sources.suite.prompty import suite_from_prompt
 from localprompt.sources.suite.records import EvalSuite
 from localprompt.sources.suite.suite import load_suite
+from localprompt.sources.task.file import is_task
+from localprompt.sources.task.suite import suite_from_task
 
 SUITE_FILES = (".yaml", ".yml", ".json")
 
@@ -46,8 +48,11 @@ def open_suite(request: EvalRequest) -> EvalSuite:
             expected="the name of a prompt, or a suite without --cases",
             found=request.suite,
         )
+    path = _suite_file(request.suite)
+    if path.suffix != ".json" and is_task(path):
+        return _task(path, request)
     suite = load_suite(
-        _suite_file(request.suite),
+        path,
         load_prompt=load_named_prompt,
         allow_code=request.allow_code,
         skip_bad_rows=request.skip_bad_rows,
@@ -66,6 +71,27 @@ def open_suite(request: EvalRequest) -> EvalSuite:
     return msgspec.structs.replace(suite, prompts=tuple(prompts))
 
 
+def _task(path: Path, request: EvalRequest) -> EvalSuite:
+    """
+    Raises:
+        InputError: the request says how choices are made, which is the task's to say.
+        DatasetError: something is wrong with the task.
+    """
+    if request.choices or request.scoring != "raw":
+        raise InputError(
+            "a task says itself what its choices are and how they are weighed",
+            where="--choices" if request.choices else "--scoring",
+            expected="doc_to_choice and metric_list in the task",
+            found=request.suite,
+        )
+    return suite_from_task(
+        path,
+        skip_bad_rows=request.skip_bad_rows,
+        allow_outside=request.allow_outside,
+        strict=request.strict,
+    )
+
+
 def _suite_file(name: str) -> Path:
     path = Path(name)
     if doors.is_file(path):
@@ -77,5 +103,5 @@ def _suite_file(name: str) -> Path:
     raise DatasetError(
         "no such suite",
         where=name,
-        expected="a promptfoo configuration file (.yaml, .yml or .json), or a prompt's name",
+        expected="a promptfoo configuration file, a task of lm-eval, or a prompt's name",
     )

@@ -225,7 +225,9 @@ def _targets(
 
 
 def _held(template: PromptTemplate, provider: SuiteProvider) -> PromptTemplate:
-    """The template, held to the provider's schema where it has none of its own."""
+    """The template with the provider's tools, and held to its schema where it has none itself."""
+    if provider.tools:
+        template = msgspec.structs.replace(template, tools=provider.tools)
     if provider.output_schema is None or template.output_schema or template.choices:
         return template
     return msgspec.structs.replace(template, output_schema=provider.output_schema)
@@ -299,7 +301,7 @@ def _shared(suite: EvalSuite, providers: list[SuiteProvider]) -> dict[str, Any]:
         InputError: it is not the same for all.
     """
     shared = {}
-    for name in ("transform", "output_schema"):
+    for name in ("transform", "output_schema", "tools"):
         values = [getattr(provider, name) for provider in providers]
         if any(value != values[0] for value in values[1:]):
             raise InputError(
@@ -308,7 +310,8 @@ def _shared(suite: EvalSuite, providers: list[SuiteProvider]) -> dict[str, Any]:
                 expected="a model for each of them",
                 next_step=f"-m {providers[0].id}=MODEL, and so on",
             )
-        shared[name] = values[0] if values else None
+        if values:
+            shared[name] = values[0]
     return shared
 
 

@@ -16,7 +16,7 @@ from typing import Self
 from localprompt.engine.base import Engine
 from localprompt.errors import LocalPromptError
 from localprompt.evaluate.models import OpenEngine
-from localprompt.evaluate.requests import digest_of
+from localprompt.evaluate.requests import digest_of, encoded
 from localprompt.records.evaluation import CaseResult, EvalRequest, Evaluation
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import Message
@@ -59,6 +59,8 @@ class Received:
     def text(self, result: CaseResult) -> str | None:
         """The prompt of one result; None where it cannot be rendered."""
         target = self._evaluation.targets[result.target]
+        if target.template.language == "python":
+            return None  # looking at a result must not run anybody's code
         template = with_affixes(target.template, result.prefix, result.suffix)
         lenient = self._evaluation.request.lenient
         try:
@@ -67,11 +69,11 @@ class Received:
             return None
         if (engine := self._engine(target.model)) is not None:
             try:
-                encoded = engine.encode(messages)
+                prompt = encoded(engine, template, messages)
             except LocalPromptError:
                 return None  # as it was then: the result's error says why
-            if result.token_ids_sha256 in (None, digest_of(encoded.token_ids)):
-                return encoded.text
+            if result.token_ids_sha256 in (None, digest_of(prompt.token_ids)):
+                return prompt.text
         self._inexact.add(result.target)
         return as_messages(messages)
 

@@ -12,13 +12,21 @@ import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice
+from typing import Any
 
 import msgspec
 
-from localprompt.engine.base import ChoiceRequest, EncodedPrompt, GenerationRequest
+from localprompt.engine.base import (
+    Choice,
+    ChoiceRequest,
+    EncodedPrompt,
+    Engine,
+    GenerationRequest,
+)
 from localprompt.engine.constraints.prompts import constraint_of
 from localprompt.errors import ContextOverflowError, LocalPromptError
 from localprompt.evaluate.models import OpenModel
+from localprompt.records.cell import with_options
 from localprompt.records.evaluation import EvalRequest, EvalTarget, Scoring
 from localprompt.records.prompt import Message, PromptTemplate, Segment
 from localprompt.records.run import Sampling
@@ -51,6 +59,8 @@ class Prepared(msgspec.Struct, frozen=True):
     """The same choices after the prompt without content, where they are calibrated."""
     transforms: tuple[Script, ...] = ()
     """What becomes of the answer before it is scored."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """The functions that the model may call."""
     cells: int = 0
     """KV cache cells that it can come to hold."""
     error: LocalPromptError | None = None
@@ -96,23 +106,37 @@ def _prepare(
     if isinstance(messages, LocalPromptError):
         return Prepared(case, repetition, error=messages)
     try:
-        prompt = opened.engine.encode(messages)
+        prompt = encoded(opened.engine, template, messages)
         if len(prompt.token_ids) >= opened.most_tokens:
             raise _too_long(case, len(prompt.token_ids), opened, request)
         scoring = scoring_of(template, request)
-        if scoring == "generate":
+        if template.closed:
+            ready = _own_choices(case, repetition, prompt, target, request, opened)
+        elif scoring == "generate":
             ready = _generation(case, repetition, prompt, target, request, opened)
         else:
             ready = _choices(case, repetition, prompt, messages, scoring, target, request, opened)
         own = () if target.transform is None else (target.transform,)
-        return msgspec.structs.replace(ready, transforms=(*own, *case.transforms))
+        scripts = (*own, *case.transforms)
+        return msgspec.structs.replace(ready, transforms=scripts, tools=template.tools)
     except LocalPromptError as error:
         return Prepared(case, repetition, error=error)
 
 
+def encoded(engine: Engine, template: PromptTemplate, messages: Sequence[Message]) -> EncodedPrompt:
+    """The prompt as the model receives it.
+
+    Raises:
+        LocalPromptError: the chat template refuses it, or it is empty.
+    """
+    if template.language == "text":
+        return engine.complete("".join(message.text for message in messages))
+    return engine.encode(messages, tools=template.tools)
+
+
 def scoring_of(template: PromptTemplate, request: EvalRequest) -> Scoring:
     """How the answers of a prompt come about: only a closed set can be scored."""
-    closed = template.choices and template.output_schema is None
+    closed = template.closed or (template.choices and template.output_schema is None)
     return request.scoring if closed else "generate"
 
 
@@ -125,7 +149,13 @@ def _generation(
     opened: OpenModel,
 ) -> Prepared:
     ids, digest = prompt.token_ids, digest_of(prompt.token_ids)
-    constraint = constraint_of(target.template)
+    template = target.template
+    if case.output_schema is not None:
+        template = msgspec.structs.replace(template, output_schema=case.output_schema)
+    constraint = constraint_of(template)
+    if case.options:
+        own = with_options(target.sampling, request.sampling, case.options)
+        target = msgspec.structs.replace(target, sampling=own)
     sampling = _sampling(target, repetition, opened.most_tokens - len(ids))
     return Prepared(
         case,
@@ -168,6 +198,34 @@ def _choices(
         choices=wanted,
         free=free,
         cells=len(ids) + sum(len(choice.token_ids) for choice in wanted.choices),
+    )
+
+
+def _own_choices(
+    case: EvalCase,
+    repetition: int,
+    prompt: EncodedPrompt,
+    target: EvalTarget,
+    request: EvalRequest,
+    opened: OpenModel,
+) -> Prepared:
+    """The closed set that the case brings, as texts that go on from the prompt's."""
+    digest = digest_of(prompt.token_ids)
+    texts = [case.lead + choice for choice in case.choices]
+    wanted = opened.engine.with_continuations(prompt.text, texts)
+    named = tuple(map(Choice, case.choices, (choice.token_ids for choice in wanted.choices)))
+    key = _answer_key(
+        target, request, digest, Sampling(max_tokens=0), msgspec.json.encode(texts).decode()
+    )
+    return Prepared(
+        case,
+        repetition,
+        text=prompt.text,
+        token_ids=prompt.token_ids,
+        token_ids_sha256=digest,
+        key=key,
+        choices=ChoiceRequest(wanted.token_ids, named),
+        cells=len(wanted.token_ids) + sum(len(choice.token_ids) for choice in named),
     )
 
 

@@ -14,6 +14,8 @@ from localprompt.scoring.closed import heaviest, shares, weigh
 from localprompt.scoring.expectations import CannotScoreError, Judge
 from localprompt.scoring.score import score_case, unscored_any
 from localprompt.scoring.script_checks import transformed
+from localprompt.scoring.task_checks import right_choice
+from localprompt.scoring.tool_calls import with_calls
 from localprompt.sources.suite.records import EvalCase
 
 _WAITING = "waits for the answers to all cases"
@@ -40,7 +42,12 @@ def make_result(
         latency_seconds=timing.total_seconds if timing else None,
         prompt=prepared.text,
         vars=case.vars,
+        choices=case.choices,
+        log_probabilities=answered.log_probabilities or {},
+        greedy=answered.greedy or (),
     )
+    if prepared.tools:
+        answer = with_calls(msgspec.structs.replace(answer, tools=prepared.tools))
     try:
         for script in prepared.transforms:
             answer = transformed(answer, script)
@@ -125,12 +132,15 @@ def _result(
         expected=expected_text(case),
         probabilities=answered.probabilities if answered else None,
         log_probabilities=answered.log_probabilities if answered else None,
+        greedy=answered.greedy if answered else None,
         error=error,
     )
 
 
 def expected_text(case: EvalCase) -> str | None:
     """The one text that the answer should equal."""
+    if case.choices:
+        return right_choice(case.choices, case.expectations)
     texts = [
         e.value
         for e in case.expectations

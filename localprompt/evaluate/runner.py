@@ -312,6 +312,7 @@ class _Run:
             timing=None,
             probabilities=earlier.probabilities,
             log_probabilities=earlier.log_probabilities,
+            greedy=earlier.greedy,
         )
 
     def _keep(self, result: CaseResult) -> None:

@@ -118,6 +118,8 @@ class _Summing:
                 values.append(total.mean)
             self._unscored_metrics[name] += total.unscored > 0
         for score in _flat(result.score.scores):
+            if score.weight == 0 and score.metric is not None:
+                continue  # it cannot fail, and is summed up as a metric
             self._assertions.setdefault(score.type, _Assertions()).add(score)
         self._tally.add(result)
         for choice, value in (result.log_probabilities or {}).items():
@@ -137,10 +139,7 @@ class _Summing:
                 passed, failed, self._errors, unscored, wilson(passed, passed + failed)
             ),
             score=mean_score(self._scores, self._passed.total() - len(self._scores)),
-            metrics={
-                name: mean_score(values, self._unscored_metrics[name])
-                for name, values in self._metrics.items()
-            },
+            metrics={name: self._metric(name, values) for name, values in self._metrics.items()},
             assertions=tuple(one.summary(name) for name, one in self._assertions.items()),
             classification=self._tally.classification(),
             prompt_tokens=self._prompt_tokens,
@@ -150,9 +149,29 @@ class _Summing:
             near_ties=self._near_ties,
         )
 
+    def _metric(self, name: str, values: list[float]) -> MeanScore:
+        """A metric's mean over the cases; for a task's F1 and perplexity, what they mean."""
+        mean = mean_score(values, self._unscored_metrics[name])
+        if self._target.template.language != "text":
+            return mean
+        if name == "perplexity" and mean.mean is not None:
+            return _perplexity(mean)
+        if name == "f1" and (found := self._tally.classification()) is not None:
+            return MeanScore(mean.n, found.scores[1].f1, None, mean.unscored)
+        return mean
+
     def _bias(self) -> dict[str, float] | None:
         means = {choice: math.fsum(logs) / len(logs) for choice, logs in self._logs.items()}
         return habit(means) if len(means) > 1 else None
+
+
+def _perplexity(mean: MeanScore) -> MeanScore:
+    """exp(−mean) of log-likelihoods, and its interval."""
+    assert mean.mean is not None  # noqa: S101 — the caller has looked
+    interval = mean.interval
+    if interval is not None:
+        interval = Interval(math.exp(-interval.high), math.exp(-interval.low))
+    return MeanScore(mean.n, math.exp(-mean.mean), interval, mean.unscored)
 
 
 def _flat(scores: Iterable[Score]) -> Iterable[Score]:

@@ -15,9 +15,10 @@ import msgspec
 from localprompt.errors import LocalPromptError
 from localprompt.evaluate.requests import Prepared
 from localprompt.records.evaluation import EvalTarget
-from localprompt.records.score import Answer
+from localprompt.records.score import Answer, AnyExpectation, Expectation
 from localprompt.scoring.expectations import CannotScoreError
 from localprompt.scoring.script_checks import transformed
+from localprompt.sources.suite.assertions import render_expectation
 from localprompt.sources.suite.messages import render_case
 from localprompt.sources.suite.prompts import with_affixes
 from localprompt.sources.suite.records import EvalCase
@@ -40,7 +41,10 @@ class Turns:
         known: dict[str, Any] = dict(self._kept)
         if self._talks and case.talks:
             known[CONVERSATION] = list(self._turns.get(_key(case, repetition), ()))
-        return msgspec.structs.replace(case, vars={**case.vars, **known}) if known else case
+        values = {**case.vars, **known}
+        own = tuple(_rendered(expected, values) for expected in case.late)
+        expectations = (*case.expectations, *own)
+        return msgspec.structs.replace(case, vars=values, expectations=expectations, late=())
 
     def keep(self, case: EvalCase, repetition: int, prepared: Prepared | None, text: str) -> None:
         """Remember an answer; ``prepared`` says what becomes of it first."""
@@ -68,6 +72,17 @@ class Turns:
             return messages[0].text, messages[0].text
         chat = [{"role": message.role, "content": message.text} for message in messages]
         return chat, messages[-1].text if messages else ""
+
+
+def _rendered(expected: AnyExpectation, values: dict[str, Any]) -> AnyExpectation:
+    """The assertion with what earlier cases left; an empty one, which cannot be scored, where
+    that is no value for it."""
+    try:
+        return render_expectation(expected, values)
+    except LocalPromptError:
+        if isinstance(expected, Expectation):
+            return msgspec.structs.replace(expected, value="")
+        return expected
 
 
 def _key(case: EvalCase, repetition: int) -> str:

@@ -90,6 +90,27 @@ MOST_SEED = (1 << 32) - 2
 """llama.cpp's seeds have 32 bits, and the last one means: any."""
 
 
+_FIELDS = {
+    "temperature": "temperature",
+    "topK": "top_k",
+    "topP": "top_p",
+    "minP": "min_p",
+    "seed": "seed",
+    "maxOutputTokens": "max_tokens",
+    "stopSequences": "stop",
+}
+"""``model.options`` → the sampling's fields."""
+
+
+def with_options(sampling: Sampling, choices: SamplingChoices, options: dict[str, Any]) -> Sampling:
+    """The sampling with one case's own options, as far as the user did not choose otherwise."""
+    if not options:
+        return sampling
+    own = sampling_for(choices, options)
+    fields = {field: getattr(own, field) for name, field in _FIELDS.items() if name in options}
+    return msgspec.structs.replace(sampling, **fields)
+
+
 def sampling_for(choices: SamplingChoices, options: dict[str, Any]) -> Sampling:
     """The user's choices over the prompt file's ``model.options`` over the defaults.
 

@@ -203,6 +203,8 @@ class CaseResult(msgspec.Struct, frozen=True):
     """Of each choice, where choices were scored by log-probability."""
     log_probabilities: dict[str, float] | None = None
     """Natural logarithm of each choice's probability after the prompt, before any bias."""
+    greedy: tuple[str, ...] | None = None
+    """The choices of which each token was the most probable one; None: choices were not scored."""
     error: str | None = None
     """Why there is no answer, as where the prompt does not fit into n_ctx."""
 

@@ -107,8 +107,13 @@ class PromptTemplate(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] = {}
     body_line: int = 1
     """Line of the file where ``body`` begins, so that errors can point into the file."""
-    language: Literal["jinja2", "nunjucks", "javascript"] = "jinja2"
-    """Of ``body``: a suite's own prompts are Nunjucks, or JavaScript that makes them."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """Definitions of functions that the model may call, as its chat template takes them."""
+    closed: bool = False
+    """Each case brings its own closed set of answers, and they are weighed, not generated."""
+    language: Literal["jinja2", "nunjucks", "javascript", "python", "text"] = "jinja2"
+    """Of ``body``: a suite's own prompts are Nunjucks, or JavaScript or Python that makes them.
+    ``text`` is no template: the model goes on from it as it stands, without a chat template."""
     env: dict[str, str] = {}
     """``env.NAME`` of a Nunjucks template: the variables of the environment that it uses."""
     filters: dict[str, str] = {}

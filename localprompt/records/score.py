@@ -38,6 +38,9 @@ class Expectation(msgspec.Struct, frozen=True):
     """NFC, NFD, NFKC or NFKD: applied to both sides of ``equals``."""
     judge: str | None = None
     """The model that should judge a rubric; None for the suite's default."""
+    rubric_prompt: str | None = None
+    """The suite's own prompt for the judge: Nunjucks over ``output``, ``rubric`` and the variables;
+    a text, or a JSON list of messages."""
     script: Script | None = None
     """A file's function, where JavaScript stands in one; otherwise it is the value."""
     transform: Script | None = None
@@ -77,6 +80,16 @@ class Answer(msgspec.Struct, frozen=True):
     """The rendered prompt."""
     vars: dict[str, Any] = {}
     """The case's variables."""
+    output: Any = None
+    """What code sees instead of the text: a value that is no text, as calls of tools."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """The definitions that the model was given."""
+    choices: tuple[str, ...] = ()
+    """The closed set that it was taken from, where the case brought its own."""
+    log_probabilities: dict[str, float] = {}
+    """Of each of those."""
+    greedy: tuple[str, ...] = ()
+    """Those that the model would have written by itself."""
 
 
 class Score(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -62,6 +62,7 @@ def apply_chat_template(
     *,
     bos_token: str,
     eos_token: str,
+    tools: Sequence[Mapping[str, Any]] = (),
     add_generation_prompt: bool = True,
     limits: Limits | None = None,
 ) -> ChatPrompt:
@@ -74,6 +75,7 @@ def apply_chat_template(
         template: Jinja2 text, from the GGUF or in its place.
         messages: the conversation.
         bos_token: text of the begin-of-text token, "" for none; likewise ``eos_token``.
+        tools: definitions of functions that the model may call.
         add_generation_prompt: end with the beginning of the assistant's turn.
         limits: what the rendering may cost.
 
@@ -92,7 +94,7 @@ def apply_chat_template(
         "bos_token": traced(bos_token, "chat_template"),
         "eos_token": traced(eos_token, "chat_template"),
         "add_generation_prompt": add_generation_prompt,
-        "tools": None,
+        "tools": list(tools) or None,
         "documents": None,
     }
 

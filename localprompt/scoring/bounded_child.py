@@ -30,6 +30,18 @@ def search(request: dict[str, Any]) -> bool:
     return re.search(request["pattern"], request["text"], re.ASCII) is not None
 
 
+def find_all(request: dict[str, Any]) -> list[Any]:
+    """What Python's ``findall`` gives: texts, or lists of the groups' texts."""
+    return re.findall(request["pattern"], request["text"])
+
+
+def replace(request: dict[str, Any]) -> str:
+    """The text with every match replaced, or the first ``count`` of them."""
+    count = request.get("count", 0)
+    text: str = re.sub(request["pattern"], request["by"], request["text"], count=count)
+    return text
+
+
 def conforms(request: dict[str, Any]) -> str | None:
     """None where ``instance`` follows ``schema``; otherwise the most relevant objection."""
     import jsonschema
@@ -83,7 +95,14 @@ def make(request: dict[str, Any]) -> Any:
     return plain(names[request["function"]](*request["given"]))
 
 
-OPERATIONS = {"search": search, "conforms": conforms, "call": call, "make": make}
+OPERATIONS = {
+    "search": search,
+    "find_all": find_all,
+    "replace": replace,
+    "conforms": conforms,
+    "call": call,
+    "make": make,
+}
 
 
 def main() -> None:

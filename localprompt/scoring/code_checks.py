@@ -34,7 +34,8 @@ def python(answer: Answer, expected: Expectation) -> Verdict:
         "config": expected.config,
         "logProbs": None,  # promptfoo has the key; answers are kept without probabilities
     }
-    value = run_bounded("call", CODE_SECONDS, output=answer.text, context=context, **request)
+    seen = answer.text if answer.output is None else answer.output
+    value = run_bounded("call", CODE_SECONDS, output=seen, context=context, **request)
     return _verdict(value, expected.threshold)
 
 

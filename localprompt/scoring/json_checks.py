@@ -65,6 +65,11 @@ def parse(text: str) -> Any:
         raise ValueError("nested too deep") from None
 
 
+def stringified(value: Any) -> str:
+    """JSON as JavaScript's ``JSON.stringify`` writes it: without blanks."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def embedded(text: str) -> Iterator[Any]:
     """The JSON objects and lists in ``text``, outermost ones, in order.
 

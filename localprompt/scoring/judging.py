@@ -12,10 +12,11 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
-from localprompt.errors import LocalPromptError
-from localprompt.records.prompt import Message, Segment
+from localprompt.errors import LocalPromptError, ScriptError
+from localprompt.javascript.engine import Template, render_prompts
+from localprompt.records.prompt import Message, Role, Segment
 from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.expectations import CannotScoreError, Judge, Verdict, quoted
 from localprompt.scoring.json_checks import embedded
@@ -51,17 +52,16 @@ def llm_rubric(answer: Answer, expected: Expectation, judge: Judge) -> Verdict:
     Raises:
         CannotScoreError: the judge failed, or its reply is no verdict.
     """
-    reply = ask_judge(
-        judge,
-        RUBRIC_TASK,
-        (
+    if expected.rubric_prompt is not None:
+        reply = _reply(judge, _own_messages(answer, expected), RUBRIC_SCHEMA)
+    else:
+        material = (
             Segment("Criterion:\n"),
             Segment(_criterion(expected), source="rubric"),
             Segment("\n\nAnswer:\n"),
             Segment(answer.text, source="output"),
-        ),
-        RUBRIC_SCHEMA,
-    )
+        )
+        reply = ask_judge(judge, RUBRIC_TASK, material, RUBRIC_SCHEMA)
     grade = reply_object(reply)
     passed = _boolean(grade.get("pass"), reply)
     score = _number(grade.get("score", passed), reply)
@@ -118,7 +118,41 @@ def ask_judge(
     Raises:
         CannotScoreError: the judge failed.
     """
-    messages = (Message("system", (Segment(task),)), Message("user", material))
+    return _reply(judge, (Message("system", (Segment(task),)), Message("user", material)), schema)
+
+
+def _own_messages(answer: Answer, expected: Expectation) -> tuple[Message, ...]:
+    """The suite's ``rubricPrompt`` for one answer. All of it counts as the suite's: plain text.
+
+    Raises:
+        CannotScoreError: it is no template.
+    """
+    values = {**answer.vars, "output": answer.text, "rubric": _criterion(expected)}
+    (text,) = render_prompts(Template(expected.rubric_prompt or ""), [values])
+    if isinstance(text, ScriptError):
+        raise CannotScoreError(f"rubricPrompt cannot be rendered: {text.message}")
+    try:
+        chat = json.loads(text)
+    except (ValueError, RecursionError):
+        chat = None
+    turns = chat if isinstance(chat, list) and all(map(_is_turn, chat)) else None
+    turns = turns or [{"role": "user", "content": text}]
+    return tuple(Message(t["role"], (Segment(t["content"], source="rubric"),)) for t in turns)
+
+
+def _is_turn(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and item.get("role") in get_args(Role)
+        and isinstance(item.get("content"), str)
+    )
+
+
+def _reply(judge: Judge, messages: Sequence[Message], schema: dict[str, Any]) -> str:
+    """
+    Raises:
+        CannotScoreError: the judge failed.
+    """
     try:
         return judge.ask(messages, schema)
     except LocalPromptError as error:  # as where the material does not fit into n_ctx

@@ -54,6 +54,10 @@ KINDS: dict[str, Kind] = {
     "context-relevance": Kind("none", False, threshold="optional", needs="judge"),
     "similar": Kind("any", threshold="optional", needs="judge"),
     "similar:cosine": Kind("any", threshold="optional", needs="judge"),
+    "is-valid-function-call": Kind("none", False),
+    "is-valid-openai-function-call": Kind("none", False),
+    "is-valid-openai-tools-call": Kind("none", False),
+    "tool-call-f1": Kind("texts", threshold="optional"),
     "cost": Kind("none", False, threshold="optional"),
 }
 
@@ -90,10 +94,6 @@ REFUSED: dict[str, str] = {
     "similar:euclidean": _EMBEDDING,
     "conversation-relevance": _GRADED,
     "agent-rubric": _GRADED,
-    "is-valid-function-call": _CALLS,
-    "is-valid-openai-function-call": _CALLS,
-    "is-valid-openai-tools-call": _CALLS,
-    "tool-call-f1": _CALLS,
     "skill-used": _CALLS,
     "trace-span-count": _TRACE,
     "trace-span-duration": _TRACE,

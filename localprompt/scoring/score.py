@@ -23,11 +23,13 @@ from localprompt.scoring import (
     judging,
     script_checks,
     text_checks,
+    tool_calls,
 )
 from localprompt.scoring.aggregate import aggregate, combine_set
 from localprompt.scoring.expectations import CannotScoreError, Judge, Verdict
 from localprompt.scoring.graded import graded, similar
 from localprompt.scoring.kinds import GRADED, SIMILAR
+from localprompt.scoring.task_checks import TASK_CHECKS
 
 COMPARISON = "select-best"
 
@@ -51,6 +53,10 @@ CHECKS: dict[str, Check] = {
     "word-count": text_checks.word_count,
     "finish-reason": text_checks.finish_reason,
     "latency": text_checks.latency,
+    "is-valid-function-call": tool_calls.valid_call,
+    "is-valid-openai-function-call": tool_calls.valid_call,
+    "is-valid-openai-tools-call": tool_calls.valid_call,
+    "tool-call-f1": tool_calls.tool_call_f1,
 }
 
 
@@ -169,7 +175,7 @@ def _verdict(
         if expected.type in GRADED:
             return graded(answer, expected, judge)
         return judging.llm_rubric(answer, expected, judge)
-    check = CHECKS.get(expected.type)
+    check = CHECKS.get(expected.type) or TASK_CHECKS.get(expected.type)
     if check is None:
         raise CannotScoreError(f"{expected.type} cannot be applied to a single answer")
     return check(answer, expected)

@@ -25,6 +25,7 @@ from localprompt.javascript.engine import (
 )
 from localprompt.records.score import Answer, Expectation, Script
 from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
+from localprompt.scoring.json_checks import stringified
 
 
 def javascript(answer: Answer, expected: Expectation) -> Verdict:
@@ -37,7 +38,7 @@ def javascript(answer: Answer, expected: Expectation) -> Verdict:
     script = expected.script or Script(function_body(code))
     context = _context(answer, expected.config)
     try:
-        result = _run(script, ASSERTION, answer.text, context, otherwise=code)
+        result = _run(script, ASSERTION, _seen(answer), context, otherwise=code)
     except ScriptLimitError as error:
         raise CannotScoreError(f"the script was not finished: {error.message}") from error
     except ScriptError as error:
@@ -55,12 +56,13 @@ def transformed(answer: Answer, script: Script, config: Mapping[str, Any] | None
     if not script.file and "\n" not in source:
         script = msgspec.structs.replace(script, source=f"return {source}")
     try:
-        result = _run(script, TRANSFORM, answer.text, _context(answer, config or {}))
+        result = _run(script, TRANSFORM, _seen(answer), _context(answer, config or {}))
     except ScriptError as error:
         raise CannotScoreError(f"the transform failed: {error.message}") from error
     if result.value is None:
         raise CannotScoreError("the transform returned nothing")
-    return msgspec.structs.replace(answer, text=_text(result.value))
+    value = None if isinstance(result.value, str) else result.value
+    return msgspec.structs.replace(answer, text=_text(result.value), output=value)
 
 
 def transformed_variables(script: Script, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,13 +103,19 @@ def _context(answer: Answer, config: Mapping[str, Any]) -> dict[str, Any]:
         "test": {"vars": answer.vars},
         "logProbs": None,  # promptfoo has the key; answers are kept without probabilities
         "provider": {},
-        "providerResponse": {"output": answer.text},
+        "providerResponse": {"output": _seen(answer)},
     }
     return {**context, "config": config} if config else context
 
 
+def _seen(answer: Answer) -> Any:
+    """What code gets as ``output``."""
+    return answer.text if answer.output is None else answer.output
+
+
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """As JavaScript prints it."""
+    return value if isinstance(value, str) else stringified(value)
 
 
 def _verdict(result: Result, expected: Expectation) -> Verdict:

@@ -7,7 +7,7 @@ from typing import Any
 
 from localprompt.engine.base import BufferSizes, GenerationRequest
 from localprompt.engine.crashes import doing
-from localprompt.engine.device import HELD_SEQUENCE, RequestSampler, Slot
+from localprompt.engine.device import HELD_SEQUENCE, LookedUp, RequestSampler, Slot
 from localprompt.engine.llama.buffers import WeightBuffers
 from localprompt.engine.llama.constraining import Constraining
 from localprompt.engine.llama.interrupt import interruptible
@@ -160,7 +160,7 @@ class Context:
             raise
         return Held(draw, matcher, self._context, len(self._vocabulary))
 
-    def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> list[float]:
+    def log_probabilities(self, batch_index: int, token_ids: Sequence[int]) -> LookedUp:
         from localprompt.engine.llama.logits import log_probabilities, row
 
         logits = row(self._context, batch_index, len(self._vocabulary))

@@ -22,8 +22,9 @@ from localprompt.engine.base import (
     ModelFacts,
     Scored,
     StateConditions,
+    Tools,
 )
-from localprompt.engine.choices import choice_tokens, deciding_end
+from localprompt.engine.choices import choice_tokens, continuation_tokens, deciding_end
 from localprompt.engine.device import HELD_SEQUENCE
 from localprompt.engine.llama import state
 from localprompt.engine.llama.adapters import Adapters
@@ -35,10 +36,10 @@ from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.engine.llama.proof import gate
 from localprompt.engine.llama.vocab import Vocabulary
-from localprompt.errors import EngineError, InputError, ModelFileError
+from localprompt.errors import EngineError, InputError, ModelFileError, PromptFileError
 from localprompt.gguf.adapter import check_each
 from localprompt.records.attention import AttentionTable, Heads
-from localprompt.records.prompt import Message
+from localprompt.records.prompt import Message, Span
 from localprompt.records.received import PromptToken
 from localprompt.records.run import RequestedSettings, Settings, whole_context
 from localprompt.rendering.chat import ChatPrompt, apply_chat_template, plain_completion
@@ -158,8 +159,14 @@ class LlamaEngine:
             raise EngineError("no context is open", expected="prepare() before this call")
         return self._context
 
-    def encode(self, messages: Sequence[Message]) -> EncodedPrompt:
+    def encode(self, messages: Sequence[Message], tools: Tools = ()) -> EncodedPrompt:
         template = self.facts.chat_template
+        if tools and "tools" not in (template or ""):
+            raise PromptFileError(
+                "the chat template of this model takes no tools",
+                where=self._path.name,
+                expected="a model that was trained to call tools, such as Qwen2.5",
+            )
         if template is None:
             prompt = ChatPrompt(plain_completion(messages))
         else:
@@ -168,6 +175,7 @@ class LlamaEngine:
                 messages,
                 bos_token=self.vocabulary.text_of(self.vocabulary.bos),
                 eos_token=self.vocabulary.text_of(self.vocabulary.eos),
+                tools=tools,
             )
         ids, tail = self.vocabulary.encode(prompt.spans)
         if not ids:
@@ -183,6 +191,12 @@ class LlamaEngine:
             rewritten=prompt.rewritten,
             system_folded=prompt.system_folded,
         )
+
+    def complete(self, text: str) -> EncodedPrompt:
+        spans = (Span(text, "template"),)
+        ids, tail = self.vocabulary.encode(spans if text else ())
+        ids = ids or [self._before_a_text]
+        return EncodedPrompt(text, spans, tuple(ids), tail, chat_template_sha256=None)
 
     def explain(self, prompt: EncodedPrompt) -> tuple[PromptToken, ...]:
         return tuple(self.vocabulary.explain(prompt.spans))
@@ -228,6 +242,22 @@ class LlamaEngine:
         lead = "" if self.facts.chat_template or tail[-1:].isspace() else " "
         given_up, encoded = self._choice_tokens(tail, tuple(choices), lead)
         return ChoiceRequest(prompt.token_ids[: len(prompt.token_ids) - given_up], encoded)
+
+    def with_continuations(self, text: str, continuations: Sequence[str]) -> ChoiceRequest:
+        vocabulary = self.vocabulary
+        ids, encoded = continuation_tokens(
+            text,
+            continuations,
+            tokenize=vocabulary.tokenize,
+            begin=(vocabulary.bos,) if vocabulary.adds_bos else (),
+            instead=self._before_a_text,
+        )
+        return ChoiceRequest(ids, encoded)
+
+    @property
+    def _before_a_text(self) -> int:
+        """A token that says that a text begins, where there is nothing else to begin with."""
+        return self.vocabulary.bos if self.vocabulary.bos >= 0 else self.vocabulary.eos
 
     @property
     def end_id(self) -> int:

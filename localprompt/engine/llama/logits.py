@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from localprompt.engine.device import LookedUp
 from localprompt.engine.llama.library import library
 from localprompt.errors import EngineError
 
@@ -22,15 +23,16 @@ def row(context: Any, batch_index: int, n_vocab: int) -> Logits:
     return np.ctypeslib.as_array(pointer, shape=(n_vocab,))
 
 
-def log_probabilities(logits: Logits, token_ids: Sequence[int]) -> list[float]:
-    """Of some tokens among all: logit − log Σ exp(logits).
+def log_probabilities(logits: Logits, token_ids: Sequence[int]) -> LookedUp:
+    """Of some tokens among all, and of the most probable one: logit − log Σ exp(logits).
 
     The exponentials are of 32-bit differences to the largest logit, their sum is of 64 bit.
     """
     largest = logits.max()
     total = np.exp(logits - largest).sum(dtype=np.float64)
     normalizer = float(largest) + float(np.log(total))
-    return [float(logits[token_id]) - normalizer for token_id in token_ids]
+    values = [float(logits[token_id]) - normalizer for token_id in token_ids]
+    return LookedUp(values, float(largest) - normalizer)
 
 
 def forbid(logits: Logits, mask: bytes) -> None:

@@ -12,9 +12,10 @@ are rendered for one, so that a suite that loads can be scored.
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,15 @@ from localprompt.scoring.text_checks import as_text, count_range
 from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Keys, Problems, nearest
 from localprompt.sources.suite.scripts import check_code, file_script, transform_script
-from localprompt.sources.suite.values import FILE, file_value, render, render_all
+from localprompt.sources.suite.values import FILE, file_value, is_template, render, render_all
 from localprompt.sources.yaml import At, read_yaml
 
-_RUBRIC = "the local judge has its own prompt; the rubric is its value"
 _KEYS = Keys(
     frozenset(
         {"type", "value", "threshold", "weight", "metric", "provider", "config"}
         | {"normalizeUnicode", "description", "transform", "contextTransform", "id"}
+        | {"rubricPrompt"}
     ),
-    ignored={"rubricPrompt": _RUBRIC},
 )
 _SET_KEYS = Keys(frozenset({"type", "assert", "threshold", "weight", "metric", "description"}))
 _SHORTHAND = re.compile(r"(not-)?([a-z][a-z:-]*?)(?:\((\d+(?:\.\d+)?)\))?(?::(.*))?", re.DOTALL)
@@ -170,6 +170,7 @@ class AssertionReader:
                 config=item.get("config") or {},
                 normalize_unicode=form,
                 judge=judge_name(item.get("provider")),
+                rubric_prompt=self.rubric_prompt(item, at),
                 script=script,
                 transform=self._transform(item, "transform", at),
                 where=str(at),
@@ -196,6 +197,15 @@ class AssertionReader:
         except DatasetError as error:
             self.problems.add_error(error, at / key)
             return None
+
+    def rubric_prompt(self, item: Mapping[str, Any], at: At) -> str | None:
+        """``rubricPrompt``: a text, messages, or the file of such; messages as JSON."""
+        value = item.get("rubricPrompt")
+        if isinstance(value, str) and value.startswith(FILE):
+            value = self._file(value, at / "rubricPrompt")
+        if value is None or isinstance(value, str):
+            return value
+        return json.dumps(value, ensure_ascii=False)
 
     def _set(self, item: dict[str, Any], at: At) -> ExpectationSet:
         self._note(_SET_KEYS.check(item, at, self.problems))
@@ -334,6 +344,15 @@ def render_expectation(
             message, wanted, found = objection
             raise DatasetError(message, where=expected.where, expected=wanted, found=found)
     return finished
+
+
+def names_any(expected: AnyExpectation, names: Collection[str]) -> bool:
+    """Whether a template of its value uses one of the variables."""
+    if isinstance(expected, ExpectationSet):
+        return any(names_any(member, names) for member in expected.members)
+    texts = expected.value if isinstance(expected.value, list) else [expected.value]
+    used = re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})\b")
+    return any(isinstance(t, str) and is_template(t) and used.search(t) for t in texts)
 
 
 def _finished(expected: Expectation, kind: Kind) -> Expectation:

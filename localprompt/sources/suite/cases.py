@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from localprompt.errors import DatasetError, LocalPromptError, ScriptError
 from localprompt.javascript.engine import call
 from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet, Script
 from localprompt.scoring.script_checks import transformed_variables
-from localprompt.sources.suite.assertions import render_expectation
+from localprompt.sources.suite.assertions import names_any, render_expectation
 from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.records import EvalCase
 from localprompt.sources.suite.scripts import file_script
@@ -40,10 +40,14 @@ MOST_CASES_OF_A_TEST = 100_000
 class CaseMaker:
     """Turns tests into cases, one after the other, and gives them their ids."""
 
-    def __init__(self, folder: SuiteFolder, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: SuiteFolder, env: Mapping[str, str], stored: Collection[str] = ()
+    ) -> None:
         self.folder = folder
         self.env = env
         """What ``env.NAME`` stands for in templates."""
+        self.stored = stored
+        """Variables under which answers are kept for later cases; it may grow between cases."""
         self.ids = CaseIds()
         self.index = 0
 
@@ -70,21 +74,27 @@ class CaseMaker:
             self.index += 1
 
     def _case(self, test: Test, variables: dict[str, Any], own_id: str | None) -> EvalCase:
+        stored = [name for name in self.stored if name not in variables]
+        late = tuple(e for e in test.expectations if stored and names_any(e, stored))
         try:
             return EvalCase(
                 id=self.ids.next(variables, self.index) if own_id is None else own_id,
                 index=self.index,
                 vars=variables,
                 expectations=tuple(
-                    render_expectation(_judged(e, test.judge), variables, self.env)
+                    render_expectation(_judged(e, test), variables, self.env)
                     for e in test.expectations
+                    if e not in late
                 ),
+                late=tuple(_judged(e, test) for e in late),
                 threshold=test.threshold,
                 description=self._description(test, variables),
                 metadata=test.metadata,
                 prefix=test.prefix or "",
                 suffix=test.suffix or "",
                 transforms=() if test.transform is None else (test.transform,),
+                options=test.options,
+                output_schema=test.output_schema,
                 store_as=test.store_as,
                 talks=test.talks is not False,
                 prompts=test.prompts,
@@ -170,16 +180,20 @@ def _check_combinations(choices: list[list[Any]], test: Test) -> None:
             )
 
 
-def _judged(expected: AnyExpectation, judge: str | None) -> AnyExpectation:
-    """The test's judge for those that name none."""
-    if judge is None:
+def _judged(expected: AnyExpectation, test: Test) -> AnyExpectation:
+    """The test's judge, and its prompt for judges, for those that name none."""
+    if test.judge is None and test.rubric_prompt is None:
         return expected
     if isinstance(expected, ExpectationSet):
-        members = tuple(m for m in (_judged(m, judge) for m in expected.members))
+        members = tuple(m for m in (_judged(m, test) for m in expected.members))
         return msgspec.structs.replace(
             expected, members=tuple(m for m in members if isinstance(m, Expectation))
         )
-    return msgspec.structs.replace(expected, judge=expected.judge or judge)
+    return msgspec.structs.replace(
+        expected,
+        judge=expected.judge or test.judge,
+        rubric_prompt=expected.rubric_prompt or test.rubric_prompt,
+    )
 
 
 SCRIPT = re.compile(r"\.[cm]?js(?::\w+)?\Z")

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from localprompt.errors import LocalPromptError, PromptFileError, ScriptError
 from localprompt.javascript.engine import Template, call, render_marked, render_prompts
 from localprompt.records.prompt import Message, PromptTemplate, Role, Segment
 from localprompt.rendering.prompt import render_messages
+from localprompt.scoring.bounded import CODE_SECONDS, run_bounded
+from localprompt.scoring.expectations import CannotScoreError
 from localprompt.sources.yaml import as_words, read_yaml
 
 SOURCE = "suite"
@@ -40,9 +43,13 @@ def render_cases(
             except LocalPromptError as error:
                 yield error
         return
+    if template.language == "text":
+        yield from [(Message("user", (Segment(template.body),)),)] * len(many)
+        return
     script = Template(template.body, template.env, template.filters)
-    if template.language == "javascript":
-        texts = [_made(template, variables) for variables in many]
+    if template.language in ("javascript", "python"):
+        make = _made if template.language == "javascript" else _made_by_python
+        texts = [make(template, variables) for variables in many]
     else:
         texts = render_prompts(script, many)
     for text, variables in zip(texts, many, strict=True):
@@ -75,12 +82,32 @@ def _made(template: PromptTemplate, variables: Mapping[str, Any]) -> str | Scrip
         result = call(template.body, [{"vars": variables, "provider": {}}], file=True, name=name)
     except ScriptError as error:
         return error
-    value = result.value
+    return _as_prompt(result.value)
+
+
+def _as_prompt(value: Any) -> str | ScriptError:
+    """What a function returned: a text or messages, or a mapping with such as ``prompt``."""
     if isinstance(value, dict) and "prompt" in value:
         value = value["prompt"]
     if value is None:
         return ScriptError("the function returned nothing, expected a text or messages")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _made_by_python(template: PromptTemplate, variables: Mapping[str, Any]) -> str | ScriptError:
+    """What a function of the suite's Python makes of the variables, in a child with its limits."""
+    context = {"vars": variables, "provider": {}}
+    try:
+        value = run_bounded(
+            "make",
+            CODE_SECONDS,
+            path=str(Path(template.path or "").absolute()),
+            function=template.metadata["function"],
+            given=[context],
+        )
+    except CannotScoreError as error:
+        return ScriptError(str(error))
+    return _as_prompt(value)
 
 
 def _failed(template: PromptTemplate, error: ScriptError) -> PromptFileError:

@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -43,7 +43,9 @@ _KEYS = Keys(
 )
 _TEXT_FILES = frozenset({".txt", ".md", ".j2", ".json", ".jsonl", ".yaml", ".yml", ".csv"})
 _SCRIPT_FILES = frozenset({".js", ".cjs", ".mjs"})
-_CODE_FILES = frozenset({".py", ".ts", ".sh", ".bash", ".rb", ".pl", ".go"})
+_CODE_FILES = frozenset({".ts", ".sh", ".bash", ".rb", ".pl", ".go"})
+_MAIN = "main"
+"""The function of a Python file that makes a prompt, unless another is named."""
 _NAME = re.compile(r"[\w.-]+")
 _LONGEST_NAME = 1024
 _DEEPEST = 3
@@ -62,7 +64,8 @@ class _Source(NamedTuple):
     path: Path | None
     first_line: int = 1
     function: str | None = None
-    """JavaScript's export that makes the prompt; empty: the only one."""
+    """JavaScript's export that makes the prompt; empty: the only one. Or Python's function."""
+    language: Literal["nunjucks", "javascript", "python"] = "nunjucks"
 
 
 class PromptReader:
@@ -77,6 +80,7 @@ class PromptReader:
         env: Mapping[str, str],
         notes: dict[str, None],
         filters: dict[str, str] | None = None,
+        allow_code: bool = False,
     ) -> None:
         self.folder = folder
         self.problems = problems
@@ -84,6 +88,7 @@ class PromptReader:
         self.env = env
         self.notes = notes
         self.filters = filters or {}
+        self.allow_code = allow_code
         self._labels: dict[str, int] = {}
 
     def read(self, value: Any, at: At) -> tuple[SuitePrompt, ...]:
@@ -144,6 +149,9 @@ class PromptReader:
         name, function = _split_function(reference) if one_line else (reference, "")
         suffix = Path(name).suffix if one_line else ""
         scheme = re.match(r"(exec|langfuse|portkey|helicone|https?|package):", reference)
+        if suffix == ".py" and " " not in name:
+            yield from self._python(name, function, label, at)
+            return
         if scheme or (suffix in _CODE_FILES and " " not in name):
             self.problems.add(
                 at, "prompts made by programs or services are not supported", "a text or a file"
@@ -159,9 +167,27 @@ class PromptReader:
         for path in paths:
             if path.suffix in _SCRIPT_FILES:
                 shown = label or _relative(path, self.folder.path)
-                yield _Source(read_script(path), shown, at, path, function=function)
+                source = read_script(path)
+                yield _Source(source, shown, at, path, function=function, language="javascript")
             else:
                 yield from self._file(path, label if len(paths) == 1 else None, at, depth)
+
+    def _python(self, name: str, function: str, label: str | None, at: At) -> Iterator[_Source]:
+        """A function of the suite's Python, where that is allowed."""
+        if not self.allow_code:
+            message = "the prompt is made by this suite's Python code, which has to be allowed"
+            self.problems.add(at, message, "--allow-code", name)
+            return
+        paths = self._files(name, str(at))
+        if not paths:
+            self.problems.add(at, "no such prompt", found=str(self.folder / name))
+        for path in paths:
+            shown = label or _relative(path, self.folder.path)
+            text, wanted = read_text(path), function or _MAIN
+            if re.search(rf"^def\s+{wanted}\s*\(", text, re.MULTILINE) is None:
+                there = f"file://{name}:FUNCTION, which is given context with vars"
+                self.problems.add(at, f"the file has no function {wanted!r}", there, name)
+            yield _Source(text, shown, at, path, function=wanted, language="python")
 
     def _files(self, name: str, where: str) -> list[Path]:
         """The files that a name, a pattern or a folder stands for."""
@@ -211,19 +237,18 @@ class PromptReader:
 
     def _template(self, source: _Source) -> PromptTemplate:
         where = str(source.path) if source.path is not None else str(source.at)
-        made = source.function is not None
         template = PromptTemplate(
             name=source.label,
             body=source.text,
             path=where,
             sha256=hashlib.sha256(source.text.encode("utf-8", "surrogatepass")).hexdigest(),
             body_line=source.first_line,
-            language="javascript" if made else "nunjucks",
+            language=source.language,
             metadata={"function": source.function} if source.function else {},
             env=used_env(source.text, self.env),
             filters=self.filters,
         )
-        if not made:
+        if source.language == "nunjucks":
             self._check(template, where)
         return template
 

@@ -39,6 +39,8 @@ class SuiteProvider(msgspec.Struct, frozen=True):
     """``model.options`` with v2 names: temperature, maxOutputTokens, …"""
     output_schema: dict[str, Any] | None = None
     """The JSON Schema that its ``response_format`` holds answers to."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """The functions that it may call: ``tools`` or ``functions`` of its config."""
     transform: Script | None = None
     """What becomes of its answers before anything else does."""
     prompts: tuple[str, ...] | None = None
@@ -56,6 +58,8 @@ class EvalCase(msgspec.Struct, frozen=True):
     """Its position in the suite, from 0."""
     vars: dict[str, Any]
     expectations: tuple[AnyExpectation, ...] = ()
+    late: tuple[AnyExpectation, ...] = ()
+    """Those whose values name answers of earlier cases: rendered when these are there."""
     threshold: float | None = None
     description: str | None = None
     metadata: dict[str, Any] = {}
@@ -69,6 +73,14 @@ class EvalCase(msgspec.Struct, frozen=True):
     """Whether it sees the turns before it, where its prompt asks for ``_conversation``."""
     store_as: str | None = None
     """The variable under which later cases see the answer."""
+    options: dict[str, Any] = {}
+    """``model.options`` for this case alone, over those of provider and prompt."""
+    output_schema: dict[str, Any] | None = None
+    """The JSON Schema that this case's answer is held to."""
+    choices: tuple[str, ...] = ()
+    """Its own closed set of answers, where the prompt says that each case has one."""
+    lead: str = ""
+    """What stands between the prompt and each of those."""
     prompts: tuple[str, ...] | None = None
     """The prompts that it is for, by label or group; None: all."""
     providers: tuple[str, ...] | None = None

@@ -8,7 +8,7 @@ eight bytes each, to find one that appears twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from localprompt.errors import DatasetError
 from localprompt.sources.suite.assertions import AssertionReader
@@ -34,6 +34,7 @@ class CaseStream:
         allow_code: whether assertions may be Python.
         skip_bad_rows: whether malformed rows are passed over.
         strict: whether keys that are not known are errors.
+        stored: variables under which answers are kept for later cases; it may grow.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class CaseStream:
         allow_code: bool,
         skip_bad_rows: bool,
         strict: bool = False,
+        stored: Collection[str] = (),
     ) -> None:
         self._folder = folder
         self._outcomes = outcomes
@@ -52,6 +54,7 @@ class CaseStream:
         self._allow_code = allow_code
         self._skip_bad_rows = skip_bad_rows
         self._strict = strict
+        self._stored = stored
 
     def __call__(self) -> Iterator[EvalCase]:
         """The cases in order.
@@ -60,7 +63,7 @@ class CaseStream:
             DatasetError: something is wrong that was not when the suite was checked.
         """
         problems = Problems(strict=self._strict)
-        maker = CaseMaker(self._folder, self._env)
+        maker = CaseMaker(self._folder, self._env, self._stored)
         for outcome in self._outcomes(self._reader(problems)):
             problems.raise_if_any()
             if isinstance(outcome, Test):
@@ -81,7 +84,7 @@ class CaseStream:
             what was counted, and the reader that knows what the assertions need.
         """
         reader = self._reader(problems)
-        maker = CaseMaker(self._folder, self._env)
+        maker = CaseMaker(self._folder, self._env, self._stored)
         skipped: list[str] = []
         skipped_rows = 0
         ids: set[int] = set()

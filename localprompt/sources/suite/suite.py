@@ -117,9 +117,11 @@ def load_suite(
         env=environment,
         notes=notes,
         filters=_filters(document, folder, problems),
+        allow_code=allow_code,
     ).read(_listed(config.get("prompts"), folder), at / "prompts")
     key = "targets" if "targets" in config else "providers"
     providers = read_providers(config.get(key), at / key, folder, problems, notes)
+    stores: set[str] = set()
     stream = CaseStream(
         folder,
         lambda reader: _tests(document, reader),
@@ -127,8 +129,8 @@ def load_suite(
         allow_code=allow_code,
         skip_bad_rows=skip_bad_rows,
         strict=strict,
+        stored=stores,
     )
-    stores: set[str] = set()
     objections = _watching(
         no_objections if lenient else missing_variables(prompts, problems, stores), stores
     )
@@ -152,21 +154,14 @@ def load_suite(
         outputs=outputs,
         reads=tuple(map(str, folder.read)),
         in_turn=bool(stores) or any(_TURNS in prompt.template.body for prompt in prompts),
-        needs=frozenset(assertions.needs),
+        needs=frozenset(assertions.needs) | _code(prompts),
         judges=tuple(sorted(assertions.judges)),
         notes=(*notes, *assertions.notes),
     )
 
 
 def _refuse_other_files(data: Any, path: Path) -> None:
-    """Raises DatasetError for what is not a suite, by name where it is known."""
-    if isinstance(data, dict) and {"task", "dataset_path"} <= data.keys():
-        raise DatasetError(
-            "a task of lm-eval, which is not supported",
-            where=str(path),
-            expected="a suite, or a prompt with cases beside it",
-            next_step="localprompt eval PROMPT --cases DATA.jsonl --choices A,B",
-        )
+    """Raises DatasetError for what is not a suite."""
     if not isinstance(data, dict):
         raise DatasetError(
             "not a suite", where=str(path), expected="a mapping with prompts and tests"
@@ -200,6 +195,12 @@ def _filters(document: Document, folder: SuiteFolder, problems: Problems) -> dic
         else:
             filters[str(name)] = as_expression(script)
     return filters
+
+
+def _code(prompts: tuple[SuitePrompt, ...]) -> frozenset[str]:
+    """``code``, where Python makes a prompt."""
+    made = any(prompt.template.language == "python" for prompt in prompts)
+    return frozenset({"code"} if made else ())
 
 
 def _watching(
@@ -310,7 +311,7 @@ def needed_variables(template: PromptTemplate) -> list[str]:
     Raises:
         PromptFileError, ScriptError: it is not a template.
     """
-    if template.language == "javascript":
+    if template.language in ("javascript", "python"):
         return []
     if template.language == "nunjucks":
         script = Template(template.body, template.env, template.filters)

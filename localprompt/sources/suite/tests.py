@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from localprompt import doors
-from localprompt.errors import DatasetError, LocalPromptError, ScriptError
+from localprompt.errors import DatasetError, InputError, LocalPromptError, ScriptError
 from localprompt.javascript.engine import call
+from localprompt.records.cell import SamplingChoices, sampling_for
 from localprompt.records.score import AnyExpectation, Script
 from localprompt.scoring.bounded import CODE_SECONDS, run_bounded
 from localprompt.scoring.expectations import CannotScoreError
@@ -25,6 +26,7 @@ from localprompt.sources.documents import read_document
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.assertions import AssertionReader, is_number, judge_name
 from localprompt.sources.suite.folder import SuiteFolder
+from localprompt.sources.suite.models import OPTIONS, OURS, options_from, schema_from
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.scripts import file_script, transform_script
 from localprompt.sources.suite.tests_table import split_columns
@@ -34,15 +36,13 @@ from localprompt.sources.yaml import At
 _FORMATS = "csv, jsonl, json or yaml"
 _CODE = re.compile(r"\.(py|[cm]?js|ts)(?::\w+)?\Z")
 _TABLES = frozenset({".csv", ".jsonl", ".json", ".yaml", ".yml"})
-_RUBRIC = "the local judge has its own prompt; the rubric is its value"
 TEST_KEYS = Keys(
     frozenset(
         {"id", "description", "vars", "assert", "threshold", "metadata", "options"}
-        | {"prompts", "providers"}
+        | {"prompts", "providers", "provider"}
     ),
     refused={
         "assertScoringFunction": "a score is the weighted mean of its assertions",
-        "provider": "every case runs on every model; providers selects among the suite's",
         "providerOutput": "answers come from a model that runs here",
     },
 )
@@ -50,9 +50,8 @@ OPTION_KEYS = Keys(
     frozenset(
         {"prefix", "suffix", "provider", "disableVarExpansion", "disableDefaultAsserts"}
         | {"transform", "postprocess", "transformVars", "storeOutputAs", "disableConversationVar"}
-        | {"runSerially"}
+        | {"runSerially", "rubricPrompt", *OPTIONS, "response_format"}
     ),
-    ignored={"rubricPrompt": _RUBRIC},
 )
 
 
@@ -70,10 +69,14 @@ class Test(msgspec.Struct, frozen=True):
     suffix: str | None = None
     transform: Script | None = None
     transform_vars: Script | None = None
+    options: dict[str, Any] = {}
+    """``model.options`` for its cases."""
+    output_schema: dict[str, Any] | None = None
     store_as: str | None = None
     talks: bool | None = None
     """False: earlier turns are kept from it (``disableConversationVar``)."""
     judge: str | None = None
+    rubric_prompt: str | None = None
     id: str | None = None
     prompts: tuple[str, ...] | None = None
     providers: tuple[str, ...] | None = None
@@ -99,9 +102,12 @@ class Test(msgspec.Struct, frozen=True):
             suffix=default.suffix if self.suffix is None else self.suffix,
             transform=self.transform or default.transform,
             transform_vars=self.transform_vars or default.transform_vars,
+            options={**default.options, **self.options},
+            output_schema=self.output_schema or default.output_schema,
             store_as=self.store_as or default.store_as,
             talks=default.talks if self.talks is None else self.talks,
             judge=self.judge or default.judge,
+            rubric_prompt=self.rubric_prompt or default.rubric_prompt,
             prompts=default.prompts if self.prompts is None else self.prompts,
             providers=default.providers if self.providers is None else self.providers,
             expand=self.expand and default.expand,
@@ -145,12 +151,15 @@ class TestReader:
             suffix=self._text(options, "suffix", at / "options"),
             transform=self._script(options, ("transform", "postprocess"), at / "options"),
             transform_vars=self._script(options, ("transformVars",), at / "options", "vars"),
+            options=self._sampling(options, at / "options"),
+            output_schema=schema_from(options),
             store_as=self._text(options, "storeOutputAs", at / "options"),
             talks=False if options.get("disableConversationVar") else None,
             judge=self._judge(options),
+            rubric_prompt=self.assertions.rubric_prompt(options, at / "options"),
             id=None if value.get("id") is None else str(value["id"]),
             prompts=self._names(value, "prompts", at),
-            providers=self._names(value, "providers", at),
+            providers=self._names(value, "providers", at) or self._provider(value, at),
             expand=not options.get("disableVarExpansion"),
             default_assertions=not options.get("disableDefaultAsserts"),
             at=at,
@@ -314,6 +323,26 @@ class TestReader:
                 except DatasetError as error:
                     self.problems.add_error(error, at / key)
                     return None
+        return None
+
+    def _sampling(self, options: Mapping[str, Any], at: At) -> dict[str, Any]:
+        """Temperature and the like, for this test alone."""
+        known = {key: value for key, value in options.items() if key in OPTIONS}
+        found = options_from(known, at, {})
+        try:
+            sampling_for(SamplingChoices(), found)
+        except (InputError, TypeError, ValueError) as error:
+            what = error.message if isinstance(error, InputError) else str(error)
+            self.problems.add(at, f"not an option of a model: {what}", found=repr(known))
+            return {}
+        return found
+
+    def _provider(self, value: Mapping[str, Any], at: At) -> tuple[str, ...] | None:
+        """A test's own ``provider``, which is one of the suite's."""
+        name = judge_name(value.get("provider"))
+        if value.get("provider") is None or name is not None:
+            return None if name is None else (name.removeprefix(OURS),)
+        self.problems.add(at / "provider", "not a provider", "the name of one of the suite's")
         return None
 
     def _judge(self, options: Mapping[str, Any]) -> str | None:

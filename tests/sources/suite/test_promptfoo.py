@@ -466,14 +466,9 @@ providers:
     config:
       response_format: {type: json_schema, json_schema: {name: n, schema: {type: object}}}
   - id: openai:gpt-4
-    config: {response_format: {type: json_object}, tools: []}
+    config: {response_format: {type: json_object}, tool_choice: auto}
 tests: [{vars: {q: a}}]
 """,
     )
     assert [provider.output_schema for provider in loaded.providers] == [{"type": "object"}] * 2
-    assert any("tools" in note for note in loaded.notes)
-
-
-def test_a_task_of_lm_eval_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="a task of lm-eval"):
-        suite(tmp_path, "task: mine\ndataset_path: json\ndoc_to_text: '{{q}}'\n")
+    assert any("tool_choice" in note for note in loaded.notes)

@@ -173,7 +173,7 @@ def test_all_that_cannot_be_had_is_told_at_once_with_its_key(tmp_path: Path) -> 
         load_suite(DATA / "triage/refused.yaml", strict=True)
     message = caught.value.message
     for words in (
-        "prompts[1]): prompts made by programs",
+        "prompts[1]): the prompt is made by this suite's Python code",
         "tests[0].assert[2]): not-webhook asks a service",
         "tests[0].assert[3]): python runs code of this suite",
         "tests[0].assert[4].type): the type 'contians' is not known; expected one of: contains",

@@ -1,0 +1,193 @@
+"""What suites from elsewhere ask of a run: tools, prompts for judges, Python, a test's options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from localprompt.errors import DatasetError
+from localprompt.evaluate.received import Received
+from tests.evaluate.harness import Lab
+
+TOOLS = """
+prompts: ["{{ q }}"]
+providers:
+  - id: small
+    config:
+      tools:
+        - type: function
+          function:
+            name: get_weather
+            parameters: {type: object, properties: {city: {type: string}}, required: [city]}
+tests:
+  - vars: {q: porto}
+    assert:
+      - type: is-valid-openai-tools-call
+      - {type: javascript, value: "output[0].function.name === 'get_weather'"}
+      - {type: javascript, value: "JSON.parse(output[0].function.arguments).city === 'Porto'"}
+      - {type: contains, value: '"arguments":"{\\"city\\":\\"Porto\\"}"'}
+      - {type: equals, value: get_weather, transform: "output[0].function.name"}
+  - vars: {q: broken}
+    assert: [{type: is-valid-openai-tools-call}]
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path, lambda prompt: f"answer to {prompt.strip()}")
+
+
+def test_the_model_is_given_tools_and_its_call_is_checked(lab: Lab) -> None:
+    call = '<tool_call>{"name": "get_weather", "arguments": {"city": "Porto"}}</tool_call>'
+    lab.say = lambda prompt: call if "porto" in prompt else "<tool_call>{oops}</tool_call>"
+    lab.write("tools.yaml", TOOLS)
+    first, second = lab.results(lab.evaluate("tools.yaml"))
+    assert '"name": "get_weather"' in lab.asked[0]
+    assert [score.reason for score in first.score.scores if not score.passed] == []
+    assert first.answer == call, "what the model wrote is kept as it stands"
+    assert "the tool call is not JSON" in second.score.reason
+
+
+def test_tools_may_stand_in_a_file_and_in_other_services_forms(lab: Lab) -> None:
+    lab.write("tools.json", '[{"name": "now", "input_schema": {"type": "object"}}]')
+    lab.write(
+        "suite.yaml",
+        "prompts: ['{{ q }}']\nproviders: [{id: small, config: {tools: 'file://tools.json'}}]\n"
+        "tests: [{vars: {q: a}}]\n",
+    )
+    lab.evaluate("suite.yaml")
+    assert '"function": {"name": "now", "description": "", "parameters"' in lab.asked[0]
+
+
+def test_what_is_no_list_of_tools_is_refused(lab: Lab) -> None:
+    lab.write(
+        "suite.yaml",
+        "prompts: ['{{ q }}']\nproviders: [{id: small, config: {tools: [{x: 1}]}}]\n"
+        "tests: [{vars: {q: a}}]\n",
+    )
+    with pytest.raises(DatasetError, match="not a list of tools"):
+        lab.plan("suite.yaml")
+
+
+def test_the_judge_gets_the_suites_own_rubric_prompt(lab: Lab) -> None:
+    lab.say = lambda prompt: (
+        '{"reason": "r", "pass": true, "score": 1}' if "GRADE" in prompt else "some answer"
+    )
+    lab.write(
+        "suite.yaml",
+        """
+prompts: ["{{ q }}"]
+providers: [small]
+defaultTest:
+  options: {rubricPrompt: "GRADE {{ output }} BY {{ rubric }} FOR {{ q }}"}
+tests:
+  - vars: {q: tea}
+    assert: [{type: llm-rubric, value: warmth}]
+  - vars: {q: "a \\"quoted\\" word"}
+    assert:
+      - type: llm-rubric
+        value: warmth
+        rubricPrompt:
+          - {role: system, content: GRADE}
+          - {role: user, content: "{{ q }}"}
+""",
+    )
+    results = lab.results(lab.evaluate("suite.yaml"))
+    assert [case.score.passed for case in results] == [True, True]
+    judged = [prompt for prompt in lab.asked if "GRADE" in prompt]
+    assert judged[0] == "GRADE some answer BY warmth FOR tea"
+    assert judged[1] == 'GRADE\n\na "quoted" word'
+
+
+def test_assertions_see_what_earlier_cases_left(lab: Lab) -> None:
+    lab.write(
+        "suite.yaml",
+        """
+prompts: ["{{ q }}"]
+providers: [small]
+tests:
+  - {vars: {q: one}, options: {storeOutputAs: first}}
+  - vars: {q: two}
+    assert:
+      - {type: contains, value: two}
+      - {type: equals, value: "{{ first }}"}
+      - {type: not-equals, value: "{{ first }}"}
+""",
+    )
+    _, second = lab.results(lab.evaluate("suite.yaml"))
+    kinds = {score.type: score for score in second.score.scores}
+    assert 'expected "answer to one"' in kinds["equals"].reason
+    assert [kinds[name].passed for name in ("contains", "equals", "not-equals")] == [
+        True, False, True,
+    ]  # fmt: skip
+
+
+def test_a_test_may_have_options_of_its_own(lab: Lab) -> None:
+    lab.write(
+        "suite.yaml",
+        """
+prompts: ["{{ q }}"]
+providers: [small]
+tests:
+  - {vars: {q: "a b c d"}}
+  - {vars: {q: "a b c d e"}, options: {max_tokens: 1}}
+""",
+    )
+    free, short = lab.results(lab.evaluate("suite.yaml"))
+    assert (free.finish_reason, short.finish_reason) == ("stop", "length")
+    assert short.answer == "answer"
+
+
+def test_a_test_that_names_its_provider_runs_there_alone(lab: Lab) -> None:
+    lab.write(
+        "suite.yaml",
+        "prompts: ['{{ q }}']\nproviders: [small, large]\n"
+        "tests: [{vars: {q: a}}, {vars: {q: b}, provider: large}]\n",
+    )
+    result = lab.evaluate("suite.yaml")
+    assert [target.done for target in result.targets] == [1, 2]
+
+
+PYTHON = """
+def ask(context):
+    return [{"role": "user", "content": "python asks " + context["vars"]["q"]}]
+"""
+
+
+def python_suite(lab: Lab, reference: str) -> None:
+    lab.write("ask.py", PYTHON)
+    lab.write(
+        "suite.yaml", f"prompts: ['{reference}']\nproviders: [small]\ntests: [{{vars: {{q: a}}}}]\n"
+    )
+
+
+def test_python_makes_prompts_where_that_is_allowed(lab: Lab) -> None:
+    python_suite(lab, "file://ask.py:ask")
+    result = lab.evaluate("suite.yaml", allow_code=True)
+    assert lab.asked == ["python asks a"]
+    with Received(result.evaluation, lab.open_engine) as received:
+        assert received.text(lab.results(result)[0]) is None, "looking at it runs no code"
+
+
+@pytest.mark.parametrize(
+    ("reference", "allowed", "message"),
+    [
+        ("file://ask.py:ask", False, "has to be allowed"),
+        ("file://ask.py", True, "no function 'main'"),
+        ("file://missing.py:ask", True, "no such prompt"),
+    ],
+)
+def test_python_prompts_are_refused_with_what_is_missing(
+    lab: Lab, reference: str, allowed: bool, message: str
+) -> None:
+    python_suite(lab, reference)
+    with pytest.raises(DatasetError, match=message):
+        lab.plan("suite.yaml", allow_code=allowed)
+
+
+def test_python_that_fails_is_the_error_of_its_case(lab: Lab) -> None:
+    python_suite(lab, "file://ask.py:ask")
+    lab.write("ask.py", "def ask(context):\n    raise ValueError('no luck')\n")
+    (case,) = lab.results(lab.evaluate("suite.yaml", allow_code=True))
+    assert "ValueError: no luck" in (case.error or "")
