@@ -1,0 +1,194 @@
+"""Tasks of lm-evaluation-harness: the answers that lm-eval gives on the same weights, and the time.
+
+    python -m benchmarks.lm_eval_agreement [-m MODEL] [-n PAIRS] [--threads N] [--lm-eval PYTHON]
+
+lm-eval is installed from PyPI into the cache folder when it is first needed (about 500 MB, most of
+it pyarrow and scikit-learn); ``--lm-eval`` names the Python of an environment that has it. The two
+programs take turns on the task files of this folder, each as a new process.
+
+lm-eval has no backend that runs a GGUF in its own process. Its ``gguf`` backend asks a server for
+the log-probabilities of every token of every request as JSON, and cuts context from continuation by
+counting characters. So that what is compared is lm-eval and not a protocol, it is given a model
+class here (``benchmarks/lm_eval_model.py``): lm-eval's own ``TemplateLM``, which tokenizes, around
+llama-cpp-python's high-level class with the same library. Like the server it keeps what a request
+shares with the one before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.peers.builds import cache
+from benchmarks.peers.processes import run, say
+from localprompt.measure import machine
+from localprompt.running.assemble import model_record
+
+TASKS = ("tickets", "reviews", "last-words", "ticket-words")
+LM_EVAL = "lm_eval==0.4.13"
+HERE = Path(__file__).parent
+NEAR = 0.3
+"""Log-odds below which the batch decides (see results/2026-11-26-near-ties.md)."""
+
+
+def main() -> None:
+    options = _options()
+    python = options.lm_eval or _install()
+    model = model_record(options.model)
+    rows = [
+        _compared(task, python, model.path, options.model, options.threads, options.pairs)
+        for task in options.task
+    ]
+    result = {
+        "what": "tasks of lm-evaluation-harness, localprompt beside lm-eval with the same library",
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cpu": machine.describe().cpu, "os": machine.describe().os},
+        "model": model.name,
+        "threads": options.threads,
+        "lm_eval": LM_EVAL,
+        "targets": "the same choices in >= 99 % of the cases, lm-eval / localprompt >= 3",
+        "tasks": rows,
+    }
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    if options.output:
+        options.output.write_text(text, encoding="utf-8")
+    print(text)
+
+
+def _compared(
+    task: str, python: Path, weights: str, model: str, threads: int, pairs: int
+) -> dict[str, Any]:
+    """One task, both sides in turns."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    evaluated: list[float] = []
+    answers: tuple[Sequence[Any], Sequence[Any]] = ((), ())
+    for _ in range(pairs):
+        seconds, own = _ours(task, model, threads)
+        ours.append(seconds)
+        seconds, inside, others = _theirs(task, python, weights, threads)
+        theirs.append(seconds)
+        evaluated.append(inside)
+        answers = own, others
+        say(f"{task}: {ours[-1]:.1f} s and {theirs[-1]:.1f} s")
+    return {
+        "task": task,
+        **_agreement(*answers),
+        "wall_seconds": {"localprompt": ours, "lm_eval": theirs},
+        "lm_eval_without_start_and_load_seconds": evaluated,
+        "lm_eval_over_localprompt": statistics.median(theirs) / statistics.median(ours),
+        "lm_eval_without_start_over_localprompt_with": (
+            statistics.median(evaluated) / statistics.median(ours)
+        ),
+        "n": pairs,
+    }
+
+
+def _agreement(ours: Sequence[Any], theirs: Sequence[Any]) -> dict[str, Any]:
+    """How many cases have the same answer, and by how much log-probabilities differ."""
+    differ = [(a, b) for a, b in zip(ours, theirs, strict=True) if a["answer"] != b["answer"]]
+    near = sum(_gap(b["logs"]) < NEAR for _, b in differ if b["logs"])
+    moved = [
+        abs(x - y)
+        for a, b in zip(ours, theirs, strict=True)
+        for x, y in zip(a["logs"], b["logs"], strict=True)
+    ]
+    return {
+        "cases": len(theirs),
+        "same_answers": len(theirs) - len(differ),
+        "share_of_same_answers": 1 - len(differ) / len(theirs),
+        "differing_that_are_near_ties": near,
+        "largest_difference_of_log_probabilities": max(moved, default=None),
+        "same_contexts": sum(a["text"] == b["text"] for a, b in zip(ours, theirs, strict=True)),
+    }
+
+
+def _gap(logs: Sequence[float]) -> float:
+    best, second = sorted(logs, reverse=True)[:2] if len(logs) > 1 else (math.inf, 0.0)
+    return best - second
+
+
+def _ours(task: str, model: str, threads: int) -> tuple[float, list[dict[str, Any]]]:
+    with TemporaryDirectory() as folder:
+        output = Path(folder) / "cases.jsonl"
+        done = run(
+            [
+                *(sys.executable, "-m", "localprompt", "eval", f"task-{task}.yaml", "-m", model),
+                *("--no-cache", "--no-log", "-q", "--profile", "none"),
+                *("--threads", str(threads), "-o", str(output)),
+            ],
+            cwd=HERE,
+        )
+        rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    cases = sorted((row for row in rows if "case_index" in row), key=lambda r: r["case_index"])
+    return done.wall_seconds, [
+        {
+            "answer": case["answer"] if len(_logs(case)) != 1 else bool(case["greedy"]),
+            "logs": _logs(case),
+            "text": case["prefix"],
+        }
+        for case in cases
+    ]
+
+
+def _logs(case: dict[str, Any]) -> list[float]:
+    return list((case.get("log_probabilities") or {}).values())
+
+
+def _theirs(
+    task: str, python: Path, weights: str, threads: int
+) -> tuple[float, float, list[dict[str, Any]]]:
+    library = find_spec("llama_cpp")
+    if library is None or library.origin is None:
+        raise SystemExit("llama-cpp-python is not installed here")
+    with TemporaryDirectory() as folder:
+        output, packages = Path(folder) / "result.json", Path(folder) / "packages"
+        packages.mkdir()
+        (packages / "llama_cpp").symlink_to(Path(library.origin).parent)
+        done = run(
+            [
+                *(str(python), str(HERE / "lm_eval_model.py"), f"task-{task}.yaml", weights),
+                *(str(threads), str(output)),
+            ],
+            cwd=HERE,
+            env={"PYTHONPATH": str(packages), "HF_HUB_OFFLINE": "1", "HF_HOME": folder},
+        )
+        found = json.loads(output.read_text(encoding="utf-8"))
+    return done.wall_seconds, found["seconds"], found["cases"]
+
+
+def _install() -> Path:
+    """The Python of an environment with lm-eval, made now or earlier."""
+    folder = cache() / "lm-eval"
+    python = folder / "bin" / "python"
+    if not python.is_file():
+        say(f"Installing {LM_EVAL}.")
+        run([sys.executable, "-m", "venv", "--clear", str(folder)])
+        run([str(python), "-m", "pip", "install", "--quiet", LM_EVAL, "diskcache"])
+    return python
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("-m", "--model", default="smollm2-135m")
+    parser.add_argument("-n", "--pairs", type=int, default=3)
+    parser.add_argument("-t", "--task", action="append", choices=TASKS)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--lm-eval", type=Path)
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    options.task = options.task or list(TASKS)
+    return options
+
+
+if __name__ == "__main__":
+    main()
