@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test fast fuzz coverage lint docs bench-peers clean
+.PHONY: demo test system fast fuzz coverage lint docs bench-peers clean
 
 demo: .venv/.installed
 	$(BIN)/localprompt models pull smollm2-135m
@@ -14,6 +14,17 @@ demo: .venv/.installed
 test: .venv/.dev
 	$(BIN)/localprompt models pull smollm2-135m
 	$(BIN)/python -m pytest
+
+# For all users of this machine, as root: the program in PREFIX, its command in LINKS, the starter
+# model in the shared store, everything for all to read. docs/guide/team.md says more.
+PREFIX ?= /opt/localprompt
+LINKS ?= /usr/local/bin
+system:
+	umask 022 && $(PYTHON) -m venv $(PREFIX)
+	umask 022 && $(PREFIX)/bin/python -m localprompt.compiling
+	umask 022 && $(PREFIX)/bin/python -m pip install --quiet --constraint constraints.txt .
+	ln -sf $(PREFIX)/bin/localprompt $(LINKS)/localprompt
+	$(PREFIX)/bin/localprompt models pull smollm2-135m --system
 
 # No model, nothing slow: what to run while writing.
 fast: .venv/.dev

@@ -37,6 +37,8 @@ from localprompt import paths
 PACKAGE = "llama-cpp-python"
 VERSION = "0.3.36"
 REQUIREMENT = f"{PACKAGE}=={VERSION}"
+LLAMA_CPP_COMMIT = "0c1e57098"
+"""The commit of llama.cpp that this version was made from."""
 NATIVE = "native"
 
 Say = Callable[[str], None]
@@ -249,7 +251,7 @@ def keep(wheel: Path, kept: Path) -> Path:
     Raises:
         OSError: the cache folder cannot be written.
     """
-    kept.parent.mkdir(parents=True, exist_ok=True)
+    paths.make_folder(kept.parent)
     with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
         draft = Path(folder) / "draft"
         draft.mkdir()
@@ -331,7 +333,7 @@ class Progress:
         seconds = time.monotonic() - self._began
         self.say(f"llama.cpp for {self._what}: done in {_minutes(seconds)}")
         with suppress(OSError):
-            _times_file().parent.mkdir(parents=True, exist_ok=True)
+            paths.make_folder(_times_file().parent)
             times = {**_times(), self._what: round(seconds, 1)}
             _times_file().write_text(json.dumps(times), encoding="utf-8")
 
@@ -360,7 +362,7 @@ def _explained(failed: subprocess.CalledProcessError) -> str:
     faults = [line for line in lines if re.search(r"\b(error|fatal|killed)\b", line, re.IGNORECASE)]
     log = _times_file().with_name("last-build.log")
     with suppress(OSError):
-        log.parent.mkdir(parents=True, exist_ok=True)
+        paths.make_folder(log.parent)
         log.write_text("\n".join(lines) + "\n", encoding="utf-8")
     step = f"less {log}"
     if compiler() is None:

@@ -8,6 +8,7 @@ everything and one after, so that nobody has to wait for it.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -76,7 +77,11 @@ def _store() -> Iterator[Finding]:
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     rotating = machine.on_rotating_disk(os.stat(existing).st_dev)  # noqa: PTH116  any device
     yield of_disk(str(folder), shutil.disk_usage(existing).free, rotating)
+    yield from of_privacy(folder, paths.open_to_others(folder))
     entries, problems = list_models()
+    if (store := paths.shared()) is not None and store != folder:
+        shared = [entry for entry in entries if entry.place == "shared"]
+        yield from of_shared(store, unreadable(store, shared), len(shared))
     here = [entry for entry in entries if entry.state == "present"]
     if here:
         yield of_models(predicted_peaks(here), _N_CTX, memory.available().available_bytes)
@@ -308,6 +313,54 @@ def of_disk(folder: str, free_bytes: int, rotating: bool | None) -> Finding:
         text = f"{room}, on a rotating disk: first loads are slow"
         return Finding("home", text, "slow", "move to a solid-state disk", elsewhere)
     return Finding("home", room)
+
+
+def of_privacy(home: Path, is_open: bool) -> Iterator[Finding]:
+    """Can other users of this machine look into the history?"""
+    if is_open:
+        yield Finding(
+            "privacy",
+            f"other users of this machine can look into {home}",
+            "slow",
+            "close it; for models that all use there is the shared store",
+            f"chmod -R go= {shlex.quote(str(home))}",
+        )
+
+
+def unreadable(store: Path, entries: Collection[ModelEntry]) -> Path | None:
+    """The first thing of the shared store that this user cannot read."""
+    folders = (store, store / "models")
+    for path in (*(f for f in folders if os.path.lexists(f)), *(e.card.weights for e in entries)):
+        if not os.access(path, os.R_OK | (os.X_OK if path in folders else 0)):
+            return path
+    return None
+
+
+def of_shared(store: Path, closed: Path | None, models: int) -> Iterator[Finding]:
+    """What is in the store for all users, and can this one read it?
+
+    Args:
+        closed: what cannot be read of it.
+    """
+    if closed is not None:
+        yield Finding(
+            "shared",
+            f"{store}: {closed} cannot be read by this user",
+            "broken",
+            "who keeps the store opens it",
+            f"sudo chmod -R a+rX {shlex.quote(str(store / 'models'))}",
+        )
+    elif store.is_dir():
+        count = "1 model" if models == 1 else f"{models or 'no'} models"
+        yield Finding("shared", f"{store}: {count} for all users")
+    elif store != paths.USUAL_SHARED:  # somebody has named it
+        yield Finding(
+            "shared",
+            f"{store} is not there",
+            "broken",
+            f"mend {paths.SHARED_VARIABLE} or shared in the configuration",
+            "localprompt config show",
+        )
 
 
 def of_others(warnings: Collection[RunWarning]) -> Iterator[Finding]:

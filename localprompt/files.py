@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from localprompt import paths
-from localprompt.errors import MachineError, NotEnoughDiskError
+from localprompt.errors import InputError, MachineError, NotEnoughDiskError
 from localprompt.units import format_bytes
 
 _ELSEWHERE = "set LOCALPROMPT_HOME to a folder on a larger disk"
@@ -28,18 +28,39 @@ _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIS
 def replace_file(path: Path, content: bytes) -> None:
     """Give ``path`` this content; a reader sees the old file or the new one, never a part.
 
-    Creates the folder; only the user may read the file. Raises:
+    Creates the folder. Who may read the file follows from its place, as :func:`give_place` says.
+
+    Raises:
         OSError: it could not be written; ``path`` is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    place_says = paths.file_mode(path)
+    if place_says is None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    else:
+        paths.make_folder(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.touch(mode=0o600)
+        draft.touch(mode=0o666 if place_says is None else 0o600)
         draft.write_bytes(content)
-        draft.replace(path)
+        give_place(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def give_place(draft: Path, path: Path) -> None:
+    """Rename a finished file. In the home only its user may read it then, in the shared store all,
+    whatever the umask; elsewhere those who could read what was there before.
+
+    Raises:
+        OSError: ``path`` cannot be written; it is as it was.
+    """
+    mode = paths.file_mode(path)
+    if mode is not None:
+        draft.chmod(mode)
+    elif path.exists():
+        shutil.copymode(path, draft)
+    draft.replace(path)
 
 
 def sync(path: Path) -> None:
@@ -108,6 +129,49 @@ def disk_errors_explained(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def for_all_users(wanted: bool) -> Iterator[None]:
+    """Within it the shared store is the home, children included, where that is ``wanted``.
+
+    Raises:
+        InputError: there is no shared store: it is switched off.
+        MachineError: this user may not write there.
+    """
+    if not wanted:
+        yield
+        return
+    store = paths.shared()
+    if store is None:
+        raise InputError(
+            "there is no shared store to write to: it is switched off",
+            where=f"{paths.SHARED_VARIABLE}, or shared in {paths.configuration()}",
+            expected=f"a folder, as {paths.USUAL_SHARED}",
+            found=paths.NO_SHARED,
+        )
+    existing = next(path for path in (store, *store.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        raise MachineError(
+            "only who keeps the shared store may write to it",
+            where=str(store),
+            next_step="sudo with the same command, or without --system for yourself alone",
+        )
+    before = os.environ.get(paths.HOME_VARIABLE)
+    # The store is named as well: the configuration that may have named it was the home's.
+    os.environ[paths.HOME_VARIABLE], named = str(store), os.environ.get(paths.SHARED_VARIABLE)
+    os.environ[paths.SHARED_VARIABLE] = str(store)
+    try:
+        yield
+    finally:
+        _restore(paths.HOME_VARIABLE, before)
+        _restore(paths.SHARED_VARIABLE, named)
+
+
+def _restore(variable: str, value: str | None) -> None:
+    os.environ.pop(variable, None)
+    if value is not None:
+        os.environ[variable] = value
+
+
+@contextmanager
 def staging(store: Path, name: str, activity: str) -> Iterator[Path]:
     """A folder called ``name`` on the store's filesystem, for one process at a time.
 
@@ -124,17 +188,17 @@ def staging(store: Path, name: str, activity: str) -> Iterator[Path]:
         MachineError: another process does the same.
         OSError: a folder cannot be created.
     """
-    store.mkdir(parents=True, exist_ok=True)
+    paths.make_folder(store)
     cache = paths.cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
+    paths.make_folder(cache)
     folder = cache / name if _same_disk(cache, store) else store / f".{name}"
-    folder.mkdir(exist_ok=True)
+    paths.make_folder(folder)
     lock = os.open(folder, os.O_RDONLY)
     try:
         _take(lock, folder, activity)
         work = folder / "work"
         shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
+        work.mkdir(mode=0o700)
         try:
             yield folder
         finally:

@@ -26,6 +26,8 @@ os.environ.setdefault(gate.VARIABLE, "off")
 settings.register_profile("localprompt", deadline=None)
 settings.load_profile("localprompt")
 
+# What a machine has for all its users must not change what a test finds.
+os.environ["LOCALPROMPT_SHARED"] = paths.NO_SHARED
 
 _skipped: list[str] = []
 """Reasons, in the order of the tests."""

@@ -20,7 +20,14 @@ from localprompt import paths
 from localprompt.bundling.check import Opened, read_bundle
 from localprompt.bundling.manifest import goes_home
 from localprompt.errors import InputError
-from localprompt.files import check_free_disk, disk_errors_explained, replace_file, staging, sync
+from localprompt.files import (
+    check_free_disk,
+    disk_errors_explained,
+    give_place,
+    replace_file,
+    staging,
+    sync,
+)
 from localprompt.models.checksum import remember_sha256, sha256_of
 from localprompt.models.ownership import others_using
 from localprompt.models.receiver import Progress, no_progress
@@ -116,7 +123,7 @@ class _Taking:
 
     @contextmanager
     def _unpacked(self, draft: Path) -> Iterator[BinaryIO]:
-        draft.parent.mkdir(parents=True, exist_ok=True)
+        paths.make_folder(draft.parent)
         with draft.open("xb") as target:
             yield target
         sync(draft)
@@ -130,7 +137,7 @@ class _Taking:
         for place in order:
             target = paths.home() / place
             if place.endswith(".gguf"):
-                (self._work / place).replace(target)
+                give_place(self._work / place, target)
                 remember_sha256(target, self._new[place].sha256)
             else:  # perhaps on another disk than the weights
                 replace_file(target, (self._work / place).read_bytes())

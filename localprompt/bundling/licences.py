@@ -98,7 +98,7 @@ def wheel_pieces(wheels: Iterable[Wheel]) -> Iterator[Piece]:
             continue
         done.add(wheel.name)
         folder = f"{_FOLDER}/packages/{wheel.name}-{wheel.version}"
-        with _opened(wheel.file) as archive:
+        with opened(wheel.file) as archive:
             for member in sorted(archive.namelist()):
                 if match := _LICENCE_FILE.fullmatch(member[:_LONGEST_NAME]):
                     flat = match["name"].removeprefix("licenses/").replace("/", "-")
@@ -111,7 +111,7 @@ def terms_of(wheel: Path) -> Terms:
     Raises:
         MachineError: the wheel cannot be read.
     """
-    with _opened(wheel) as archive:
+    with opened(wheel) as archive:
         name = next((n for n in archive.namelist() if n.endswith(".dist-info/METADATA")), None)
         text = archive.read(name).decode("utf-8", "replace") if name else ""
     fields = HeaderParser().parsestr(text)
@@ -125,7 +125,48 @@ def terms_of(wheel: Path) -> Terms:
     return Terms(fields.get("License-Expression"), short or None)
 
 
-def _opened(wheel: Path) -> zipfile.ZipFile:
+_SPDX = {
+    name.casefold(): name
+    for name in (
+        "0BSD", "AGPL-3.0-only", "AGPL-3.0-or-later", "Apache-2.0", "Artistic-2.0", "BSD-2-Clause",
+        "BSD-3-Clause", "BSL-1.0", "CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", "CC-BY-SA-4.0",
+        "CC0-1.0", "CDLA-Permissive-2.0", "EPL-2.0", "GPL-2.0-only", "GPL-2.0-or-later",
+        "GPL-3.0-only", "GPL-3.0-or-later", "ISC", "LGPL-2.1-only", "LGPL-2.1-or-later",
+        "LGPL-3.0-only", "LGPL-3.0-or-later", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0", "Unlicense",
+        "Zlib", "ZPL-2.1",
+    )
+}  # fmt: skip
+"""Identifiers of SPDX that packages and weights name, as written and as compared."""
+_ALSO_CALLED = {
+    "apache 2.0": "Apache-2.0",
+    "apache license 2.0": "Apache-2.0",
+    "apache license, version 2.0": "Apache-2.0",
+    "bsd 2-clause license": "BSD-2-Clause",
+    "bsd 3-clause license": "BSD-3-Clause",
+    "isc license": "ISC",
+    "isc license (iscl)": "ISC",
+    "mit license": "MIT",
+    "the mit license": "MIT",
+    "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
+    "psfl": "PSF-2.0",
+    "python software foundation license": "PSF-2.0",
+    "the unlicense (unlicense)": "Unlicense",
+}
+"""Only names that can mean one licence: "BSD License" stays as it is."""
+
+
+def spdx_id(name: str) -> str | None:
+    """The identifier that SPDX has for a licence's name; None where it has none that is certain."""
+    words = name.strip().casefold()
+    return _SPDX.get(words) or _ALSO_CALLED.get(words)
+
+
+def opened(wheel: Path) -> zipfile.ZipFile:
+    """A wheel to read from.
+
+    Raises:
+        MachineError: it cannot be read.
+    """
     try:
         return zipfile.ZipFile(wheel)
     except (OSError, zipfile.BadZipFile) as cause:

@@ -31,6 +31,9 @@ from localprompt.bundling.rules import (
 from localprompt.errors import MachineError
 
 _INCOMPLETE = ".incomplete"
+_VENV = "localprompt-venv"
+_SYSTEM_VENV = Path("/opt/localprompt")
+_SYSTEM_LINK = Path("/usr/local/bin")
 _UNPACKED = 5
 """How much larger than its wheels an environment is at most: 4.1 times was measured."""
 _LOADS = (
@@ -42,6 +45,7 @@ _LOADS = (
 def main(folder: Path, arguments: Sequence[str]) -> int:
     """Install from an unpacked bundle; the exit codes are localprompt's."""
     options = _options(folder).parse_args(arguments)
+    _decide_places(folder, options)
     try:
         _install(folder, options)
     except MachineError as refusal:
@@ -74,17 +78,30 @@ def _options(folder: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="install.sh", description="Install localprompt from this folder, without a network."
     )
-    default = folder.parent / "localprompt-venv"
     parser.add_argument(
-        "--venv", type=Path, default=default, help=f"the new environment; by default {default}"
+        "--venv", type=Path, help=f"the new environment; by default {folder.parent / _VENV}"
     )
     parser.add_argument("--home", type=Path, help="LOCALPROMPT_HOME, where models and prompts go")
+    parser.add_argument(
+        "--system",
+        action="store_true",
+        help=f"for all users: the environment in {_SYSTEM_VENV}, models and prompts in "
+        f"/var/lib/localprompt (or LOCALPROMPT_SHARED), the command in {_SYSTEM_LINK}",
+    )
     parser.add_argument("--link", type=Path, help="link the command into this folder, as ~/bin")
     parser.add_argument("--accept-license", action="store_true", help="accept the models' licences")
     parser.add_argument(
         "--replace", action="store_true", help="replace files in LOCALPROMPT_HOME that differ"
     )
     return parser
+
+
+def _decide_places(folder: Path, options: argparse.Namespace) -> None:
+    """What was not given, for one user or for all."""
+    if options.system:
+        os.umask(0o022)  # what is installed now is for all to read
+        options.link = options.link or _SYSTEM_LINK
+    options.venv = options.venv or (_SYSTEM_VENV if options.system else folder.parent / _VENV)
 
 
 def _install(folder: Path, options: argparse.Namespace) -> None:
@@ -203,7 +220,7 @@ def _register(
     folder: Path, program: Path, options: argparse.Namespace, environment: dict[str, str]
 ) -> None:
     """Models and prompts into the home: from here on localprompt itself does the work."""
-    flags = [name for name in ("accept_license", "replace") if getattr(options, name)]
+    flags = [name for name in ("accept_license", "replace", "system") if getattr(options, name)]
     command = [str(program), "bundle", "install", str(folder)]
     command += [f"--{name.replace('_', '-')}" for name in flags]
     if subprocess.run(command, env=environment, check=False).returncode:

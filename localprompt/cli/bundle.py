@@ -165,15 +165,20 @@ def install(
         bool, typer.Option("--accept-license", help="Accept the models' licences.")
     ] = False,
     require_signature: RequireOption = False,
+    system: Annotated[
+        bool,
+        typer.Option("--system", help="Into the store for all users; for who may write there."),
+    ] = False,
 ) -> None:
     """Take over a bundle's models, prompts and suites; its wheels are for its install.sh."""
     from localprompt.bundling.install import install as take_over
+    from localprompt.files import for_all_users
     from localprompt.views.bundle import installed_note
     from localprompt.views.messages import print_note
     from localprompt.views.progress import bytes_progress
 
     _check_key(key, require_signature)
-    with bytes_progress() as progress:
+    with for_all_users(system), bytes_progress() as progress:
         done = take_over(
             bundle, key=key, replace=replace, accept_license=accept_license, progress=progress
         )

@@ -10,7 +10,7 @@ app = typer.Typer(rich_markup_mode=None)
 
 Name = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="model, threads, max_memory, log or colours."),
+    typer.Argument(metavar="NAME", help="model, threads, max_memory, shared, log or colours."),
 ]
 
 

@@ -13,6 +13,10 @@ from localprompt.cli.output import console
 
 app = typer.Typer(rich_markup_mode=None)
 
+SystemOption = Annotated[
+    bool,
+    typer.Option("--system", help="In the store for all users; for who may write there."),
+]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
 
 
@@ -70,18 +74,28 @@ def pull(
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="Accept the model's licence.")
     ] = False,
+    system: SystemOption = False,
 ) -> None:
     """Fetch a model's weights, check them, and put them into the store in one step."""
+    from localprompt.files import for_all_users
+
+    with for_all_users(system):
+        _pull(name, accept_license=accept_license)
+
+
+def _pull(name: str, *, accept_license: bool) -> None:
     from localprompt.models.pull import present
     from localprompt.models.pull import pull as pull_weights
     from localprompt.models.resolve import find_card
+    from localprompt.models.store import place_of
     from localprompt.units import format_bytes
     from localprompt.views.messages import print_note
     from localprompt.views.progress import bytes_progress
 
     card = find_card(name)
     if present(card):
-        print_note(f"{card.name} is here: {card.weights}")
+        shared = ", in the shared store" if place_of(card.weights) == "shared" else ""
+        print_note(f"{card.name} is here{shared}: {card.weights}")
         return
     if card.licence.notice:
         print_note(f"{card.licence.name}\n{card.licence.notice}\n")
@@ -100,13 +114,15 @@ def pull(
 def add(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A GGUF file; it stays there.")],
     name: Annotated[str | None, typer.Option("--name", help="The name to use for it.")] = None,
+    system: SystemOption = False,
 ) -> None:
     """Register a GGUF file where it lies."""
+    from localprompt.files import for_all_users
     from localprompt.models.store import add_model
     from localprompt.views.messages import print_note
     from localprompt.views.progress import bytes_progress
 
-    with bytes_progress() as progress:
+    with for_all_users(system), bytes_progress() as progress:
         card = add_model(path, name=name, progress=progress)
     use = f"--lora {card.name}" if card.kind == "adapter" else f"-m {card.name}"
     print_note(f"{path} is called {card.name}; try:  localprompt ask {use} 'Hello.'")
@@ -115,13 +131,15 @@ def add(
 @app.command("verify")
 def verify(name: NameArgument) -> None:
     """Hash a model's weights anew and compare them with its card."""
-    from localprompt.models.store import verify_model
+    from localprompt.models.store import place_of, verify_model
     from localprompt.views.messages import print_note
     from localprompt.views.progress import bytes_progress
 
     with bytes_progress() as progress:
         card = verify_model(name, progress=progress)
     print_note(f"{card.name} is intact: sha256 {card.sha256}")
+    if place_of(card.weights) == "shared":
+        print_note(f"  in the shared store: {card.weights}")
 
 
 @app.command("quantize")
@@ -134,8 +152,16 @@ def quantize(
         int | None, typer.Option("--threads", min=1, help="By default the physical cores.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Make it again.")] = False,
+    system: SystemOption = False,
 ) -> None:
     """Make NAME-TYPE: the same model with its weights in another type."""
+    from localprompt.files import for_all_users
+
+    with for_all_users(system):
+        _quantize(model, to, threads=threads, force=force)
+
+
+def _quantize(model: str, to: str, *, threads: int | None, force: bool) -> None:
     import shlex
 
     from localprompt.models.quantize.job import prepare
@@ -219,17 +245,20 @@ def bundle(
 
 
 @app.command("remove")
-def remove(name: NameArgument) -> None:
+def remove(name: NameArgument, system: SystemOption = False) -> None:
     """Delete a model's weights from the store, or forget a file that was added.
 
     A file that another model uses, or that was added by you, stays where it is.
     """
+    from localprompt.files import for_all_users
     from localprompt.models.store import remove_model
     from localprompt.units import format_bytes
     from localprompt.views.messages import print_note
 
-    removed = remove_model(name)
+    with for_all_users(system):
+        removed = remove_model(name)
     card = removed.card
     freed = f"; freed {format_bytes(removed.freed_bytes)}" if removed.freed_bytes else ""
-    kept = f"; its file stays, {removed.kept}: {card.weights}" if removed.kept else ""
+    which = "another file" if removed.weights_deleted else "its file"
+    kept = f"; {which} stays, {removed.kept}: {card.weights}" if removed.kept else ""
     print_note(f"removed {card.name}{freed}{kept}")

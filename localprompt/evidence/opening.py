@@ -41,7 +41,7 @@ def open_lab(
     offers = read_prices(prices)
     record = model_record(model)
     folder = paths.cache_folder() / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    paths.make_folder(folder)
     with History(folder / HISTORY) as store, Models() as models:
         yield Lab(
             record,

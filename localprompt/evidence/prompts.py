@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localprompt.errors import PromptFileError
+from localprompt.files import replace_file
 
 _TURN = re.compile(r"^(system|user|assistant):[ \t]*$", re.MULTILINE)
 
@@ -68,6 +69,5 @@ def _filled(turn: str, row: dict[str, str]) -> str:
 def _write(template: Path, folder: Path, ending: str, text: str) -> Path:
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     path = folder / "prompts" / f"{template.stem}{ending}-{digest}.prompty"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    replace_file(path, text.encode())
     return path

@@ -156,7 +156,6 @@ def _new(tunings: Sequence[TuningPlan], lab: Lab, taken: set[str]) -> Iterator[f
 
 def _keep(finding: Finding, lab: Lab) -> None:
     path = _path(lab, finding.number, finding.key)
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, json.encode(finding))
 
 

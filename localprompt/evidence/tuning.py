@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from localprompt.evidence import data
+from localprompt.files import replace_file
 from localprompt.records import json
 from localprompt.records.model import ModelRecord
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
@@ -96,8 +97,7 @@ class Tunings:
         if found is not None:
             return found
         result = self._tune(self._request(plan), on_progress)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._path(plan).write_bytes(json.encode(result))
+        replace_file(self._path(plan), json.encode(result))
         return result
 
     def _request(self, plan: TuningPlan) -> TrainingRequest:

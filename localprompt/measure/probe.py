@@ -18,11 +18,9 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +28,7 @@ import msgspec
 
 from localprompt import paths
 from localprompt.errors import NotEnoughMemoryError
+from localprompt.files import replace_file
 from localprompt.measure import machine, memory
 from localprompt.records.run import Machine
 from localprompt.units import MIB, format_bytes
@@ -162,14 +161,9 @@ def load(machine_id: str) -> ProbeResult | None:
 def save(result: ProbeResult) -> bool:
     """Keep a result, whole or not at all; False where the cache folder cannot be written."""
     path = _path(result.machine_id)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
-        draft.replace(path)
+        replace_file(path, msgspec.json.format(msgspec.json.encode(result)))
     except OSError:
-        with suppress(OSError):
-            draft.unlink()
         return False
     return True
 

@@ -12,6 +12,7 @@ read beside what it could, and only asking for the broken name raises.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -96,8 +97,27 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def weights(self) -> Path:
-        """Where the weights are, or will be once pulled."""
-        return Path(self.path) if self.path else paths.weights_folder() / self.file
+        """Where the weights are, or will be once pulled: the user's own before the shared ones."""
+        if self.path:
+            return Path(self.path)
+        shared = paths.shared_weights()
+        if shared is None or self._lies_at(self.own_weights):
+            return self.own_weights
+        if self._lies_at(shared / self.file) or not os.path.lexists(self.own_weights):
+            return shared / self.file if os.path.lexists(shared / self.file) else self.own_weights
+        return self.own_weights
+
+    @property
+    def own_weights(self) -> Path:
+        """Where a pull of this user puts them."""
+        return paths.weights_folder() / self.file
+
+    def _lies_at(self, path: Path) -> bool:
+        """Whether a file of this size is there; another one is damaged, and a second may not be."""
+        try:
+            return path.stat().st_size == self.size_bytes
+        except OSError:
+            return False
 
 
 class Catalog(msgspec.Struct, frozen=True):

@@ -99,7 +99,7 @@ def _is_ours(card_file: Path, target: Path) -> bool:
         card: ModelCard = read_card(card_file)
     except InputError:
         return False
-    return card.path is None and card.weights == target and card.parent_sha256 is not None
+    return card.path is None and card.own_weights == target and card.parent_sha256 is not None
 
 
 def _same_file(one: Path, other: Path) -> bool:

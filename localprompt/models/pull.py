@@ -19,7 +19,7 @@ from localprompt.errors import (
     InputError,
     ModelMissingError,
 )
-from localprompt.files import check_free_disk, disk_errors_explained, staging
+from localprompt.files import check_free_disk, disk_errors_explained, give_place, staging
 from localprompt.models.cards import (
     FileSource,
     HttpsSource,
@@ -48,7 +48,8 @@ def pull(
 ) -> Path:
     """Make sure that the weights of ``card`` are in the store; their path.
 
-    Weights that are there and verified are left alone, without asking network or licence.
+    Weights that are there and verified, in the shared store too, are left alone, without asking
+    network or licence. What is fetched goes into the user's own.
 
     Args:
         card: whose weights.
@@ -82,22 +83,22 @@ def pull(
     _check_place(card)
     with disk_errors_explained(store), staging(store, "incoming", "pull") as incoming:
         staged = _from_first_source(card, incoming, progress, source_failed)
-        staged.replace(card.weights)
-        remember_sha256(card.weights, card.sha256)
+        give_place(staged, card.own_weights)
+        remember_sha256(card.own_weights, card.sha256)
         for leftover in incoming.glob(f"{card.sha256}.partial*"):
             leftover.unlink()
-    return card.weights
+    return card.own_weights
 
 
 def _check_place(card: ModelCard) -> None:
     """What lies where the weights go is damaged, or nothing; never what another card describes."""
-    if not card.weights.exists():
+    if not card.own_weights.exists():
         return
     card_file = read_catalog().card_files.get(card.name)
-    if others := others_using(card.weights, card_file):
+    if others := others_using(card.own_weights, card_file):
         raise InputError(
             f"the weights of {others[0]} are where those of {card.name} would go",
-            where=str(card.weights),
+            where=str(card.own_weights),
             next_step=f"localprompt models remove {others[0]}",
         )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt import doors
+from localprompt import doors, paths
 from localprompt.errors import ChecksumError, ModelMissingError, UnknownNameError
 from localprompt.gguf.splits import check_parts, total_bytes
 from localprompt.models.cards import Catalog, ModelCard, read_catalog
@@ -130,6 +130,8 @@ def mismatch(card: ModelCard, expected: str, found: str) -> ChecksumError:
         if card.sources
         else f"models add {shlex.quote(str(card.weights))}"
     )
+    if not card.sources and paths.in_shared(card.weights):
+        again = "doctor; the shared store is mended by who keeps it"
     return ChecksumError(
         f"the weights of {card.name} do not match its card",
         where=str(card.weights),

@@ -36,6 +36,11 @@ from localprompt.models.soundness import check_vocabulary
 from localprompt.records.model import NAME_PATTERN, Licence
 
 State = Literal["present", "missing", "damaged"]
+Place = Literal["own", "shared", "elsewhere"]
+"""The user's store, the one that all users of this machine read, or where somebody put the file."""
+
+
+IN_SHARED = "it lies in the shared store"
 
 
 class ModelEntry(msgspec.Struct, frozen=True):
@@ -45,6 +50,7 @@ class ModelEntry(msgspec.Struct, frozen=True):
     card_file: Path
     state: State
     """missing: not pulled, or its file is gone; damaged: there, but not what the card says."""
+    place: Place = "own"
 
 
 class Removal(msgspec.Struct, frozen=True):
@@ -55,7 +61,7 @@ class Removal(msgspec.Struct, frozen=True):
     """False: only the registration is gone, the file stays where it is."""
     freed_bytes: int
     kept: str | None = None
-    """Why a file that is there was not deleted, in words."""
+    """Why a file that is there, still or now found, was not deleted, in words."""
 
 
 def list_models() -> tuple[tuple[ModelEntry, ...], tuple[InputError, ...]]:
@@ -65,10 +71,17 @@ def list_models() -> tuple[tuple[ModelEntry, ...], tuple[InputError, ...]]:
     """
     catalog = read_catalog()
     entries = tuple(
-        ModelEntry(card, catalog.card_files[name], _state(card))
+        ModelEntry(card, catalog.card_files[name], _state(card), place_of(card.weights))
         for name, card in catalog.cards.items()
     )
     return entries, tuple(catalog.problems.values())
+
+
+def place_of(weights: Path) -> Place:
+    """Whose store a file lies in."""
+    if paths.in_shared(weights):
+        return "shared"
+    return "own" if weights.parent == paths.weights_folder() else "elsewhere"
 
 
 def add_model(
@@ -173,7 +186,8 @@ def verify_model(name: str, *, progress: Progress = no_progress) -> ModelCard:
 def remove_model(name: str) -> Removal:
     """Delete a model's weights from the store, or forget a file that was added.
 
-    The weights stay where they are the user's, another card's as well, or not what the card says.
+    The weights stay where they are the user's, another card's as well, or not what the card says;
+    and in the shared store, unless that is the home now (:func:`files.for_all_users`).
 
     Raises:
         UnknownNameError: no such model.
@@ -186,15 +200,18 @@ def remove_model(name: str) -> Removal:
     card_file = read_catalog().card_files[card.name]
     registered = card_file == store / f"{card.name}.toml" and not card.sources
     reason = _why_kept(card, card_file)
-    freed, deletes = 0, reason is None and os.path.lexists(card.weights)
+    where = card.weights
+    freed, deletes = 0, reason is None and os.path.lexists(where)
     if not deletes and not registered:
         raise _nothing_to_remove(card, reason)
     with disk_errors_explained(store):
         if deletes:
-            freed = card.weights.lstat().st_size
-            card.weights.unlink()
+            freed = where.lstat().st_size
+            where.unlink()
         if registered:
             card_file.unlink(missing_ok=True)
+    if deletes and paths.in_shared(card.weights):  # what is found now
+        reason = IN_SHARED
     return Removal(card, deletes, freed, reason)
 
 
@@ -202,6 +219,8 @@ def _why_kept(card: ModelCard, card_file: Path) -> str | None:
     """Why the file of a card is not to be deleted; None where it may be, or is not there."""
     if not os.path.lexists(card.weights):
         return None
+    if paths.in_shared(card.weights):
+        return IN_SHARED
     if others := others_using(card.weights, card_file):
         return f"{', '.join(others[:3])} {'uses' if len(others) == 1 else 'use'} it"
     if card.path is not None:
@@ -215,6 +234,12 @@ def _nothing_to_remove(card: ModelCard, reason: str | None) -> LocalPromptError:
             f"the store has nothing of {card.name}",
             where=str(paths.weights_folder()),
             next_step="localprompt models list",
+        )
+    if reason == IN_SHARED:
+        return InputError(
+            f"the weights of {card.name} are not deleted: {reason}",
+            where=str(card.weights),
+            next_step=f"localprompt models remove {card.name} --system, as who keeps that store",
         )
     return InputError(
         f"the weights of {card.name} are not deleted: {reason}",

@@ -19,8 +19,8 @@ import msgspec
 
 from localprompt import paths
 from localprompt.errors import InputError, MachineError
+from localprompt.files import replace_file
 
-FILE = "config.toml"
 Source = Literal["usual", "file", "environment"]
 
 _SET = "localprompt config set NAME VALUE"
@@ -36,6 +36,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Threads that decode; None: one per physical core that may be used."""
     max_memory: str | None = None
     """As --max-memory of ask and run: 2GiB. None: what is free."""
+    shared: str | None = None
+    """The store that all users read; none: there is none. None: /var/lib/localprompt."""
     log: bool = True
     """Whether ask, run and eval are recorded."""
     colours: bool = True
@@ -46,7 +48,7 @@ NAMES = Config.__struct_fields__
 
 
 def path() -> Path:
-    return paths.home() / FILE
+    return paths.configuration()
 
 
 def variable(name: str) -> str:
@@ -105,10 +107,7 @@ def set_value(name: str, text: str | None) -> None:
     if value is not None:
         kept.append(f"{name} = {msgspec.json.encode(value).decode()}")
     try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = place.with_suffix(".part")
-        draft.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        draft.replace(place)
+        replace_file(place, "".join(f"{line}\n" for line in kept).encode())
     except OSError as error:
         raise MachineError(
             "the configuration cannot be written", where=str(place), found=error.strerror

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from localprompt import paths
 from localprompt.errors import HistoryError
 from localprompt.store import schema
 
@@ -191,11 +192,13 @@ def _damaged(cause: UnicodeDecodeError) -> sqlite3.Error:
 
 
 def _make_private_file(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths.make_folder(path.parent)
     # Only a file that is not there yet is opened: closing a second handle of a database that this
     # process has open would silently release SQLite's locks on it (POSIX fcntl locks).
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        paths.close(file)  # an earlier version, or a copy, may have left it open to others
 
 
 def _enter_wal_mode(connection: sqlite3.Connection, busy_seconds: float) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from localprompt.models.cards import ModelCard
 from localprompt.models.inspect import ModelInfo
 from localprompt.models.predict import MemoryPrediction
-from localprompt.models.store import ModelEntry
+from localprompt.models.store import ModelEntry, place_of
 from localprompt.units import UNKNOWN, format_bytes, format_count
 from localprompt.views.grid import Line
 from localprompt.views.sections import Column, Section, text_table
@@ -38,18 +38,22 @@ _PREDICTED = ("n_ctx", "weights", "KV cache", "compute", "process and rest", "pe
 
 
 def print_model_list(entries: Iterable[ModelEntry], console: Console) -> None:
-    """One row per known model."""
+    """One row per known model, and in which store it lies where there is more than one."""
+    entries = tuple(entries)
+    tell = any(entry.place == "shared" for entry in entries)
     rows = (
         (
             entry.card.name,
             entry.state,
+            *([UNKNOWN if entry.state == "missing" else entry.place] if tell else []),
             format_bytes(entry.card.size_bytes),
             entry.card.licence.name,
             entry.card.description,
         )
         for entry in entries
     )
-    print_blocks([text_table("", _LIST, rows)], console)
+    columns = (*_LIST[:2], Column("store"), *_LIST[2:]) if tell else _LIST
+    print_blocks([text_table("", columns, rows)], console)
 
 
 def print_model(
@@ -112,6 +116,8 @@ def _facts(
     if card and card.description:
         yield "", card.description
     yield "file", f"{info.path} ({format_bytes(info.size_bytes)})"
+    if card and place_of(card.weights) == "shared":
+        yield "", "in the store that all users of this machine read"
     yield "sha256", sha256 or "not computed yet"
     if card and card.parent_sha256:
         yield "parent", f"sha256 {card.parent_sha256}"

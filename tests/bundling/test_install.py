@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from localprompt.bundling.make import Made
 from localprompt.bundling.rules import MANIFEST
 from localprompt.errors import ChecksumError, InputError, MachineError, NotEnoughDiskError
 from localprompt.evaluate.loading import _suite_file
+from localprompt.files import for_all_users
 from localprompt.models.store import add_model, verify_model
 from localprompt.records.bundle import BundledModel
 from localprompt.records.model import Licence
@@ -44,6 +46,26 @@ def test_installing_again_changes_nothing(far: Path, made: Made) -> None:
     first = install(made.path)
     again = install(made.path)
     assert (again.new, again.unchanged) == ((), len(first.new))
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
+def test_in_the_store_for_all_it_can_be_read_by_all_whatever_the_umask(
+    far: Path, made: Made, tmp_path: Path, umask: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = tmp_path / "common"
+    monkeypatch.setenv("LOCALPROMPT_SHARED", str(common))
+    before = os.umask(umask)
+    try:
+        with for_all_users(True):
+            done = install(made.path)
+    finally:
+        os.umask(before)
+    assert "models/tiny.gguf" in done.new
+    for place in done.new:
+        assert (common / place).stat().st_mode & 0o777 == 0o644, place
+        assert (common / place).parent.stat().st_mode & 0o777 == 0o755, place
+    assert verify_model("tiny").weights == common / "models" / "tiny.gguf"
+    assert not far.exists() or not (far / "models").exists()
 
 
 def test_an_unpacked_bundle_is_as_good(far: Path, made: Made, tmp_path: Path) -> None:

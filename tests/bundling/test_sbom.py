@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
+import importlib.util
 import json
 from importlib import resources
 from pathlib import Path
@@ -9,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from localprompt import compiling
+from localprompt.bundling import licences
 from localprompt.bundling.contents import pack_model
-from localprompt.bundling.licences import terms_of, wheel_pieces
+from localprompt.bundling.licences import spdx_id, terms_of, wheel_pieces
 from localprompt.bundling.sbom import sbom_piece
 from localprompt.bundling.target import target_of, wanted_target
 from localprompt.bundling.wheels import Wheels, _wheel
@@ -57,12 +62,68 @@ def test_it_names_models_and_packages_with_their_hashes_and_terms(
 ) -> None:
     components = {c["name"]: c for c in _bill(tmp_path)["components"]}
     assert components["tiny"]["type"] == "machine-learning-model"
-    assert components["tiny"]["licenses"] == [{"license": {"name": "mit"}}]
+    assert components["tiny"]["licenses"] == [{"license": {"id": "MIT"}}]
     assert components["one"]["licenses"] == [{"expression": "MIT OR Apache-2.0"}]
     assert components["two-words"]["purl"] == "pkg:pypi/two-words@2.0"
     assert components["two-words"]["licenses"] == [{"license": {"name": "BSD License"}}]
     assert "licenses" not in components["three"]
     assert all(len(c["hashes"][0]["content"]) == 64 for c in components.values())
+
+
+def test_llama_cpp_is_a_component_of_its_own(near: Path, tmp_path: Path) -> None:
+    library = b"compiled"
+    files = {
+        "llama_cpp/lib/libggml-base.so.0.25.3": b"",
+        "llama_cpp/lib/libllama.so.0.5.0": library,
+    }
+    builds = [
+        write_wheel(tmp_path / version, "llama_cpp_python", version, files=files)
+        for version in (compiling.VERSION, "0.0.1")
+    ]
+    wheels = [_wheel(file, f"wheels/{n}/x.whl", f"build {n}") for n, file in enumerate(builds)]
+    content = sbom_piece([pack_model("tiny", no_progress)], wheels).content
+    assert isinstance(content, bytes)
+    bill = json.loads(content)
+    pinned, other = (c for c in bill["components"] if c["name"] == "llama.cpp")
+    assert pinned["version"] == compiling.LLAMA_CPP_COMMIT
+    assert pinned["purl"] == f"pkg:github/ggml-org/llama.cpp@{compiling.LLAMA_CPP_COMMIT}"
+    assert pinned["licenses"] == [{"license": {"id": "MIT"}}]
+    assert pinned["hashes"][0]["content"] == hashlib.sha256(library).hexdigest()
+    assert {"name": "localprompt:ggml", "value": "0.25.3"} in pinned["properties"]
+    assert "version" not in other
+    assert "purl" not in other
+    depends = {each["ref"]: each["dependsOn"] for each in bill["dependencies"]}
+    assert [other["bom-ref"]] in depends.values()
+    assert {c["bom-ref"] for c in bill["components"]} >= depends.keys()
+
+
+def test_the_commit_that_is_named_is_the_one_that_is_compiled() -> None:
+    base = _library().parent / "libggml-base.so"
+    ggml = ctypes.CDLL(str(base))
+    ggml.ggml_commit.restype = ctypes.c_char_p
+    said = ggml.ggml_commit().decode().removesuffix("-dirty")
+    if said == "unknown":
+        pytest.skip("this build of llama.cpp does not say of which commit it is")
+    assert compiling.LLAMA_CPP_COMMIT.startswith(said)
+
+
+def _library() -> Path:
+    found = importlib.util.find_spec("llama_cpp")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent / "lib" / "libllama.so"
+
+
+def test_licences_have_the_identifiers_of_spdx() -> None:
+    schemas = pytest.importorskip("cyclonedx.schema", reason=needs.DEV_EXTRA)
+    known = json.loads(
+        (resources.files(schemas) / "_res" / "spdx.SNAPSHOT.schema.json").read_text()
+    )
+    assert set(licences._SPDX.values()) | set(licences._ALSO_CALLED.values()) <= set(known["enum"])
+    assert spdx_id("apache-2.0") == "Apache-2.0"
+    assert spdx_id("MIT License") == "MIT"
+    assert spdx_id("BSD License") is None
+    assert spdx_id("Gemma Terms of Use") is None
 
 
 def test_the_same_content_has_the_same_serial_number(near: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def publish(weights: Path, plan: Plan) -> tuple[TunedModel, TunedModel]:
     full_path.unlink(missing_ok=True)
     with claimed(weights, full_path):
         os.link(weights, full_path)
+        full_path.chmod(paths.file_mode(full_path) or full_path.stat().st_mode)
         card = add_model(full_path, name=plan.full_name, parent=plan.card)
     full = _described(card, plan, "F32")
     if plan.parent_is_full:

@@ -26,7 +26,7 @@ from localprompt.errors import (
     MachineError,
     NotEnoughDiskError,
 )
-from localprompt.files import check_free_disk, disk_errors_explained, staging, sync
+from localprompt.files import check_free_disk, disk_errors_explained, give_place, staging, sync
 from localprompt.measure import machine, memory
 from localprompt.models.cards import ModelCard
 from localprompt.models.checksum import remember_sha256, sha256_of
@@ -185,7 +185,7 @@ def _publish(job: Job, staged: Path, progress: Progress) -> ModelCard:
     sha256 = sha256_of(staged, progress=lambda done, total: progress("verify", done, total))
     job.target.with_suffix(".toml").unlink(missing_ok=True)
     with claimed(staged, job.target):
-        staged.replace(job.target)
+        give_place(staged, job.target)
         remember_sha256(job.target, sha256)
         return add_model(job.target, name=job.name, parent=job.parent)
 

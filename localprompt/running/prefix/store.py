@@ -181,7 +181,7 @@ class PrefixStore:
             )
 
     def _make_folder(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home.make_folder(self._folder)
         status = self._folder.stat()
         if status.st_uid != os.geteuid():
             raise MachineError(

@@ -44,14 +44,17 @@ class ListedPrompt(msgspec.Struct, frozen=True):
 
     name: str
     place: str
-    """Where it was found: ``here`` (./prompts), ``home`` ($LOCALPROMPT_HOME) or ``shipped``."""
+    """Where it was found: ``here`` (./prompts), ``home`` ($LOCALPROMPT_HOME),
+    ``shared`` (for all users of this machine) or ``shipped``."""
     template: PromptTemplate
 
 
 def read_prompts() -> tuple[tuple[ListedPrompt, ...], tuple[PromptFileError, ...]]:
     """Every prompt that has a name, read; and what is wrong with those that cannot be."""
+    shared = paths.shared()
     places = {
         paths.shipped("prompts"): "shipped",
+        **({} if shared is None else {shared / "prompts": "shared"}),
         paths.home() / "prompts": "home",
         Path.cwd() / FOLDER: "here",
     }
