@@ -1,7 +1,7 @@
 """The guide's pages for a task run as they stand: their commands are typed here as a reader would.
 
-A page's ``sh`` blocks are one session, in their order, in an empty folder; what needs a network, root
-or another machine stands in blocks of other kinds. ``sudo`` is a word that is passed over, and the
+A page's ``sh`` blocks are one session, in their order, in an empty folder; what needs a network or
+another machine stands in blocks of other kinds. ``sudo`` is a word that is passed over, and the
 shared store a folder of the test's own.
 """
 
