@@ -16,7 +16,9 @@ _FORM = re.compile(r"needs the (tool|model) (\S+): (.+)", re.DOTALL)
 CHROMIUM = "needs the tool chromium: apt-get install chromium"
 OPENSSL = "needs the tool openssl: apt-get install openssl"
 COMPILER = "needs the tool c++: apt-get install g++"
-SECOND_USER = "needs the tool second-user: run them as root in a checkout that others may read"
+SECOND_USER = (
+    "needs the tool second-user: as root, setpriv (util-linux) and a checkout that others may read"
+)
 DEV_EXTRA = "needs the tool dev-extra: python -m pip install --editable '.[dev]'"
 
 

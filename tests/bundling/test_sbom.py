@@ -44,7 +44,11 @@ def test_it_is_valid_by_the_schema(near: Path, tmp_path: Path) -> None:
 
     folder = resources.files(schemas) / "_res"
     names = [p.name for p in folder.iterdir() if p.name.endswith(".schema.json")]
-    loaded = {name: json.loads((folder / name).read_text(encoding="utf-8")) for name in names}
+    # The package's copies name each other by their files, and themselves by their addresses.
+    loaded = {
+        name: json.loads((folder / name).read_text(encoding="utf-8").replace(".SNAPSHOT", ""))
+        for name in names
+    }
     main = next(s for name, s in loaded.items() if name.startswith("bom-1.6"))
     registry: Registry[Any] = Registry().with_resources(
         (s.get("$id", name), Resource.from_contents(s)) for name, s in loaded.items()
