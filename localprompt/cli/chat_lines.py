@@ -123,7 +123,9 @@ class Typed:
         readline.set_completer(None)
         if self._remember:
             path = _history_path()
-            path.parent.mkdir(parents=True, exist_ok=True)
+            from localprompt import paths
+
+            paths.make_folder(path.parent)
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
             path.chmod(0o600)
             readline.write_history_file(path)

@@ -137,7 +137,7 @@ def _folder() -> Path:
 
 def _locked(path: Path) -> int:
     """The file's descriptor, with the lock; whoever looked in between may have removed it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths.make_folder(path.parent)
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
