@@ -1,8 +1,9 @@
 """What a person would look at first when something is slow or does not work.
 
 Readings open no socket and load no weights, and nothing is changed but the verdict on llama.cpp's
-library, which is made anew. What else the machine does is seen between two readings, one before
-everything and one after, so that nobody has to wait for it.
+library, which is made anew; unless models are to be measured themselves. What else the machine does
+is seen between two readings, one before everything and one after, so that nobody has to wait for
+it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,7 @@ from localprompt.measure.warnings import condition_warnings
 from localprompt.models.store import ModelEntry
 from localprompt.records.attention import AttentionTable
 from localprompt.records.proof import Proof
-from localprompt.records.run import Machine, RunWarning
+from localprompt.records.run import Machine, RequestedSettings, RunWarning
 from localprompt.units import GIB, MIB, format_bytes
 
 _N_CTX = 4096
@@ -58,7 +59,7 @@ def _build() -> Iterator[Finding]:
     yield Finding("llama.cpp", package)
     yield of_build(features, machine.cpu_flags())
     yield of_proof(proof)
-    yield of_attention(attention.kept())
+    yield of_attention(attention.kept(), attention.damaged())
 
 
 def _machine() -> Iterator[Finding]:
@@ -209,23 +210,63 @@ def of_proof(proof: Proof | None) -> Finding:
     return Finding("computes", f"right, but not repacked or with AMX: {wrong}", "slow", *again)
 
 
-def of_attention(tables: Collection[AttentionTable]) -> Finding:
-    """How attention is chosen: by what was measured, or not at all yet."""
-    behind = [
-        {c.flash_attn: c.seconds for c in table.costs if (c.tokens, c.depth) == (1, 2048)}
-        for table in tables
-    ]
-    ratios = sorted(found[True] / found[False] for found in behind if len(found) == 2)
+def of_attention(tables: Collection[AttentionTable], damaged: Collection[Path] = ()) -> Finding:
+    """How attention is chosen: by what was measured, or not at all yet.
+
+    Args:
+        damaged: files of tables that cannot be read, or contradict themselves.
+    """
+    ratios = sorted(ratio for table in tables if (ratio := _decoded_behind(table)) is not None)
+    if damaged:
+        return Finding(
+            "attention",
+            f"{len(damaged)} of the tables cannot be used: damaged, or measured while other "
+            "programs ran; it is as llama.cpp chooses, or measured again",
+            "slow",
+            command="localprompt doctor --measure",
+        )
     if not ratios:
         own = "as llama.cpp chooses; measured at the first long prompt"
         return Finding("attention", own)
     span = " to ".join(f"{ratio:.1f}" for ratio in dict.fromkeys((ratios[0], ratios[-1])))
-    shapes = "1 shape of heads" if len(ratios) == 1 else f"{len(ratios)} shapes of heads"
+    models = [table.model or "a model" for table in tables if table.whole_model]
+    count = len(tables) - len(models)
+    shapes = ["1 shape of heads" if count == 1 else f"{count} shapes of heads"] if count else []
     return Finding(
         "attention",
-        f"chosen for each request, from {shapes} measured: behind 2,048 tokens a decoded one "
-        f"takes {span} times as long with flash attention as without",
+        f"chosen for each request, from {' and '.join([*shapes, *models])} measured: behind 2,048 "
+        f"tokens a decoded one takes {span} times as long with flash attention as without",
     )
+
+
+def _decoded_behind(table: AttentionTable) -> float | None:
+    """How many times as long one token behind 2,048 takes with flash attention."""
+    found = {
+        c.flash_attn: c.seconds
+        for c in table.costs
+        if (c.tokens, c.depth, c.sequences) == (1, 2048, 1)
+    }
+    return found[True] / found[False] if len(found) == 2 and found[False] else None
+
+
+def measure_models(on_note: Callable[[str], None]) -> None:
+    """Measure attention of all models that are here, each in a process of its own."""
+    from localprompt.models.store import list_models
+    from localprompt.running.assemble import model_record, with_threads
+    from localprompt.running.attention_model import measure_model
+
+    entries, _ = list_models()
+    for entry in entries:
+        if entry.state != "present":
+            continue
+        try:
+            model = model_record(entry.card.name)
+        except LocalPromptError as error:
+            on_note(f"{entry.card.name}: {error}")
+            continue
+        found = measure_model(model, with_threads(RequestedSettings()), on_note)
+        if isinstance(found, str):
+            on_note(f"{entry.card.name}: not measured: {found}")
 
 
 def of_cores(facts: Machine, threads: int) -> Finding:

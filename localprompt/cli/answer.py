@@ -113,7 +113,12 @@ def answer(cell: Cell, flags: RunFlags) -> None:
         print_note(stand_in_note(asked, cell.model.name))
     watch.begin(lambda crash: explain(crash, cell, flags))
     stream = AnswerStream(sys.stdout)
-    outcome = run_one(cell, log=not flags.no_log, on_text=None if flags.json else stream.write)
+    outcome = run_one(
+        cell,
+        log=not flags.no_log,
+        on_text=None if flags.json else stream.write,
+        on_note=(lambda _: None) if flags.quiet else print_note,
+    )
     record = outcome.execution.record
     if flags.json:
         with suppress(BrokenPipeError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from localprompt.errors import EXIT_MACHINE
@@ -9,11 +11,22 @@ from localprompt.errors import EXIT_MACHINE
 DETAILS = "Tests llama.cpp again. Exits with 3 if something has to be fixed first."
 
 
-def command() -> None:
+def command(
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            help="First measure attention of each model here: seconds to minutes for each.",
+        ),
+    ] = False,
+) -> None:
     """Check what this machine and this build can do."""
-    from localprompt.doctor import diagnose
+    from localprompt.doctor import diagnose, measure_models
     from localprompt.views.doctor import print_findings
+    from localprompt.views.messages import print_note
 
+    if measure:
+        measure_models(print_note)
     findings = diagnose()
     print_findings(findings)
     if any(finding.level == "broken" for finding in findings):

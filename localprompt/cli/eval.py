@@ -166,7 +166,10 @@ def command(
         _show_plan(request_from_flags(suite, flags))
         return
     watch.begin(lambda crash: _explain(crash, recorded=not flags.no_log))
-    with evaluation_store(log=not flags.no_log) as store, Models(keep=flags.watch) as models:
+    with (
+        evaluation_store(log=not flags.no_log) as store,
+        Models(keep=flags.watch, on_note=print_note) as models,
+    ):
         if flags.resume is not None:
             planned = resume(flags.resume, store)
         else:

@@ -18,13 +18,13 @@ Times in events are ``time.perf_counter()`` seconds.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 import msgspec
 
-from localprompt.records.attention import AttentionTable, Heads
+from localprompt.records.attention import AttentionTable, Heads, StepCost
 from localprompt.records.prompt import Message, Span
 from localprompt.records.received import PromptToken
 from localprompt.records.run import RequestedSettings, RunWarning, Sampling, Settings
@@ -300,12 +300,20 @@ class Engine(Protocol):
         tokens; None where this model's states cannot be kept. After :meth:`prepare`."""
         ...
 
-    def attention_table(self, heads: Heads, *, may_measure: bool) -> AttentionTable | None:
+    def attention_table(
+        self, heads: Heads, *, may_measure: bool, on_wait: Callable[[], None] = lambda: None
+    ) -> AttentionTable | None:
         """What attention takes here either way; None: not known, or not this model's business.
 
         Args:
             may_measure: whether a second or two may be spent to find out.
+            on_wait: called before they are.
         """
+        ...
+
+    def steps(self) -> tuple[StepCost, ...]:
+        """What batches of this model take at the beginning of a context: measured once, in
+        some seconds at most, and kept; empty where it cannot be. An open context is empty then."""
         ...
 
     def evaluate_prefix(self, token_ids: Sequence[int], *, with_flash: bool = False) -> None:

@@ -34,7 +34,7 @@ from localprompt.engine.lookup import MOST_GUESSED
 from localprompt.engine.prefixes import MOST_NESTED
 from localprompt.engine.scripted_cells import ScriptedCells
 from localprompt.errors import EngineError
-from localprompt.records.attention import AttentionTable, Heads
+from localprompt.records.attention import AttentionTable, Heads, StepCost
 from localprompt.records.prompt import Message, Span
 from localprompt.records.received import PromptToken
 from localprompt.records.run import RequestedSettings, RunWarning, Settings
@@ -83,6 +83,7 @@ class ScriptedEngine:
         self.cpu_features: tuple[str, ...] = ()
         self.remarks: tuple[RunWarning, ...] = ()
         self.attention: AttentionTable | None = None
+        self.step_costs: tuple[StepCost, ...] = ()
         self.flashed = 0
 
     @property
@@ -170,8 +171,13 @@ class ScriptedEngine:
         settings = self.settings
         return {"build": self.build, "type_k": settings.type_k, "n_ubatch": settings.n_ubatch}
 
-    def attention_table(self, heads: Heads, *, may_measure: bool) -> AttentionTable | None:
+    def attention_table(
+        self, heads: Heads, *, may_measure: bool, on_wait: Callable[[], None] = lambda: None
+    ) -> AttentionTable | None:
         return self.attention
+
+    def steps(self) -> tuple[StepCost, ...]:
+        return self.step_costs
 
     def evaluate_prefix(self, token_ids: Sequence[int], *, with_flash: bool = False) -> None:
         self.flashed = len(token_ids) if with_flash else 0

@@ -23,6 +23,7 @@ from localprompt.engine.prefixes import common_tokens
 from localprompt.errors import EngineError
 from localprompt.evaluate.models import OpenModel
 from localprompt.evaluate.requests import Prepared
+from localprompt.evaluate.ways import Shape
 from localprompt.records.evaluation import BatchedTiming, Scoring
 from localprompt.records.prompt import PromptTemplate
 from localprompt.records.run import FinishReason
@@ -52,6 +53,7 @@ def answers(
     opened: OpenModel,
     scoring: Scoring,
     template: PromptTemplate | None = None,
+    shape: Shape | None = None,
 ) -> Iterator[tuple[Prepared, Answered]]:
     """Answer requests, several at once; each is handed on as soon as it is complete.
 
@@ -59,6 +61,7 @@ def answers(
         prepared: of one target: all are generations, or all are choices.
         scoring: how choices are made.
         template: that of the target.
+        shape: what all requests of the plan look like; None: the way through attention stays.
 
     Raises:
         EngineError, NotEnoughMemoryError: llama.cpp fails.
@@ -70,6 +73,7 @@ def answers(
             [one.cells for one in first],
             shared=_common([one.token_ids for one in first]),
             generating=scoring == "generate",
+            shape=shape,
         )
         if scoring == "calibrated":
             free |= _habits(first, opened, free)

@@ -7,7 +7,7 @@ evaluation to the next, which is what makes a small change of a prompt quick to 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -16,23 +16,33 @@ import msgspec
 
 from localprompt.engine.base import Engine
 from localprompt.errors import EngineError
-from localprompt.evaluate.room import Room, room_apart, shared_room
+from localprompt.evaluate.measured import Measured
+from localprompt.evaluate.room import (
+    MOST_APART_BYTES,
+    USUAL,
+    Room,
+    room_apart,
+    shared_room,
+)
+from localprompt.evaluate.ways import Shape, Way, reason
 from localprompt.measure import memory
 from localprompt.models.predict import with_mapping_decided
 from localprompt.records.cell import Cell
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import PromptTemplate
-from localprompt.records.run import CONTEXT_STEP, Memory, Sampling, Settings
+from localprompt.records.run import Memory, RequestedSettings, Sampling, Settings
 from localprompt.running.admission import (
     predicted_kv_cache,
     predicted_peak,
     resident_before_opening,
 )
+from localprompt.running.attention import OnNote
 
 OpenEngine = Callable[[ModelRecord, EvalRequest], Engine]
 
-_SMALLEST = Room(parallel=1, cells=CONTEXT_STEP, kv_unified=True)
+_SHARE_OF_FREE = 4
+"""Cells of their own may take one part in so many of the memory that is free."""
 
 
 def open_llama(model: ModelRecord, request: EvalRequest) -> Engine:
@@ -55,14 +65,23 @@ class OpenModel:
     Args:
         model: what to open.
         request: how; its ``force`` opens even what is predicted not to fit.
+        on_note: told what a user has to wait for, beside the model.
 
     Raises:
         ModelFileError, EngineError: llama.cpp refuses the model.
         NotEnoughMemoryError: predicted not to fit.
     """
 
-    def __init__(self, model: ModelRecord, request: EvalRequest, open_engine: OpenEngine) -> None:
+    def __init__(
+        self,
+        model: ModelRecord,
+        request: EvalRequest,
+        open_engine: OpenEngine,
+        on_note: OnNote = lambda _: None,
+    ) -> None:
         self.model = model
+        self._reason: str | None = None
+        """Why attention is computed as it is in the open context."""
         self._request = request
         self._baseline = memory.read()
         self._resident = resident_before_opening(self._baseline)
@@ -71,6 +90,7 @@ class OpenModel:
         started = time.perf_counter()
         self.engine = open_engine(model, request)
         self._load_seconds = time.perf_counter() - started
+        self._measured = Measured(model, request.settings, self.engine, on_note)
         self._room: Room | None = None
         self._largest = 0
         """Cells that a request with a generated answer ever needed."""
@@ -92,7 +112,14 @@ class OpenModel:
         """What one prompt and its answer may take together."""
         return self._request.settings.n_ctx or self.engine.facts.n_ctx_train
 
-    def prepare(self, needs: list[int], *, shared: int = 0, generating: bool = True) -> None:
+    def prepare(
+        self,
+        needs: list[int],
+        *,
+        shared: int = 0,
+        generating: bool = True,
+        shape: Shape | None = None,
+    ) -> None:
         """Open a context for requests that need so many cells each, as many at once as fit.
 
         A context that serves already stays, and none becomes too small for what it served: a
@@ -102,23 +129,27 @@ class OpenModel:
             needs: at least one.
             shared: cells of what all of them begin with.
             generating: whether answers are generated; choices are scored in shared cells only.
+            shape: what the requests of the whole plan look like, by which the way through
+                attention is chosen; None: as the open context has it.
 
         Raises:
             EngineError, NotEnoughMemoryError: it cannot be allocated.
         """
-        largest, wanted, before = sorted(needs, reverse=True), self._request.parallel, self._room
-        room = None
+        largest = sorted(needs, reverse=True)
         if generating:
             largest[0] = self._largest = max(self._largest, largest[0])
-            room = room_apart(largest, wanted, self._fits, before, self._kv_cache)
-        room = room or shared_room(largest, shared, wanted, self._fits, before)
+        chosen = () if shape is None else self._measured.ways(shape, generating=generating)
+        room = self._room_for(chosen, largest, shared)
+        if room is None:
+            room = self._usual_room(largest, shared, generating=generating, kept=shape is None)
+        before = self._room
         usable = before if before and (generating or before.kv_unified) else None
-        if usable and usable.holds(largest, shared, room.parallel):
+        if usable and usable.computes_like(room) and usable.holds(largest, shared, room.parallel):
             return
         started = time.perf_counter()
         self._room = None
         self.engine.prepare(
-            self._request.settings,
+            self._settings(room),
             n_ctx=room.cells,
             parallel=room.parallel,
             kv_unified=room.kv_unified,
@@ -126,6 +157,61 @@ class OpenModel:
         self._load_seconds += time.perf_counter() - started
         self._room = room
         self.most_parallel = max(self.most_parallel, room.parallel)
+
+    def _usual_room(self, largest: list[int], shared: int, *, generating: bool, kept: bool) -> Room:
+        """Where there is nothing to choose by, or nothing of what was counted fits.
+
+        Args:
+            kept: compute as the open context does.
+        """
+        wanted, before = self._request.parallel, self._room
+        like = before if kept and before else USUAL
+        room = None
+        if generating:
+            room = room_apart(largest, wanted, self._fits, before, self._kv_cache, like)
+        return room or shared_room(largest, shared, wanted, self._fits, before, like)
+
+    def _room_for(self, chosen: Sequence[Way], largest: list[int], shared: int) -> Room | None:
+        """The room of the fastest way that fits into memory; None: none does."""
+        typed = self._request.settings.n_ubatch
+        for way in chosen:
+            wanted = self._request.parallel or way.parallel
+            like = msgspec.structs.replace(
+                USUAL,
+                flash_attn=way.flash_attn,
+                n_ubatch=None if typed or way.flash_attn else way.n_ubatch,
+            )
+            before = self._room
+            if way.apart:
+                most = (memory.available().available_bytes or 0) // _SHARE_OF_FREE
+                room = room_apart(
+                    largest,
+                    wanted,
+                    self._fits,
+                    before,
+                    self._kv_cache,
+                    like,
+                    max(most, MOST_APART_BYTES),
+                    least=2,
+                )
+            else:
+                room = shared_room(largest, shared, wanted, self._fits, before, like)
+            if room is None or room.parallel < min(wanted, len(largest)) / 2:
+                continue
+            if self._fits(room):
+                self._reason = reason(way, chosen)
+                return room
+        self._reason = self._measured.why_not
+        return None
+
+    def _settings(self, room: Room) -> RequestedSettings:
+        """What is asked of llama.cpp for a room."""
+        settings = self._request.settings
+        if room.flash_attn is not None:
+            settings = msgspec.structs.replace(settings, flash_attn=room.flash_attn)
+        if room.n_ubatch is not None:
+            settings = msgspec.structs.replace(settings, n_ubatch=room.n_ubatch)
+        return settings
 
     def take_load_seconds(self) -> float:
         """What opening the model and its contexts took since this was last asked."""
@@ -135,7 +221,8 @@ class OpenModel:
     def settings(self) -> Settings | None:
         """The effective ones; None where no context was opened."""
         with suppress(EngineError):
-            return self.engine.settings if self._room else None
+            if self._room:
+                return msgspec.structs.replace(self.engine.settings, attention=self._reason)
         return None
 
     def memory(self) -> Memory:
@@ -165,7 +252,7 @@ class OpenModel:
             template=PromptTemplate(name="", body=""),
             params={},
             sampling=Sampling(),
-            settings=self._request.settings,
+            settings=self._settings(room),
         )
         peak = predicted_peak(cell, room.cells, self._resident)
         if peak is None or room.kv_unified:
@@ -181,7 +268,7 @@ class OpenModel:
         return peak - resident + memory.KEPT_FREE_BYTES <= available
 
     def _check_memory(self) -> None:
-        peak = self._peak(_SMALLEST)
+        peak = self._peak(USUAL)
         if self._request.force or peak is None:
             return
         memory.require(
@@ -197,10 +284,18 @@ class Models:
     Args:
         keep: whether models stay open until the end; otherwise at most one answers, and one
             judges, at any time.
+        on_note: told what a user has to wait for, beside a model.
     """
 
-    def __init__(self, open_engine: OpenEngine = open_llama, *, keep: bool = False) -> None:
+    def __init__(
+        self,
+        open_engine: OpenEngine = open_llama,
+        *,
+        keep: bool = False,
+        on_note: OnNote = lambda _: None,
+    ) -> None:
         self._open_engine = open_engine
+        self._on_note = on_note
         self._keep = keep
         self._open: dict[bytes, OpenModel] = {}
 
@@ -214,7 +309,7 @@ class Models:
         if key not in self._open:
             if not self._keep and not beside:
                 self.close()
-            self._open[key] = OpenModel(model, request, self._open_engine)
+            self._open[key] = OpenModel(model, request, self._open_engine, self._on_note)
         return self._open[key]
 
     def close(self) -> None:

@@ -26,11 +26,13 @@ from localprompt.engine.base import (
 from localprompt.engine.constraints.prompts import constraint_of
 from localprompt.errors import ContextOverflowError, LocalPromptError
 from localprompt.evaluate.models import OpenModel
+from localprompt.evaluate.ways import LOOKED_AT, Shape
 from localprompt.records.cell import with_options
 from localprompt.records.evaluation import EvalRequest, EvalTarget, Scoring
 from localprompt.records.prompt import Message, PromptTemplate, Segment
 from localprompt.records.run import Sampling
 from localprompt.records.score import Script
+from localprompt.running.attention import expected_answer
 from localprompt.sources.suite.messages import Rendered, render_case, render_cases
 from localprompt.sources.suite.prompts import with_affixes
 from localprompt.sources.suite.records import EvalCase
@@ -132,6 +134,25 @@ def encoded(engine: Engine, template: PromptTemplate, messages: Sequence[Message
     if template.language == "text":
         return engine.complete("".join(message.text for message in messages))
     return engine.encode(messages, tools=template.tools)
+
+
+def shape_of(
+    cases: Iterable[EvalCase],
+    target: EvalTarget,
+    request: EvalRequest,
+    opened: OpenModel,
+    *,
+    in_turn: bool = False,
+) -> Shape | None:
+    """What a target's requests look like, by the first of the plan's cases, whatever of them is
+    done already; None where none of those can be asked."""
+    first = [(case, 0) for case in islice(cases, LOOKED_AT)]
+    ready = [one for one in prepare_all(first, target, request, opened) if one.error is None]
+    if not ready:
+        return None
+    longest = max(one.generation.sampling.max_tokens if one.generation else 0 for one in ready)
+    prompts = [one.token_ids for one in ready]
+    return Shape.of(prompts, expected_answer(longest), target.results, in_turn=in_turn)
 
 
 def scoring_of(template: PromptTemplate, request: EvalRequest) -> Scoring:

@@ -21,7 +21,7 @@ from localprompt.evaluate.floor import Work, measure_floor
 from localprompt.evaluate.judge import LocalJudge
 from localprompt.evaluate.models import Models, OpenModel
 from localprompt.evaluate.planning import FindModel, Planned
-from localprompt.evaluate.requests import Prepared, prepare_all, scoring_of
+from localprompt.evaluate.requests import Prepared, prepare_all, scoring_of, shape_of
 from localprompt.evaluate.results import (
     chosen_anew,
     is_waiting,
@@ -254,7 +254,8 @@ class _Run:
                     waiting[prepared.key] = []
                     yield prepared
 
-        for prepared, answered in answers(fresh(), opened, scoring, target.template):
+        shape = shape_of(self._planned.cases(target), target, request, opened)
+        for prepared, answered in answers(fresh(), opened, scoring, target.template, shape):
             work.add(prepared.token_ids, answered.completion_tokens)
             settle(prepared, answered)
             same = msgspec.structs.replace(answered, timing=None)
@@ -275,6 +276,8 @@ class _Run:
         target = self._evaluation.targets[index]
         request = request_for(target, self._request)
         turns = Turns(target, lenient=request.lenient)
+        cases = self._planned.cases(target)
+        shape = shape_of(cases, target, request, opened, in_turn=True)
         scoring = scoring_of(target.template, self._request)
         for plain, repetition in self._items(index, set()):
             case = turns.given(plain, repetition)
@@ -285,7 +288,7 @@ class _Run:
             (prepared,) = prepare_all([(case, repetition)], target, request, opened)
             answered = None
             if prepared.error is None and (answered := self._known(prepared)) is None:
-                ((_, answered),) = answers([prepared], opened, scoring, target.template)
+                ((_, answered),) = answers([prepared], opened, scoring, target.template, shape)
                 work.add(prepared.token_ids, answered.completion_tokens)
             code = self._request.allow_code
             self._keep(make_result(index, prepared, answered, judge=judge, allow_code=code))

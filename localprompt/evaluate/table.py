@@ -23,7 +23,7 @@ from localprompt.engine.constraints.answers import parse_output
 from localprompt.errors import DatasetError, InputError, LocalPromptError
 from localprompt.evaluate.answering import Answered, answers
 from localprompt.evaluate.models import OpenEngine, OpenModel, open_llama
-from localprompt.evaluate.requests import Prepared, prepare_all
+from localprompt.evaluate.requests import Prepared, prepare_all, shape_of
 from localprompt.records.cell import Cell
 from localprompt.records.evaluation import EvalRequest, EvalTarget
 from localprompt.sources.prompt.params import typed_values
@@ -212,6 +212,7 @@ def _answered(
         results=table.rows,
     )
     rows = enumerate(read_rows(table.path))
+    shape = shape_of(_first_cases(table), target, request, opened)
     left = islice(rows, before, None)
     while chunk := list(islice(left, AT_ONCE)):
         lines: dict[int, list[str]] = {}
@@ -230,7 +231,7 @@ def _answered(
                 row = by_number[one.case.index][1]
                 lines[one.case.index] = _line(table, row, None, _words(one.error))
         expected = chunk[0][0]
-        for prepared, answer in answers(waiting, opened, "generate"):
+        for prepared, answer in answers(waiting, opened, "generate", shape=shape):
             number = prepared.case.index
             values, wrong = _values(table, answer)
             lines[number] = _line(table, by_number[number][1], values, wrong)
@@ -239,6 +240,13 @@ def _answered(
                 expected += 1
         for number in sorted(lines):
             yield lines[number]
+
+
+def _first_cases(table: Table) -> Iterator[EvalCase]:
+    """Those of the rows that can be asked, from the table's beginning."""
+    for number, found in enumerate(read_rows(table.path)):
+        with suppress(LocalPromptError):
+            yield _case(table, number, found)
 
 
 def _case(table: Table, number: int, found: Found) -> EvalCase:

@@ -25,16 +25,31 @@ class AttentionCost(msgspec.Struct, frozen=True):
 
     flash_attn: bool
     tokens: int
-    """Of one sequence, in one batch."""
+    """Of each sequence, in one batch."""
     depth: int
-    """Tokens before them in the KV cache."""
+    """Tokens before them in the KV cache; where there are several sequences, each has its own."""
     seconds: float
-    """CPU time of a layer of attention with its small products; the fastest of some times."""
+    """Of the whole batch; the fastest of some times."""
+    sequences: int = 1
+    apart: bool = False
+    """Whether each sequence has cells of its own; else all lie in the same ones."""
 
 
 class AttentionTable(msgspec.Struct, frozen=True):
-    """For one build, CPU, shape of heads, and types of the KV cache; computed with one thread."""
+    """For one build, CPU, shape of heads, and types of the KV cache."""
 
     costs: tuple[AttentionCost, ...]
     seconds: float
     """What measuring took."""
+    whole_model: bool = False
+    """Costs are seconds of the model itself, all of it, with the usual threads; else CPU seconds of
+    one layer's attention with its small products, computed with one thread."""
+    model: str | None = None
+    """Whose costs they are, where they are a whole model's."""
+
+
+class StepCost(msgspec.Struct, frozen=True):
+    """What a model takes for a batch at the beginning of its context, where attention is little."""
+
+    tokens: int
+    seconds: float

@@ -17,7 +17,7 @@ from localprompt.engine.base import ChoiceRequest, EncodedPrompt, Engine
 from localprompt.records.cell import Cell
 from localprompt.records.prompt import Message
 from localprompt.running.admission import context_size, with_room, within_limit
-from localprompt.running.attention import Attention, attention_for
+from localprompt.running.attention import Attention, OnNote, attention_for
 from localprompt.running.closed import choice_request, is_weighed
 from localprompt.running.prefix.beginning import beginning_of
 from localprompt.running.prefix.turns import Found, attention_in_turn, longest
@@ -47,12 +47,14 @@ def as_evaluated(
     *,
     resident: int | None,
     held_flash: bool | None,
+    on_note: OnNote = lambda _: None,
 ) -> Asked:
     """Tokenize, and choose what the request leaves open.
 
     Args:
         resident: before the model was opened, in bytes; None: unknown.
         held_flash: how the open context was asked to compute attention.
+        on_note: told what a user has to wait for, beside the model and its answer.
 
     Raises:
         ContextOverflowError: the prompt does not fit into n_ctx.
@@ -86,6 +88,7 @@ def as_evaluated(
             beginning_tokens=len(constant),
             n_ctx=n_ctx,
             baseline_bytes=resident,
+            on_note=on_note,
         )
     else:
         constant = ()
@@ -93,6 +96,5 @@ def as_evaluated(
         attention = attention_in_turn(
             found, cell, engine, prompt_tokens=count, n_ctx=n_ctx, baseline_bytes=resident
         )
-    settings = msgspec.structs.replace(cell.settings, flash_attn=attention.flash_attn)
-    cell = msgspec.structs.replace(cell, settings=settings)
+    cell = msgspec.structs.replace(cell, settings=attention.settings(cell.settings))
     return Asked(cell, prompt, None, constant, found, n_ctx, attention, tokenize_seconds)

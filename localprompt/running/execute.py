@@ -64,6 +64,7 @@ from localprompt.running.admission import (
 from localprompt.running.answer import Answer, OnEvent, OnText
 from localprompt.running.answer_checks import judge
 from localprompt.running.asked import Asked, as_evaluated
+from localprompt.running.attention import OnNote
 from localprompt.running.closed import MOST_BRANCHES, cells_of
 from localprompt.running.prefix.beginning import Beginning
 from localprompt.running.prefix.turns import (
@@ -105,16 +106,26 @@ def render(cell: Cell) -> Rendered:
     return Rendered((*cell.before, *messages), time.perf_counter() - started)
 
 
-def execute(cell: Cell, open_engine: OpenEngine, on_text: OnText | None = None) -> Execution:
+def execute(
+    cell: Cell,
+    open_engine: OpenEngine,
+    on_text: OnText | None = None,
+    on_note: OnNote = lambda _: None,
+) -> Execution:
     """Run one cell once, in this process; see :meth:`Session.attempt` for what may be raised."""
     rendered = render(cell)
-    with open_session(cell, rendered, open_engine) as session:
+    with open_session(cell, rendered, open_engine, on_note) as session:
         return session.attempt(cell, rendered, on_text)
 
 
 @contextmanager
-def open_session(cell: Cell, rendered: Rendered, open_engine: OpenEngine) -> Iterator[Session]:
+def open_session(
+    cell: Cell, rendered: Rendered, open_engine: OpenEngine, on_note: OnNote = lambda _: None
+) -> Iterator[Session]:
     """Open the cell's model for one run or several.
+
+    Args:
+        on_note: told what a user has to wait for, beside the model and its answer.
 
     Raises:
         PromptFileError: nothing can satisfy the schema, or it is none.
@@ -129,7 +140,8 @@ def open_session(cell: Cell, rendered: Rendered, open_engine: OpenEngine) -> Ite
     started = time.perf_counter()
     with open_engine(cell) as engine:
         mapped = cell.settings.use_mmap
-        yield Session(engine, baseline, resident, time.perf_counter() - started, mapped)
+        opened = time.perf_counter() - started
+        yield Session(engine, baseline, resident, opened, mapped, on_note)
 
 
 class Session:
@@ -142,8 +154,10 @@ class Session:
         resident: int | None,
         open_seconds: float,
         mapped: bool | None,
+        on_note: OnNote = lambda _: None,
     ) -> None:
         self._engine = engine
+        self._on_note = on_note
         self._baseline = baseline
         self._resident = resident
         self._open_seconds = open_seconds
@@ -192,6 +206,7 @@ class Session:
             rendered.messages,
             resident=self._resident,
             held_flash=self._settings.flash_attn if self._settings else None,
+            on_note=self._on_note,
         )
         cell, prompt, weighed = asked.cell, asked.prompt, asked.weighed
         n_ctx = asked.n_ctx + (cells_of(weighed) if weighed else 0)

@@ -18,6 +18,7 @@ from localprompt.models.predict import with_mapping_decided
 from localprompt.records.cell import Cell
 from localprompt.records.run import RunRecord, Samples
 from localprompt.running.answer import OnText
+from localprompt.running.attention import OnNote
 from localprompt.running.execute import Execution, execute
 
 if TYPE_CHECKING:
@@ -46,17 +47,24 @@ def open_llama(cell: Cell) -> Engine:
     )
 
 
-def run_one(cell: Cell, *, log: bool = True, on_text: OnText | None = None) -> Outcome:
+def run_one(
+    cell: Cell,
+    *,
+    log: bool = True,
+    on_text: OnText | None = None,
+    on_note: OnNote = lambda _: None,
+) -> Outcome:
     """Execute a cell in this process and record it.
 
     Args:
         log: False records nothing and does not touch the history.
         on_text: called with each piece of the answer as it becomes certain.
+        on_note: told what a user has to wait for, beside the model and its answer.
 
     Raises:
         LocalPromptError: as :func:`localprompt.running.execute.execute` does.
     """
-    execution = execute(cell, open_llama, on_text)
+    execution = execute(cell, open_llama, on_text, on_note)
     if not log:
         return Outcome(execution)
     return Outcome(execution, record_run(execution.record, execution.samples))

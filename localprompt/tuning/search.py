@@ -28,6 +28,7 @@ from localprompt.records.ids import new_run_id
 from localprompt.records.quality import Quality
 from localprompt.records.run import RequestedSettings
 from localprompt.records.tuning import Bounds, SuiteOutcome, Trial, Tuning
+from localprompt.running.attention_model import measure_model
 from localprompt.running.profiles import Profile
 from localprompt.stats.samples import compare
 from localprompt.store.history import History
@@ -92,6 +93,10 @@ class Tuner:
             return self._run(types)
 
     def _run(self, types: Sequence[str]) -> Tuning:
+        # Requests are chosen by it from here on, those of this tuning included.
+        measured = measure_model(self._cell.model, self._cell.settings, self._note)
+        if isinstance(measured, str):
+            self._note(f"attention of {self._cell.model.name} is not measured: {measured}")
         usual = self._judge.usual()
         if usual is not None:
             self._suites[self._usual.key] = usual

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from pathlib import Path
 
 import msgspec
@@ -10,10 +9,11 @@ import pytest
 
 from localprompt.engine.llama.proof import attention, gate
 from localprompt.models.inspect import inspect_model
-from localprompt.records.attention import AttentionCost, AttentionTable, Heads
+from localprompt.records.attention import Heads
 from localprompt.records.proof import PathVerdict, Proof
 from localprompt.records.run import RunRecord
 from localprompt.store.history import History
+from tests.attention_tables import table
 from tests.cli.program import SHORT, completed, write_prompt
 
 pytestmark = pytest.mark.model
@@ -32,14 +32,11 @@ def measured(lab_home: Path, starter_model: Path, monkeypatch: pytest.MonkeyPatc
         each = 6e-7 if not flash else 1e-5 if tokens < 64 else 3e-7
         return tokens * (tokens + depth) * each
 
-    costs = tuple(
-        AttentionCost(flash, tokens, depth, cost(flash, tokens, depth))
-        for flash, tokens, depth in product((True, False), attention.BATCHES, attention.DEPTHS)
-    )
-    assert not attention.contradiction(AttentionTable(costs, 1.0))
-    path = attention._path(heads)
+    measured = table(cost)
+    assert not attention.contradiction(measured)
+    path = attention.path_of(heads)
     path.parent.mkdir(parents=True)
-    path.write_bytes(msgspec.json.encode(AttentionTable(costs, 1.0)))
+    path.write_bytes(msgspec.json.encode(measured))
     gate.verdict_path().write_bytes(
         msgspec.json.encode(Proof(PathVerdict(), PathVerdict(), (), 0.1))
     )

@@ -10,10 +10,8 @@ import pytest
 from localprompt.engine.base import GenerationRequest, Token
 from localprompt.engine.llama import state
 from localprompt.engine.llama.engine import LlamaEngine
-from localprompt.engine.llama.proof import attention
 from localprompt.engine.llama.relay import transpose_values
 from localprompt.errors import EngineError
-from localprompt.records.attention import Heads
 from localprompt.records.prompt import Message, Segment
 from localprompt.records.run import RequestedSettings, Sampling
 
@@ -65,14 +63,3 @@ def test_a_context_of_another_layout_refuses_what_was_not_turned(starter_model: 
         engine.prepare(PLAIN, n_ctx=512)
         with pytest.raises(EngineError, match="take over its own state"):
             state.put_back(engine.context, flash)
-
-
-def test_attention_is_measured_for_a_shape(tmp_path: Path) -> None:
-    found = attention.measure(Heads(2, 1, 32, 32, "f16", "f16"))
-    assert found is not None
-    assert len(found.costs) == 2 * len(attention.BATCHES) * len(attention.DEPTHS)
-    assert all(cost.seconds > 0 for cost in found.costs)
-
-
-def test_a_shape_that_llama_cpp_refuses_has_no_table() -> None:
-    assert attention.measure(Heads(3, 2, 32, 32, "f16", "f16")) is None

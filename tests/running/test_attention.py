@@ -8,29 +8,9 @@ import pytest
 
 from localprompt.engine.llama.proof.attention import BATCHES, DEPTHS, contradiction
 from localprompt.records.attention import AttentionCost, AttentionTable
-from localprompt.running.attention import TILE, Request, choose, seconds
-
-_FLASH_TOKEN, _PLAIN_TOKEN, _FLASH_TILED, _PLAIN_BATCH = 1.2e-6, 0.2e-6, 0.02e-6, 0.04e-6
-
-
-def cost(flash_attn: bool, tokens: int, depth: int) -> float:
-    """As on a CPU with AMX: flash attention is slow below 64 tokens, and fast from there on."""
-    seen = depth + tokens / 2
-    if flash_attn:
-        return 50e-6 + tokens * seen * (_FLASH_TILED if tokens >= TILE else _FLASH_TOKEN)
-    return 150e-6 + tokens * seen * (_PLAIN_TOKEN if tokens == 1 else _PLAIN_BATCH)
-
-
-def table(slower: float = 1.0) -> AttentionTable:
-    return AttentionTable(
-        tuple(
-            AttentionCost(
-                flash, tokens, depth, cost(flash, tokens, depth) * (1 if flash else slower)
-            )
-            for flash, tokens, depth in product((True, False), BATCHES, DEPTHS)
-        ),
-        1.0,
-    )
+from localprompt.running.attention import Request, choose
+from localprompt.running.attention_costs import seconds
+from tests.attention_tables import even, like_amx, table
 
 
 def request(prompt: int, kept: int = 0, answer: int = 128) -> Request:
@@ -40,9 +20,9 @@ def request(prompt: int, kept: int = 0, answer: int = 128) -> Request:
 def test_measured_points_are_given_back_and_lines_drawn_between_them() -> None:
     one = table()
     for flash, tokens, depth in product((True, False), BATCHES, DEPTHS):
-        assert seconds(one, flash, tokens, depth) == pytest.approx(cost(flash, tokens, depth))
-    assert seconds(one, True, 1, 1024) == pytest.approx(cost(True, 1, 1024), rel=0.05)
-    assert seconds(one, True, 1, 4096) == pytest.approx(cost(True, 1, 4096), rel=0.05)
+        assert seconds(one, flash, tokens, depth) == pytest.approx(like_amx(flash, tokens, depth))
+    assert seconds(one, True, 1, 1024) == pytest.approx(like_amx(True, 1, 1024), rel=0.05)
+    assert seconds(one, True, 1, 4096) == pytest.approx(like_amx(True, 1, 4096), rel=0.05)
     assert seconds(one, True, 63, 512) > 5 * seconds(one, True, 64, 512), "no tile below 64 tokens"
 
 
@@ -70,22 +50,17 @@ def test_what_follows_a_kept_beginning_is_evaluated_without() -> None:
 
 
 def test_a_machine_on_which_it_makes_no_difference_keeps_flash_attention() -> None:
-    even = AttentionTable(
-        tuple(
-            AttentionCost(flash, tokens, depth, cost(True, tokens, depth))
-            for flash, tokens, depth in product((True, False), BATCHES, DEPTHS)
-        ),
-        1.0,
-    )
     for prompt, kept, answer in product((30, 300, 3000), (0, 20), (1, 300)):
-        assert choose(request(prompt, kept, answer), even, may_relay=True).flash_attn is True
+        assert choose(request(prompt, kept, answer), table(even), may_relay=True).flash_attn is True
 
 
 def test_no_choice_is_slower_than_either_way_throughout() -> None:
     one = table()
     for prompt, answer in product((30, 100, 500, 1000, 3000), (1, 16, 64, 300)):
         for slower in (0.5, 1.0, 2.0, 10.0):
-            chosen = choose(request(prompt, answer=answer), table(slower), may_relay=True)
+            chosen = choose(
+                request(prompt, answer=answer), table(slower_off=slower), may_relay=True
+            )
             assert chosen.saved_seconds >= 0
             if slower == 10.0 and answer == 1:
                 assert chosen.flash_attn, (prompt, answer)

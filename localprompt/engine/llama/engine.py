@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -35,14 +35,19 @@ from localprompt.engine.llama.embedding import Embedder
 from localprompt.engine.llama.interrupt import interruptible
 from localprompt.engine.llama.library import build, cpu_features, library, log
 from localprompt.engine.llama.proof import gate
+from localprompt.engine.llama.steps import STEP_CONTEXT, measured_steps
 from localprompt.engine.llama.vocab import Vocabulary
 from localprompt.errors import EngineError, InputError, ModelFileError, PromptFileError
 from localprompt.gguf.adapter import check_each
-from localprompt.records.attention import AttentionTable, Heads
+from localprompt.measure import machine
+from localprompt.records.attention import AttentionTable, Heads, StepCost
 from localprompt.records.prompt import Message, Span
 from localprompt.records.received import PromptToken
 from localprompt.records.run import RequestedSettings, Settings, whole_context
 from localprompt.rendering.chat import ChatPrompt, apply_chat_template, plain_completion
+
+if TYPE_CHECKING:
+    from localprompt.engine.llama.proof.attention import OfModel
 
 _DEFAULTS = RequestedSettings()
 
@@ -90,6 +95,8 @@ class LlamaEngine:
         params.use_extra_bufts = extra
         params.vocab_only = vocab_only
         self._path = path
+        self._requested = requested
+        self._model_sha256 = model_sha256
         self._context: Context | None = None
         self._embedder: Embedder | None = None
         self._threads = requested.n_threads_batch or requested.n_threads
@@ -305,12 +312,41 @@ class LlamaEngine:
         original = self._metadata(key)
         return int(original) if original else self.facts.n_ctx_train
 
-    def attention_table(self, heads: Heads, *, may_measure: bool) -> AttentionTable | None:
+    def attention_table(
+        self, heads: Heads, *, may_measure: bool, on_wait: Callable[[], None] = lambda: None
+    ) -> AttentionTable | None:
         if self._lib.llama_model_n_swa(self._model) > 0 or not state.can_keep(self._model):
             return None
         from localprompt.engine.llama.proof import attention
 
-        return attention.table(heads, may_measure=may_measure)
+        model = self._measured_as(heads.type_k, heads.type_v)
+        return attention.table(heads, model=model, may_measure=may_measure, on_wait=on_wait)
+
+    def steps(self) -> tuple[StepCost, ...]:
+        from localprompt.engine.llama.proof import attention
+
+        model = self._measured_as(_DEFAULTS.type_k, _DEFAULTS.type_v)
+        if model is None:
+            return ()
+        found = attention.kept_steps(model)
+        if found is None:
+            before = self._prepared
+            self.prepare(self._requested, n_ctx=STEP_CONTEXT)
+            found = measured_steps(self.context)
+            attention.keep_steps(model, found)
+            if before:
+                self.prepare(**before)
+        return found
+
+    def _measured_as(self, type_k: str, type_v: str) -> OfModel | None:
+        """What tables of this model are kept by; None: its weights have no name."""
+        if self._model_sha256 is None:
+            return None
+        from localprompt.engine.llama.proof.attention import OfModel
+
+        threads = self._threads or machine.default_threads()
+        repack = self._requested.repack
+        return OfModel(self._model_sha256, type_k, type_v, threads, repack)
 
     def evaluate_prefix(self, token_ids: Sequence[int], *, with_flash: bool = False) -> None:
         if not with_flash:

@@ -1,12 +1,11 @@
-"""What attention takes on this CPU, with flash attention and without, for a model's shape.
+"""What attention takes on this CPU, with flash attention and without: measured once, and kept.
 
 Attention does not read the model's weights, so that a model of two layers with the same heads, and
 hardly anything beside them, takes as long for it in each layer as the real one. A child process
-evaluates batches of it at three depths, both ways, with one thread and on the clock of its CPU
-time: that hardly shows what else the machine does, while threads that wait for each other on a busy
-machine show nothing else. The fastest of some repetitions counts. It takes a second or two, once
-for each build, CPU, shape and types of the KV cache, before the first request for which it matters.
-The table lies beside the verdict.
+(:mod:`localprompt.engine.llama.proof.attention_child`) evaluates batches of it, both ways. It takes
+a second or two, once for each build, CPU, shape and types of the KV cache, before the first request
+for which it matters. ``doctor --measure`` measures a model itself, which takes longer; its table
+then counts instead of that of its shape. All lie beside the verdict.
 
 A table that contradicts itself (a token behind 2,048 others that is faster than the first one) was
 measured while something else ran: it is measured once more, and if that is no better, nothing is
@@ -16,99 +15,142 @@ kept and llama.cpp's own choice stays.
 from __future__ import annotations
 
 import hashlib
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
 from localprompt.engine.llama.proof import gate, tiny
-from localprompt.errors import EngineError, LocalPromptError
+from localprompt.engine.llama.proof.attention_child import (
+    BATCHES,
+    DEPTHS,
+    OWN_TOKENS,
+    SEQUENCES,
+    Measure,
+    Measured,
+)
+from localprompt.errors import LocalPromptError
 from localprompt.files import replace_file
-from localprompt.processes import Child, Parent, serve, worker_command
-from localprompt.records.attention import AttentionCost, AttentionTable, Heads
+from localprompt.processes import Child, worker_command
+from localprompt.records.attention import AttentionTable, Heads, StepCost
 
-BATCHES = (1, 8, 39, 64, 512)
-DEPTHS = (0, 512, 2048)
 SECONDS = 30.0
 """After which the child is ended: this machine has no time for it now."""
-_N_BATCH = max(BATCHES)
-_REPETITIONS = 2
+_SECONDS_OF_A_MODEL = 1800.0
+"""The same for a model itself, where somebody asked for it and waits."""
+_CHILD = "localprompt.engine.llama.proof.attention_child"
 _ATTEMPTS = 2
 _LAYERS = 2
+_MODEL_TOKENS = 64
+"""Of a real model's vocabulary, so many are used; every one has more."""
 _TOLERATED = 0.9
 """Deeper, or more tokens, may look so much faster before it is a contradiction."""
 
-
-class _Measure(msgspec.Struct, frozen=True, tag_field="do", tag="measure"):
-    model: str
-    heads: Heads
+T = TypeVar("T")
 
 
-class _Measured(msgspec.Struct, frozen=True, tag_field="is", tag="measured"):
-    costs: tuple[AttentionCost, ...]
+class OfModel(msgspec.Struct, frozen=True):
+    """What the time of a whole model depends on, beside build and CPU."""
+
+    sha256: str
+    type_k: str
+    type_v: str
+    threads: int
+    repack: bool
 
 
-def table(heads: Heads, *, may_measure: bool = True) -> AttentionTable | None:
-    """The table that is kept, or measured now.
+def table(
+    heads: Heads,
+    *,
+    model: OfModel | None = None,
+    may_measure: bool = True,
+    on_wait: Callable[[], None] = lambda: None,
+) -> AttentionTable | None:
+    """The table that is kept, that of the model itself first; or measured now, for its shape.
+
+    Args:
+        on_wait: called before it is measured, which takes seconds.
 
     Returns:
         None where there is none, or the gate is left out (:data:`gate.VARIABLE`).
     """
     if gate.verdict() is None:
         return None
-    path = _path(heads)
-    with suppress(OSError, msgspec.DecodeError):
-        found = msgspec.json.decode(path.read_bytes(), type=AttentionTable)
-        if not contradiction(found):
+    for facts in (model, heads):
+        found = None if facts is None else _kept(path_of(facts), AttentionTable)
+        if found is not None and not contradiction(found):
             return found
-    for _ in range(_ATTEMPTS if may_measure else 0):
-        measured = measure(heads)
-        if measured is None:
-            break
-        if not contradiction(measured):
-            with suppress(OSError):
-                replace_file(path, msgspec.json.encode(measured))
-            return measured
-    return None
+    if not may_measure:
+        return None
+    on_wait()
+    return _believed(path_of(heads), lambda: measure(heads))
+
+
+def measure_model(
+    path: Path, model: OfModel, name: str, *, seconds: float = _SECONDS_OF_A_MODEL
+) -> AttentionTable | None:
+    """Measure a model itself, and keep its table if it can be believed."""
+    command = Measure(
+        str(path),
+        model.type_k,
+        model.type_v,
+        model.threads,
+        _MODEL_TOKENS,
+        on_the_wall=True,
+        repack=model.repack,
+    )
+
+    def measured() -> AttentionTable | None:
+        found = _asked(command, seconds)
+        return None if found is None else msgspec.structs.replace(
+            found, whole_model=True, model=name
+        )  # fmt: skip
+
+    return _believed(path_of(model), measured)
 
 
 def kept() -> list[AttentionTable]:
     """All tables of this library on this CPU."""
-    found = []
-    for path in sorted(_folder().glob(f"{gate.verdict_path().stem}-*.json")):
-        with suppress(OSError, msgspec.DecodeError):
-            found.append(msgspec.json.decode(path.read_bytes(), type=AttentionTable))
-    return found
+    paths = sorted(_folder().glob(f"{gate.verdict_path().stem}-*.json"))
+    tables = (_kept(path, AttentionTable) for path in paths)
+    return [found for found in tables if found is not None]
+
+
+def damaged() -> list[Path]:
+    """Files that should be tables of this library on this CPU, and cannot be read or believed."""
+    return [
+        path
+        for path in sorted(_folder().glob(f"{gate.verdict_path().stem}-*.json"))
+        if (found := _kept(path, AttentionTable)) is None or contradiction(found)
+    ]
 
 
 def measure(heads: Heads) -> AttentionTable | None:
     """Measure in a child of its own, so that this process's memory stays what it was."""
-    started = time.monotonic()
     types = (("Q8_0",) * 7,) * _LAYERS
     shape = tiny.Shape(heads.n_head, heads.n_head_kv, heads.key_length, heads.value_length, types)
     try:
         with tempfile.TemporaryDirectory(prefix="localprompt-attention-") as folder:
             model = Path(folder) / "heads.gguf"
             model.write_bytes(tiny.gguf(shape))
-            child: Child[_Measured] = Child(worker_command(__name__), _Measured)
-            try:
-                reply = child.ask(_Measure(str(model), heads), SECONDS)
-            finally:
-                child.kill()
-    except (OSError, LocalPromptError):  # no room, no time, or a shape that llama.cpp refuses
+            return _asked(Measure.of(heads, str(model), tiny.N_VOCAB, _LAYERS), SECONDS)
+    except OSError:  # no room
         return None
-    return AttentionTable(reply.costs, time.monotonic() - started)
 
 
 def contradiction(found: AttentionTable) -> bool:
-    """Whether a part of the table cannot be true."""
-    at = {(c.flash_attn, c.tokens, c.depth): c.seconds for c in found.costs}
-    if len(at) != 2 * len(BATCHES) * len(DEPTHS):
+    """Whether a part of the table cannot be true, or is not there."""
+    at = {(c.flash_attn, c.tokens, c.depth): c.seconds for c in found.costs if c.sequences == 1}
+    several = {
+        (c.flash_attn, c.apart)
+        for c in found.costs
+        if (c.sequences, c.depth, c.tokens) == (SEQUENCES, OWN_TOKENS, 1)
+    }
+    if len(at) != 2 * len(BATCHES) * len(DEPTHS) or len(several) != 4:
         return True
     return any(
         at[flash, tokens, DEPTHS[-1]] < _TOLERATED * at[flash, tokens, DEPTHS[0]]
@@ -119,78 +161,61 @@ def contradiction(found: AttentionTable) -> bool:
     )
 
 
+def kept_steps(model: OfModel) -> tuple[StepCost, ...] | None:
+    """What batches of a model take, where that was measured before."""
+    return _kept(_steps_path(model), tuple[StepCost, ...])
+
+
+def keep_steps(model: OfModel, steps: tuple[StepCost, ...]) -> None:
+    with suppress(OSError):
+        replace_file(_steps_path(model), msgspec.json.encode(steps))
+
+
+def path_of(facts: Heads | OfModel) -> Path:
+    """Where the table lies, or would."""
+    return _folder() / f"{gate.verdict_path().stem}-{_digest(facts)}.json"
+
+
+def _steps_path(model: OfModel) -> Path:
+    return _folder() / f"{gate.verdict_path().stem}.steps-{_digest(model)}.json"
+
+
+def _digest(facts: Heads | OfModel) -> str:
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:12]
+
+
 def _folder() -> Path:
     return gate.verdict_path().parent
 
 
-def _path(heads: Heads) -> Path:
-    digest = hashlib.sha256(msgspec.json.encode(heads)).hexdigest()[:12]
-    return _folder() / f"{gate.verdict_path().stem}-{digest}.json"
+def _kept(path: Path, kind: type[T]) -> T | None:
+    with suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    return None
 
 
-def _answer(parent: Parent[_Measure]) -> None:
-    for command in parent.commands():
-        costs = tuple(
-            cost
-            for flash_attn in (True, False)
-            for cost in _costs(command.model, command.heads, flash_attn)
-        )
-        parent.say(_Measured(costs))
+def _believed(path: Path, measured: Callable[[], AttentionTable | None]) -> AttentionTable | None:
+    """Measure until nothing contradicts, some times at most, and keep that."""
+    for _ in range(_ATTEMPTS):
+        found = measured()
+        if found is None:
+            break
+        if not contradiction(found):
+            with suppress(OSError):
+                replace_file(path, msgspec.json.encode(found))
+            return found
+    return None
 
 
-def _costs(model: str, heads: Heads, flash_attn: bool) -> Iterator[AttentionCost]:
-    with _Attention(model, heads, flash_attn) as attention:
-        depth = 0
-        for wanted in DEPTHS:
-            while depth < wanted:
-                attention.evaluate(min(_N_BATCH, wanted - depth), depth)
-                depth += min(_N_BATCH, wanted - depth)
-            for tokens in BATCHES:
-                repetitions = 1 if tokens == _N_BATCH else _REPETITIONS
-                times = [attention.timed(tokens, depth) for _ in range(repetitions)]
-                yield AttentionCost(flash_attn, tokens, depth, min(times) / _LAYERS)
-
-
-class _Attention:
-    """The small model in one context."""
-
-    def __init__(self, path: str, heads: Heads, flash_attn: bool) -> None:
-        from localprompt.engine.llama.library import library
-
-        lib = self._lib = library()
-        self._model = lib.llama_model_load_from_file(
-            path.encode(), lib.llama_model_default_params()
-        )
-        params = lib.llama_context_default_params()
-        params.n_ctx = DEPTHS[-1] + _N_BATCH
-        params.n_batch = params.n_ubatch = _N_BATCH
-        params.n_threads = params.n_threads_batch = 1
-        params.type_k = getattr(lib, f"GGML_TYPE_{heads.type_k.upper()}")
-        params.type_v = getattr(lib, f"GGML_TYPE_{heads.type_v.upper()}")
-        params.flash_attn_type = int(flash_attn)
-        self._context: Any = self._model and lib.llama_init_from_model(self._model, params)
-        if not self._context:
-            raise EngineError("llama.cpp does not take this shape")
-        self._tokens = (lib.llama_token * _N_BATCH)(*(at % tiny.N_VOCAB for at in range(_N_BATCH)))
-
-    def evaluate(self, tokens: int, depth: int) -> None:
-        lib = self._lib
-        lib.llama_memory_seq_rm(lib.llama_get_memory(self._context), 0, depth, -1)
-        lib.llama_decode(self._context, lib.llama_batch_get_one(self._tokens, tokens))
-        lib.llama_synchronize(self._context)
-
-    def timed(self, tokens: int, depth: int) -> float:
-        started = time.process_time()
-        self.evaluate(tokens, depth)
-        return time.process_time() - started
-
-    def __enter__(self) -> _Attention:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lib.llama_free(self._context)
-        self._lib.llama_model_free(self._model)
-
-
-if __name__ == "__main__":
-    sys.exit(serve(_Measure, _answer))
+def _asked(command: Measure, seconds: float) -> AttentionTable | None:
+    """The child's answer; None: it had no time, or llama.cpp refused the model."""
+    started = time.monotonic()
+    try:
+        child: Child[Measured] = Child(worker_command(_CHILD), Measured)
+        try:
+            reply = child.ask(command, seconds)
+        finally:
+            child.kill()
+    except (OSError, TimeoutError, LocalPromptError):
+        return None
+    return AttentionTable(reply.costs, time.monotonic() - started)

@@ -1,0 +1,48 @@
+"""What batches of a model take where attention is next to nothing: at the beginning of a context.
+
+How many sequences an evaluation should answer at once depends on how much cheaper a batch of many
+tokens is than as many batches of one. That is a matter of weights, their types and their place in
+memory, which no model but the real one has. It is measured in the process that has it open, in a
+small context, before the evaluation's own is opened; a batch or two of each size, no longer than
+some seconds, once for each model, build, CPU and number of threads.
+"""
+
+from __future__ import annotations
+
+import time
+
+from localprompt.engine.device import Slot
+from localprompt.engine.llama.context import Context
+from localprompt.engine.llama.library import library
+from localprompt.records.attention import StepCost
+
+STEP_CONTEXT = 256
+"""Cells of the context in which it is measured."""
+_SIZES = (1, 2, 4, 8, 16, 32, 64)
+_SECONDS = 3.0
+"""After which no larger batch is begun; there are always two."""
+_REPETITIONS = 3
+_TOKEN = 1
+
+
+def measured_steps(context: Context) -> tuple[StepCost, ...]:
+    """The fastest of some batches of each size; larger ones never take less."""
+    ended = time.perf_counter() + _SECONDS
+    _timed(context, _SIZES[2])  # pages are mapped and threads started by the first one
+    found: list[StepCost] = []
+    for size in _SIZES:
+        if len(found) >= 2 and time.perf_counter() > ended:
+            break
+        seconds = min(_timed(context, size) for _ in range(_REPETITIONS))
+        found.append(StepCost(size, max([seconds, *(one.seconds for one in found)])))
+    return tuple(found)
+
+
+def _timed(context: Context, size: int) -> float:
+    slots = [Slot(_TOKEN, at, (0,), at == size - 1) for at in range(size)]
+    started = time.perf_counter()
+    context.decode(slots)
+    library().llama_synchronize(context.pointer)
+    taken = time.perf_counter() - started
+    context.forget(0)
+    return taken

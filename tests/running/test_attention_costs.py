@@ -1,0 +1,56 @@
+"""What attention takes, counted from a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from localprompt.engine.llama.proof.attention import OWN_TOKENS, SEQUENCES
+from localprompt.records.attention import StepCost
+from localprompt.running.attention_costs import Costs
+from tests.attention_tables import like_amx, table
+
+LAYERS = 30
+
+
+def test_a_layers_seconds_are_counted_for_all_layers() -> None:
+    costs = Costs(table(), LAYERS)
+    assert costs.attention(False, 8, 512) == pytest.approx(LAYERS * like_amx(False, 8, 512))
+    assert costs.rest(8) == 0
+    assert not costs.knows_steps
+
+
+def test_of_a_whole_model_only_what_grows_with_depth_is_attention() -> None:
+    costs = Costs(table(whole=1e-3), LAYERS)
+    assert costs.knows_steps
+    grown = like_amx(False, 39, 2048) - min(like_amx(way, 39, 0) for way in (True, False))
+    assert costs.attention(False, 39, 2048) == pytest.approx(grown)
+    assert costs.rest(8) == pytest.approx(8e-3, rel=0.2)
+
+
+def test_cells_of_their_own_cost_each_sequence_its_own_depth() -> None:
+    costs = Costs(table(), LAYERS)
+    step = costs.step(True, 16, 512, 0, apart=True)
+    assert step == pytest.approx(16 * costs.attention(True, 1, 512))
+
+
+def test_in_the_same_cells_each_token_meets_or_skips_those_of_all() -> None:
+    costs = Costs(table(), LAYERS)
+    others = (SEQUENCES - 1) * OWN_TOKENS
+    off = costs.step(False, SEQUENCES, OWN_TOKENS, others, apart=False)
+    assert off == pytest.approx(costs.attention(False, SEQUENCES, OWN_TOKENS + others))
+    on = costs.step(True, SEQUENCES, OWN_TOKENS, others, apart=False)
+    measured = next(
+        c.seconds for c in table().costs if c.sequences > 1 and c.flash_attn and not c.apart
+    )
+    assert on == pytest.approx(LAYERS * measured), "as it was measured"
+
+
+def test_tiles_take_all_tokens_together() -> None:
+    costs = Costs(table(), LAYERS)
+    assert costs.step(True, 64, 100, 400, apart=False) == costs.attention(True, 64, 500)
+
+
+def test_what_batches_take_beside_attention_is_read_between_the_measured_sizes() -> None:
+    costs = Costs(table(), LAYERS, (StepCost(1, 0.1), StepCost(9, 0.5)))
+    assert costs.knows_steps
+    assert costs.rest(5) == pytest.approx(0.3)
