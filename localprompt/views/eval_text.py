@@ -112,6 +112,12 @@ def use_lines(use: ModelUse) -> Iterator[str]:
             f"{floor.shared_tokens + floor.own_tokens} prompt tokens at "
             f"{format_rate(floor.prefill_tokens_per_second)}{decoded}{times}"
         )
+    if (
+        use.settings is not None
+        and (why := use.settings.attention)
+        and why.startswith(("on", "off"))
+    ):
+        yield f"  flash attention {why}"
     memory = use.memory
     yield (
         f"  memory of the process: peak RSS {format_bytes(memory.peak_rss_bytes)} "

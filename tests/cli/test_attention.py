@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -76,3 +77,33 @@ def test_values_that_need_flash_attention_keep_it() -> None:
     record = asked("ask", LONG, "--type-v", "q8_0")
     assert record.settings.flash_attn is True
     assert record.settings.attention == "llama.cpp's own: values in q8_0 need it on"
+
+
+def test_a_first_long_prompt_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in gate.verdict_path().parent.glob("*-*.json"):
+        path.unlink()
+    waited = completed("ask", LONG, *SHORT)
+    assert waited.code == 0
+    assert "measuring attention on this CPU" in waited.err
+    again = completed("ask", LONG, *SHORT)
+    assert "measuring attention" not in again.err
+
+
+def test_an_evaluation_says_how_it_went_and_goes_on_the_same_way() -> None:
+    write_prompt(Path.cwd(), "fox", "---\nname: fox\ninputs:\n  n: {kind: string}\n---\n" + _ASKED)
+    cases = "\n".join(f'{{"n": "{at}"}}' for at in range(24))
+    Path("cases.jsonl").write_text(cases + "\n")
+    fast = ("--max-tokens", "12", "--threads", "1", "--cases", "cases.jsonl", "--format", "json")
+    whole = completed("eval", "fox", *fast)
+    assert whole.code == 0, whole.err
+    (use,) = json.loads(whole.out)["uses"]
+    assert use["settings"]["flash_attn"] is False
+    assert use["settings"]["attention"].startswith("off (")
+    part = completed("eval", "fox", *fast, "--no-cache", "--parallel", "3")
+    assert json.loads(part.out)["uses"][0]["settings"]["flash_attn"] is False
+    typed = completed("eval", "fox", *fast, "--no-cache", "--flash-attn")
+    (use,) = json.loads(typed.out)["uses"]
+    assert (use["settings"]["flash_attn"], use["settings"]["attention"]) == (True, None)
+
+
+_ASKED = f"user:\n{LONG}{{{{ n }}}}\n"

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from localprompt.engine.llama.proof.attention import BATCHES, DEPTHS, contradiction
-from localprompt.records.attention import AttentionCost, AttentionTable
-from localprompt.running.attention import Request, choose
+from localprompt.engine.scripted import ScriptedEngine
+from localprompt.models.inspect import inspect_model
+from localprompt.records.attention import AttentionCost, AttentionTable, Heads
+from localprompt.records.cell import Cell, MemoryLimit
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import PromptTemplate
+from localprompt.records.run import Kind, RequestedSettings, Sampling
+from localprompt.running.attention import MEASURING, Attention, Request, attention_for, choose
 from localprompt.running.attention_costs import seconds
 from tests.attention_tables import even, like_amx, table
 
@@ -78,3 +87,118 @@ def test_a_table_that_contradicts_itself_is_seen() -> None:
     )
     assert contradiction(AttentionTable(absurd, 1.0))
     assert contradiction(AttentionTable(costs[:-1], 1.0)), "and one that is not whole"
+
+
+def test_a_rest_of_a_few_tokens_is_not_read_in_tiles() -> None:
+    chosen = choose(request(1080), table(), may_relay=True)
+    assert chosen.flash_beginning == 1024, "what is behind two batches makes no tile"
+    assert choose(request(1200), table(), may_relay=True).flash_beginning == 1199
+
+
+def test_answers_under_a_schema_come_in_small_batches() -> None:
+    one = request(400, answer=24)
+    free = choose(one, table(), may_relay=False)
+    held = choose(msgspec.structs.replace(one, step_tokens=3), table(), may_relay=False)
+    assert not held.flash_attn
+    assert held.saved_seconds > free.saved_seconds
+
+
+def _cell(model: Path, kind: Kind, **settings: Any) -> Cell:
+    return Cell(
+        kind=kind,
+        model=ModelRecord(name="starter", path=str(model), sha256=None),
+        template=PromptTemplate(name="", body=""),
+        params={},
+        sampling=Sampling(),
+        settings=RequestedSettings(**settings),
+    )
+
+
+def _chosen(cell: Cell, measured: AttentionTable | None = None, **request: Any) -> Attention:
+    engine = ScriptedEngine(lambda _: [b"x"])
+    engine.attention = measured
+    given = {"prompt_tokens": 2000, "beginning_tokens": 0, "n_ctx": 2256, "baseline_bytes": None}
+    return attention_for(cell, engine, **{**given, **request})
+
+
+@pytest.mark.model
+def test_a_bench_keeps_what_is_typed_and_says_what_would_be_chosen(starter_model: Path) -> None:
+    own = _chosen(_cell(starter_model, "bench"), table())
+    assert own.flash_attn is None
+    assert own.reason is not None
+    assert own.reason.startswith("llama.cpp's own; ask would take off after the first 1,999 tokens")
+    typed = _chosen(_cell(starter_model, "bench", flash_attn=True), table())
+    assert typed.flash_attn is True
+    assert typed.reason is not None
+    assert typed.reason.startswith("typed: on; ask would take off")
+
+
+@pytest.mark.model
+def test_a_tuning_is_chosen_for_as_its_user_will_be(starter_model: Path) -> None:
+    assert _chosen(_cell(starter_model, "tune"), table()).flash_attn is False
+
+
+@pytest.mark.model
+def test_without_a_table_llama_cpp_chooses(starter_model: Path) -> None:
+    chosen = _chosen(_cell(starter_model, "ask"))
+    assert chosen == Attention(None, "llama.cpp's own: not measured on this machine")
+
+
+@pytest.mark.model
+def test_quantized_values_need_flash_attention(starter_model: Path) -> None:
+    chosen = _chosen(_cell(starter_model, "ask", type_v="q8_0"), table())
+    assert chosen == Attention(None, "llama.cpp's own: values in q8_0 need it on")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    "other", [{"n_swa": 512}, {"recurrent": True}, {"n_head_kv": (1, 2)}, {"n_head_kv": ()}]
+)
+def test_layers_that_are_not_alike_are_left_to_llama_cpp(
+    starter_model: Path, other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = msgspec.structs.replace(inspect_model(starter_model), **other)
+    monkeypatch.setattr("localprompt.running.attention.inspect_model", lambda path: info)
+    chosen = _chosen(_cell(starter_model, "ask"), table())
+    assert chosen.flash_attn is None
+    assert chosen.reason == "llama.cpp's own: not every layer attends to everything alike"
+
+
+@pytest.mark.model
+def test_a_limit_that_forbids_the_scores_keeps_flash_attention(starter_model: Path) -> None:
+    """Room for the model and its cache, and not for half a gigabyte of scores."""
+    cell = _cell(starter_model, "ask")
+    long = {"prompt_tokens": 8000, "n_ctx": 8192, "baseline_bytes": 0}
+    whole = Attention(True).peak(cell, 8192, 0, 8000)
+    assert whole is not None
+    limited = msgspec.structs.replace(cell, limit=MemoryLimit(whole + 10_000_000))
+    chosen = _chosen(limited, table(), **long)
+    assert chosen == Attention(True, "on: no memory for the scores without it")
+    roomy = msgspec.structs.replace(cell, limit=MemoryLimit(whole + 150_000_000))
+    smaller = _chosen(roomy, table(), **long)
+    assert (smaller.flash_attn, smaller.n_ubatch) == (False, 128)
+
+
+@pytest.mark.model
+def test_a_prompt_that_waits_for_its_table_says_so(
+    starter_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    class Waiting(ScriptedEngine):
+        def attention_table(self, heads: Heads, *, may_measure: bool, on_wait: Any) -> Any:
+            if may_measure:
+                on_wait()
+            return None
+
+    for tokens in (100, 400):
+        attention_for(
+            _cell(starter_model, "ask"),
+            Waiting(lambda _: [b"x"]),
+            prompt_tokens=tokens,
+            beginning_tokens=0,
+            n_ctx=512,
+            baseline_bytes=None,
+            on_note=told.append,
+        )
+    assert told == [MEASURING], "and a short one does not wait"
