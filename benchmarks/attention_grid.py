@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import geometric_mean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -123,20 +123,20 @@ def _mean(ratios: list[float]) -> str:
     return f"{geometric_mean(ratios):.2f} (geometric mean)"
 
 
-def _line(number: int, request: Request, row: dict) -> str:  # type: ignore[type-arg]
+def _line(number: int, request: Request, row: dict[str, Any]) -> str:
     cells = [str(number), ", ".join(map(str, request))]
     cells += [_figures(row[way]) for way in WAYS]
     cells.append(f"{row['better'] / row['chosen']['seconds']:.2f}")
     return f"| {' | '.join(cells)} |"
 
 
-def _figures(one: dict) -> str:  # type: ignore[type-arg]
+def _figures(one: dict[str, Any]) -> str:
     first = "" if one["first"] is None else f" ({one['first']:.3f}"
     each = "" if one["each"] is None else f" + {1 / one['each']:.0f} tok/s"
     return f"{one['seconds']:.3f}{first}{each}{')' if first else ''}"
 
 
-def _measured(model: ModelRecord, request: Request, n: int) -> dict:  # type: ignore[type-arg]
+def _measured(model: ModelRecord, request: Request, n: int) -> dict[str, Any]:
     found: dict[str, list[Taken]] = {way: [] for way in WAYS}
     ask = _alone if request.sequences == 1 else _together
     with ExitStack() as held:
@@ -146,7 +146,7 @@ def _measured(model: ModelRecord, request: Request, n: int) -> dict:  # type: ig
                 taken = next(one)
                 if at:
                     found[way].append(taken)
-    medians = {
+    medians: dict[str, Any] = {
         way: {
             "seconds": median([one.seconds for one in times]),
             "first": _middle([one.first for one in times]),

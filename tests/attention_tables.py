@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
-from localprompt.engine.llama.proof.attention import BATCHES, DEPTHS, OWN_TOKENS, SEQUENCES
+from localprompt.engine.llama.proof.attention_child import BATCHES, DEPTHS, OWN_TOKENS, SEQUENCES
 from localprompt.records.attention import AttentionCost, AttentionTable
 
 Cost = Callable[[bool, int, int], float]

@@ -9,6 +9,7 @@ import pytest
 
 from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.engine.llama.proof import attention, gate
+from localprompt.engine.llama.proof.attention_child import BATCHES, DEPTHS
 from localprompt.measure import machine
 from localprompt.records.attention import AttentionTable, Heads, StepCost
 from localprompt.records.proof import PathVerdict, Proof
@@ -48,7 +49,7 @@ def _never(heads: Heads) -> AttentionTable | None:
 def test_attention_is_measured_for_a_shape() -> None:
     found = attention.measure(HEADS)
     assert found is not None
-    points = 2 * len(attention.BATCHES) * len(attention.DEPTHS)
+    points = 2 * len(BATCHES) * len(DEPTHS)
     assert len(found.costs) == points + 4, "four of several sequences"
     assert all(cost.seconds > 0 for cost in found.costs)
 

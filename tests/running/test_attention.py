@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from localprompt.engine.llama.proof.attention import BATCHES, DEPTHS, contradiction
+from localprompt.engine.llama.proof.attention import contradiction
+from localprompt.engine.llama.proof.attention_child import BATCHES, DEPTHS
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.models.inspect import inspect_model
 from localprompt.records.attention import AttentionCost, AttentionTable, Heads
@@ -186,7 +188,9 @@ def test_a_prompt_that_waits_for_its_table_says_so(
     told: list[str] = []
 
     class Waiting(ScriptedEngine):
-        def attention_table(self, heads: Heads, *, may_measure: bool, on_wait: Any) -> Any:
+        def attention_table(
+            self, heads: Heads, *, may_measure: bool, on_wait: Callable[[], None] = lambda: None
+        ) -> AttentionTable | None:
             if may_measure:
                 on_wait()
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localprompt.engine.llama.proof.attention import OWN_TOKENS, SEQUENCES
+from localprompt.engine.llama.proof.attention_child import OWN_TOKENS, SEQUENCES
 from localprompt.records.attention import StepCost
 from localprompt.running.attention_costs import Costs
 from tests.attention_tables import like_amx, table
