@@ -1,9 +1,8 @@
 """What a person would look at first when something is slow or does not work.
 
 Readings open no socket and load no weights, and nothing is changed but the verdict on llama.cpp's
-library, which is made anew; unless models are to be measured themselves. What else the machine does
-is seen between two readings, one before everything and one after, so that nobody has to wait for
-it.
+library, which is made anew. What else the machine does is seen between two readings, one before
+everything and one after, so that nobody has to wait for it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +27,7 @@ from localprompt.measure.warnings import condition_warnings
 from localprompt.models.store import ModelEntry
 from localprompt.records.attention import AttentionTable
 from localprompt.records.proof import Proof
-from localprompt.records.run import Machine, RequestedSettings, RunWarning
+from localprompt.records.run import Machine, RunWarning
 from localprompt.units import GIB, MIB, format_bytes
 
 _N_CTX = 4096
@@ -247,26 +246,6 @@ def _decoded_behind(table: AttentionTable) -> float | None:
         if (c.tokens, c.depth, c.sequences) == (1, 2048, 1)
     }
     return found[True] / found[False] if len(found) == 2 and found[False] else None
-
-
-def measure_models(on_note: Callable[[str], None]) -> None:
-    """Measure attention of all models that are here, each in a process of its own."""
-    from localprompt.models.store import list_models
-    from localprompt.running.assemble import model_record, with_threads
-    from localprompt.running.attention_model import measure_model
-
-    entries, _ = list_models()
-    for entry in entries:
-        if entry.state != "present":
-            continue
-        try:
-            model = model_record(entry.card.name)
-        except LocalPromptError as error:
-            on_note(f"{entry.card.name}: {error}")
-            continue
-        found = measure_model(model, with_threads(RequestedSettings()), on_note)
-        if isinstance(found, str):
-            on_note(f"{entry.card.name}: not measured: {found}")
 
 
 def of_cores(facts: Machine, threads: int) -> Finding:

@@ -21,12 +21,13 @@ def command(
     ] = False,
 ) -> None:
     """Check what this machine and this build can do."""
-    from localprompt.doctor import diagnose, measure_models
+    from localprompt.doctor import diagnose
+    from localprompt.running.attention_model import measure_all
     from localprompt.views.doctor import print_findings
     from localprompt.views.messages import print_note
 
     if measure:
-        measure_models(print_note)
+        measure_all(print_note)
     findings = diagnose()
     print_findings(findings)
     if any(finding.level == "broken" for finding in findings):

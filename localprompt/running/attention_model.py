@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from localprompt.errors import ModelFileError
+from localprompt.errors import LocalPromptError, ModelFileError
 from localprompt.measure import machine, memory
 from localprompt.models.inspect import inspect_model
 from localprompt.records.attention import AttentionTable
@@ -21,10 +21,29 @@ from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import PromptTemplate
 from localprompt.records.run import RequestedSettings, Sampling
 from localprompt.running.admission import predicted_peak
+from localprompt.running.assemble import model_record, with_threads
 from localprompt.running.attention import OnNote, unsuited
 
 _CELLS = 2560
 """Of the largest context that is opened."""
+
+
+def measure_all(on_note: OnNote) -> None:
+    """Measure every model that is here, one after the other; what cannot be measured is told."""
+    from localprompt.models.store import list_models
+
+    entries, _ = list_models()
+    for entry in entries:
+        if entry.state != "present":
+            continue
+        try:
+            model = model_record(entry.card.name)
+        except LocalPromptError as error:
+            on_note(f"{entry.card.name}: {error}")
+            continue
+        found = measure_model(model, with_threads(RequestedSettings()), on_note)
+        if isinstance(found, str):
+            on_note(f"{model.name}: not measured: {found}")
 
 
 def measure_model(
