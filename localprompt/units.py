@@ -1,4 +1,4 @@
-"""Bytes, seconds and rates: parsing what people type and printing what people read.
+"""Bytes, seconds, rates and lists: parsing what people type and printing what people read.
 
 Everywhere else in the package a quantity is a plain number whose unit stands in its name
 (``_bytes``, ``_seconds``, ``_per_second``); unknown is ``None``, never 0. Only this module
@@ -123,6 +123,11 @@ def parse_bytes(text: str) -> int:
     number, prefix, binary, byte = match.groups()
     base = 1000 if byte and not binary and prefix else 1024
     return round(float(number) * float(base ** _POWERS[prefix.lower()]))
+
+
+def parse_list(text: str) -> tuple[str, ...]:
+    """``a, b,`` → ``("a", "b")``: the parts between commas, without blanks and empty ones."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _signed(value: float) -> str:

@@ -20,6 +20,7 @@ from localprompt.units import (
     format_seconds,
     format_with_margin,
     parse_bytes,
+    parse_list,
     unit_for,
 )
 
@@ -130,6 +131,20 @@ def test_sizes_can_be_typed_as_people_write_them(text: str, n: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=f"not a size: {re.escape(repr(text))}"):
         parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("a, b,c", ("a", "b", "c")),
+        ("one", ("one",)),
+        ("", ()),
+        (" , ,", ()),
+        ("a b,c", ("a b", "c")),
+    ],
+)
+def test_a_list_is_what_stands_between_its_commas(text: str, parts: tuple[str, ...]) -> None:
+    assert parse_list(text) == parts
 
 
 @given(st.integers(0, 10**15))

@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 import localprompt
+from localprompt.cli.help import HelpCommand, HelpGroup
 
 
 class Entry(NamedTuple):
@@ -52,7 +53,11 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry("doctor", "Check what this machine and this build can do."),
 }
 
-_EPILOG = "Start with:  localprompt models pull smollm2-135m && localprompt ask 'Name a colour.'"
+EXAMPLES = (
+    "localprompt models pull smollm2-135m",
+    "localprompt ask 'Name a colour.'",
+    "localprompt eval benchmarks/sentiment.yaml -m smollm2-135m",
+)
 
 
 def build_app(argv: Sequence[str] | None = None) -> typer.Typer:
@@ -61,7 +66,8 @@ def build_app(argv: Sequence[str] | None = None) -> typer.Typer:
         name="localprompt",
         help="The prompt laboratory for machines without a GPU: run, measure and compare "
         "prompts on quantized models, offline.",
-        epilog=_EPILOG,
+        epilog="\n".join(EXAMPLES),
+        cls=HelpGroup,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -88,10 +94,19 @@ def with_optional_values(argv: Sequence[str]) -> list[str]:
 
 def _register(app: typer.Typer, name: str, entry: Entry) -> None:
     module = import_module(f"localprompt.cli.{entry.module}")
+    examples = "\n".join(getattr(module, "EXAMPLES", ()))
     if entry.group:
-        app.add_typer(module.app, name=name, help=entry.help, no_args_is_help=True)
+        app.add_typer(
+            module.app,
+            name=name,
+            help=entry.help,
+            epilog=examples,
+            cls=HelpGroup,
+            no_args_is_help=True,
+        )
     else:
-        app.command(name, help=f"{entry.help}\n\n{module.DETAILS}")(module.command)
+        details = f"{entry.help}\n\n{module.DETAILS}"
+        app.command(name, help=details, epilog=examples, cls=HelpCommand)(module.command)
 
 
 def _stand_in() -> None:

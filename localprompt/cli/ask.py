@@ -24,6 +24,11 @@ DETAILS = (
     "Text piped in on stdin is added after TEXT, or is the prompt. The answer goes to stdout, its "
     "measurement to stderr. In a shell's loop over a file, give it another stdin: < /dev/null."
 )
+EXAMPLES = (
+    "localprompt ask 'Name three colours.'",
+    "localprompt ask 'Summarize this.' < notes.txt",
+    "localprompt ask -m qwen2.5-coder-0.5b --max-tokens 60 'Explain zip().'",
+)
 
 _REFERENCE = re.compile(r"last(?:~\d+)?(?:\s+[a-z]+)?|[0-9][0-9A-Za-z]{0,25}", re.ASCII)
 """What :mod:`localprompt.store.finding` takes: ids begin with a digit."""

@@ -24,6 +24,11 @@ DETAILS = (
     "combination is a cell; the plan is printed before it runs. A suite (a .yaml file) sets the "
     "same things as flags; flags given with it win. Every repetition is stored as it ends."
 )
+EXAMPLES = (
+    "localprompt bench summarize -p text=@notes.txt -m smollm2-135m",
+    "localprompt bench --prefill 128,512 --decode 64 -m smollm2-135m --threads 1-4",
+    "localprompt bench benchmarks/laptop.yaml -o bench.csv",
+)
 FORMATS = ("table", "md", "csv", "json", "jsonl")
 
 _AXIS_FLAGS = {
@@ -43,7 +48,7 @@ Values = str | None
 
 
 def _axis(flag: str, help_text: str) -> Any:
-    return typer.Option(flag, metavar="VALUES", help=help_text, rich_help_panel="Settings")
+    return typer.Option(flag, metavar="VALUES", help=help_text)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,7 +86,9 @@ class BenchFlags:
         int | None, typer.Option("--max-tokens", min=1, help="Most tokens to generate.")
     ] = None
     temperature: Annotated[float | None, typer.Option(min=0.0, help="0 is greedy.")] = None
-    seed: Annotated[int | None, typer.Option(min=0)] = None
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Same seed, same text (temperature > 0).")
+    ] = None
     profile: Annotated[
         str | None,
         typer.Option(metavar="NAME|none", help="By default each model's own on this machine."),

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from localprompt.cli.help import Commands
 from localprompt.cli.output import console
 from localprompt.errors import InputError
 
 if TYPE_CHECKING:
     from localprompt.bundling.wheels import WheelsWanted
 
-app = typer.Typer(rich_markup_mode=None)
+app = Commands()
+EXAMPLES = (
+    "localprompt bundle verify kit.tar",
+    "localprompt bundle verify kit.tar --key owner.pem --require-signature",
+    "localprompt bundle install kit.tar",
+)
 
 BundleArgument = Annotated[
     Path, typer.Argument(metavar="FILE|FOLDER", help="The archive, or where it was unpacked.")
@@ -132,7 +138,14 @@ def _wheels_wanted(flags: BundleFlags) -> WheelsWanted | None:
     )
 
 
-@app.command("verify")
+@app.command(
+    "verify",
+    examples=(
+        "localprompt bundle verify kit.tar",
+        "localprompt bundle verify kit.tar --key owner.pem --require-signature",
+        "localprompt bundle verify ./unpacked",
+    ),
+)
 def verify(
     bundle: BundleArgument, key: KeyOption = None, require_signature: RequireOption = False
 ) -> None:
@@ -154,7 +167,14 @@ def verify(
         print_note("  --require-signature: anybody can write a signature of their own")
 
 
-@app.command("install")
+@app.command(
+    "install",
+    examples=(
+        "localprompt bundle install kit.tar",
+        "localprompt bundle install kit.tar --key owner.pem --require-signature",
+        "localprompt bundle install ./unpacked --accept-license",
+    ),
+)
 def install(
     bundle: BundleArgument,
     key: KeyOption = None,

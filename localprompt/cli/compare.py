@@ -24,6 +24,11 @@ DETAILS = (
     "exit code 1 where the interval confirms it: 'ttft_seconds > 5%', "
     "'decode_tokens_per_second < -5%', 'peak_rss_bytes > 20MiB'."
 )
+EXAMPLES = (
+    "localprompt compare last~1 last",
+    "localprompt compare 'last~1 eval' 'last eval' -f md",
+    "localprompt compare last~1 last --fail-if 'ttft_seconds > 5%'",
+)
 FORMATS = ("table", "md", "json")
 
 KINDS = ("bench", "eval", "ask", "run", "chat")

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(rich_markup_mode=None)
+from localprompt.cli.help import Commands
+
+app = Commands()
+EXAMPLES = (
+    "localprompt config show",
+    "localprompt config set model qwen2.5-coder-0.5b",
+    "localprompt config unset model",
+)
 
 Name = Annotated[
     str,
@@ -14,7 +21,14 @@ Name = Annotated[
 ]
 
 
-@app.command("show")
+@app.command(
+    "show",
+    examples=(
+        "localprompt config show",
+        "LOCALPROMPT_THREADS=2 localprompt config show",
+        "localprompt config show | grep log",
+    ),
+)
 def show() -> None:
     """Show what is set, and where: in the file or the environment."""
     from localprompt.sources.config import path, read_config, sources, variable
@@ -31,7 +45,14 @@ def show() -> None:
     typer.echo(f"file: {path()}")
 
 
-@app.command("set")
+@app.command(
+    "set",
+    examples=(
+        "localprompt config set model qwen2.5-coder-0.5b",
+        "localprompt config set threads 4",
+        "localprompt config set log false",
+    ),
+)
 def set_(
     name: Name,
     value: Annotated[str, typer.Argument(metavar="VALUE", help="Such as 4, 2GiB or false.")],
@@ -42,7 +63,14 @@ def set_(
     set_value(name, value)
 
 
-@app.command("unset")
+@app.command(
+    "unset",
+    examples=(
+        "localprompt config unset model",
+        "localprompt config unset threads",
+        "localprompt config unset log",
+    ),
+)
 def unset(name: Name) -> None:
     """Go back to the usual value."""
     from localprompt.sources.config import set_value

@@ -21,6 +21,11 @@ DETAILS = (
     "examples of --train and measured in the same way; for a model of 7 billion parameters both "
     "are estimated. Every figure says which. The tuning is kept and reused."
 )
+EXAMPLES = (
+    "localprompt contrast -o contrast.html",
+    "localprompt contrast --suite benchmarks/sentiment.yaml -m smollm2-135m",
+    "localprompt contrast --from contrast.json --lang pt-BR -o contrast.html",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

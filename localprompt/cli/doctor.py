@@ -9,6 +9,11 @@ import typer
 from localprompt.errors import EXIT_MACHINE
 
 DETAILS = "Tests llama.cpp again. Exits with 3 if something has to be fixed first."
+EXAMPLES = (
+    "localprompt doctor",
+    "localprompt doctor && localprompt ask 'Hello.'",
+    "localprompt doctor > doctor.txt",
+)
 
 
 def command(

@@ -18,6 +18,7 @@ from localprompt.cli.options import (
 )
 from localprompt.cli.output import checked
 from localprompt.errors import EXIT_INTERRUPTED, InputError, ThresholdError
+from localprompt.units import parse_list
 
 if TYPE_CHECKING:
     from localprompt.evaluate.models import Models
@@ -32,6 +33,11 @@ DETAILS = (
     "cases beside it. Every result is stored as it comes; answers to unchanged requests are taken "
     "over. --fail-if ends with exit code 1: 'pass_rate < 0.9', 'score < 0.8', 'errors > 0', "
     "'macro_f1 < 0.7', or a metric's name."
+)
+EXAMPLES = (
+    "localprompt eval benchmarks/sentiment.yaml -m smollm2-135m",
+    "localprompt eval classify-sentiment -m smollm2-135m -m qwen2.5-coder-0.5b",
+    "localprompt eval tickets.yaml --fail-if 'pass_rate < 0.9' -o results.xml",
 )
 FORMATS = ("table", "md", "csv", "json", "jsonl", "junit")
 SCORINGS = ("raw", "normalized", "calibrated", "batch", "generate")
@@ -226,7 +232,7 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
         suite=suite,
         models=tuple(flags.model or ()),
         cases=None if flags.cases is None else str(flags.cases),
-        choices=tuple(part.strip() for part in (flags.choices or "").split(",") if part.strip()),
+        choices=parse_list(flags.choices or ""),
         scoring=cast("Scoring", checked("--scoring", flags.scoring, SCORINGS)),
         sampling=SamplingChoices(
             temperature=flags.temperature,

@@ -11,6 +11,7 @@ import typer
 from localprompt import doors
 from localprompt.cli.options import takes
 from localprompt.errors import EXIT_INTERRUPTED, InputError
+from localprompt.units import parse_list
 
 if TYPE_CHECKING:
     from localprompt.records.evidence import EvidenceReport, Finding
@@ -21,6 +22,11 @@ DETAILS = (
     "an experiment found is kept, and reused while its inputs stay the same; --fresh measures "
     "again. --plan says what would be run and how long it takes. The page is written before "
     "anything runs and again after each experiment."
+)
+EXAMPLES = (
+    "localprompt evidence --plan",
+    "localprompt evidence --only 1,2 -o evidence.html",
+    "localprompt evidence --from evidence.json --lang pt-BR -o evidence.html",
 )
 
 
@@ -126,7 +132,7 @@ def _write(report: EvidenceReport, flags: EvidenceFlags, language: Language) -> 
 
 def _numbers(only: str | None) -> tuple[int, ...]:
     try:
-        return tuple(int(word) for word in only.split(",")) if only else ()
+        return tuple(int(word) for word in parse_list(only or ""))
     except ValueError:
         raise InputError(
             "not experiment numbers", where="--only", expected="as 1,4,9", found=only

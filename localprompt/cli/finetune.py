@@ -10,11 +10,25 @@ from typing import Annotated, cast
 import typer
 
 from localprompt.cli.finetune_measure import measure
+from localprompt.cli.help import Commands
 from localprompt.cli.options import takes
 from localprompt.cli.output import checked, console
 
-app = typer.Typer(rich_markup_mode=None)
-app.command("measure")(measure)
+app = Commands()
+EXAMPLES = (
+    "localprompt finetune estimate smollm2-135m",
+    "localprompt finetune estimate --shape qwen2.5-7b --gpu all",
+    "localprompt finetune measure smollm2-135m --train a.csv --prompt tickets",
+)
+
+app.command(
+    "measure",
+    examples=(
+        "localprompt finetune measure smollm2-135m --train a.csv --prompt tickets",
+        "localprompt finetune measure mine --train a.csv --prompt tickets --resume",
+        "localprompt finetune measure mine --train a.csv --prompt tickets -o t.md",
+    ),
+)(measure)
 
 FORMATS = ("table", "md", "csv", "json", "jsonl")
 
@@ -103,7 +117,14 @@ class EstimateFlags:
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False
 
 
-@app.command("estimate")
+@app.command(
+    "estimate",
+    examples=(
+        "localprompt finetune estimate smollm2-135m",
+        "localprompt finetune estimate --shape qwen2.5-7b --method lora,qlora --gpu all",
+        "localprompt finetune estimate ./model.gguf --tokens 250k --gpu a100 -f md",
+    ),
+)
 @takes(EstimateFlags)
 def estimate(
     model: Annotated[

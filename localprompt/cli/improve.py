@@ -12,6 +12,7 @@ import typer
 from localprompt.cli.options import EngineFlags, ModelOption, takes
 from localprompt.cli.output import checked, console
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, InputError
+from localprompt.units import parse_list
 
 if TYPE_CHECKING:
     from localprompt.improve.opening import Setting
@@ -23,6 +24,11 @@ DETAILS = (
     "part, the best few meet on a second, and the winner and PROMPT answer the third, once. The "
     "new file is written only where a gain was shown there (exact test, p below 0.05), and never "
     "over another. Nothing is trained. Ctrl-C keeps what was answered; --resume goes on."
+)
+EXAMPLES = (
+    "localprompt improve classify-sentiment --cases reviews.csv -o better.prompty",
+    "localprompt improve classify-sentiment --cases reviews.csv --minutes 5",
+    "localprompt improve --resume last",
 )
 FORMATS = ("table", "json")
 SEARCHED = ("wordings", "examples", "scoring")
@@ -142,7 +148,7 @@ def request_from_flags(prompt: str, flags: ImproveFlags) -> ImproveRequest:
     def text(path: Path | None) -> str | None:
         return None if path is None else str(path)
 
-    searched = tuple(part.strip() for part in flags.search.split(",") if part.strip())
+    searched = parse_list(flags.search)
     for part in searched:
         checked("--search", part, SEARCHED)
     return ImproveRequest(

@@ -8,10 +8,16 @@ from typing import Annotated
 import typer
 
 from localprompt.cli.bundle import BundleFlags
+from localprompt.cli.help import Commands
 from localprompt.cli.options import takes
 from localprompt.cli.output import console
 
-app = typer.Typer(rich_markup_mode=None)
+app = Commands()
+EXAMPLES = (
+    "localprompt models list",
+    "localprompt models pull smollm2-135m",
+    "localprompt models show qwen2.5-coder-0.5b",
+)
 
 SystemOption = Annotated[
     bool,
@@ -20,7 +26,14 @@ SystemOption = Annotated[
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
 
 
-@app.command("list")
+@app.command(
+    "list",
+    examples=(
+        "localprompt models list",
+        "localprompt models list | grep qwen",
+        "localprompt models list && localprompt models show smollm2-135m",
+    ),
+)
 def list_all() -> None:
     """List the models that are known, and whether their weights are here."""
     from localprompt.models.store import list_models
@@ -33,7 +46,14 @@ def list_all() -> None:
         print_error(problem)
 
 
-@app.command("show")
+@app.command(
+    "show",
+    examples=(
+        "localprompt models show smollm2-135m",
+        "localprompt models show smollm2-135m --n-ctx 2048 --n-ctx 8192",
+        "localprompt models show ./model.gguf --type-k q8_0 --type-v q8_0",
+    ),
+)
 def show(
     model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name or a GGUF file.")],
     n_ctx: Annotated[
@@ -45,7 +65,9 @@ def show(
     mmap: Annotated[
         bool | None, typer.Option("--mmap/--no-mmap", help="By default what takes less.")
     ] = None,
-    repack: Annotated[bool, typer.Option("--repack/--no-repack")] = True,
+    repack: Annotated[
+        bool, typer.Option("--repack/--no-repack", help="Lay weights out for this CPU.")
+    ] = True,
 ) -> None:
     """Show a model's shape, licence and predicted memory, without loading its weights."""
     from localprompt.models.inspect import inspect_model
@@ -68,7 +90,14 @@ def show(
     print_model(info, found.card, found.sha256, predictions, console())
 
 
-@app.command("pull")
+@app.command(
+    "pull",
+    examples=(
+        "localprompt models pull smollm2-135m",
+        "localprompt models pull qwen2.5-coder-0.5b",
+        "localprompt models pull gemma3-270m --accept-license",
+    ),
+)
 def pull(
     name: NameArgument,
     accept_license: Annotated[
@@ -110,7 +139,14 @@ def _pull(name: str, *, accept_license: bool) -> None:
     print_note(f"{card.name} is here: {path}")
 
 
-@app.command("add")
+@app.command(
+    "add",
+    examples=(
+        "localprompt models add ./model.gguf",
+        "localprompt models add ./model.gguf --name mine",
+        "localprompt models add /srv/models/model-00001-of-00002.gguf --name large",
+    ),
+)
 def add(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A GGUF file; it stays there.")],
     name: Annotated[str | None, typer.Option("--name", help="The name to use for it.")] = None,
@@ -128,7 +164,14 @@ def add(
     print_note(f"{path} is called {card.name}; try:  localprompt ask {use} 'Hello.'")
 
 
-@app.command("verify")
+@app.command(
+    "verify",
+    examples=(
+        "localprompt models verify smollm2-135m",
+        "localprompt models verify qwen2.5-coder-0.5b",
+        "localprompt models verify smollm2-135m && localprompt ask 'Hello.'",
+    ),
+)
 def verify(name: NameArgument) -> None:
     """Hash a model's weights anew and compare them with its card."""
     from localprompt.models.store import place_of, verify_model
@@ -142,7 +185,14 @@ def verify(name: NameArgument) -> None:
         print_note(f"  in the shared store: {card.weights}")
 
 
-@app.command("quantize")
+@app.command(
+    "quantize",
+    examples=(
+        "localprompt models quantize smollm2-135m --to q8_0",
+        "localprompt models quantize ./model.gguf --to q4_k_m",
+        "localprompt models quantize smollm2-135m --to q4_0 --threads 2",
+    ),
+)
 def quantize(
     model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name or a GGUF file.")],
     to: Annotated[
@@ -185,7 +235,14 @@ def _quantize(model: str, to: str, *, threads: int | None, force: bool) -> None:
     )
 
 
-@app.command("quality")
+@app.command(
+    "quality",
+    examples=(
+        "localprompt models quality smollm2-135m-q4_0",
+        "localprompt models quality mine --against smollm2-135m --text mine.txt",
+        "localprompt models quality mine --suite benchmarks/sentiment.yaml",
+    ),
+)
 def quality(
     model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name or a GGUF file.")],
     against: Annotated[
@@ -229,7 +286,14 @@ def quality(
         with_suite(found, suite, settings, log=not no_log)
 
 
-@app.command("bundle")
+@app.command(
+    "bundle",
+    examples=(
+        "localprompt models bundle smollm2-135m -o kit.tar",
+        "localprompt models bundle smollm2-135m --with-wheels --cpu x86-64-v3",
+        "localprompt models bundle smollm2-135m --prompts prompts --suites suites",
+    ),
+)
 @takes(BundleFlags)
 def bundle(
     models: Annotated[
@@ -244,7 +308,14 @@ def bundle(
     create(models or [], flags)
 
 
-@app.command("remove")
+@app.command(
+    "remove",
+    examples=(
+        "localprompt models remove smollm2-135m-q8_0",
+        "localprompt models remove mine",
+        "localprompt models list && localprompt models remove mine",
+    ),
+)
 def remove(name: NameArgument, system: SystemOption = False) -> None:
     """Delete a model's weights from the store, or forget a file that was added.
 

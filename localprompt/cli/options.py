@@ -173,7 +173,7 @@ class EngineFlags:
     mmap: Annotated[
         bool | None,
         typer.Option(
-            "--mmap/--no-mmap", help="Map the weights, or read them; by default what takes\n"
+            "--mmap/--no-mmap", help="Map the weights, or read them; by default what takes less."
         ),
     ] = None
     repack: Annotated[

@@ -7,14 +7,27 @@ from typing import Annotated
 
 import typer
 
+from localprompt.cli.help import Commands
 from localprompt.cli.options import ChatTemplateOption, LenientOption, ModelOption, ParamOption
 from localprompt.cli.output import console
 from localprompt.errors import EXIT_INPUT
 
-app = typer.Typer(rich_markup_mode=None)
+app = Commands()
+EXAMPLES = (
+    "localprompt prompts list",
+    "localprompt prompts show summarize -p text=@notes.txt",
+    "localprompt prompts lint",
+)
 
 
-@app.command("list")
+@app.command(
+    "list",
+    examples=(
+        "localprompt prompts list",
+        "localprompt prompts list | head",
+        "localprompt prompts list && localprompt prompts show summarize",
+    ),
+)
 def list_all() -> None:
     """List the prompts that have a name: here, in the home folder, and those that came along."""
     from localprompt.sources.prompt.search import read_prompts
@@ -28,7 +41,14 @@ def list_all() -> None:
         print_error(problem)
 
 
-@app.command("show")
+@app.command(
+    "show",
+    examples=(
+        "localprompt prompts show summarize",
+        "localprompt prompts show summarize -p text=@notes.txt --tokens",
+        "localprompt prompts show ./mine.prompty -m qwen2.5-coder-0.5b --json",
+    ),
+)
 def show(
     prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="A prompt's name or file.")],
     param: ParamOption = None,
@@ -66,7 +86,14 @@ def show(
         print_received(received, console(), every_token=tokens)
 
 
-@app.command("new")
+@app.command(
+    "new",
+    examples=(
+        "localprompt prompts new tickets",
+        "localprompt prompts new tickets --from classify-sentiment",
+        "localprompt prompts new tickets --from ./mine.prompty",
+    ),
+)
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the new prompt.")],
     origin: Annotated[
@@ -87,7 +114,14 @@ def new(
     print_note(f"wrote {made.path}{cases}; try:  localprompt run {template.name}{given}")
 
 
-@app.command("lint")
+@app.command(
+    "lint",
+    examples=(
+        "localprompt prompts lint",
+        "localprompt prompts lint summarize ./mine.prompty",
+        "localprompt prompts lint prompts --fix",
+    ),
+)
 def lint(
     prompts: Annotated[
         list[str] | None,

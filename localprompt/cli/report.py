@@ -23,6 +23,11 @@ DETAILS = (
     "IDs are those of benches, evaluations and single runs. A file that ends in .md becomes "
     "Markdown, any other one HTML: a single file that fetches nothing and works from a USB stick."
 )
+EXAMPLES = (
+    "localprompt report -o report.html",
+    "localprompt report last~1 last -o both.md",
+    "localprompt report 'last eval' --against 'last~1 eval' -o changes.html",
+)
 _DATA = {".csv", ".json", ".jsonl", ".xml"}
 KINDS = ("bench", "eval", "improve", "ask", "run", "chat")
 

@@ -24,6 +24,11 @@ DETAILS = (
     "A required text that is not given with -p is read from stdin. The answer goes to stdout, "
     "its measurement to stderr."
 )
+EXAMPLES = (
+    "localprompt run summarize -p text=@notes.txt",
+    "localprompt run classify-sentiment --each reviews.csv --to answers.csv",
+    "localprompt run --again last -m qwen2.5-coder-0.5b",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import msgspec
 import typer
 
+from localprompt.cli.help import Commands
 from localprompt.cli.options import REFERENCE_HELP, JsonOption, takes
 from localprompt.cli.output import checked, console, format_of, output_file
 from localprompt.cli.repeat import repeat
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     from localprompt.records.run import RunRecord
     from localprompt.store.experiments import Kept, Listed
 
-app = typer.Typer(rich_markup_mode=None)
+app = Commands()
+EXAMPLES = (
+    "localprompt runs list",
+    "localprompt runs show last",
+    "localprompt runs export -o runs.csv",
+)
 
 FormatChoice = Annotated[
     str | None,
@@ -84,7 +90,14 @@ class FilterFlags:
         return where
 
 
-@app.command("list")
+@app.command(
+    "list",
+    examples=(
+        "localprompt runs list",
+        "localprompt runs list --grep invoice --since 7d",
+        "localprompt runs list --kind eval --model smollm2-135m -n 5",
+    ),
+)
 @takes(FilterFlags)
 def list_runs(
     limit: Annotated[
@@ -124,7 +137,14 @@ def list_runs(
         print_note("nothing matches; see all:  localprompt runs list")
 
 
-@app.command("tag")
+@app.command(
+    "tag",
+    examples=(
+        "localprompt runs tag last good",
+        "localprompt runs tag last~1 baseline release-3",
+        "localprompt runs tag last good --remove",
+    ),
+)
 def tag(
     reference: Annotated[str, typer.Argument(metavar="ID", help=REFERENCE_HELP)],
     tags: TagsArgument,
@@ -144,7 +164,14 @@ def tag(
     typer.echo(harmless(f"{found.id}: {', '.join(has) or 'no tags'}"))
 
 
-@app.command("show")
+@app.command(
+    "show",
+    examples=(
+        "localprompt runs show last",
+        "localprompt runs show last~1 --json",
+        "localprompt runs show 'last eval' --failures",
+    ),
+)
 def show(
     reference: Annotated[str, typer.Argument(metavar="ID", help=REFERENCE_HELP)],
     json: JsonOption = False,
@@ -193,10 +220,24 @@ def _print_kept(kept: Kept) -> None:
         print_tuning(kept, console())
 
 
-app.command("repeat")(repeat)
+app.command(
+    "repeat",
+    examples=(
+        "localprompt runs repeat",
+        "localprompt runs repeat last~1",
+        "localprompt runs repeat last --no-log",
+    ),
+)(repeat)
 
 
-@app.command("export")
+@app.command(
+    "export",
+    examples=(
+        "localprompt runs export -o runs.csv",
+        "localprompt runs export -n 3 -f md",
+        "localprompt runs export --since 2026-11-22 --model smollm2-135m > runs.jsonl",
+    ),
+)
 @takes(FilterFlags)
 def export(
     format: FormatChoice = None,  # noqa: A002
@@ -225,7 +266,14 @@ def export(
         write_runs(found, cast("ExportFormat", chosen), stream)
 
 
-@app.command("stats")
+@app.command(
+    "stats",
+    examples=(
+        "localprompt runs stats",
+        "localprompt runs stats > stats.txt",
+        "localprompt runs stats && localprompt runs list -n 5",
+    ),
+)
 def stats() -> None:
     """Say how many runs are stored and how much room they take."""
     from localprompt.store.history import History
@@ -247,7 +295,14 @@ def stats() -> None:
         typer.echo(f"{name:<10}{value}")
 
 
-@app.command("merge")
+@app.command(
+    "merge",
+    examples=(
+        "localprompt runs merge part1.jsonl part2.jsonl",
+        "localprompt runs merge part*.jsonl -o whole.csv",
+        "localprompt runs merge part*.jsonl --fail-if 'pass_rate < 0.9'",
+    ),
+)
 def merge(
     parts: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="All parts, of eval --shard.")
@@ -288,7 +343,14 @@ def merge(
     enforce(result, conditions)
 
 
-@app.command("prune")
+@app.command(
+    "prune",
+    examples=(
+        "localprompt runs prune --older-than 30d --dry-run",
+        "localprompt runs prune --grep secret --dry-run",
+        "localprompt runs prune --cache",
+    ),
+)
 @takes(FilterFlags)
 def prune(
     older_than: Annotated[

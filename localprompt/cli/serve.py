@@ -15,6 +15,11 @@ DETAILS = (
     "followed by another. Only this machine can reach the page. --host opens it to others: whoever "
     "has the key can then run prompts here, read the history, and listen on the way (it is HTTP)."
 )
+EXAMPLES = (
+    "localprompt serve",
+    "localprompt serve --port 0 --no-open",
+    "localprompt serve --read-only",
+)
 LOCAL = ("127.0.0.1", "::1")
 
 

@@ -12,6 +12,7 @@ import typer
 from localprompt.cli.options import takes
 from localprompt.cli.output import checked, console, output_file
 from localprompt.errors import EXIT_INTERRUPTED, InputError
+from localprompt.units import parse_list
 
 if TYPE_CHECKING:
     from localprompt.records.cell import Cell
@@ -23,6 +24,11 @@ DETAILS = (
     "inside the bound: perplexity on a text against MODEL, and the pass rate of the suite, case by "
     "case. What is chosen becomes a profile, which run, ask, bench and eval use for MODEL on this "
     "machine from then on. Other programs should rest meanwhile."
+)
+EXAMPLES = (
+    "localprompt tune smollm2-135m --prompt summarize",
+    "localprompt tune smollm2-135m --suite benchmarks/sentiment.yaml",
+    "localprompt tune smollm2-135m --prompt explain --types q4_0,q8_0 -o tune.html",
 )
 FORMATS = ("table", "json")
 
@@ -179,4 +185,4 @@ def _types(wanted: str | None) -> tuple[str, ...]:
 
     if wanted is None:
         return DEFAULT_TYPES
-    return tuple(file_type_named(part).lower() for part in wanted.split(",") if part.strip())
+    return tuple(file_type_named(part).lower() for part in parse_list(wanted))

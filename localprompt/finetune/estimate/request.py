@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from localprompt.errors import InputError, ModelMissingError, UnknownNameError
+from localprompt.units import parse_list
 
 if TYPE_CHECKING:
     from localprompt.finetune.estimate.cost import Price
@@ -189,10 +190,10 @@ def _recipes(request: EstimateRequest, *, is_here: bool) -> tuple[Recipe, ...]:
     """One recipe for each method, each once; ``full`` is what the stack makes of it."""
     from localprompt.finetune.estimate.recipe import make_recipe
 
-    names = _words(request.method) if request.method is not None else ["full", "lora", "qlora"]
+    names = _methods(request.method) if request.method is not None else ["full", "lora", "qlora"]
     if request.method is None and is_here and request.gpus == 1:
         names.append(CPU_METHOD)
-    targets = None if request.targets is None else tuple(_words(request.targets))
+    targets = None if request.targets is None else parse_list(request.targets)
     recipes = {}
     for name in names:
         recipe = make_recipe(
@@ -265,13 +266,19 @@ def _asked_for_costs(
     if request.gpu is None:
         names = list(dict.fromkeys(price.gpu for price in prices))
     else:
-        names = list(known_gpus()) if request.gpu == "all" else _words(request.gpu)
+        names = list(known_gpus()) if request.gpu == "all" else parse_list(request.gpu)
     gpus = dict.fromkeys(find_gpu(name) for name in names)
     return tokens, tuple(gpus), prices
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",")]
+def _methods(text: str) -> list[str]:
+    """
+    Raises:
+        InputError: there is none.
+    """
+    if names := parse_list(text):
+        return list(names)
+    raise InputError("no method of training", where="--method", expected="as full,lora,qlora")
 
 
 def _count(option: str, text: str) -> int:

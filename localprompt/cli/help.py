@@ -1,0 +1,163 @@
+"""``--help``: options in panels, what to type for them in words, and examples to start from.
+
+An option's name says which panel it stands in, so that ``--n-ctx`` is under Engine in every
+command, and nobody who adds a command has to think of it. What no panel claims is Common, which
+comes first, and in it what has a short name: that is what people type most.
+
+Examples stand beside their command: ``EXAMPLES`` in the module of a command or a group, and
+``examples=`` where a group's command is declared with :class:`Commands`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMON = "Common"
+PANELS: dict[str, tuple[str, ...]] = {
+    "Sampling": (
+        "--max-tokens", "--temperature", "--top-k", "--top-p", "--min-p", "--seed", "--stop",
+    ),
+    "Engine": (
+        "--n-ctx", "--threads", "--threads-batch", "--n-batch", "--n-ubatch", "--type-k",
+        "--type-v", "--flash-attn", "--mmap", "--repack", "--profile", "--max-memory", "--force",
+        "--prefix-store", "--parallel", "--lora",
+    ),
+    "Output": (
+        "--format", "--output", "--json", "--quiet", "--title", "--results", "--lang", "--to",
+        "--complete-json",
+    ),
+    "History": ("--no-log", "--no-cache", "--resume", "--again", "--fresh", "--watch"),
+}  # fmt: skip
+"""By panel, in the order in which they are shown, behind Common."""
+DESTRUCTIVE_COMMANDS = frozenset({"remove", "prune", "purge"})
+DESTRUCTIVE_OPTIONS = frozenset({"--force", "--replace", "--remove", "--again", "--yes"})
+"""Nothing of these is ever offered for a typing mistake."""
+
+_WORDS = {
+    "--format": "FORMAT", "--kind": "KIND", "--name": "NAME", "--tag": "TAG",
+    "--max-tokens": "TOKENS", "--max-prompt-tokens": "TOKENS", "--n-ctx": "TOKENS",
+    "--n-batch": "TOKENS", "--n-ubatch": "TOKENS", "--type-k": "TYPE", "--type-v": "TYPE",
+    "--minutes": "MINUTES", "--max-minutes": "MINUTES", "--max-ttft": "SECONDS",
+}  # fmt: skip
+"""What is typed behind an option that does not say it itself."""
+_KINDS = {"int": "N", "float": "NUMBER", "str": "TEXT"}
+_RANGE = re.compile(r"(?:; )?(?:[\d.]+<=?)?x(?:[<>]=?[\d.]+)+")
+_LARGE = 10**6
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class HelpCommand(TyperCommand):
+    """A command whose help has panels and examples."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for param in self.params:
+            if param.metavar is None:
+                word = next((_WORDS[name] for name in param.opts if name in _WORDS), None)
+                param.metavar = word or _KINDS.get(param.type.name.removesuffix(" range"))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.TyperException as error:
+            offered = getattr(error, "possibilities", None) or ()
+            if offered:
+                safe = [name for name in offered if name not in DESTRUCTIVE_OPTIONS]
+                error.possibilities = safe  # type: ignore[attr-defined]
+            raise
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        _write_examples(self.epilog, formatter)
+
+
+class HelpGroup(TyperGroup):
+    """A group of commands with examples, which offers nothing destructive for a typing mistake."""
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**{**attrs, "suggest_commands": False})
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except typer.TyperException as error:
+            safe = sorted(self.commands.keys() - DESTRUCTIVE_COMMANDS)
+            if near := difflib.get_close_matches(args[0], safe):
+                offered = ", ".join(map(repr, near))
+                error.message = f"{error.message.rstrip('.')}. Did you mean {offered}?"
+            raise
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        _write_examples(self.epilog, formatter)
+
+
+class Commands(typer.Typer):
+    """The app of a group, whose commands are declared with their examples."""
+
+    def __init__(self) -> None:
+        super().__init__(rich_markup_mode=None, cls=HelpGroup)
+
+    def command(  # type: ignore[override]
+        self, name: str, *, examples: Sequence[str]
+    ) -> Callable[[F], F]:
+        return super().command(name, cls=HelpCommand, epilog="\n".join(examples))
+
+
+def panel_of(option: Any) -> str:
+    """Where an option stands in the help."""
+    names = {*option.opts, *option.secondary_opts}
+    return next((panel for panel, known in PANELS.items() if names & set(known)), COMMON)
+
+
+def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
+    params = command.get_params(ctx)
+    arguments = [p.get_help_record(ctx) for p in params if p.param_type_name == "argument"]
+    if shown := [record for record in arguments if record is not None]:
+        with formatter.section("Arguments"):
+            formatter.write_dl(shown)
+    options = [p for p in params if p.param_type_name == "option" and not p.hidden]
+    panels = {
+        panel: [option for option in options if panel_of(option) == panel]
+        for panel in (COMMON, *PANELS)
+    }
+    panels[COMMON].sort(key=lambda option: min(map(len, option.opts)) > 2 or _asks_for_help(option))
+    alone = sum(map(bool, panels.values())) == 1
+    for panel, members in panels.items():
+        if members:
+            with formatter.section("Options" if alone else panel):
+                formatter.write_dl(list(_records(members, ctx)))
+
+
+def _asks_for_help(option: Any) -> bool:
+    return "--help" in option.opts
+
+
+def _records(options: Sequence[Any], ctx: Any) -> Iterator[tuple[str, str]]:
+    """Names and what they are for; a range in words, and only where it says something."""
+    for option in options:
+        names, text = option.get_help_record(ctx)
+        low, high = getattr(option.type, "min", None), getattr(option.type, "max", None)
+        text = _RANGE.sub("", text).replace("  []", "").replace("[]", "")
+        if low is not None and high is not None and high < _LARGE:
+            text = f"{text}  [{low:g} to {high:g}]"
+        yield names, text
+
+
+def _write_examples(examples: str | None, formatter: Any) -> None:
+    if examples:
+        with formatter.section("Examples"):
+            for line in examples.splitlines():
+                formatter.write(f"  {line}\n")
