@@ -11,7 +11,7 @@ import typer
 
 from localprompt.cli.options import REFERENCE_HELP
 from localprompt.cli.output import checked, console
-from localprompt.errors import ThresholdError
+from localprompt.errors import InputError, ThresholdError
 
 if TYPE_CHECKING:
     from localprompt.bench.thresholds import Judgement
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 DETAILS = (
     "A and B are benches, evaluations or runs; last and last~1 count what is of the other one's "
-    "kind, or of the kind that was made last. Evaluations are paired case by case. A verdict is "
+    "kind, or of the kind that was made last. Evaluations are paired case by case; one alone has "
+    "every two of its models and prompts compared, or the two of --between. A verdict is "
     "given only where the 95 % interval of the difference excludes zero. --fail-if ends with "
     "exit code 1 where the interval confirms it: 'ttft_seconds > 5%', "
     "'decode_tokens_per_second < -5%', 'peak_rss_bytes > 20MiB'."
 )
 EXAMPLES = (
     "localprompt compare last~1 last",
-    "localprompt compare 'last~1 eval' 'last eval' -f md",
+    "localprompt compare 'last eval' --between 0.5b 1.5b",
     "localprompt compare last~1 last --fail-if 'ttft_seconds > 5%'",
 )
 FORMATS = ("table", "md", "json")
@@ -36,8 +37,19 @@ KINDS = ("bench", "eval", "ask", "run", "chat")
 
 def command(
     a: Annotated[str, typer.Argument(metavar="A", help=REFERENCE_HELP)],
-    b: Annotated[str, typer.Argument(metavar="B", help="As A.")],
+    b: Annotated[
+        str | None,
+        typer.Argument(metavar="B", help="As A; left out, A is one evaluation of several."),
+    ] = None,
     *,
+    between: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--between",
+            metavar="NAME NAME",
+            help="Two models or prompts of one evaluation; a part of a name will do.",
+        ),
+    ] = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
@@ -51,13 +63,21 @@ def command(
     """Compare two stored benches, evaluations or runs."""
     from localprompt.bench.comparing import compare_benches, load_bench_or_run
     from localprompt.bench.thresholds import check, judge
-    from localprompt.cli.eval_output import write_comparison
+    from localprompt.cli.eval_output import write_comparison, write_within
     from localprompt.records.condition import parse_condition
     from localprompt.store.history import History
 
     checked("--format", format, FORMATS)
     conditions = [parse_condition(text) for text in fail_if or ()]
+    if b is not None and between is not None:
+        raise InputError(
+            "--between is for one evaluation", where="--between", found=f"two: {a} and {b}"
+        )
     with History(read_only=True) as history:
+        if b is None:
+            alone = history.find(a, ("eval",))
+            write_within(alone.id, between, history, format, conditions)
+            return
         one, other = history.find_both(a, b, KINDS)
         if one.kind == "eval":
             write_comparison(one.id, other.id, history, format, conditions)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from localprompt.cli.output import console, output_file
-from localprompt.errors import ThresholdError
+from localprompt.errors import InputError, ThresholdError
 
 if TYPE_CHECKING:
     from localprompt.records.condition import Condition
-    from localprompt.records.evaluation import EvalResult, Evaluation
+    from localprompt.records.evaluation import EvalComparison, EvalResult, Evaluation
     from localprompt.store.history import History
 
 
@@ -86,6 +86,50 @@ def write_comparison(
         ThresholdError: a condition is confirmed.
     """
     from localprompt.evaluate.comparing import compare_evaluations
+
+    found = compare_evaluations(store.evaluation(a), store.evaluation(b), store)
+    _write_comparison(found, wanted, conditions)
+
+
+def write_within(
+    evaluation_id: str,
+    between: tuple[str, str] | None,
+    store: History,
+    wanted: str,
+    conditions: Sequence[Condition],
+) -> None:
+    """Every two targets of one evaluation, or those two.
+
+    Raises:
+        InputError: it has only one target, or both names are of the same one.
+        UnknownNameError: no target is called so, or more than one.
+        ThresholdError: a condition is confirmed.
+    """
+    from localprompt.evaluate.comparing import compare_evaluations, compare_targets, find_target
+
+    evaluation = store.evaluation(evaluation_id)
+    if len(evaluation.targets) < 2:
+        raise InputError(
+            "this evaluation has one model with one prompt: nothing to compare",
+            where=evaluation.id,
+            next_step=f"localprompt compare {evaluation.id} OTHER",
+        )
+    if between is None:
+        found = compare_evaluations(evaluation, evaluation, store)
+    else:
+        a, b = (find_target(evaluation, name) for name in between)
+        if a == b:
+            raise InputError(
+                "both names are of the same model and prompt",
+                where="--between",
+                expected=", ".join(one.model.name for one in evaluation.targets),
+                found=" ".join(between),
+            )
+        found = compare_targets(evaluation, a, b, store)
+    _write_comparison(found, wanted, conditions)
+
+
+def _write_comparison(found: EvalComparison, wanted: str, conditions: Sequence[Condition]) -> None:
     from localprompt.evaluate.thresholds import confirmed
     from localprompt.views.eval_compare import (
         comparison_json,
@@ -93,7 +137,6 @@ def write_comparison(
         print_comparison,
     )
 
-    found = compare_evaluations(store.evaluation(a), store.evaluation(b), store)
     if wanted == "table":
         print_comparison(found, console())
     else:

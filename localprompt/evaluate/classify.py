@@ -59,6 +59,14 @@ class Tally:
             calibration=self._calibration(),
         )
 
+    def only_answer(self) -> str | None:
+        """The one answer that all cases got, where they expect several: such a pass rate says how
+        often that label is expected, and nothing about the model."""
+        answers = {given for _, given in self._pairs}
+        if len(answers) != 1 or len(self._expected) < 2 or not self._labels():
+            return None
+        return answers.pop()
+
     def _labels(self) -> tuple[str, ...]:
         total = self._expected.total()
         if not total:

@@ -2,7 +2,7 @@
 
 Targets are paired by what they have in common: prompt and model; then the model alone where each
 side has one prompt left for it (two versions of a prompt under different names); then the prompt
-alone (two models). An evaluation compared with itself has its targets compared with its first.
+alone (two models). An evaluation compared with itself has every two of its targets compared.
 
 Cases are paired by id. A case that was repeated counts once: it passed if most of its repetitions
 did, and its score is their mean; repetitions are not independent, and counting each would promise
@@ -12,10 +12,12 @@ more than the cases can show.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import combinations
 
 import msgspec
 
+from localprompt.errors import UnknownNameError
 from localprompt.records.evaluation import (
     CaseResult,
     EvalComparison,
@@ -35,6 +37,8 @@ from localprompt.stats.paired import (
 from localprompt.store.history import History
 
 MOST_FLIPS = 200
+MOST_COMPARED = 5_000
+"""Cases above which nothing is compared without being asked for: it would take minutes."""
 
 
 class _Case:
@@ -63,15 +67,9 @@ class _Case:
 
 
 def compare_evaluations(a: Evaluation, b: Evaluation, store: History) -> EvalComparison:
-    """B against A."""
+    """B against A; A against itself is every pair of its targets."""
     paired = list(paired_targets(a, b))
-    compared = [_compare(a, i, b, j, store) for i, j in paired]
-    p_values = [p for one in compared for p in _p_values(one).values()]
-    adjusted = iter(holm(p_values))
-    pairs = tuple(
-        msgspec.structs.replace(one, adjusted={name: next(adjusted) for name in _p_values(one)})
-        for one in compared
-    )
+    pairs = _adjusted(_compared(a, b, paired, store))
     in_a, in_b = {i for i, _ in paired}, {j for _, j in paired}
     alone = a.id == b.id
     return EvalComparison(
@@ -80,13 +78,72 @@ def compare_evaluations(a: Evaluation, b: Evaluation, store: History) -> EvalCom
         pairs=pairs,
         only_in_a=() if alone else _left(a, in_a),
         only_in_b=() if alone else _left(b, in_b),
-        tests=len(p_values),
+        tests=_tests(pairs),
+    )
+
+
+def compare_targets(evaluation: Evaluation, a: int, b: int, store: History) -> EvalComparison:
+    """Two targets of one evaluation, by their indices. Whoever looks at one pair of many has
+    chosen it, so p-values stay adjusted for all pairs.
+
+    Raises:
+        ValueError: they are the same.
+    """
+    if a == b:
+        raise ValueError("a target is compared with another one")
+    every = [(a, b) if {i, j} == {a, b} else (i, j) for i, j in _every_pair(evaluation)]
+    pairs = _adjusted(_compared(evaluation, evaluation, every, store))
+    wanted = pairs[every.index((a, b))]
+    return EvalComparison(
+        a=evaluation, b=evaluation, pairs=(wanted,), only_in_a=(), only_in_b=(), tests=_tests(pairs)
+    )
+
+
+def compared_within(
+    evaluation: Evaluation, pairs: tuple[TargetComparison, ...]
+) -> EvalComparison | None:
+    """Pairs of one evaluation, as a comparison of it with itself; None: there are none."""
+    if not pairs:
+        return None
+    return EvalComparison(
+        a=evaluation, b=evaluation, pairs=pairs, only_in_a=(), only_in_b=(), tests=_tests(pairs)
+    )
+
+
+def pairs_within(evaluation: Evaluation, store: History) -> tuple[TargetComparison, ...]:
+    """Every pair of its targets, as a reader of its results wants to have them beside these."""
+    if len(evaluation.targets) < 2 or evaluation.cases > MOST_COMPARED:
+        return ()
+    return compare_evaluations(evaluation, evaluation, store).pairs
+
+
+def find_target(evaluation: Evaluation, name: str) -> int:
+    """The index of the target that is called so: by its model, its prompt, both (``PROMPT,
+    MODEL``), or a part of these that no other has.
+
+    Raises:
+        UnknownNameError: none is, or more than one.
+    """
+    full = [f"{target.prompt}, {target.model.name}" for target in evaluation.targets]
+    exact = [
+        index
+        for index, target in enumerate(evaluation.targets)
+        if name in {target.model.name, target.prompt, full[index]}
+    ]
+    part = [index for index, one in enumerate(full) if name.lower() in one.lower()]
+    found = exact or part
+    if len(found) == 1:
+        return found[0]
+    raise UnknownNameError(
+        f"{'more than one' if found else 'no'} model or prompt here is called {name!r}",
+        where=evaluation.id,
+        nearest=tuple(full[index] for index in found) or tuple(full),
     )
 
 
 def paired_targets(a: Evaluation, b: Evaluation) -> Iterator[tuple[int, int]]:
     if a.id == b.id:
-        yield from ((0, index) for index in range(1, len(a.targets)))
+        yield from _every_pair(a)
         return
     left_a, left_b = dict(enumerate(a.targets)), dict(enumerate(b.targets))
     for same in (_prompt_and_model, _model, _prompt, _anything):
@@ -116,8 +173,38 @@ def _anything(target: EvalTarget) -> object:
     return None
 
 
-def _compare(a: Evaluation, i: int, b: Evaluation, j: int, store: History) -> TargetComparison:
-    ours, theirs = _cases(store, a.id, i), _cases(store, b.id, j)
+def _every_pair(evaluation: Evaluation) -> list[tuple[int, int]]:
+    return list(combinations(range(len(evaluation.targets)), 2))
+
+
+def _compared(
+    a: Evaluation, b: Evaluation, pairs: Iterable[tuple[int, int]], store: History
+) -> Iterator[TargetComparison]:
+    """The cases of two targets are in memory at a time, however many pairs there are."""
+    at, ours = -1, dict[str, _Case]()
+    for i, j in pairs:
+        if i != at:
+            at, ours = i, _cases(store, a.id, i)
+        yield _compare(a.targets[i], ours, b.targets[j], _cases(store, b.id, j))
+
+
+def _adjusted(compared: Iterable[TargetComparison]) -> tuple[TargetComparison, ...]:
+    """The same with p-values after Holm, over all of them."""
+    found = list(compared)
+    adjusted = iter(holm([p for one in found for p in _p_values(one).values()]))
+    return tuple(
+        msgspec.structs.replace(one, adjusted={name: next(adjusted) for name in _p_values(one)})
+        for one in found
+    )
+
+
+def _tests(pairs: Iterable[TargetComparison]) -> int:
+    return sum(len(one.adjusted) for one in pairs)
+
+
+def _compare(
+    a: EvalTarget, ours: dict[str, _Case], b: EvalTarget, theirs: dict[str, _Case]
+) -> TargetComparison:
     both = [(ours[key], theirs[key], key) for key in ours if key in theirs]
     judged = [(x, y, key) for x, y, key in both if x.verdict is not None and y.verdict is not None]
     passes = None
@@ -134,8 +221,8 @@ def _compare(a: Evaluation, i: int, b: Evaluation, j: int, store: History) -> Ta
         if (compared := _scores([(x.metrics.get(name), y.metrics.get(name)) for x, y, _ in both]))
     }
     return TargetComparison(
-        a=a.targets[i],
-        b=b.targets[j],
+        a=a,
+        b=b,
         paired=len(both),
         only_in_a=len(ours) - len(both),
         only_in_b=len(theirs) - len(both),

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from localprompt.engine.base import Finished, GenerationRequest, Prefilled, Token
 from localprompt.engine.prefixes import common_tokens
 from localprompt.evaluate.models import OpenModel
-from localprompt.records.evaluation import Floor
+from localprompt.records.model_use import Floor
 from localprompt.records.run import Sampling
 
 LEAST_ANSWERS = 16

@@ -10,7 +10,11 @@ from itertools import chain
 
 import msgspec
 
-from localprompt.evaluate.comparing import compare_evaluations, paired_targets
+from localprompt.evaluate.comparing import (
+    compare_evaluations,
+    compared_within,
+    paired_targets,
+)
 from localprompt.evaluate.models import OpenEngine
 from localprompt.evaluate.received import Received, open_vocabulary
 from localprompt.evaluate.summarize import load_result
@@ -43,13 +47,13 @@ def load_report(
         open_engine: opens a model far enough to say what it received.
         most_cases: at most so many rows.
     """
-    compared = None
-    if against is not None or len(evaluation.targets) > 1:
-        compared = compare_evaluations(against or evaluation, evaluation, store)
+    result = load_result(evaluation, store)
     return EvaluationReport(
-        result=load_result(evaluation, store),
+        result=result,
         matrix=_matrix(evaluation, store, against, open_engine, most_cases),
-        comparison=compared,
+        comparison=compared_within(evaluation, result.pairs)
+        if against is None
+        else compare_evaluations(against, evaluation, store),
     )
 
 

@@ -10,9 +10,10 @@ from localprompt.evaluate.answering import Answered
 from localprompt.evaluate.requests import Prepared
 from localprompt.records.evaluation import CaseResult
 from localprompt.records.score import Answer, AnyExpectation, CaseScore, Expectation, ExpectationSet
+from localprompt.scoring.aggregate import with_comparison
 from localprompt.scoring.closed import heaviest, shares, weigh
 from localprompt.scoring.expectations import CannotScoreError, Judge
-from localprompt.scoring.score import score_case, unscored_any
+from localprompt.scoring.score import COMPARISON, score_case, score_comparison, unscored_any
 from localprompt.scoring.script_checks import transformed
 from localprompt.scoring.task_checks import right_choice
 from localprompt.scoring.tool_calls import with_calls
@@ -94,6 +95,27 @@ def chosen_anew(
     return msgspec.structs.replace(
         result, answer=answer.text, probabilities=shares(weights), score=score
     )
+
+
+def has_comparison(case: EvalCase) -> bool:
+    return any(isinstance(e, Expectation) and e.type == COMPARISON for e in case.expectations)
+
+
+def chosen_among(case: EvalCase, rows: list[CaseResult], judge: Judge) -> list[CaseResult]:
+    """The results of one case after its comparisons."""
+    given = [None if row.error else Answer(row.answer, vars=row.vars) for row in rows]
+    for expected in case.expectations:
+        if isinstance(expected, Expectation) and expected.type == COMPARISON:
+            verdicts = score_comparison(given, expected, judge)
+            rows = [
+                msgspec.structs.replace(row, score=with_comparison(row.score, verdict))
+                for row, verdict in zip(rows, verdicts, strict=True)
+            ]
+    return rows
+
+
+def is_compared(score: CaseScore) -> bool:
+    return any(one.type.removeprefix("not-") == COMPARISON for one in score.scores)
 
 
 def needs_time(case: EvalCase) -> bool:

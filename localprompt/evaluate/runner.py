@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
@@ -23,21 +24,23 @@ from localprompt.evaluate.models import Models, OpenModel
 from localprompt.evaluate.planning import FindModel, Planned
 from localprompt.evaluate.requests import Prepared, prepare_all, scoring_of, shape_of
 from localprompt.evaluate.results import (
+    chosen_among,
     chosen_anew,
+    has_comparison,
+    is_compared,
     is_waiting,
     make_result,
     needs_time,
     waiting_result,
 )
 from localprompt.evaluate.turns import Turns
-from localprompt.records.evaluation import CaseResult, EvalRequest, EvalTarget, ModelUse
+from localprompt.measure.energy import Meter
+from localprompt.records.evaluation import CaseResult, EvalRequest, EvalTarget
 from localprompt.records.model import ModelRecord
-from localprompt.records.score import Answer, CaseScore, Expectation
+from localprompt.records.model_use import ModelUse, TargetUse
 from localprompt.running.assemble import model_record
-from localprompt.scoring.aggregate import with_comparison
 from localprompt.scoring.closed import batch_bias
 from localprompt.scoring.expectations import Judge
-from localprompt.scoring.score import COMPARISON, score_comparison
 from localprompt.sources.suite.records import EvalCase
 from localprompt.store.history import History
 from localprompt.store.under_way import announced
@@ -124,10 +127,6 @@ def _opened_as(target: EvalTarget) -> bytes:
     return msgspec.json.encode((target.model.path, target.settings))
 
 
-def has_comparison(case: EvalCase) -> bool:
-    return any(isinstance(e, Expectation) and e.type == COMPARISON for e in case.expectations)
-
-
 class _Run:
     """What is under way."""
 
@@ -157,6 +156,7 @@ class _Run:
             for index in range(len(self._evaluation.targets))
         )
         self._passed = self._scored = self._cached = 0
+        self._meter = Meter()
 
     def model(self, targets: list[int]) -> None:
         """All cases of the targets that one model answers."""
@@ -174,17 +174,13 @@ class _Run:
         judge, shared = self._judge(opened)
         cached_before = self._cached
         work: list[Work] = []
+        taken: list[TargetUse] = []
         started = time.perf_counter()
         for index, done in pending:
             work.append(Work())
-            items = self._items(index, done)
-            if self._planned.suite.in_turn:
-                self._in_turn(index, done, opened, judge, work[-1])
-                continue
-            # A judge that is the same model can only be asked when a batch is through.
-            for part in _chunks(items, JUDGED_AT_ONCE) if shared else (items,):
-                self._target(index, part, opened, judge, work[-1], later=shared)
-        self.save()
+            with self._timed(index, work[-1], taken):
+                self._answer(index, done, opened, judge, work[-1], shared=shared)
+                self.save()
         use = ModelUse(
             model=model.name,
             created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -196,8 +192,43 @@ class _Run:
             settings=opened.settings(),
             memory=opened.memory(),
             floor=measure_floor(work, opened) if self._with_floor and not judge else None,
+            by_target=() if judge else tuple(taken),
         )
         self._store.add_use(self._evaluation.id, use)
+
+    @contextmanager
+    def _timed(self, index: int, work: Work, taken: list[TargetUse]) -> Iterator[None]:
+        """Adds what is done inside to ``taken``."""
+        self._meter = Meter()
+        started, cpu_started = time.perf_counter(), time.process_time()
+        yield
+        use = TargetUse(
+            target=index,
+            answered=work.answers,
+            wall_seconds=time.perf_counter() - started,
+            cpu_seconds=time.process_time() - cpu_started,
+            energy_joules=self._meter.read(),
+        )
+        taken.append(use)
+
+    def _answer(
+        self,
+        index: int,
+        done: set[tuple[int, int]],
+        opened: OpenModel,
+        judge: Judge | None,
+        work: Work,
+        *,
+        shared: bool,
+    ) -> None:
+        """All cases of one target; ``shared``: the model that answers is also the judge."""
+        if self._planned.suite.in_turn:
+            self._in_turn(index, done, opened, judge, work)
+            return
+        items = self._items(index, done)
+        # A judge that is the same model can only be asked when a batch is through.
+        for part in _chunks(items, JUDGED_AT_ONCE) if shared else (items,):
+            self._target(index, part, opened, judge, work, later=shared)
 
     def _items(self, index: int, done: set[tuple[int, int]]) -> Iterator[tuple[EvalCase, int]]:
         """Cases and repetitions of a target that have no result yet."""
@@ -335,6 +366,7 @@ class _Run:
             self._store.add(self._evaluation.id, self._unsaved)
             self._unsaved = []
             self._unsaved_keys.clear()
+        self._meter.read()  # before a counter of energy comes round again
         self._saved_at = time.monotonic()
 
     def _tell(self, target: EvalTarget) -> None:
@@ -402,27 +434,10 @@ class _Run:
             rows = self._store.results_of_case(self._evaluation.id, case.index)
             for repetition in range(self._evaluation.repeat):
                 same = [row for row in rows if row.repetition == repetition]
-                if any(_compared(row.score) for row in same):
+                if any(is_compared(row.score) for row in same):
                     continue  # an earlier part of this evaluation did it
-                self._unsaved += _chosen(case, same, judge)
+                self._unsaved += chosen_among(case, same, judge)
             self.save()
-
-
-def _chosen(case: EvalCase, rows: list[CaseResult], judge: Judge) -> list[CaseResult]:
-    """The results of one case after its comparisons."""
-    given = [None if row.error else Answer(row.answer, vars=row.vars) for row in rows]
-    for expected in case.expectations:
-        if isinstance(expected, Expectation) and expected.type == COMPARISON:
-            verdicts = score_comparison(given, expected, judge)
-            rows = [
-                msgspec.structs.replace(row, score=with_comparison(row.score, verdict))
-                for row, verdict in zip(rows, verdicts, strict=True)
-            ]
-    return rows
-
-
-def _compared(score: CaseScore) -> bool:
-    return any(one.type.removeprefix("not-") == COMPARISON for one in score.scores)
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

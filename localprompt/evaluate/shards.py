@@ -27,8 +27,9 @@ from localprompt import doors
 from localprompt.errors import DatasetError, InputError
 from localprompt.evaluate.selection import part_of
 from localprompt.records import json
-from localprompt.records.evaluation import CaseResult, Evaluation, ModelUse, Shard
+from localprompt.records.evaluation import CaseResult, Evaluation, Shard
 from localprompt.records.ids import new_run_id
+from localprompt.records.model_use import ModelUse
 from localprompt.store.history import History
 
 T = TypeVar("T")

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from localprompt.evaluate.classify import Tally
+from localprompt.evaluate.comparing import pairs_within
+from localprompt.evaluate.repeats import Repeats
 from localprompt.records.evaluation import (
     AssertionSummary,
     CaseResult,
@@ -41,7 +43,8 @@ def load_result(evaluation: Evaluation, store: History) -> EvalResult:
         summarize(target, store.results(evaluation.id, target=index))
         for index, target in enumerate(evaluation.targets)
     )
-    return EvalResult(evaluation, summaries, tuple(store.uses(evaluation.id)))
+    uses, pairs = tuple(store.uses(evaluation.id)), pairs_within(evaluation, store)
+    return EvalResult(evaluation, summaries, uses, pairs)
 
 
 def summarize(target: EvalTarget, results: Iterable[CaseResult]) -> TargetSummary:
@@ -103,9 +106,11 @@ class _Summing:
         self._ttft: list[float] = []
         self._logs: dict[str, list[float]] = {}
         self._near_ties = 0
+        self._repeats = Repeats()
 
     def add(self, result: CaseResult) -> None:
         self._passed[result.score.passed] += 1
+        self._repeats.add(result)
         self._errors += result.error is not None
         self._cached += result.cached
         self._prompt_tokens += result.prompt_tokens or 0
@@ -136,7 +141,11 @@ class _Summing:
             done=self._passed.total(),
             cached=self._cached,
             passes=PassRate(
-                passed, failed, self._errors, unscored, wilson(passed, passed + failed)
+                passed,
+                failed,
+                self._errors,
+                unscored,
+                self._repeats.interval() or wilson(passed, passed + failed),
             ),
             score=mean_score(self._scores, self._passed.total() - len(self._scores)),
             metrics={name: self._metric(name, values) for name, values in self._metrics.items()},
@@ -147,6 +156,8 @@ class _Summing:
             ttft_seconds=median(self._ttft) if self._ttft else None,
             batch_bias=self._bias(),
             near_ties=self._near_ties,
+            only_answer=self._tally.only_answer(),
+            repeated=self._repeats.repeated(),
         )
 
     def _metric(self, name: str, values: list[float]) -> MeanScore:

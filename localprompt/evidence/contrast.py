@@ -14,12 +14,13 @@ import localprompt
 from localprompt.errors import InputError, MachineError
 from localprompt.evaluate.loading import open_suite
 from localprompt.evidence import recipes as larger
-from localprompt.evidence.figures import estimated, middle, once, score, usd_of
+from localprompt.evidence.figures import estimated, middle, once, score
 from localprompt.evidence.judging import break_even, curve, judge
 from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.tuning import TuningPlan
 from localprompt.finetune.estimate.shapes import find_shape
 from localprompt.measure import machine
+from localprompt.measure.energy import usd_of
 from localprompt.records import json
 from localprompt.records.contrast import ContrastReport, Curve, Judged, Way
 from localprompt.records.evaluation import EvalRequest

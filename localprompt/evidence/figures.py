@@ -64,18 +64,3 @@ def ratio(name: str, above: Figure, below: Figure, about: str = "") -> Figure:
         None,
         about,
     )
-
-
-WATTS_PER_BUSY_CORE = Range(3.0, 8.0, 20.0)
-"""From an efficient laptop to an older desktop."""
-USD_PER_KWH = Range(0.08, 0.20, 0.45)
-
-
-def usd_of(cpu_seconds: float) -> Range:
-    """The electricity of so many seconds of one busy core."""
-    hours = cpu_seconds / 3600 / 1000
-    return Range(
-        hours * WATTS_PER_BUSY_CORE.low * USD_PER_KWH.low,
-        hours * WATTS_PER_BUSY_CORE.typical * USD_PER_KWH.typical,
-        hours * WATTS_PER_BUSY_CORE.high * USD_PER_KWH.high,
-    )

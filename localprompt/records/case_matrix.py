@@ -82,7 +82,7 @@ class EvaluationReport(msgspec.Struct, frozen=True):
     result: EvalResult
     matrix: CaseMatrix
     comparison: EvalComparison | None
-    """With the earlier evaluation, or of its own targets with the first; None: nothing to pair."""
+    """With the earlier evaluation, or of every two of its own targets; None: nothing to pair."""
 
 
 def state_of(result: CaseResult) -> State:

@@ -18,15 +18,14 @@ import msgspec
 
 from localprompt.records.cell import SamplingChoices
 from localprompt.records.model import ModelRecord
+from localprompt.records.model_use import ModelUse
 from localprompt.records.prompt import PromptTemplate
 from localprompt.records.run import (
     FinishReason,
     Machine,
-    Memory,
     ProfileUse,
     RequestedSettings,
     Sampling,
-    Settings,
 )
 from localprompt.records.score import CaseScore, Script
 from localprompt.stats.paired import PassComparison, ScoreComparison
@@ -209,48 +208,6 @@ class CaseResult(msgspec.Struct, frozen=True):
     """Why there is no answer, as where the prompt does not fit into n_ctx."""
 
 
-class Floor(msgspec.Struct, frozen=True):
-    """The least time that the work of a model could have taken on this machine: an estimate.
-
-    Tokens that had to be evaluated, over rates measured in the same process right afterwards.
-    """
-
-    shared_tokens: int
-    """The longest prefix that all prompts of a target share, once per target."""
-    own_tokens: int
-    """The rest of each prompt, beyond what it has in common with one before it."""
-    generated_tokens: int
-    prefill_tokens_per_second: float
-    decode_tokens_per_second: float | None
-    """Of as many sequences at once as the evaluation used; None where nothing was generated."""
-
-    @property
-    def seconds(self) -> float:
-        prefill = (self.shared_tokens + self.own_tokens) / self.prefill_tokens_per_second
-        if self.decode_tokens_per_second is None:
-            return prefill
-        return prefill + self.generated_tokens / self.decode_tokens_per_second
-
-
-class ModelUse(msgspec.Struct, frozen=True):
-    """One model, opened once for its part of an evaluation."""
-
-    model: str
-    created_at: str
-    parallel: int
-    answered: int
-    cached: int
-    load_seconds: float
-    wall_seconds: float
-    """First request → last result stored; scoring included, load excluded."""
-    settings: Settings | None
-    """None: every answer was taken over, and no context was opened."""
-    memory: Memory
-    """Of this process; the peak since this model was opened, where the system can tell."""
-    floor: Floor | None = None
-    """None: too few answers, nothing to measure it by, or a model also judged."""
-
-
 # --------------------------------------------------------------------------- what it adds up to
 
 
@@ -264,7 +221,7 @@ class PassRate(msgspec.Struct, frozen=True):
     """Of the failed ones, those without an answer."""
     unscored: int
     interval: Interval | None
-    """95 %, Wilson."""
+    """95 %, Wilson; where cases were repeated, by bootstrap over the cases."""
 
     @property
     def rate(self) -> float | None:
@@ -324,6 +281,41 @@ class Classification(msgspec.Struct, frozen=True):
     calibration: Calibration | None = None
 
 
+class RepeatedCase(msgspec.Struct, frozen=True):
+    """One case over its repetitions."""
+
+    case_id: str
+    passed: int
+    scored: int
+    """Repetitions that passed or failed; at least one."""
+    answers: int
+    """Different answers among all repetitions."""
+
+    @property
+    def flips(self) -> bool:
+        """Whether some of its repetitions passed and some failed."""
+        return 0 < self.passed < self.scored
+
+    @property
+    def consistency(self) -> float:
+        """Share of the repetitions that ended as most of them did; from 0.5 to 1."""
+        return max(self.passed, self.scored - self.passed) / self.scored
+
+
+class Repeated(msgspec.Struct, frozen=True):
+    """What repetitions say of a target: whether it passes a case always, or only sometimes."""
+
+    repetitions: int
+    pass_power: tuple[float, ...]
+    """pass^1, pass^2, …: the probability that so many tries at a case, drawn from its repetitions,
+    all pass; the mean over the cases (Yao et al. 2024, arXiv 2406.12045)."""
+    flipping: float
+    """Share of the cases of which some repetitions pass and some fail."""
+    consistency: float
+    """Mean over the cases."""
+    cases: tuple[RepeatedCase, ...]
+
+
 class TargetSummary(msgspec.Struct, frozen=True):
     """What one target's results add up to."""
 
@@ -345,19 +337,11 @@ class TargetSummary(msgspec.Struct, frozen=True):
     may have it as ``metadata.localprompt.bias``. None: choices were not scored."""
     near_ties: int = 0
     """Choices whose two best are closer than batches and neighbours move them."""
-
-
-class EvalResult(msgspec.Struct, frozen=True):
-    """An evaluation as views show it, without its cases, which are streamed beside it."""
-
-    evaluation: Evaluation
-    targets: tuple[TargetSummary, ...]
-    uses: tuple[ModelUse, ...]
-
-    @property
-    def complete(self) -> bool:
-        """False: some results are still missing; ``--resume`` makes them."""
-        return all(summary.done >= summary.target.results for summary in self.targets)
+    only_answer: str | None = None
+    """The label that every case was answered with, where cases expect several; None: there is
+    none."""
+    repeated: Repeated | None = None
+    """None: nothing was repeated."""
 
 
 # --------------------------------------------------------------------------- comparisons
@@ -399,6 +383,22 @@ class TargetComparison(msgspec.Struct, frozen=True):
     none was observed, or it is shown already."""
     flips: tuple[Flip, ...]
     """The first of them, as many as views may show."""
+
+
+class EvalResult(msgspec.Struct, frozen=True):
+    """An evaluation as views show it, without its cases, which are streamed beside it."""
+
+    evaluation: Evaluation
+    targets: tuple[TargetSummary, ...]
+    uses: tuple[ModelUse, ...]
+    pairs: tuple[TargetComparison, ...] = ()
+    """Every two targets, paired case by case, their p-values adjusted for each other; none where
+    there is one target, or more cases than are compared without being asked."""
+
+    @property
+    def complete(self) -> bool:
+        """False: some results are still missing; ``--resume`` makes them."""
+        return all(summary.done >= summary.target.results for summary in self.targets)
 
 
 class EvalComparison(msgspec.Struct, frozen=True):

@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from localprompt.records import json
-from localprompt.records.evaluation import CaseResult, Evaluation, ModelUse
+from localprompt.records.evaluation import CaseResult, Evaluation
+from localprompt.records.model_use import ModelUse
 from localprompt.store.connection import explained, transaction
 from localprompt.store.experiments import Experiments
 

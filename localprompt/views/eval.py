@@ -18,19 +18,20 @@ from rich.console import Console
 from localprompt.records.case_matrix import EvaluationReport
 from localprompt.records.evaluation import (
     CaseResult,
-    Classification,
     EvalResult,
     Evaluation,
     MeanScore,
-    ModelUse,
     TargetComparison,
     TargetSummary,
 )
+from localprompt.records.model_use import ModelUse
 from localprompt.units import UNKNOWN, format_bytes, format_count, format_seconds
 from localprompt.views import eval_compare
 from localprompt.views.bench import machine_facts, settings_text
 from localprompt.views.eval_cases import case_blocks
 from localprompt.views.eval_charts import eval_charts
+from localprompt.views.eval_labels import label_tables
+from localprompt.views.eval_repeats import repetition_tables
 from localprompt.views.eval_text import (
     counts_text,
     heading,
@@ -105,8 +106,10 @@ def text_sections(result: EvalResult) -> tuple[Section, ...]:
     pace = Lines(tuple(line for use in result.uses for line in use_lines(use)))
     return (
         Section("targets", "", (_targets(result),)),
+        Section("pairs", "Differences", tuple(eval_compare.pair_blocks(result.pairs))),
+        Section("repetitions", "Repetitions", tuple(repetition_tables(result))),
         Section("scores", "Metrics and assertions", tuple(_scores(result))),
-        Section("labels", "Expected and answered", tuple(_labels(result))),
+        Section("labels", "Expected and answered", tuple(label_tables(result))),
         Section("pace", "Time and memory", (pace,) if pace.items else ()),
         Section("notices", "", tuple(_notices(result))),
     )
@@ -123,39 +126,51 @@ def eval_sections(report: EvaluationReport, prefix: str = "") -> tuple[Section, 
         Section(f"{prefix}overview", f"{title}Overview", overview),
         Section(f"{prefix}notices", "Remarks", tuple(_notices(result))),
         Section(f"{prefix}differences", "Differences", tuple(differences)),
+        Section(f"{prefix}repetitions", "Repetitions", tuple(repetition_tables(result))),
         Section(f"{prefix}charts", "Charts", tuple(eval_charts(result))),
         Section(f"{prefix}cases", "Cases", tuple(case_blocks(report.matrix))),
         Section(f"{prefix}scores", "Metrics and assertions", tuple(_scores(result))),
-        Section(f"{prefix}labels", "Expected and answered", tuple(_labels(result))),
+        Section(f"{prefix}labels", "Expected and answered", tuple(label_tables(result))),
         Section(f"{prefix}pace", "Time and memory", tuple(map(_pace, result.uses))),
         Section(f"{prefix}environment", "Environment", (Facts(tuple(environment)),)),
     )
 
 
 def _lead(report: EvaluationReport) -> Facts:
-    result, several = report.result, len(report.result.targets) > 1
-    facts = []
-    rated = [(s.passes.rate, s) for s in result.targets if s.passes.rate is not None]
-    if rated:
-        _, best = max(rated, key=lambda pair: pair[0])
-        note = counts_text(best.passes)
-        if several:
-            equal = sum(rate == best.passes.rate for rate, _ in rated)
-            note = f"{target_name(best)}: {note}"
-            note += f"; the same for {equal - 1} more" if equal > 1 else ""
-        name = "Highest pass rate" if several else "Pass rate"
-        facts.append(Fact(name, rate_text(best.passes), note))
+    result = report.result
+    facts = list(_rate_cards(result))
     sorted_out = [(s.classification.macro_f1, s) for s in result.targets if s.classification]
-    if sorted_out:
-        f1, best = max(sorted_out, key=lambda pair: pair[0])
-        name = "Highest macro-F1" if several else "Macro-F1"
-        facts.append(Fact(name, f"{f1:.3f}", target_name(best) if several else ""))
+    if len(sorted_out) == 1:
+        facts.append(Fact("Macro-F1", f"{sorted_out[0][0]:.3f}"))
+    elif sorted_out:  # nothing tests these against each other, so none of them is the best
+        low, high = min(f1 for f1, _ in sorted_out), max(f1 for f1, _ in sorted_out)
+        facts.append(Fact("Macro-F1", f"{low:.3f} to {high:.3f}"))
     if report.comparison is not None and report.comparison.pairs:
         shown = [pair for pair in report.comparison.pairs if _is_told(pair)]
         pairs = len(report.comparison.pairs)
         note = "Pairs whose cases show that one side is better; see Differences."
         facts.append(Fact("Differences shown", f"{len(shown)} of {pairs}", note))
     return Facts(tuple(facts), prominent=True)
+
+
+def _rate_cards(result: EvalResult) -> Iterator[Fact]:
+    """The pass rate; of several the best one, where its cases show that it is the best."""
+    rated = [summary for summary in result.targets if summary.passes.rate is not None]
+    if not rated:
+        return
+    if len(result.targets) == 1:
+        yield Fact("Pass rate", rate_text(rated[0].passes), counts_text(rated[0].passes))
+        return
+    ordered = sorted(rated, key=lambda summary: summary.passes.rate or 0.0)
+    best = ordered[-1]
+    equal = [one for one in ordered[:-1] if not eval_compare.is_better(best, one, result.pairs)]
+    if not equal:
+        note = f"{target_name(best)}: {counts_text(best.passes)}; better than all others"
+        yield Fact("Best pass rate", rate_text(best.passes), note)
+        return
+    low, high = equal[0].passes.rate or 0.0, best.passes.rate or 0.0
+    note = f"no difference shown between the {len(equal) + 1} highest of {len(rated)}"
+    yield Fact("Highest pass rates", f"{low * 100:.1f} % to {high * 100:.1f} %", note)
 
 
 def _is_told(pair: TargetComparison) -> bool:
@@ -274,67 +289,12 @@ def _assertions(summaries: Iterable[TargetSummary]) -> Table:
     return Table("Each kind of assertion over all results.", columns, tuple(rows))
 
 
-def _labels(result: EvalResult) -> Iterator[Table]:
-    for summary in result.targets:
-        found = summary.classification
-        if found is not None:
-            yield _confusion(target_name(summary), found)
-            if found.calibration is not None:
-                yield _calibration(target_name(summary), found)
-
-
-def _confusion(name: str, found: Classification) -> Table:
-    others = any(row[-1] for row in found.matrix)
-    answered = (*found.labels, *(["another answer"] if others else []))
-    headings = (*(f"→ {label}" for label in answered), "precision", "recall", "F1")
-    rows = (
-        Row(
-            score.label,
-            (
-                _word(score.label),
-                *(Value(str(n), n) for n in (counts if others else counts[:-1])),
-                *map(_share, (score.precision, score.recall, score.f1)),
-            ),
-        )
-        for score, counts in zip(found.scores, found.matrix, strict=True)
-    )
-    caption = (
-        "A row is what was expected, a column with → what was answered. "
-        f"Accuracy {found.accuracy:.3f}, macro-F1 {found.macro_f1:.3f}."
-    )
-    columns = (Column("expected"), *(Column(text, numeric=True) for text in headings))
-    return Table(caption, columns, tuple(rows), title=name)
-
-
-def _calibration(name: str, found: Classification) -> Table:
-    calibration = found.calibration
-    bins = calibration.bins if calibration is not None else ()
-    error = calibration.expected_error if calibration is not None else 0.0
-    rows = [
-        Row(
-            f"{confidence:.3f}",
-            (Value(f"{confidence:.3f}", f"{confidence:.3f}"), _share(right), Value(str(n), n)),
-        )
-        for confidence, right, n in bins
-    ]
-    caption = (
-        "How probable the chosen answer was, and how often it was right, in ten bins of "
-        f"equal width. Expected calibration error {error:.3f}; 0 would be exact."
-    )
-    columns = (Column("mean probability"), Column("share right", True), Column("answers", True))
-    return Table(caption, columns, tuple(rows), title=name)
-
-
 def _word(text: str) -> Value:
     return Value(text, text)
 
 
 def _mean(score: MeanScore | None) -> Value:
     return Value(UNKNOWN) if score is None else Value(mean_text(score), score.mean)
-
-
-def _share(value: float | None) -> Value:
-    return Value(UNKNOWN if value is None else f"{value:.3f}", value)
 
 
 def _pace(use: ModelUse) -> Facts:

@@ -26,7 +26,7 @@ from localprompt.records.case_matrix import (
 from localprompt.records.evaluation import CaseResult
 from localprompt.records.score import Score
 from localprompt.units import format_seconds
-from localprompt.views.eval_text import short
+from localprompt.views.eval_text import short, target_names
 from localprompt.views.figures import moment_text
 from localprompt.views.sections import Block, Notice, Notices
 
@@ -121,14 +121,11 @@ def _table(matrix: CaseMatrix) -> CaseTable:
 
 def column_names(columns: Sequence[MatrixColumn]) -> tuple[str, ...]:
     """What tells the columns apart: prompt, model or both, and which evaluation they are of."""
-    prompts = {column.target.prompt for column in columns}
-    models = {column.target.model.name for column in columns}
-    names = []
-    for column in columns:
-        parts = [column.target.prompt] if len(prompts) > 1 or len(models) == 1 else []
-        parts += [column.target.model.name] if len(models) > 1 else []
-        names.append(f"{'earlier: ' if column.earlier else ''}{', '.join(parts)}")
-    return tuple(names)
+    names = target_names([column.target for column in columns])
+    return tuple(
+        f"{'earlier: ' if column.earlier else ''}{name}"
+        for column, name in zip(columns, names, strict=True)
+    )
 
 
 def _column(index: int, column: MatrixColumn, name: str, rows: Sequence[MatrixRow]) -> CaseColumn:

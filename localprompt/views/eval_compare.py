@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
 from localprompt.records import json
-from localprompt.records.evaluation import EvalComparison, Evaluation, Flip, TargetComparison
+from localprompt.records.evaluation import (
+    EvalComparison,
+    Evaluation,
+    Flip,
+    TargetComparison,
+    TargetSummary,
+)
 from localprompt.stats.samples import Interval
 from localprompt.units import UNKNOWN
-from localprompt.views.eval_text import short
+from localprompt.views.eval_text import short, target_names
 from localprompt.views.markdown import markdown
-from localprompt.views.sections import Block, Column, Lines, Section, text_table
+from localprompt.views.sections import Block, Column, Lines, Section, Table, text_table
 from localprompt.views.terminal import print_blocks, print_text
 
 _COLUMNS = (
@@ -32,8 +38,20 @@ _FLIPS = (
     Column("B answered", prose=True),
     Column("B: reason", prose=True, spare=1),
 )
+_PAIRS = (
+    Column("A", label="titled"),
+    Column("B", label="titled"),
+    Column("A passed", numeric=True),
+    Column("B passed", numeric=True, below=True),
+    Column("B − A", numeric=True),
+    Column("95 % interval", numeric=True, below=True),
+    Column("p (Holm)", numeric=True),
+    Column("verdict"),
+)
 UNDECIDED = "no difference shown"
 MOST_FLIPS = 10
+MOST_PAIRS_IN_FULL = 6
+"""Of one evaluation; of more the table of all pairs is enough to read."""
 _SURE = 0.05
 
 
@@ -68,12 +86,51 @@ def blocks(comparison: EvalComparison, most: int | None = None) -> Iterator[Bloc
     """
     if comparison.a.id != comparison.b.id:
         yield Lines(tuple(_head(comparison)), quiet=False)
-    for pair in comparison.pairs:
+    elif len(comparison.pairs) > 1:
+        yield pair_table(comparison.pairs)
+    in_full = comparison.a.id != comparison.b.id or len(comparison.pairs) <= MOST_PAIRS_IN_FULL
+    for pair in comparison.pairs if in_full else ():
         caption, title = f"{'; '.join(remarks(pair))}.", f"A → B: {pair_name(pair)}"
         yield text_table(caption, _COLUMNS, rows(pair), title=title)
         yield from _flips(pair.flips, most)
+    if not in_full:
+        yield Lines((f"one pair in full:  localprompt compare {comparison.a.id} --between A B",))
     if tail := tuple(_tail(comparison)):
         yield Lines(tail)
+
+
+def pair_blocks(pairs: Sequence[TargetComparison]) -> Iterator[Block]:
+    """Every pair of one evaluation in a line each; nothing where there is none."""
+    if pairs:
+        yield pair_table(pairs)
+        tests = sum(len(pair.adjusted) for pair in pairs)
+        yield Lines((_tests_line(tests),))
+
+
+def pair_table(pairs: Sequence[TargetComparison]) -> Table:
+    names = target_names([target for pair in pairs for target in (pair.a, pair.b)])
+    sides = zip(names[::2], names[1::2], strict=True)
+    lines = ((a, b, *_pair_row(pair)) for (a, b), pair in zip(sides, pairs, strict=True))
+    return text_table("Every two, paired case by case.", _PAIRS, lines)
+
+
+def _pair_row(pair: TargetComparison) -> tuple[str, ...]:
+    found = {row[0]: row[1:] for row in rows(pair)}
+    if not found:
+        return (UNKNOWN,) * 5 + (UNDECIDED,)
+    a, b, difference, interval, _, adjusted, verdict = next(iter(found.values()))
+    return a, b, difference, interval, adjusted, verdict
+
+
+def is_better(one: TargetSummary, other: TargetSummary, pairs: Sequence[TargetComparison]) -> bool:
+    """Whether the cases show that ``one`` passes more of them than ``other``."""
+    for pair in pairs:
+        sides = [pair.a, pair.b]
+        if pair.passes is None or one.target not in sides or other.target not in sides:
+            continue
+        verdict = _verdict(pair.passes.difference, pair.passes.interval, pair.adjusted["pass"])
+        return verdict == ("B is better" if pair.b == one.target else "B is worse")
+    return False
 
 
 def pair_name(pair: TargetComparison) -> str:
@@ -175,10 +232,14 @@ def _tail(comparison: EvalComparison) -> Iterator[str]:
     if not comparison.pairs:
         yield "no prompt × model is in both: nothing to compare"
     if comparison.tests:
-        yield (
-            "pass rates: exact McNemar; scores: sign-flip permutation; p (Holm) is adjusted for "
-            f"all {comparison.tests} tests here"
-        )
+        yield _tests_line(comparison.tests)
     for side, names in (("A", comparison.only_in_a), ("B", comparison.only_in_b)):
         for name in names:
             yield f"only in {side}: {name}"
+
+
+def _tests_line(tests: int) -> str:
+    return (
+        "pass rates: exact McNemar; scores: sign-flip permutation; p (Holm) is adjusted for "
+        f"all {tests} tests here"
+    )

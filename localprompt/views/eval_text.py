@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 
 from localprompt.records.evaluation import (
     EvalResult,
+    EvalTarget,
     Evaluation,
     MeanScore,
-    ModelUse,
     PassRate,
     TargetSummary,
 )
+from localprompt.records.model_use import ModelUse
 from localprompt.units import UNKNOWN, format_bytes, format_rate, format_seconds
 
 _SHOWN = 200
@@ -58,6 +60,18 @@ def target_name(summary: TargetSummary) -> str:
     return f"{summary.target.prompt}, {summary.target.model.name}"
 
 
+def target_names(targets: Sequence[EvalTarget]) -> tuple[str, ...]:
+    """What tells targets apart: the prompt, the model, or both."""
+    prompts = {target.prompt for target in targets}
+    models = {target.model.name for target in targets}
+    names = []
+    for target in targets:
+        parts = [target.prompt] if len(prompts) > 1 or len(models) == 1 else []
+        parts += [target.model.name] if len(models) > 1 else []
+        names.append(", ".join(parts))
+    return tuple(names)
+
+
 def heading(evaluation: Evaluation) -> str:
     repeated = f" × {evaluation.repeat}" if evaluation.repeat > 1 else ""
     targets = len(evaluation.targets)
@@ -84,9 +98,36 @@ def remarks(result: EvalResult) -> Iterator[str]:
             f"{near} near ties among the choices: another batch or another run may answer those "
             "otherwise"
         )
+    for summary in result.targets:
+        if summary.only_answer is not None:
+            yield _one_label(summary, evaluation)
+    if evaluation.repeat > 1:
+        yield from _same_every_time(result)
     cached = sum(summary.cached for summary in result.targets)
     if cached:
         yield f"{cached} answers were reused from equal requests; --no-cache answers all again"
+
+
+def _one_label(summary: TargetSummary, evaluation: Evaluation) -> str:
+    """All cases were answered alike: what that means, and what helps."""
+    suite = shlex.quote(evaluation.request.suite)
+    model = shlex.quote(summary.target.model.name)
+    weighed = evaluation.request.scoring == "batch"
+    helps = [] if weighed else [f"localprompt eval {suite} -m {model} --scoring batch"]
+    helps.append("localprompt improve PROMPT --cases FILE")
+    return (
+        f"{target_name(summary)} answered {summary.only_answer!r} to all {summary.done} cases: its "
+        f"rates only say how often that is right; try:  {', or  '.join(helps)}"
+    )
+
+
+def _same_every_time(result: EvalResult) -> Iterator[str]:
+    greedy = [s for s in result.targets if s.target.sampling.temperature == 0]
+    if greedy and len(greedy) == len(result.targets):
+        yield (
+            "at temperature 0 repetitions say the same; --temperature 0.7 shows how steady the "
+            "answers are"
+        )
 
 
 def use_lines(use: ModelUse) -> Iterator[str]:

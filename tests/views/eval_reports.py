@@ -12,15 +12,9 @@ from localprompt.engine.base import Engine
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.evaluate.reporting import load_report
 from localprompt.records.case_matrix import EvaluationReport
-from localprompt.records.evaluation import (
-    CaseResult,
-    EvalRequest,
-    EvalTarget,
-    Evaluation,
-    Floor,
-    ModelUse,
-)
+from localprompt.records.evaluation import CaseResult, EvalRequest, EvalTarget, Evaluation
 from localprompt.records.model import ModelRecord
+from localprompt.records.model_use import Floor, ModelUse
 from localprompt.records.prompt import PromptTemplate
 from localprompt.store.history import History
 from tests.sample_evaluations import make_evaluation, make_result, make_target

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from localprompt.evaluate.runner import EvalProgress
 from localprompt.evaluate.summarize import summarize
-from localprompt.records.evaluation import CaseResult, EvalResult, Floor, ModelUse
+from localprompt.records.evaluation import CaseResult, EvalResult
+from localprompt.records.model_use import Floor, ModelUse
 from localprompt.views.eval import print_evaluation, print_failures
 from localprompt.views.eval_text import use_lines
 from localprompt.views.files.eval import SUFFIXES, EvalFormat, write_evaluation

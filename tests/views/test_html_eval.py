@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localprompt.records.evaluation import ModelUse
+from localprompt.records.model_use import ModelUse
 from localprompt.records.prompt import PromptTemplate
 from localprompt.records.score import Score
 from localprompt.scoring.aggregate import aggregate

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from localprompt.evidence import data
 from localprompt.evidence.experiment import Outcome
-from localprompt.evidence.figures import estimated, middle, once, ratio, usd_of
+from localprompt.evidence.figures import estimated, middle, once, ratio
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.prompts import with_examples
 from localprompt.evidence.recipes import HELD_OUT, LARGE, PLAIN, SENTIMENT, TRAIN, gpu_change
+from localprompt.measure.energy import usd_of
 from localprompt.records.evidence import Condition, Figure, Group, Note, Rule
 from localprompt.records.model import ModelRecord
 

@@ -1,8 +1,9 @@
 """An evaluation as csv, json, jsonl, Markdown and JUnit XML.
 
-- csv: one row per result, the case's variables as columns ``var.NAME``; for spreadsheets.
+- csv: one row per result, the case's variables as columns ``var.NAME``; for spreadsheets. Where
+  cases were repeated, each row also says how its case ended over all repetitions.
 - jsonl: one :class:`~localprompt.records.evaluation.CaseResult` per line, as it is stored.
-- json: ``{"evaluation": …, "targets": […], "uses": […], "results": […]}``.
+- json: ``{"evaluation": …, "targets": […], "uses": […], "pairs": […], "results": […]}``.
 - md: what the terminal shows, as tables.
 - junit: one test case per result, for CI systems; unscored results are skipped tests.
 
@@ -60,6 +61,9 @@ _COLUMNS = (
     "batched_ttft_seconds",
     "batched_decode_seconds",
 )
+_REPEATED = ("case_pass_power", "case_consistency")
+"""Whether all repetitions of the case passed (pass^k), and the share that ended as most did."""
+_NOTHING = (None, None)
 _FAILED = tuple(map(Column, ("prompt", "model", "case", "answer", "found")))
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -97,10 +101,27 @@ def _write_json(result: EvalResult, open_results: OpenResults, stream: TextIO) -
 def _write_csv(result: EvalResult, open_results: OpenResults, stream: TextIO) -> None:
     # A first pass for the columns: cases may have different variables.
     names = dict.fromkeys(name for case in open_results() for name in case.vars)
+    repeated = _repeated(result)
     rows = (
-        (*_row(result, case), *(case.vars.get(name) for name in names)) for case in open_results()
+        (
+            *_row(result, case),
+            *(repeated.get((case.target, case.case_id), _NOTHING) if repeated else ()),
+            *(case.vars.get(name) for name in names),
+        )
+        for case in open_results()
     )
-    write_csv((*_COLUMNS, *(f"var.{name}" for name in names)), rows, stream)
+    columns = (*_COLUMNS, *(_REPEATED if repeated else ()), *(f"var.{name}" for name in names))
+    write_csv(columns, rows, stream)
+
+
+def _repeated(result: EvalResult) -> dict[tuple[int, str], tuple[Any, ...]]:
+    """What its repetitions say of each case, by target and case; empty: nothing was repeated."""
+    return {
+        (index, case.case_id): (int(case.passed == case.scored), case.consistency)
+        for index, summary in enumerate(result.targets)
+        if summary.repeated is not None
+        for case in summary.repeated.cases
+    }
 
 
 def _row(result: EvalResult, case: CaseResult) -> tuple[Any, ...]:
