@@ -153,10 +153,16 @@ def _invoke(argv: Sequence[str]) -> None:
     from localprompt.cli.app import build_app, with_optional_values
 
     if _COMPLETION in os.environ:
-        build_app()(prog_name="localprompt")
+        build_app(_being_typed())(prog_name="localprompt")
     command = get_command(build_app(argv))
     with command.make_context("localprompt", with_optional_values(argv)) as context:
         command.invoke(context)
+
+
+def _being_typed() -> list[str]:
+    """The words behind the program's name, as the shell says them: enough to tell the command."""
+    words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    return words.split()[1:]
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ import msgspec
 
 from localprompt.bench.value_lists import switches, whole_numbers, words
 from localprompt.errors import InputError
+from localprompt.gguf.tensor_types import KV_TYPES
 from localprompt.records.bench import Repetitions
 from localprompt.records.cell import BenchRequest, SamplingChoices
 from localprompt.records.model import AdapterUse
 from localprompt.records.run import RequestedSettings
 
-KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 MOST_CELLS = 1000
 _KEY_DIGITS = 16
 _LONGEST_LABEL = 40

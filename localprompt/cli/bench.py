@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from localprompt.cli.options import REFERENCE_HELP, LoraOption, adapters, takes
-from localprompt.cli.output import console, format_of, output_file
+from localprompt.cli.output import check_output, console, format_of, output_file
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_MACHINE, InputError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class BenchFlags:
 
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", metavar="NAME|PATH", help="A model; repeatable."),
+        typer.Option("--model", "-m", metavar="MODEL|PATH", help="A model; repeatable."),
     ] = None
     param: Annotated[
         list[str] | None,
@@ -145,6 +145,7 @@ def command(
     from localprompt.views.messages import print_note
 
     wanted = format_of(flags.format, flags.output, FORMATS)
+    check_output(flags.output)
     experiment = _resumed(flags.resume) if flags.resume else _planned(what or [], flags)
     if not flags.quiet or flags.plan_only:
         from localprompt.views.bench import print_plan

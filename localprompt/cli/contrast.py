@@ -10,6 +10,7 @@ import typer
 
 from localprompt import doors
 from localprompt.cli.options import takes
+from localprompt.cli.output import check_output
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ContrastFlags:
     ] = None
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", metavar="NAME|PATH", help="By default the starter model."),
+        typer.Option("--model", "-m", metavar="MODEL|PATH", help="By default the starter model."),
     ] = None
     lang: Annotated[
         str, typer.Option(metavar="LANG", help="Language of the page: en or pt-BR.")
@@ -71,6 +72,8 @@ def command(*, flags: ContrastFlags) -> None:
     from localprompt.views.language import Language
 
     language = Language(flags.lang)
+    for path in (flags.output, flags.results):
+        check_output(path)
     if flags.read is not None:
         _finish(_read(flags.read), flags, language)
         return

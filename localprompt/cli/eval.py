@@ -16,7 +16,7 @@ from localprompt.cli.options import (
     SamplingFlags,
     takes,
 )
-from localprompt.cli.output import checked
+from localprompt.cli.output import check_output, checked
 from localprompt.errors import EXIT_INTERRUPTED, InputError, ThresholdError
 from localprompt.units import parse_list
 
@@ -160,6 +160,7 @@ def command(
     from localprompt.views.messages import print_note
 
     wanted = _format(flags)
+    check_output(flags.output)
     conditions = [parse_condition(text) for text in flags.fail_if or ()]
     if (suite is None) == (flags.resume is None):
         raise InputError(

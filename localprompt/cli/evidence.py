@@ -10,6 +10,7 @@ import typer
 
 from localprompt import doors
 from localprompt.cli.options import takes
+from localprompt.cli.output import check_output
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 from localprompt.units import parse_list
 
@@ -45,7 +46,7 @@ class EvidenceFlags:
     ] = "en"
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", metavar="NAME|PATH", help="By default the starter model."),
+        typer.Option("--model", "-m", metavar="MODEL|PATH", help="By default the starter model."),
     ] = None
     prices: Annotated[
         Path | None,
@@ -72,6 +73,8 @@ def command(*, flags: EvidenceFlags) -> None:
     from localprompt.views.language import Language
 
     language = Language(flags.lang)
+    for path in (flags.output, flags.results):
+        check_output(path)
     if flags.read is not None:
         _finish(_read(flags.read), flags, language)
         return

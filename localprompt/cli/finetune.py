@@ -128,7 +128,7 @@ class EstimateFlags:
 @takes(EstimateFlags)
 def estimate(
     model: Annotated[
-        str | None, typer.Argument(metavar="NAME|PATH", help="A local model, or a GGUF file.")
+        str | None, typer.Argument(metavar="MODEL|PATH", help="A local model, or a GGUF file.")
     ] = None,
     *,
     flags: EstimateFlags,

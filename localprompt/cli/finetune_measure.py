@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from localprompt.cli.options import takes
-from localprompt.cli.output import checked, console, format_of, output_file
+from localprompt.cli.output import check_output, checked, console, format_of, output_file
 from localprompt.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class MeasureFlags:
 @takes(MeasureFlags)
 def measure(
     model: Annotated[
-        str, typer.Argument(metavar="NAME|PATH", help="A local model, or a GGUF file.")
+        str, typer.Argument(metavar="MODEL|PATH", help="A local model, or a GGUF file.")
     ],
     *,
     train: Annotated[
@@ -119,6 +119,7 @@ def measure(
     from localprompt.views.progress import training_progress
 
     wanted = "json" if flags.json else format_of(flags.format, flags.output, FORMATS)
+    check_output(flags.output)
     request = request_from_flags(model, train, prompt, flags)
     try:
         with training_progress(quiet=flags.quiet) as on_progress:

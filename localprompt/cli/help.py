@@ -1,8 +1,11 @@
-"""``--help``: options in panels, what to type for them in words, and examples to start from.
+"""What all commands have in common: help in panels with examples, names by their parts, completion.
 
 An option's name says which panel it stands in, so that ``--n-ctx`` is under Engine in every
 command, and nobody who adds a command has to think of it. What no panel claims is Common, which
 comes first, and in it what has a short name: that is what people type most.
+
+What is typed for a ``MODEL`` or a ``PROMPT`` may be a part of its name; see
+:mod:`localprompt.cli.names`, which also knows what shells can offer.
 
 Examples stand beside their command: ``EXAMPLES`` in the module of a command or a group, and
 ``examples=`` where a group's command is declared with :class:`Commands`.
@@ -16,7 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import CompletionItem, TyperCommand, TyperGroup
+
+from localprompt.cli import names
 
 COMMON = "Common"
 PANELS: dict[str, tuple[str, ...]] = {
@@ -62,10 +67,14 @@ class HelpCommand(TyperCommand):
             if param.metavar is None:
                 word = next((_WORDS[name] for name in param.opts if name in _WORDS), None)
                 param.metavar = word or _KINDS.get(param.type.name.removesuffix(" range"))
+            _complete_by_name(param)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
-            return super().parse_args(ctx, args)
+            left = super().parse_args(ctx, args)
+            if not ctx.resilient_parsing and self.name not in DESTRUCTIVE_COMMANDS:
+                names.expand(self.params, ctx.params)
+            return left
         except typer.TyperException as error:
             offered = getattr(error, "possibilities", None) or ()
             if offered:
@@ -116,10 +125,28 @@ class Commands(typer.Typer):
         return super().command(name, cls=HelpCommand, epilog="\n".join(examples))
 
 
+def _complete_by_name(param: Any) -> None:
+    """Have shells offer what the option's name and metavar ask for.
+
+    The library takes such a function where a parameter is declared; here it is put in afterwards,
+    in the same place, so that it need not be repeated for each.
+    """
+
+    def offered(_context: Any, _param: Any, incomplete: str) -> list[CompletionItem]:
+        return [
+            CompletionItem(name, help=about)
+            for name, about in names.complete(param.opts[0], param.metavar)
+            if name.startswith(incomplete)
+        ]
+
+    if names.can_complete(param.opts[0], param.metavar):
+        param._custom_shell_complete = offered
+
+
 def panel_of(option: Any) -> str:
     """Where an option stands in the help."""
-    names = {*option.opts, *option.secondary_opts}
-    return next((panel for panel, known in PANELS.items() if names & set(known)), COMMON)
+    said = {*option.opts, *option.secondary_opts}
+    return next((panel for panel, known in PANELS.items() if said & set(known)), COMMON)
 
 
 def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
@@ -148,12 +175,12 @@ def _asks_for_help(option: Any) -> bool:
 def _records(options: Sequence[Any], ctx: Any) -> Iterator[tuple[str, str]]:
     """Names and what they are for; a range in words, and only where it says something."""
     for option in options:
-        names, text = option.get_help_record(ctx)
+        typed, text = option.get_help_record(ctx)
         low, high = getattr(option.type, "min", None), getattr(option.type, "max", None)
         text = _RANGE.sub("", text).replace("  []", "").replace("[]", "")
         if low is not None and high is not None and high < _LARGE:
             text = f"{text}  [{low:g} to {high:g}]"
-        yield names, text
+        yield typed, text
 
 
 def _write_examples(examples: str | None, formatter: Any) -> None:

@@ -23,7 +23,7 @@ SystemOption = Annotated[
     bool,
     typer.Option("--system", help="In the store for all users; for who may write there."),
 ]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.")]
+NameArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name.")]
 
 
 @app.command(
@@ -55,7 +55,7 @@ def list_all() -> None:
     ),
 )
 def show(
-    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name or a GGUF file.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL|PATH", help="A name or a GGUF file.")],
     n_ctx: Annotated[
         list[int] | None,
         typer.Option("--n-ctx", min=1, help="Predict the memory at this n_ctx; repeatable."),
@@ -194,7 +194,7 @@ def verify(name: NameArgument) -> None:
     ),
 )
 def quantize(
-    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name or a GGUF file.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL|PATH", help="A name or a GGUF file.")],
     to: Annotated[
         str, typer.Option("--to", metavar="TYPE", help="llama.cpp's name: q4_0, q4_k_m, q8_0, …")
     ],
@@ -244,11 +244,11 @@ def _quantize(model: str, to: str, *, threads: int | None, force: bool) -> None:
     ),
 )
 def quality(
-    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A name or a GGUF file.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL|PATH", help="A name or a GGUF file.")],
     against: Annotated[
         str | None,
         typer.Option(
-            "--against", metavar="NAME|PATH", help="By default the model it was made from."
+            "--against", metavar="MODEL|PATH", help="By default the model it was made from."
         ),
     ] = None,
     text: Annotated[
@@ -297,7 +297,7 @@ def quality(
 @takes(BundleFlags)
 def bundle(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME|PATH]...", help="Models to include.")
+        list[str] | None, typer.Argument(metavar="[MODEL|PATH]...", help="Models to include.")
     ] = None,
     *,
     flags: BundleFlags,

@@ -65,7 +65,7 @@ LoraOption = Annotated[
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", "-m", metavar="NAME|PATH", help="A model's name, or a GGUF file."),
+    typer.Option("--model", "-m", metavar="MODEL|PATH", help="A model's name, or a GGUF file."),
 ]
 
 

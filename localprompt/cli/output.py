@@ -34,6 +34,29 @@ SECONDS_OF_SILENCE = 2.0
 """After which a pipe that brings nothing is named."""
 
 
+def check_output(path: Path | None) -> None:
+    """Whether a file can be written there, before hours of work go into it.
+
+    Raises:
+        InputError: it is a folder.
+        MachineError: its folder does not exist, or may not be written.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise InputError("this is a folder", where=str(path), expected="a file")
+    place = path if path.exists() else path.absolute().parent
+    if not place.exists():
+        raise MachineError(
+            "the output cannot be written",
+            where=str(path),
+            expected="a file in a folder that exists and may be written",
+            found=f"no folder {place}",
+        )
+    if not os.access(place, os.W_OK):
+        raise unwritable(OSError(errno.EACCES, os.strerror(errno.EACCES)), str(path))
+
+
 @contextmanager
 def output_file(path: Path | None) -> Iterator[TextIO]:
     """A new text file to write into, or stdout for None.

@@ -125,7 +125,7 @@ def new(
 def lint(
     prompts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME|PATH", help="Names, files or folders; else ./prompts."),
+        typer.Argument(metavar="PROMPT|PATH", help="Names, files or folders; else ./prompts."),
     ] = None,
     fix: Annotated[
         bool, typer.Option("--fix", help="Rewrite old and short forms; nothing else is touched.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localprompt.cli.options import takes
-from localprompt.cli.output import checked, console, output_file
+from localprompt.cli.output import check_output, checked, console, output_file
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 from localprompt.units import parse_list
 
@@ -91,6 +91,7 @@ def command(
     from localprompt.views.tune import print_tuning, tuning_page
 
     checked("--format", flags.format, FORMATS)
+    check_output(flags.output)
     if flags.output is not None and flags.output.suffix.lower() not in {".html", ".htm"}:
         raise InputError(
             "the page is HTML", where="--output", expected="a .html file", found=str(flags.output)

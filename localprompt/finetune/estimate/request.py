@@ -266,7 +266,7 @@ def _asked_for_costs(
     if request.gpu is None:
         names = list(dict.fromkeys(price.gpu for price in prices))
     else:
-        names = list(known_gpus()) if request.gpu == "all" else parse_list(request.gpu)
+        names = list(known_gpus() if request.gpu == "all" else parse_list(request.gpu))
     gpus = dict.fromkeys(find_gpu(name) for name in names)
     return tokens, tuple(gpus), prices
 
