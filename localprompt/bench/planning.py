@@ -6,7 +6,7 @@ weights, the probe of the machine's limits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from localprompt.errors import (
 from localprompt.measure import machine as this_machine
 from localprompt.models.cards import DEFAULT_MODEL
 from localprompt.models.inspect import inspect_model
-from localprompt.records.bench import Experiment, PlannedCell, RefusedCell
+from localprompt.records.bench import Experiment, PlannedCell, RefusedCell, Repetitions
 from localprompt.records.cell import BenchRequest, Cell
 from localprompt.records.ids import new_run_id
 from localprompt.records.prompt import PromptTemplate
@@ -86,15 +86,59 @@ def plan_bench(
             refused.append(RefusedCell(labels or {"workload": workload}, str(error)))
         else:
             cells.setdefault(cell.key, cell)
+    return _experiment(title, cells.values(), refused, spec.repetitions, machine)
+
+
+def plan_cells(
+    requests: Sequence[BenchRequest],
+    *,
+    title: str,
+    names: Sequence[dict[str, str]],
+    repetitions: Repetitions,
+    machine: Machine,
+) -> tuple[Experiment, tuple[str | None, ...]]:
+    """An experiment of cells that are made already, without estimates and limits; and the key of
+    each request's cell, None where it cannot run.
+
+    Args:
+        names: the labels of each.
+
+    Raises:
+        PromptFileError, ParameterError: a prompt does not render.
+    """
+    cells: dict[str, PlannedCell] = {}
+    refused, keys = [], list[str | None]()
+    for request, labels in zip(requests, names, strict=True):
+        key = key_of(request)
+        messages = render(request.cell).messages
+        try:
+            check_memory(request.cell, messages, None)
+        except _REFUSALS as error:
+            refused.append(RefusedCell(labels, str(error)))
+            keys.append(None)
+            continue
+        plain = msgspec.to_builtins(request)
+        cells[key] = PlannedCell(key, labels, request.cell.template.name, plain, None)
+        keys.append(key)
+    return _experiment(title, cells.values(), refused, repetitions, machine), tuple(keys)
+
+
+def _experiment(
+    title: str,
+    cells: Iterable[PlannedCell],
+    refused: Iterable[RefusedCell],
+    repetitions: Repetitions,
+    machine: Machine,
+) -> Experiment:
     return Experiment(
         id=new_run_id(),
         kind="bench",
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         localprompt_version=localprompt.__version__,
         title=title,
-        cells=tuple(cells.values()),
+        cells=tuple(cells),
         refused=tuple(refused),
-        repetitions=spec.repetitions,
+        repetitions=repetitions,
         machine=machine,
     )
 

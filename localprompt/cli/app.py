@@ -39,6 +39,7 @@ COMMANDS: dict[str, Entry] = {
     "bench": Entry("bench", "Measure latency and memory of prompts, models and settings."),
     "eval": Entry("eval", "Evaluate prompts and models over a dataset."),
     "improve": Entry("improve", "Find a better prompt and prove it on held-out cases."),
+    "choose": Entry("choose", "Choose among models: quality, speed, memory and cost in one table."),
     "tune": Entry("tune", "Find the fastest weights and settings for a prompt on this CPU."),
     "compare": Entry("compare", "Compare two stored benches, evaluations or runs."),
     "finetune": Entry("finetune", "Tell what fine-tuning the same model takes.", group=True),

@@ -14,6 +14,7 @@ from localprompt.errors import InputError, MachineError
 
 if TYPE_CHECKING:
     from localprompt.records.bench import BenchResult
+    from localprompt.records.choice import ChoiceResult
     from localprompt.records.evaluation import Evaluation
     from localprompt.records.improvement import Improvement
     from localprompt.records.run import RunRecord
@@ -29,7 +30,7 @@ EXAMPLES = (
     "localprompt report 'last eval' --against 'last~1 eval' -o changes.html",
 )
 _DATA = {".csv", ".json", ".jsonl", ".xml"}
-KINDS = ("bench", "eval", "improve", "ask", "run", "chat")
+KINDS = ("bench", "eval", "choose", "improve", "ask", "run", "chat")
 
 
 class _Found(msgspec.Struct):
@@ -37,6 +38,7 @@ class _Found(msgspec.Struct):
 
     benches: list[BenchResult] = []
     evaluations: list[Evaluation] = []
+    choices: list[ChoiceResult] = []
     improvements: list[Improvement] = []
     runs: list[RunRecord] = []
 
@@ -80,7 +82,7 @@ def command(
         evaluations = [load_report(one, history, earlier) for one in found.evaluations]
     html = output is not None and output.suffix.lower() != ".md"
     make = html_report if html else markdown_report
-    text = make(found.benches, found.runs, title, evaluations, found.improvements)
+    text = make(found.benches, found.runs, title, evaluations, found.improvements, found.choices)
     if output is None:
         sys.stdout.write(text)
     else:
@@ -94,10 +96,13 @@ def _find(reference: str, history: History, found: _Found) -> None:
         UnknownNameError: nothing is.
     """
     from localprompt.bench.comparing import load_bench
+    from localprompt.choose.running import load_choice
 
     named = history.find(reference, KINDS)
     if named.is_run:
         found.runs.append(history.run(named.id))
+    elif named.kind == "choose":
+        found.choices.append(load_choice(history.choice(named.id), history))
     elif named.kind == "improve":
         found.improvements.append(history.improvement(named.id))
     elif named.kind == "eval":

@@ -21,6 +21,7 @@ from localprompt.store.search import EVERYTHING, Filter
 if TYPE_CHECKING:
     from localprompt.records.run import RunRecord
     from localprompt.store.experiments import Kept, Listed
+    from localprompt.store.history import History
 
 app = Commands()
 EXAMPLES = (
@@ -58,10 +59,10 @@ class FilterFlags:
         str | None, typer.Option("--kind", help="Only ask, run, bench, eval, tune, …")
     ] = None
     model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="NAME", help="Only this model.")
+        str | None, typer.Option("--model", "-m", metavar="MODEL", help="Only this model.")
     ] = None
     prompt: Annotated[
-        str | None, typer.Option("--prompt", metavar="NAME", help="Only this prompt.")
+        str | None, typer.Option("--prompt", metavar="PROMPT", help="Only this prompt.")
     ] = None
     since: Annotated[
         str | None,
@@ -201,10 +202,12 @@ def show(
             elif isinstance(record, RunRecord):
                 print_run(record, console())
             else:
-                _print_kept(record)
+                _print_kept(record, history)
 
 
-def _print_kept(kept: Kept) -> None:
+def _print_kept(kept: Kept, history: History) -> None:
+    from localprompt.choose.running import load_choice
+    from localprompt.views.choose import print_choice
     from localprompt.views.improve import print_improvement
     from localprompt.views.quality import print_quality
     from localprompt.views.training import print_training
@@ -216,6 +219,8 @@ def _print_kept(kept: Kept) -> None:
         print_training(kept, console())
     elif kept.kind == "improve":
         print_improvement(kept, console())
+    elif kept.kind == "choose":
+        print_choice(load_choice(kept, history), console())
     else:
         print_tuning(kept, console())
 

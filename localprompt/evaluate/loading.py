@@ -6,6 +6,7 @@ package), or a prompt with cases beside it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from localprompt.errors import DatasetError, InputError
 from localprompt.records.evaluation import EvalRequest
 from localprompt.sources.prompt.search import load_named_prompt
 from localprompt.sources.suite.prompty import suite_from_prompt
-from localprompt.sources.suite.records import EvalSuite
+from localprompt.sources.suite.records import EvalCase, EvalSuite
 from localprompt.sources.suite.suite import load_suite
 from localprompt.sources.task.file import is_task
 from localprompt.sources.task.suite import suite_from_task
@@ -90,6 +91,18 @@ def _task(path: Path, request: EvalRequest) -> EvalSuite:
         allow_outside=request.allow_outside,
         strict=request.strict,
     )
+
+
+def typical_case(cases: Iterable[EvalCase]) -> EvalCase:
+    """The one whose variables are of median length.
+
+    Raises:
+        ValueError: there is none.
+    """
+    ordered = sorted(cases, key=lambda case: sum(len(str(value)) for value in case.vars.values()))
+    if not ordered:
+        raise ValueError("no cases")
+    return ordered[len(ordered) // 2]
 
 
 def _suite_file(name: str) -> Path:

@@ -32,14 +32,30 @@ def begin(
     conditions: Sequence[Condition] = (),
     find_model: FindModel = model_record,
 ) -> Planned:
-    """Read the suite, plan its evaluation, and store the plan.
+    """Read the suite, plan its evaluation, and store the plan; see :func:`plan`."""
+    planned = plan(
+        request, store, only_failing=only_failing, conditions=conditions, find_model=find_model
+    )
+    store.begin(planned.evaluation)
+    return planned
+
+
+def plan(
+    request: EvalRequest,
+    store: History,
+    *,
+    only_failing: bool = False,
+    conditions: Sequence[Condition] = (),
+    find_model: FindModel = model_record,
+) -> Planned:
+    """Read the suite and plan its evaluation; nothing is stored.
 
     Args:
         only_failing: run only the cases that did not pass in the suite's last evaluation.
         conditions: what it will be held against; only checked.
 
     Raises:
-        LocalPromptError: something is wrong with the suite or the models; nothing was stored.
+        LocalPromptError: something is wrong with the suite or the models.
     """
     request = _lasting(request)
     suite = open_suite(request)
@@ -60,7 +76,6 @@ def begin(
         request = msgspec.structs.replace(request, failing_of=last)
     planned = plan_evaluation(suite, request, failing=failing, find_model=find_model)
     check(conditions, planned.selection.of(suite.cases()))
-    store.begin(planned.evaluation)
     return planned
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+SURE = 0.05
 _Z95 = 1.959963984540054  # NormalDist().inv_cdf(0.975)
 _Z80 = 0.8416212335729143  # NormalDist().inv_cdf(0.8)
 _RESAMPLES = 9_999
@@ -106,6 +107,12 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
 
     low, high = np.quantile(means, (level(-_Z95), level(_Z95)))
     return Interval(float(low), float(high))
+
+
+def is_shown(interval: Interval | None, adjusted: float) -> bool:
+    """Whether a difference is told: its interval leaves out zero, and chance is unlikely, however
+    often it was given one."""
+    return interval is not None and not interval.contains(0) and adjusted < SURE
 
 
 def compare_passes(a: Sequence[bool], b: Sequence[bool]) -> PassComparison:

@@ -16,6 +16,7 @@ import msgspec
 from localprompt.errors import HistoryError
 from localprompt.records import json
 from localprompt.records.bench import CellFailure, Experiment
+from localprompt.records.choice import Choice
 from localprompt.records.evaluation import Evaluation
 from localprompt.records.improvement import Improvement
 from localprompt.records.quality import Quality
@@ -37,12 +38,13 @@ _LIST = """
 SELECT id, kind, created_at, title, record FROM experiments
 WHERE kind IN ({marks}) AND {condition} ORDER BY id DESC LIMIT ?"""
 
-Kept = Quality | Tuning | TrainingResult | Improvement
-_TYPES: dict[str, type[Quality] | type[Tuning] | type[TrainingResult] | type[Improvement]] = {
+Kept = Quality | Tuning | TrainingResult | Improvement | Choice
+_TYPES: dict[str, type[Kept]] = {
     "quality": Quality,
     "tune": Tuning,
     "finetune": TrainingResult,
     "improve": Improvement,
+    "choose": Choice,
 }
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -124,6 +126,15 @@ class Experiments(Runs):
             HistoryError: it cannot be read.
         """
         return self._experiment(self.find(reference, ("improve",)).id, Improvement)
+
+    def choice(self, reference: str) -> Choice:
+        """The choice among models that ``reference`` means.
+
+        Raises:
+            UnknownNameError: none, or more than one, is called so.
+            HistoryError: it cannot be read.
+        """
+        return self._experiment(self.find(reference, ("choose",)).id, Choice)
 
     def listed(
         self, kinds: Sequence[str], where: Filter = EVERYTHING, *, limit: int

@@ -21,7 +21,7 @@ from localprompt.store.connection import BUSY_SECONDS, empty_history, explained,
 
 RUNS = ("ask", "run", "chat")
 """Kinds of runs that stand for themselves."""
-EXPERIMENTS = ("bench", "eval", "quality", "tune", "finetune", "improve")
+EXPERIMENTS = ("bench", "eval", "quality", "tune", "finetune", "improve", "choose")
 KINDS = (*RUNS, *EXPERIMENTS)
 
 _WORDS = {
@@ -31,6 +31,7 @@ _WORDS = {
     "tune": "tuning",
     "finetune": "training",
     "improve": "improvement",
+    "choose": "choice",
 }
 _MAKE = {
     "bench": "localprompt bench summarize -p text=@notes.txt",
@@ -39,6 +40,7 @@ _MAKE = {
     "tune": "localprompt tune MODEL",
     "finetune": "localprompt finetune measure PROMPT",
     "improve": "localprompt improve PROMPT --cases FILE",
+    "choose": "localprompt choose SUITE -m MODEL -m MODEL",
 }
 _LAST = re.compile(r"last(?:~(\d{1,9}))?(?:\s+([a-z]+))?", re.ASCII)
 _ID_PREFIX = re.compile(r"[0-9A-Z]{1,26}", re.ASCII)

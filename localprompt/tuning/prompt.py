@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from localprompt.errors import InputError, ParameterError
-from localprompt.evaluate.loading import open_suite
+from localprompt.evaluate.loading import open_suite, typical_case
 from localprompt.records.cell import Cell, SamplingChoices, sampling_for
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.model import ModelRecord
@@ -79,6 +79,4 @@ def _typical(prompt: str | None, suite: str | None) -> tuple[PromptTemplate, dic
             )
     read = open_suite(EvalRequest(suite=prompt or suite or ""))
     template = read.prompts[0].template
-    cases = [case.vars for case in read.cases()]
-    cases.sort(key=lambda values: sum(len(str(value)) for value in values.values()))
-    return template, cases[len(cases) // 2]
+    return template, typical_case(read.cases()).vars

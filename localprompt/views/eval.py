@@ -169,8 +169,8 @@ def _rate_cards(result: EvalResult) -> Iterator[Fact]:
         yield Fact("Best pass rate", rate_text(best.passes), note)
         return
     low, high = equal[0].passes.rate or 0.0, best.passes.rate or 0.0
-    note = f"no difference shown between the {len(equal) + 1} highest of {len(rated)}"
-    yield Fact("Highest pass rates", f"{low * 100:.1f} % to {high * 100:.1f} %", note)
+    note = f"no difference is shown between {len(equal) + 1} of {len(rated)}"
+    yield Fact("Pass rates", f"{low * 100:.1f} % to {high * 100:.1f} %", note)
 
 
 def _is_told(pair: TargetComparison) -> bool:

@@ -14,6 +14,7 @@ from localprompt.records.evaluation import (
     TargetComparison,
     TargetSummary,
 )
+from localprompt.stats.paired import is_shown
 from localprompt.stats.samples import Interval
 from localprompt.units import UNKNOWN
 from localprompt.views.eval_text import short, target_names
@@ -52,7 +53,6 @@ UNDECIDED = "no difference shown"
 MOST_FLIPS = 10
 MOST_PAIRS_IN_FULL = 6
 """Of one evaluation; of more the table of all pairs is enough to read."""
-_SURE = 0.05
 
 
 def print_comparison(comparison: EvalComparison, console: Console) -> None:
@@ -189,7 +189,7 @@ def remarks(pair: TargetComparison) -> Iterator[str]:
 
 def _verdict(difference: float, interval: Interval | None, adjusted: float) -> str:
     """A winner only where the interval leaves out zero and chance is unlikely even so often."""
-    if interval is None or interval.contains(0) or adjusted >= _SURE:
+    if not is_shown(interval, adjusted):
         return UNDECIDED
     return "B is better" if difference > 0 else "B is worse"
 

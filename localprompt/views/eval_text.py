@@ -100,7 +100,10 @@ def remarks(result: EvalResult) -> Iterator[str]:
         )
     for summary in result.targets:
         if summary.only_answer is not None:
-            yield _one_label(summary, evaluation)
+            model = shlex.quote(summary.target.model.name)
+            again = f"localprompt eval {shlex.quote(evaluation.request.suite)} -m {model}"
+            name, scoring = target_name(summary), evaluation.request.scoring
+            yield "; try:  ".join(one_label(name, summary.only_answer, again, scoring))
     if evaluation.repeat > 1:
         yield from _same_every_time(result)
     cached = sum(summary.cached for summary in result.targets)
@@ -108,17 +111,17 @@ def remarks(result: EvalResult) -> Iterator[str]:
         yield f"{cached} answers were reused from equal requests; --no-cache answers all again"
 
 
-def _one_label(summary: TargetSummary, evaluation: Evaluation) -> str:
-    """All cases were answered alike: what that means, and what helps."""
-    suite = shlex.quote(evaluation.request.suite)
-    model = shlex.quote(summary.target.model.name)
-    weighed = evaluation.request.scoring == "batch"
-    helps = [] if weighed else [f"localprompt eval {suite} -m {model} --scoring batch"]
-    helps.append("localprompt improve PROMPT --cases FILE")
-    return (
-        f"{target_name(summary)} answered {summary.only_answer!r} to all {summary.done} cases: its "
-        f"rates only say how often that is right; try:  {', or  '.join(helps)}"
+def one_label(name: str, label: str, again: str, scoring: str) -> tuple[str, str]:
+    """All cases were answered alike: what that means, and the commands that help.
+
+    Args:
+        again: the command that answered them.
+    """
+    text = (
+        f"{name} answered {label!r} to all cases: its pass rate only says how often that is right"
     )
+    helps = [] if scoring == "batch" else [f"{again} --scoring batch"]
+    return text, ", or  ".join([*helps, "localprompt improve PROMPT --cases FILE"])
 
 
 def _same_every_time(result: EvalResult) -> Iterator[str]:

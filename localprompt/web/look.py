@@ -14,10 +14,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from localprompt.bench.comparing import compare_benches, load_bench, load_bench_or_run
+from localprompt.choose.running import load_choice
 from localprompt.errors import InputError, ModelMissingError, UnknownNameError
 from localprompt.evaluate.comparing import compare_evaluations
 from localprompt.evaluate.reporting import load_report
 from localprompt.records import json
+from localprompt.records.choice import Choice
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.improvement import Improvement
 from localprompt.records.model import ModelRecord
@@ -30,6 +32,7 @@ from localprompt.store.search import Filter
 from localprompt.store.under_way import UnderWay, under_way
 from localprompt.views.bench import bench_sections
 from localprompt.views.bench_compare import comparison_sections
+from localprompt.views.choose import choice_sections
 from localprompt.views.eval import eval_sections
 from localprompt.views.eval_compare import blocks as difference_blocks
 from localprompt.views.figures import moment_text
@@ -43,7 +46,7 @@ from localprompt.views.tune import tuning_sections
 from localprompt.web.site import fragment, language_of, page, site_of
 
 PAGE = 50
-_READABLE = ("bench", "eval", "tune", "quality", "finetune", "improve")
+_READABLE = ("bench", "eval", "tune", "quality", "finetune", "improve", "choose")
 _COLUMNS = (
     "run", "when", "model", "prompt", "tokens", "ttft", "prefill", "decode", "peak", "load", "end",
 )  # fmt: skip
@@ -154,6 +157,8 @@ def _sections(found_id: str, kind: str, history: History) -> tuple[str, Sequence
             return kept.title, improvement_sections(kept)
         case TrainingResult():
             return kept.title, training_sections(kept)
+        case Choice():
+            return kept.title, choice_sections(load_choice(kept, history))
         case Quality():
             return kept.title, (Section("quality", "Quality", tuple(quality_blocks(kept))),)
 

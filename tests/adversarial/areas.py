@@ -14,7 +14,9 @@ from tests.adversarial.harness import Zygote
 from tests.adversarial.hostile import NUMBERS, SCALARS, TEMPLATES, TEXTS, Places, spoiled
 
 FAST = ("--threads", "1", "--max-tokens", "4")
-_LONG = frozenset({"tune", "evidence", "contrast", "bench", "finetune", "improve", "serve", "chat"})
+_LONG = frozenset(
+    {"tune", "evidence", "contrast", "bench", "choose", "finetune", "improve", "serve", "chat"}
+)
 """Commands that may take as long as they like, as long as Ctrl-C ends them."""
 _NEVER = frozenset({("models", "pull"), ("cluster", "worker"), ("cluster", "check")})
 """They would reach for a network."""

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from localprompt.errors import UnknownNameError
-from localprompt.evaluate.comparing import compare_evaluations
+from localprompt.evaluate.comparing import compare_evaluations, compare_targets, find_target
+from localprompt.evaluate.summarize import load_result
 from localprompt.evaluate.thresholds import confirmed
 from localprompt.records.condition import parse_condition
 from localprompt.records.evaluation import CaseResult, EvalComparison, Evaluation
@@ -129,7 +130,70 @@ def test_what_has_no_counterpart_is_named(store: History) -> None:
     assert found.only_in_b == ("r, smollm2-135m", "s, smollm2-135m")
 
 
-def test_the_prompts_of_one_evaluation_are_compared_with_its_first(store: History) -> None:
+def three(store: History) -> Evaluation:
+    """p and q pass all 30 cases, r none."""
+    return stored(
+        store,
+        make_evaluation(make_target("p"), make_target("q"), make_target("r"), cases=30),
+        [make_result(n, target < 2, target=target) for target in range(3) for n in range(30)],
+    )
+
+
+def test_every_two_targets_of_one_evaluation_are_compared(store: History) -> None:
+    with store:
+        evaluation = three(store)
+        found = compare_evaluations(evaluation, evaluation, store)
+        result = load_result(evaluation, store)
+    assert [(one.a.prompt, one.b.prompt) for one in found.pairs] == [
+        ("p", "q"),
+        ("p", "r"),
+        ("q", "r"),
+    ]
+    assert found.tests == 6
+    assert result.pairs == found.pairs
+    verdicts = [next(rows(one))[-1] for one in found.pairs]
+    assert verdicts == ["no difference shown", "B is worse", "B is worse"]
+
+
+def test_one_pair_of_many_stays_adjusted_for_all_and_stands_as_it_was_asked(store: History) -> None:
+    with store:
+        evaluation = three(store)
+        every = compare_evaluations(evaluation, evaluation, store)
+        found = compare_targets(evaluation, 2, 0, store)
+    (pair,) = found.pairs
+    assert (pair.a.prompt, pair.b.prompt) == ("r", "p")
+    assert pair.passes is not None
+    assert pair.passes.difference == 1.0
+    assert found.tests == every.tests
+    assert pair.adjusted == every.pairs[1].adjusted
+
+
+@pytest.mark.parametrize(("name", "index"), [("p", 0), ("q, smollm2-135m", 1), ("R, smol", 2)])
+def test_a_target_is_found_by_what_only_it_has(name: str, index: int, store: History) -> None:
+    with store:
+        assert find_target(three(store), name) == index
+
+
+@pytest.mark.parametrize("name", ["smollm2", "nobody"])
+def test_a_name_of_several_targets_or_of_none_is_refused(name: str, store: History) -> None:
+    with store, pytest.raises(UnknownNameError) as caught:
+        find_target(three(store), name)
+    assert caught.value.nearest == ("p, smollm2-135m", "q, smollm2-135m", "r, smollm2-135m")
+
+
+def test_many_pairs_are_a_table_and_one_line_says_how_to_see_one(store: History) -> None:
+    targets = [make_target(name) for name in "pqrst"]
+    with store:
+        results = [make_result(n, target=at) for at in range(5) for n in range(4)]
+        evaluation = stored(store, make_evaluation(*targets), results)
+        found = compare_evaluations(evaluation, evaluation, store)
+    text = comparison_markdown(found)
+    assert text.count("no difference shown") == 10
+    assert f"localprompt compare {evaluation.id} --between A B" in text
+    assert "A → B:" not in text
+
+
+def test_two_prompts_of_one_evaluation_are_one_pair_with_its_flips(store: History) -> None:
     with store:
         a = stored(
             store,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -27,6 +28,7 @@ from localprompt.models.predict import MemoryPrediction
 from localprompt.models.store import ModelEntry
 from localprompt.records.bench import BenchResult
 from localprompt.records.bundle import BundledModel, BundleFile, Manifest
+from localprompt.records.choice import ChoiceResult
 from localprompt.records.contrast import ContrastReport
 from localprompt.records.evaluation import EvalComparison, EvalResult, Flip, TargetComparison
 from localprompt.records.evidence import EvidenceReport
@@ -36,9 +38,11 @@ from localprompt.records.run import RunWarning
 from localprompt.records.training import TrainingRequest
 from localprompt.sources.prompt.search import ListedPrompt
 from localprompt.stats.paired import compare_passes
+from localprompt.store.history import History
 from localprompt.views.bench import print_bench, print_plan
 from localprompt.views.bench_compare import print_comparison
 from localprompt.views.bundle import print_bundle
+from localprompt.views.choose import print_choice
 from localprompt.views.contrast import print_contrast
 from localprompt.views.estimate import print_estimate
 from localprompt.views.eval import print_evaluation
@@ -51,6 +55,7 @@ from localprompt.views.quality import print_quality
 from localprompt.views.runs import print_run, print_run_list
 from localprompt.views.training import print_training
 from localprompt.views.tune import print_tuning
+from tests.choose.samples import choice
 from tests.evidence.harness import make_training
 from tests.sample_evaluations import make_evaluation, make_result, make_target
 from tests.sample_runs import make_run
@@ -108,6 +113,7 @@ def views(tail: str = "") -> dict[str, Draw]:
         "bench-comparison": lambda c: print_comparison(worst(_compared()), c),
         "eval": lambda c: print_evaluation(result, failures, c),
         "eval-comparison": lambda c: print_eval_comparison(worst(_eval_comparison(result)), c),
+        "choose": lambda c: print_choice(worst(_choice()), c),
         "estimate": lambda c: print_estimate(_estimate(tail), c),
         "training": lambda c: print_training(worst(_training()), c),
         "tune": lambda c: print_tuning(worst(tuning()), c),
@@ -167,6 +173,13 @@ def _eval_comparison(result: EvalResult) -> EvalComparison:
         a, b, 12, 0, 0, 0, passes, None, {}, {"pass": passes.p_value}, 40, (flip,)
     )
     return EvalComparison(result.evaluation, result.evaluation, (pair,), (), ("other",), 1)
+
+
+@cache
+def _choice() -> ChoiceResult:
+    half = [n % 2 == 0 for n in range(40)]
+    with TemporaryDirectory() as folder, History(Path(folder) / "history.db") as store:
+        return choice(store, [half, [True] * 40, [False] * 40], energy_joules=144.0)
 
 
 def _estimate(tail: str) -> SideBySide:

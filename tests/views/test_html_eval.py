@@ -51,22 +51,24 @@ def test_each_target_has_its_rate_and_mean_with_their_intervals(
     assert table.columns[-1].title == "TTFT, batched"
 
 
-def test_the_lead_names_the_highest_rate_and_how_many_differences_are_shown(
+def test_the_lead_crowns_nobody_without_a_difference_and_says_how_many_are_shown(
     sections: dict[str, tuple[Block, ...]],
 ) -> None:
     lead = sections["overview"][0]
     assert isinstance(lead, Facts)
     facts = {fact.name: fact for fact in lead.items}
-    assert facts["Highest pass rate"].note.startswith("careful, smollm2-135m: 3 of 5")
+    assert facts["Pass rates"].value == "50.0 % to 60.0 %"
+    assert facts["Pass rates"].note == "no difference is shown between 2 of 2"
     assert facts["Differences shown"].value == "0 of 1"
 
 
-def test_rates_that_are_equal_are_called_so(tmp_path: Path) -> None:
+def test_the_best_is_called_so_where_the_cases_show_it(tmp_path: Path) -> None:
     targets = (PLAIN, target("other", "{{ text }}"))
-    found = report(tmp_path, targets, results(True) + results(True, target=1))
+    found = report(tmp_path, targets, results(*[True] * 20) + results(*[False] * 20, target=1))
     lead = eval_sections(found)[0].blocks[0]
     assert isinstance(lead, Facts)
-    assert lead.items[0].note == "plain, smollm2-135m: 1 of 1; the same for 1 more"
+    assert lead.items[0].name == "Best pass rate"
+    assert lead.items[0].note == "plain, smollm2-135m: 20 of 20; better than all others"
 
 
 def test_differences_are_those_of_the_paired_comparison(
