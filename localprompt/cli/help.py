@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import typer
-from typer.core import CompletionItem, TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from localprompt.cli import names
 
@@ -132,12 +132,9 @@ def _complete_by_name(param: Any) -> None:
     in the same place, so that it need not be repeated for each.
     """
 
-    def offered(_context: Any, _param: Any, incomplete: str) -> list[CompletionItem]:
-        return [
-            CompletionItem(name, help=about)
-            for name, about in names.complete(param.opts[0], param.metavar)
-            if name.startswith(incomplete)
-        ]
+    def offered(_context: Any, _param: Any, incomplete: str) -> list[str]:
+        known = names.complete(param.opts[0], param.metavar)
+        return [name for name in known if name.startswith(incomplete)]
 
     if names.can_complete(param.opts[0], param.metavar):
         param._custom_shell_complete = offered

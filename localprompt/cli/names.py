@@ -17,9 +17,6 @@ from localprompt.errors import UnknownNameError
 
 LEAST_PART = 2
 """Characters: fewer say nothing."""
-Found = list[tuple[str, str]]
-"""Words that may come next, with a word on each."""
-
 _WORD = re.compile(r"[A-Z]+")
 
 
@@ -102,7 +99,7 @@ def _stems(folder: paths.DataFolder, pattern: str) -> list[str]:
 _KNOWN: Mapping[str, Callable[[], list[str]]] = {"MODEL": models, "PROMPT": prompts}
 
 
-def complete(option: str, metavar: str | None) -> Found:
+def complete(option: str, metavar: str | None) -> list[str]:
     """What may be typed for an option or an argument, by its name and its metavar; nothing: the
     shell offers files."""
     for word in (option, *words_of(metavar)):
@@ -116,44 +113,35 @@ def can_complete(option: str, metavar: str | None) -> bool:
     return any(word in _COMPLETED for word in (option, *words_of(metavar)))
 
 
-def _models() -> Found:
-    return [(name, "model") for name in models()]
-
-
-def _prompts() -> Found:
-    return [(name, "prompt") for name in prompts()]
-
-
-def _ids() -> Found:
+def _ids() -> list[str]:
     from localprompt.store.newest import newest_ids
 
-    newest = newest_ids(paths.history_path())
-    return [("last", "the newest"), *newest]
+    return ["last", *(id_ for id_, _ in newest_ids(paths.history_path()))]
 
 
-def _cache_types() -> Found:
+def _cache_types() -> list[str]:
     from localprompt.gguf.tensor_types import KV_TYPES
 
-    return [(name, "type") for name in KV_TYPES]
+    return list(KV_TYPES)
 
 
-def _file_types() -> Found:
+def _file_types() -> list[str]:
     from localprompt.gguf.tensor_types import FILE_TYPES
 
-    return [(name.lower(), "type") for name in FILE_TYPES.values()]
+    return [name.lower() for name in FILE_TYPES.values()]
 
 
-def _kinds() -> Found:
+def _kinds() -> list[str]:
     from localprompt.store.finding import KINDS
 
-    return [(name, "kind") for name in KINDS]
+    return list(KINDS)
 
 
-_COMPLETED: Mapping[str, Callable[[], Found]] = {
+_COMPLETED: Mapping[str, Callable[[], list[str]]] = {
     "--type-k": _cache_types,
     "--type-v": _cache_types,
-    "MODEL": _models,
-    "PROMPT": _prompts,
+    "MODEL": models,
+    "PROMPT": prompts,
     "ID": _ids,
     "A": _ids,
     "B": _ids,

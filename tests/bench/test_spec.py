@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from localprompt.bench.spec import KV_TYPES, BenchSpec, PromptAsk, cell_asks, key_of
+from localprompt.bench.spec import BenchSpec, PromptAsk, cell_asks, key_of
 from localprompt.errors import InputError
 from localprompt.gguf import tensor_types
+from localprompt.gguf.tensor_types import KV_TYPES
 from localprompt.records.cell import BenchRequest, Cell
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import PromptTemplate

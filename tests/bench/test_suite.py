@@ -8,10 +8,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from localprompt.bench.spec import KV_TYPES, BenchSpec, PromptAsk, cell_asks
+from localprompt.bench.spec import BenchSpec, PromptAsk, cell_asks
 from localprompt.bench.suite import read_bench_suite
 from localprompt.cli.bench import BenchFlags, spec_from_flags
 from localprompt.errors import DatasetError, InputError
+from localprompt.gguf.tensor_types import KV_TYPES
 from localprompt.records.bench import Repetitions
 
 WHOLE = """

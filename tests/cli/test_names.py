@@ -20,7 +20,7 @@ from tests.sample_runs import make_run
 @pytest.fixture
 def models(monkeypatch: pytest.MonkeyPatch) -> None:
     known = ["qwen2.5-coder-0.5b", "qwen2.5-coder-0.5b-q8_0", "qwen2.5-coder-1.5b", "smollm2-135m"]
-    monkeypatch.setitem(names._KNOWN, "MODEL", lambda: known)  # type: ignore[index]
+    monkeypatch.setitem(names._KNOWN, "MODEL", lambda: known)
 
 
 @pytest.mark.usefixtures("models")
