@@ -25,8 +25,8 @@ DETAILS = (
     "measurement to stderr. In a shell's loop over a file, give it another stdin: < /dev/null."
 )
 EXAMPLES = (
-    "localprompt ask 'Name three colours.'",
     "localprompt ask 'Summarize this.' < notes.txt",
+    "localprompt ask 'And in Portuguese?' --continue",
     "localprompt ask -m qwen2.5-coder-0.5b --max-tokens 60 'Explain zip().'",
 )
 

@@ -26,6 +26,11 @@ DETAILS = (
     'quotes ("""). /help names the commands. Ctrl-C stops an answer, Ctrl-D ends. Without a '
     "terminal, the lines come from stdin."
 )
+EXAMPLES = (
+    "localprompt chat -m qwen2.5-coder-0.5b",
+    "localprompt chat --system 'Answer in one sentence.'",
+    "localprompt chat --continue last",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

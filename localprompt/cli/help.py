@@ -35,9 +35,9 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Output": (
         "--format", "--output", "--json", "--quiet", "--title", "--results", "--lang", "--to",
-        "--complete-json",
+        "--complete-json", "--json-lines",
     ),
-    "History": ("--no-log", "--no-cache", "--resume", "--again", "--fresh", "--watch"),
+    "History": ("--no-log", "--no-cache", "--resume", "--again", "--fresh", "--watch", "--continue"),
 }  # fmt: skip
 """By panel, in the order in which they are shown, behind Common."""
 DESTRUCTIVE_COMMANDS = frozenset({"remove", "prune", "purge"})

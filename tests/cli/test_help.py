@@ -88,7 +88,7 @@ def test_every_help_says_in_words_what_is_typed(path: tuple[str, ...]) -> None:
         assert param.help, f"{param.name} needs a line of help"
         if not getattr(param, "is_flag", False):
             assert param.metavar, f"{param.name} needs a metavar: N, TOKENS, NAME, …"
-            words = re.split(r"[|=,…/@.\[\]]+| ", param.metavar)
+            words = re.split(r"[|=,…/@:.\[\]]+| ", param.metavar)
             assert [word for word in words if word and not WORD.fullmatch(word)] == []
 
 
