@@ -26,7 +26,7 @@ DETAILS = (
 )
 EXAMPLES = (
     "localprompt ask 'Summarize this.' < notes.txt",
-    "localprompt ask 'And in Portuguese?' --continue",
+    "localprompt ask 'And in Portuguese?' --continue last",
     "localprompt ask -m qwen2.5-coder-0.5b --max-tokens 60 'Explain zip().'",
 )
 

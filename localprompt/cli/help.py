@@ -37,7 +37,9 @@ PANELS: dict[str, tuple[str, ...]] = {
         "--format", "--output", "--json", "--quiet", "--title", "--results", "--lang", "--to",
         "--complete-json", "--json-lines",
     ),
-    "History": ("--no-log", "--no-cache", "--resume", "--again", "--fresh", "--watch", "--continue"),
+    "History": (
+        "--no-log", "--no-cache", "--resume", "--again", "--continue", "--fresh", "--watch",
+    ),
 }  # fmt: skip
 """By panel, in the order in which they are shown, behind Common."""
 DESTRUCTIVE_COMMANDS = frozenset({"remove", "prune", "purge"})

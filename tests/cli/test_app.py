@@ -109,7 +109,7 @@ def test_help_fits_a_narrow_terminal(
 
 def test_help_names_what_is_compared_as_its_text_does(localprompt: Localprompt) -> None:
     usage = localprompt("compare", "--help").out
-    assert usage.splitlines()[0].split()[-2:] == ["{A}", "{B}"]
+    assert usage.splitlines()[0].split()[-2:] == ["{A}", "[B]"]
     assert "A and B are benches, evaluations or runs" in " ".join(usage.split())
 
 
