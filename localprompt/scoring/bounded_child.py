@@ -11,6 +11,7 @@ was killed first.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -95,6 +96,18 @@ def make(request: dict[str, Any]) -> Any:
     return plain(names[request["function"]](*request["given"]))
 
 
+def script(request: dict[str, Any]) -> str:
+    """What the user's Python prints when it is run as a program with the JSON of a context."""
+    path = Path(request["path"])
+    sys.path.insert(0, str(path.parent))
+    sys.argv = [str(path), json.dumps(request["given"])]
+    printed = io.StringIO()
+    names: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}
+    with contextlib.redirect_stdout(printed):
+        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # noqa: S102
+    return printed.getvalue()
+
+
 OPERATIONS = {
     "search": search,
     "find_all": find_all,
@@ -102,6 +115,7 @@ OPERATIONS = {
     "conforms": conforms,
     "call": call,
     "make": make,
+    "script": script,
 }
 
 

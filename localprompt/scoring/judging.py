@@ -52,6 +52,8 @@ def llm_rubric(answer: Answer, expected: Expectation, judge: Judge) -> Verdict:
     Raises:
         CannotScoreError: the judge failed, or its reply is no verdict.
     """
+    if expected.rubric_prompt is None and expected.value in (None, ""):
+        raise CannotScoreError("llm-rubric has neither a value nor a rubricPrompt")
     if expected.rubric_prompt is not None:
         reply = _reply(judge, _own_messages(answer, expected), RUBRIC_SCHEMA)
     else:
@@ -160,8 +162,8 @@ def _reply(judge: Judge, messages: Sequence[Message], schema: dict[str, Any]) ->
 
 
 def _criterion(expected: Expectation) -> str:
-    if isinstance(expected.value, str):
-        return expected.value
+    if expected.value is None or isinstance(expected.value, str):
+        return expected.value or ""
     return json.dumps(expected.value, ensure_ascii=False)
 
 

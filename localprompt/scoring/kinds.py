@@ -42,7 +42,7 @@ KINDS: dict[str, Kind] = {
     "latency": Kind("none", False, threshold="required"),
     "javascript": Kind("code", threshold="optional"),
     "python": Kind("code", threshold="optional", needs="code"),
-    "llm-rubric": Kind("criterion", threshold="optional", needs="judge"),
+    "llm-rubric": Kind("criterion", False, threshold="optional", needs="judge"),
     "select-best": Kind("criterion", needs="judge"),
     "factuality": Kind("criterion", needs="judge"),
     "model-graded-factuality": Kind("criterion", needs="judge"),

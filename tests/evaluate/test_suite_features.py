@@ -60,10 +60,34 @@ def test_tools_may_stand_in_a_file_and_in_other_services_forms(lab: Lab) -> None
     assert '"function": {"name": "now", "description": "", "parameters"' in lab.asked[0]
 
 
+@pytest.mark.parametrize(
+    "tools",
+    [
+        "[{functionDeclarations: [{name: now, parameters: {type: OBJECT}}]}, {googleSearch: {}}]",
+        "{function_declarations: [{name: now, parameters: {type: object}}]}",
+        "[{toolSpec: {name: now, inputSchema: {json: {type: object}}}}, {type: web_search}]",
+        "[{type: function, definition: {schema: {name: now, parameters: {type: object}}}}]",
+    ],
+)
+def test_every_services_definitions_become_one_form(lab: Lab, tools: str) -> None:
+    lab.write(
+        "suite.yaml",
+        f"prompts: ['{{{{ q }}}}']\nproviders: [{{id: small, config: {{tools: {tools}}}}}]\n"
+        "tests: [{vars: {q: a}}]\n",
+    )
+    planned = lab.plan("suite.yaml")
+    (tool,) = planned.evaluation.targets[0].template.tools
+    assert tool["function"] == {
+        "name": "now", "description": "", "parameters": {"type": "object"},
+    }  # fmt: skip
+    left_out = [note for note in planned.evaluation.notes if "belongs to a service" in note]
+    assert len(left_out) == ("Search" in tools or "search" in tools)
+
+
 def test_what_is_no_list_of_tools_is_refused(lab: Lab) -> None:
     lab.write(
         "suite.yaml",
-        "prompts: ['{{ q }}']\nproviders: [{id: small, config: {tools: [{x: 1}]}}]\n"
+        "prompts: ['{{ q }}']\nproviders: [{id: small, config: {tools: 7}}]\n"
         "tests: [{vars: {q: a}}]\n",
     )
     with pytest.raises(DatasetError, match="not a list of tools"):
@@ -170,11 +194,18 @@ def test_python_makes_prompts_where_that_is_allowed(lab: Lab) -> None:
         assert received.text(lab.results(result)[0]) is None, "looking at it runs no code"
 
 
+def test_python_without_a_function_is_run_and_prints_the_prompt(lab: Lab) -> None:
+    python_suite(lab, "file://ask.py")
+    lab.write("ask.py", "import json, sys\nprint('asks', json.loads(sys.argv[1])['vars']['q'])\n")
+    lab.evaluate("suite.yaml", allow_code=True)
+    assert lab.asked == ["asks a"]
+
+
 @pytest.mark.parametrize(
     ("reference", "allowed", "message"),
     [
         ("file://ask.py:ask", False, "has to be allowed"),
-        ("file://ask.py", True, "no function 'main'"),
+        ("file://ask.py:other", True, "no function 'other'"),
         ("file://missing.py:ask", True, "no such prompt"),
     ],
 )

@@ -95,19 +95,18 @@ def _as_prompt(value: Any) -> str | ScriptError:
 
 
 def _made_by_python(template: PromptTemplate, variables: Mapping[str, Any]) -> str | ScriptError:
-    """What a function of the suite's Python makes of the variables, in a child with its limits."""
+    """What the suite's Python makes of the variables, in a child with its limits: what a function
+    returns, or what the file prints when it is run with the context as its argument."""
     context = {"vars": variables, "provider": {}}
+    path, function = str(Path(template.path or "").absolute()), template.metadata.get("function")
     try:
-        value = run_bounded(
-            "make",
-            CODE_SECONDS,
-            path=str(Path(template.path or "").absolute()),
-            function=template.metadata["function"],
-            given=[context],
-        )
+        if function is None:
+            printed: str = run_bounded("script", CODE_SECONDS, path=path, given=context)
+            return printed.strip()
+        made = run_bounded("make", CODE_SECONDS, path=path, function=function, given=[context])
     except CannotScoreError as error:
         return ScriptError(str(error))
-    return _as_prompt(value)
+    return _as_prompt(made)
 
 
 def _failed(template: PromptTemplate, error: ScriptError) -> PromptFileError:

@@ -13,6 +13,8 @@ from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.records import SuiteProvider
 from localprompt.sources.suite.scripts import transform_script
+from localprompt.sources.suite.tools import KEYS as TOOL_KEYS
+from localprompt.sources.suite.tools import read_tools
 from localprompt.sources.suite.values import file_path
 from localprompt.sources.yaml import At
 
@@ -30,7 +32,6 @@ _KEYS = Keys(
     },
 )
 
-_TOOLS = ("tools", "functions")
 OPTIONS = {
     "temperature": "temperature",
     "max_tokens": "maxOutputTokens",
@@ -86,7 +87,7 @@ def read_providers(
             continue
         notes.update(dict.fromkeys(_KEYS.check(item, here, problems)))
         provider = _provider(item["id"], item, here, notes)
-        tools = read_tools(item.get("config"), folder, here / "config", problems)
+        tools = read_tools(item.get("config"), folder, here / "config", problems, notes)
         provider = msgspec.structs.replace(provider, tools=tools)
         if item.get("transform") is not None:
             try:
@@ -117,7 +118,7 @@ def options_from(config: Any, at: At, notes: dict[str, None]) -> dict[str, Any]:
     """A provider's or a prompt's ``config`` as ``model.options``; the rest of it is noted."""
     options: dict[str, Any] = {}
     for key, value in config.items() if isinstance(config, dict) else ():
-        if key in _TOOLS or (key == "response_format" and schema_from(config) is not None):
+        if key in TOOL_KEYS or (key == "response_format" and schema_from(config) is not None):
             continue
         if key not in OPTIONS:
             notes[f"{at / key}: {key!r} is ignored: {_REMOTE}"] = None
@@ -125,45 +126,6 @@ def options_from(config: Any, at: At, notes: dict[str, None]) -> dict[str, Any]:
             is_stop = OPTIONS[key] == "stopSequences"
             options[OPTIONS[key]] = [value] if is_stop and isinstance(value, str) else value
     return options
-
-
-def read_tools(
-    config: Any, folder: SuiteFolder, at: At, problems: Problems
-) -> tuple[dict[str, Any], ...]:
-    """``tools`` or ``functions`` of a config, or of the file that it names, in one form."""
-    for key in _TOOLS:
-        value = config.get(key) if isinstance(config, dict) else None
-        if value is None:
-            continue
-        try:
-            if isinstance(value, str):
-                value = read_document(file_path(value, folder, at / key), allow=folder.allow).data
-        except DatasetError as error:
-            problems.add_error(error, at / key)
-            return ()
-        tools = [_tool(item) for item in value] if isinstance(value, list) else [None]
-        found = tuple(tool for tool in tools if tool is not None)
-        if len(found) < len(tools):
-            problems.add(
-                at / key,
-                "not a list of tools",
-                "{type: function, function: {name, description, parameters}}",
-            )
-        return found
-    return ()
-
-
-def _tool(item: Any) -> dict[str, Any] | None:
-    """A definition as chat templates take it; None: it is none."""
-    if not isinstance(item, dict):
-        return None
-    function = item["function"] if isinstance(item.get("function"), dict) else item
-    if not isinstance(function.get("name"), str):
-        return None
-    schema = function.get("parameters", function.get("input_schema"))
-    schema = {"type": "object", "properties": {}} if schema is None else schema
-    told = {"name": function["name"], "description": function.get("description") or ""}
-    return {"type": "function", "function": {**told, "parameters": schema}}
 
 
 def schema_from(config: Any) -> dict[str, Any] | None:

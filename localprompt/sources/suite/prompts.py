@@ -44,8 +44,6 @@ _KEYS = Keys(
 _TEXT_FILES = frozenset({".txt", ".md", ".j2", ".json", ".jsonl", ".yaml", ".yml", ".csv"})
 _SCRIPT_FILES = frozenset({".js", ".cjs", ".mjs"})
 _CODE_FILES = frozenset({".ts", ".sh", ".bash", ".rb", ".pl", ".go"})
-_MAIN = "main"
-"""The function of a Python file that makes a prompt, unless another is named."""
 _NAME = re.compile(r"[\w.-]+")
 _LONGEST_NAME = 1024
 _DEEPEST = 3
@@ -64,7 +62,8 @@ class _Source(NamedTuple):
     path: Path | None
     first_line: int = 1
     function: str | None = None
-    """JavaScript's export that makes the prompt; empty: the only one. Or Python's function."""
+    """What makes the prompt: JavaScript's export (empty: the only one), or Python's function
+    (empty: the file is run and prints it)."""
     language: Literal["nunjucks", "javascript", "python"] = "nunjucks"
 
 
@@ -183,11 +182,10 @@ class PromptReader:
             self.problems.add(at, "no such prompt", found=str(self.folder / name))
         for path in paths:
             shown = label or _relative(path, self.folder.path)
-            text, wanted = read_text(path), function or _MAIN
-            if re.search(rf"^def\s+{wanted}\s*\(", text, re.MULTILINE) is None:
-                there = f"file://{name}:FUNCTION, which is given context with vars"
-                self.problems.add(at, f"the file has no function {wanted!r}", there, name)
-            yield _Source(text, shown, at, path, function=wanted, language="python")
+            text = read_text(path)
+            if function and not re.search(rf"^def\s+{function}\b", text, re.MULTILINE):
+                self.problems.add(at, f"the file has no function {function!r}", found=name)
+            yield _Source(text, shown, at, path, function=function, language="python")
 
     def _files(self, name: str, where: str) -> list[Path]:
         """The files that a name, a pattern or a folder stands for."""

@@ -35,6 +35,7 @@ class CaseStream:
         skip_bad_rows: whether malformed rows are passed over.
         strict: whether keys that are not known are errors.
         stored: variables under which answers are kept for later cases; it may grow.
+        providers: labels and ids of the suite's.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class CaseStream:
         skip_bad_rows: bool,
         strict: bool = False,
         stored: Collection[str] = (),
+        providers: frozenset[str] = frozenset(),
     ) -> None:
         self._folder = folder
         self._outcomes = outcomes
@@ -55,6 +57,7 @@ class CaseStream:
         self._skip_bad_rows = skip_bad_rows
         self._strict = strict
         self._stored = stored
+        self._providers = providers
 
     def __call__(self) -> Iterator[EvalCase]:
         """The cases in order.
@@ -109,4 +112,4 @@ class CaseStream:
 
     def _reader(self, problems: Problems) -> TestReader:
         assertions = AssertionReader(self._folder, problems, allow_code=self._allow_code)
-        return TestReader(self._folder, assertions)
+        return TestReader(self._folder, assertions, self._providers)

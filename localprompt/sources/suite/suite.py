@@ -130,6 +130,7 @@ def load_suite(
         skip_bad_rows=skip_bad_rows,
         strict=strict,
         stored=stores,
+        providers=frozenset(name for one in providers for name in (one.id, one.label)),
     )
     objections = _watching(
         no_objections if lenient else missing_variables(prompts, problems, stores), stores

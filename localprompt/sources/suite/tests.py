@@ -123,9 +123,16 @@ class TestReader:
 
     __test__ = False
 
-    def __init__(self, folder: SuiteFolder, assertions: AssertionReader) -> None:
+    def __init__(
+        self,
+        folder: SuiteFolder,
+        assertions: AssertionReader,
+        providers: frozenset[str] = frozenset(),
+    ) -> None:
         self.folder = folder
         self.assertions = assertions
+        self.providers = providers
+        """Labels and ids of the suite's."""
 
     @property
     def problems(self) -> Problems:
@@ -338,11 +345,16 @@ class TestReader:
         return found
 
     def _provider(self, value: Mapping[str, Any], at: At) -> tuple[str, ...] | None:
-        """A test's own ``provider``, which is one of the suite's."""
-        name = judge_name(value.get("provider"))
-        if value.get("provider") is None or name is not None:
-            return None if name is None else (name.removeprefix(OURS),)
-        self.problems.add(at / "provider", "not a provider", "the name of one of the suite's")
+        """A test's own ``provider``, where it is one of the suite's."""
+        if value.get("provider") is None:
+            return None
+        name = judge_name(value["provider"])
+        if name is not None and name.removeprefix(OURS) in self.providers:
+            return (name.removeprefix(OURS),)
+        self.assertions.note(
+            f"{at / 'provider'}: ignored: it is not one of the suite's providers, and every case"
+            " runs on each of those"
+        )
         return None
 
     def _judge(self, options: Mapping[str, Any]) -> str | None:
