@@ -250,6 +250,12 @@ class TestReader:
             self.problems.add(at, "no such file", found=str(self.folder / name))
         return paths
 
+    def _files_beside(self, reference: str, at: At) -> Iterable[Path]:
+        """Files of variables, named from where the test stands or from the suite's folder."""
+        name = reference.removeprefix(FILE)
+        beside = self.folder.beside(Path(at.file))
+        return beside.matching(name, str(at)) or self.files(reference, at)
+
     def _made(self, reference: str, at: At, config: Any = None) -> Iterator[Outcome]:
         """The tests that a function makes: JavaScript, or Python where that is allowed."""
         found = _CODE.search(reference)
@@ -305,7 +311,7 @@ class TestReader:
             return {str(key): item for key, item in value.items()}
         merged: dict[str, Any] = {}
         for name in value if isinstance(value, list) else [value]:
-            for path in self.files(name, at) if isinstance(name, str) else ():
+            for path in self._files_beside(name, at) if isinstance(name, str) else ():
                 try:
                     data = read_document(path, allow=self.folder.allow).data
                 except DatasetError as error:

@@ -472,3 +472,12 @@ tests: [{vars: {q: a}}]
     )
     assert [provider.output_schema for provider in loaded.providers] == [{"type": "object"}] * 2
     assert any("tool_choice" in note for note in loaded.notes)
+
+
+def test_variables_of_a_test_in_a_file_are_named_from_there(tmp_path: Path) -> None:
+    for folder in ("tests", "vars"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "vars/one.yaml").write_text("q: tea\n")
+    (tmp_path / "tests/a.yaml").write_text("- vars: ../vars/*.yaml\n- vars: vars/one.yaml\n")
+    loaded = suite(tmp_path, "prompts: ['{{ q }}']\nproviders: [m]\ntests: tests/a.yaml\n")
+    assert [case.vars for case in loaded.cases()] == [{"q": "tea"}, {"q": "tea"}]
