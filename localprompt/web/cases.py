@@ -37,7 +37,9 @@ def case_history(request: Request) -> Response:
             near = tuple(history.case_ids(suite.id, 3))
             raise UnknownNameError(f"{suite.title} has no case {case_id!r}", nearest=near)
     title = say("site.cases.title", case=case_id, suite=suite.title)
-    return page(request, title, sections=[Section("case", title, (_table(made, say),))])
+    return page(
+        request, title, sections=[Section("case", say("site.cases.history"), (_table(made, say),))]
+    )
 
 
 def _table(made: Made, say: Language) -> Table:

@@ -93,7 +93,7 @@ def test_two_answers_stand_side_by_side_and_lead_to_what_differs(
     until(page, "document.querySelector('.differences section') !== null")
     assert page.evaluate("document.querySelectorAll('.columns .answer').length") == 2
     page.evaluate("document.querySelector('.differences a').click()")
-    until(page, "document.querySelector('.difference') !== null")
+    until(page, "document.querySelector('.columns + .difference-of-texts') !== null")
 
 
 def test_the_stop_button_ends_an_answer(page: Page) -> None:
@@ -223,6 +223,7 @@ def test_the_starter_model_answers_in_the_page(lab_home: Path) -> None:
             browser.evaluate("document.querySelector('.below details').open = true")
             until(browser, "!!document.querySelector('.received .origin.variable')", 60)
             assert "Say hello." in browser.evaluate(
-                "document.querySelector('.origin.variable:not(.legend *)').textContent"
+                "[...document.querySelectorAll('.received .origin.variable')]"
+                ".map(e => e.textContent).join('')"
             )
             assert browser.messages == []

@@ -27,7 +27,7 @@ def test_a_case_is_followed_over_evaluations_and_its_flips_are_marked(served: Se
     assert "passed, flipped" not in page
     assert "failed, flipped" in page
     assert "unscored, flipped" in page
-    assert "same model and prompt: 2." in page
+    assert "Flips: 2." in page
     assert page.index(ids[3]) < page.index(ids[0])
 
 
