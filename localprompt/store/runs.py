@@ -130,6 +130,15 @@ class Runs(OpenHistory):
                 else:
                     yield record
 
+    def turns(self, limit: int) -> list[tuple[str, str | None]]:
+        """The ids of the latest turns of chats, newest first, each with that of the run whose
+        answer it goes on from; None: it is a first turn."""
+        query = """
+            SELECT id, json_extract(record, '$.conversation.turns[#-1]') FROM runs
+            WHERE kind = 'chat' ORDER BY id DESC LIMIT ?"""
+        with explained(self.path):
+            return self._connection.execute(query, (limit,)).fetchall()
+
     def samples(self, run_id: str) -> Samples | None:
         """The raw times of a run; None where none were kept.
 

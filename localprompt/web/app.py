@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from localprompt.errors import LocalPromptError, UnknownNameError
-from localprompt.web import cases, look, models, prompts, trying
+from localprompt.web import cases, chatting, look, models, prompts, trying
 from localprompt.web.chores import Chores
 from localprompt.web.guard import Guard, Keys, TooLargeError
 from localprompt.web.host import Host
@@ -59,6 +59,9 @@ def build_app(host: Host | None, hosts: frozenset[str], keys: Keys) -> Guard:
         Route("/jobs/{id}/stop", trying.stop, methods=["POST"]),
         Route("/prompts/{name}", prompts.prompt_page),
         Route("/prompts/{name}", prompts.save, methods=["POST"]),
+        Route("/chat", chatting.start),
+        Route("/chat", chatting.say, methods=["POST"]),
+        Route("/chat/{id}", chatting.conversation),
         Route("/runs", look.runs),
         Route("/runs/{id}", look.run),
         Route("/runs/{id}/json", look.run_json),

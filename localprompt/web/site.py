@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from localprompt.web.chores import Chores
     from localprompt.web.host import Host
 
-PAGES = (("/", "try"), ("/runs", "runs"), ("/results", "results"), ("/models", "models"))
+PAGES = (
+    ("/", "try"),
+    ("/chat", "chat"),
+    ("/runs", "runs"),
+    ("/results", "results"),
+    ("/models", "models"),
+)
 """Addresses, and the names of their titles in the texts."""
 LANGUAGE_COOKIE = "localprompt-language"
 _MOST_KEPT = 32

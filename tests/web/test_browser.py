@@ -50,7 +50,7 @@ def test_every_page_fits_a_phone_and_a_wide_screen_and_asks_nobody_else(
     paths = (
         "/", "/?prompt=summarize", "/runs", f"/runs/{ids[0]}", "/results",
         f"/results/{EVALUATION.id}", f"/results/{tuning().id}",
-        f"/compare?id={ids[0]}&id={ids[1]}", "/models", "/prompts/summarize", "/runs/NONESUCH",
+        f"/compare?id={ids[0]}&id={ids[1]}", "/chat", f"/chat/{ids[1]}", "/models", "/prompts/summarize", "/runs/NONESUCH",
         f"/cases?evaluation={EVALUATION.id}&case=case-0", "/doctor",
         "/models?language=pt-BR", "/?prompt=summarize", "/runs", "/results?language=en",
     )  # fmt: skip
@@ -183,6 +183,27 @@ def test_the_back_button_brings_back_the_filters_that_were_there(
     until(page, "document.querySelectorAll('#rows [name=id]').length === 2")
     assert page.evaluate("document.querySelector('[name=model]').value") == "smollm2-135m"
     assert page.evaluate("document.querySelectorAll('h1').length") == 1
+
+
+def test_a_turn_leads_to_its_own_page_and_the_back_button_takes_it_back(
+    page: Page, served: Served
+) -> None:
+    page.visit(f"{served.origin}/chat")
+    for text in ("Hello.", "And more."):
+        page.evaluate(f"document.querySelector('#text').value = '{text}'")
+        before = page.evaluate("location.pathname")
+        page.evaluate("document.querySelector('#say button.main').click()")
+        until(page, f"location.pathname !== '{before}' && !!document.querySelector('#text')")
+    until(page, "document.querySelectorAll('article.turn').length === 2")
+    assert page.evaluate("document.querySelector('.asked').textContent") == "Hello."
+    assert page.evaluate("document.activeElement.id") == "text"
+    page.evaluate("history.back()")
+    until(page, "document.querySelectorAll('article.turn').length === 1")
+    page.evaluate("document.querySelector('article details').open = true")
+    page.evaluate("document.querySelector('#edit-1').value = 'Good day.'")
+    page.evaluate("document.querySelector('article form button').click()")
+    until(page, "document.querySelector('.asked')?.textContent === 'Good day.'")
+    assert page.messages == []
 
 
 def test_two_tabs_take_their_turns(page: Page, served: Served, host: Host) -> None:

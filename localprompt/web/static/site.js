@@ -24,6 +24,8 @@ function follow(article) {
   source.addEventListener("done", (event) => {
     article.dataset.run = JSON.parse(event.data);
     end(words.done);
+    // A turn that was answered has a page of its own, from which the next one goes on.
+    if (article.dataset.then && text.data) location.assign(`${article.dataset.then}${article.dataset.run}#say`);
     showDifference(article.closest(".answers"));
   });
   source.addEventListener("failed", () => end(words.failed));
@@ -72,6 +74,11 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.target.id !== "live") return;
   event.detail.shouldSwap = event.detail.serverResponse !== going;
   going = event.detail.serverResponse;
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  if (event.target.matches("textarea")) event.target.form?.requestSubmit();
 });
 
 // Files are read here, by the browser, and sent as text.
