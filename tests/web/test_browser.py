@@ -50,7 +50,8 @@ def test_every_page_fits_a_phone_and_a_wide_screen_and_asks_nobody_else(
     paths = (
         "/", "/?prompt=summarize", "/runs", f"/runs/{ids[0]}", "/results",
         f"/results/{EVALUATION.id}", f"/results/{tuning().id}",
-        f"/compare?id={ids[0]}&id={ids[1]}", "/chat", f"/chat/{ids[1]}", "/models", "/prompts/summarize", "/runs/NONESUCH",
+        f"/compare?id={ids[0]}&id={ids[1]}", "/chat", f"/chat/{ids[1]}",
+        "/models", "/prompts/summarize", "/runs/NONESUCH",
         f"/cases?evaluation={EVALUATION.id}&case=case-0", "/doctor",
         "/models?language=pt-BR", "/?prompt=summarize", "/runs", "/results?language=en",
     )  # fmt: skip
