@@ -355,7 +355,46 @@ def _spoil_record(rng: random.Random, file: Path) -> None:
     database.close()
 
 
+def conversations(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
+    """Lines that nobody would type, commands among them, and kept states that were damaged."""
+    del places
+    words = ("/undo", "/retry", "/system", "/model", "/save", "/tokens", "/help", "//", "/exit")
+    while True:
+        lines = []
+        for _ in range(rng.choice((1, 2, 4))):
+            text = rng.choice(TEXTS).replace("\0", "")
+            kind = rng.randrange(4)
+            said = (text, f"{rng.choice(words)} {text}", f"{text}\\", f'"""\n{text}\n"""')[kind]
+            lines.append(said)
+        for state in (zygote.home / "cache" / "prefixes").glob("*.turn"):
+            data = bytearray(state.read_bytes())
+            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+            state.write_bytes(bytes(data[: rng.choice((len(data), 20, 0))]))
+        go_on = rng.choice(([], ["--continue"], ["--continue", "last~1"]))
+        yield Try(["chat", "-m", "tiny", *go_on, *FAST], stdin="\n".join(lines), long=True)
+
+
+def adapters(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
+    """LoRA adapters with something wrong."""
+    del places
+    file = zygote.work / "tried.gguf"
+    while True:
+        file.write_bytes(models.mutated_adapter(rng))
+        scale = rng.choice(("", ":0.5", ":-3", ":1e3", ":nan", ":"))
+        yield Try(
+            rng.choice(
+                (
+                    ["ask", "hi", "-m", "tiny", "--lora", f"{file}{scale}", *FAST],
+                    ["models", "add", str(file), "--name", "style"],
+                )
+            ),
+            file=file,
+        )
+
+
 AREAS = {
+    "conversations": conversations,
+    "adapters": adapters,
     "command lines": command_lines,
     "prompt files": prompt_files,
     "suites": suites,

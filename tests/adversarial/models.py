@@ -13,6 +13,8 @@ from typing import Any
 
 from tests.models.tiny_gguf import _IDS, Signed, tiny_gguf
 from tests.models.tiny_gguf import text as packed_text
+from tests.models.tiny_lora import METADATA as LORA_METADATA
+from tests.models.tiny_lora import pair
 
 WIDTH, LAYERS, FEED = 64, 2, 96
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
@@ -80,6 +82,23 @@ _TEMPLATES = (
 def working_gguf() -> bytes:
     """The model as it should be; its matrices are zeros."""
     return tiny_gguf(METADATA, TENSORS)
+
+
+def mutated_adapter(rng: random.Random) -> bytes:
+    """An adapter of the working model with one or two things wrong with it."""
+    matrices = [one for one in TENSORS if one[0].endswith(("attn_q.weight", "ffn_up.weight"))]
+    tensors = [part for name, (n_in, n_out), _ in matrices for part in pair(name, n_in, n_out)]
+    metadata = dict(LORA_METADATA)
+    for _ in range(rng.choice((0, 1, 1, 2))):
+        if rng.random() < 0.5:
+            _spoil_key(rng, metadata)
+        else:
+            _spoil_tensor(rng, tensors)
+    try:
+        data = tiny_gguf(metadata, tensors)
+    except (struct.error, OverflowError, KeyError, MemoryError):
+        return b"GGUF"
+    return _broken_bytes(rng, data) if rng.random() < 0.3 else data
 
 
 def mutated(rng: random.Random) -> bytes:
