@@ -10,7 +10,7 @@ from collections import Counter
 from html import escape
 
 from localprompt.records.evidence import EvidenceReport, Figure
-from localprompt.views.evidence import figure_name, verdict_kind
+from localprompt.views.evidence_text import figure_name, verdict_kind
 from localprompt.views.language import DEFAULT, Language
 
 WIDTH = 880

@@ -15,7 +15,8 @@ from localprompt.records.contrast import ContrastReport, Curve, Judged, Way, Win
 from localprompt.records.evidence import Figure
 from localprompt.units import format_bytes
 from localprompt.views.charts import Bar, BarPart, Panel, Scale, Tick, nice_ticks, scale
-from localprompt.views.evidence import localized, page_words, subtitle
+from localprompt.views.evidence_charts import localized
+from localprompt.views.evidence_text import page_words, subtitle
 from localprompt.views.html import render_page
 from localprompt.views.language import Language
 from localprompt.views.sections import (

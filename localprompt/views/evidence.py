@@ -8,33 +8,37 @@ nothing has a verdict yet.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import ClassVar
 
 import msgspec
 from rich.console import Console
 
-from localprompt.records.contrast import ContrastReport
 from localprompt.records.evidence import (
     Condition,
     EvidenceReport,
     Figure,
     Finding,
-    Group,
     Plan,
     Rule,
     Unit,
 )
-from localprompt.units import Quantity, format_bytes
-from localprompt.views.charts import Bar, BarPart, Scale, Tick, nice_ticks, scale
+from localprompt.units import format_bytes
+from localprompt.views.evidence_charts import deciding_charts, group_chart
+from localprompt.views.evidence_text import (
+    figure_name,
+    guessed_unit,
+    headline,
+    page_words,
+    subtitle,
+    verdict_kind,
+)
 from localprompt.views.figures import moment_text
-from localprompt.views.html import PageWords, render_page
+from localprompt.views.html import render_page
 from localprompt.views.language import DEFAULT, Language
 from localprompt.views.markdown import block_markdown
 from localprompt.views.sections import (
-    BarChart,
     Block,
     Column,
     Fact,
@@ -102,16 +106,6 @@ def evidence_markdown(report: EvidenceReport, language: Language | None = None) 
     return f"{table}\n*({subtitle(report, say)})*\n"
 
 
-def subtitle(report: EvidenceReport | ContrastReport, say: Language) -> str:
-    """Which model, on which CPU, and when."""
-    return say(
-        "page.subtitle",
-        model=report.model.name,
-        cpu=report.machine.cpu or report.machine.id,
-        date=moment_text(report.created_at),
-    )
-
-
 def _verdicts(report: EvidenceReport, say: Language) -> Table:
     columns = (
         Column("", numeric=True),
@@ -124,12 +118,6 @@ def _verdicts(report: EvidenceReport, say: Language) -> Table:
     return text_table("", columns, rows)
 
 
-def page_words(say: Language) -> PageWords:
-    """What stands around the sections, in this language."""
-    names = [name for name in PageWords.__struct_fields__ if name != "language"]
-    return PageWords(language=say.code, **{name: say(f"document.{name}") for name in names})
-
-
 def _overview(report: EvidenceReport, say: Language) -> Section:
     """What came out, in the order in which it is looked for: how many, which, how sure."""
     blocks: list[Block] = []
@@ -137,7 +125,7 @@ def _overview(report: EvidenceReport, say: Language) -> Section:
         blocks.append(_tally(report, say))
     lines = tuple(_line(plan, report.finding(plan.number), say) for plan in report.plans)
     blocks.append(Verdicts(lines))
-    blocks += _deciding(report, say)
+    blocks += deciding_charts(report, say)
     return Section("verdicts", say("page.overview"), tuple(blocks))
 
 
@@ -147,75 +135,6 @@ def _tally(report: EvidenceReport, say: Language) -> Facts:
     return Facts(
         tuple(Fact(say(f"verdict.{kind}"), str(found[kind])) for kind in kinds), prominent=True
     )
-
-
-def _deciding(report: EvidenceReport, say: Language) -> Iterator[BarChart]:
-    """The figures that decided, with their intervals and the bound of the rule on one axis: one
-    for gains in points, one for how many times as much."""
-    points: list[tuple[Plan, Figure]] = []
-    ratios: list[tuple[Plan, Figure]] = []
-    for plan in report.plans:
-        finding = report.finding(plan.number)
-        for figure in finding.figures if finding else ():
-            decides = any(c.figure == figure.name for c in finding.rule.supported)  # type: ignore[union-attr]
-            if decides and figure.interval is not None:
-                where = {"points": points, "ratio": ratios}.get(figure.unit)
-                if where is not None:
-                    where.append((plan, figure))
-    if points:
-        ends = [e for _, f in points for e in (_lowest(f), _highest(f))]
-        axis = _points_axis(min(0.0, *ends), max(0.0, *ends), say)
-        yield _decided("points", points, axis, axis.position, 0.0, say)
-    if ratios:
-        logs = [math.log2(e) for _, f in ratios for e in (_lowest(f), _highest(f)) if e > 0]
-        low, high = math.floor(min(0.0, *logs)), math.ceil(max(0.0, *logs))
-        bare = Scale(low, high, (), "")
-        step = max(1, round((high - low) / 6))
-        ticks = (Tick(bare.position(n), _times(n, say)) for n in range(low, high + 1, step))
-        doubled = Scale(low, high, tuple(ticks), "")
-        yield _decided(
-            "ratios", ratios, doubled, lambda v: doubled.position(math.log2(v)), 1.0, say
-        )
-
-
-def _decided(
-    name: str,
-    found: list[tuple[Plan, Figure]],
-    axis: Scale,
-    position: Callable[[float], float],
-    bound: float,
-    say: Language,
-) -> BarChart:
-    bars = []
-    for plan, figure in found:
-        end, start = position(figure.value), position(bound)
-        bars.append(
-            Bar(
-                name=f"{plan.number}. {figure_name(figure, say)}",
-                text=say.quantity(figure.value, figure.unit),
-                parts=(
-                    BarPart(
-                        min(start, end),
-                        round(abs(end - start), 2),
-                        int(figure.basis == "estimated"),
-                    ),
-                ),
-                interval=(position(_lowest(figure)), position(_highest(figure))),
-                mark=start,
-            )
-        )
-    return BarChart(
-        say(f"page.deciding_{name}"),
-        say(f"page.deciding_{name}_caption"),
-        tuple(bars),
-        axis,
-        legend=(say("page.measured"), say("page.estimated")),
-        mark_legend=say("page.bound"),
-    )
-
-
-def _times(power: int, say: Language) -> str:
-    return f"{say.number(f'{2.0**power:g}')}×"
 
 
 def _how_to_read(report: EvidenceReport, say: Language) -> Section:
@@ -242,38 +161,6 @@ def _line(plan: Plan, finding: Finding | None, say: Language) -> VerdictLine:
         kind=kind,
         says=headline(plan, finding, say),
     )
-
-
-def verdict_kind(finding: Finding | None) -> str:
-    """The verdict as a key of the texts."""
-    return "not-run" if finding is None else finding.verdict.replace(" ", "-")
-
-
-_ALSO = ("gain_of_tuning_all", "gain_general")
-"""Figures that no rule looks at, and that nobody should miss who reads headlines only."""
-
-
-def headline(plan: Plan, finding: Finding | None, say: Language) -> str:
-    """The figures that the rule looks at, in words, and what stands beside them."""
-    if finding is None:
-        return say("page.expected", seconds=say.quantity(plan.expected_seconds, "seconds"))
-    names = {*(condition.figure for condition in finding.rule.supported), *_ALSO}
-    found = [_sentence(f, say) for f in finding.figures if f.name in names]
-    if not found and finding.prevented:
-        return f"{say('page.prevented')}: {finding.prevented}"
-    return "; ".join(found)
-
-
-def _sentence(figure: Figure, say: Language) -> str:
-    text = f"{figure_name(figure, say)} {say.quantity(figure.value, figure.unit)}"
-    basis = say(f"page.{figure.basis}") if figure.basis == "estimated" else None
-    beside = ", ".join(part for part in (say.interval(figure), basis) if part)
-    return f"{text} ({beside})" if beside else text
-
-
-def figure_name(figure: Figure, say: Language) -> str:
-    name = say(f"figures.{figure.name}")
-    return f"{name}, {say.about(figure)}" if figure.about else name
 
 
 def _experiment(plan: Plan, finding: Finding | None, say: Language) -> Section:
@@ -304,7 +191,7 @@ def _found(finding: Finding, say: Language) -> Iterator[Block]:
     if finding.prevented:
         yield Notices((Notice(say("page.prevented"), finding.prevented),))
     for group in finding.groups:
-        yield _chart(group, say)
+        yield group_chart(group, say)
     if finding.figures:
         yield _table(finding.figures, say)
     if finding.notes:
@@ -337,17 +224,6 @@ def _rule(rule: Rule, finding: Finding | None, say: Language) -> tuple[Fact, ...
     )
 
 
-def guessed_unit(condition: Condition) -> Unit:
-    """What a figure is measured in before it was measured, by its name."""
-    endings: tuple[tuple[str, Unit], ...] = (
-        ("gain_", "points"),
-        ("share_", "share"),
-        ("score_", "share"),
-        ("ratio_", "ratio"),
-    )
-    return next((unit for start, unit in endings if condition.figure.startswith(start)), "count")
-
-
 def _table(figures: tuple[Figure, ...], say: Language) -> Table:
     columns = (
         Column(say("page.figure")),
@@ -370,68 +246,6 @@ def _table(figures: tuple[Figure, ...], say: Language) -> Table:
         for figure in figures
     )
     return Table(say("page.figures_caption"), columns, rows)
-
-
-def _chart(group: Group, say: Language) -> BarChart:
-    title, caption = say(f"groups.{group.name}.title"), say(f"groups.{group.name}.caption")
-    axis = _axis(group, say)
-    estimated = any(figure.basis == "estimated" for figure in group.figures)
-    return BarChart(
-        title,
-        caption,
-        tuple(_bar(figure, axis, say, group.chance) for figure in group.figures),
-        axis,
-        legend=(say("page.measured"), say("page.estimated")) if estimated else (),
-        mark_legend="" if group.chance is None else say("page.chance"),
-    )
-
-
-def _axis(group: Group, say: Language) -> Scale:
-    unit = group.figures[0].unit
-    if unit in {"share", "points"}:
-        low = 0.0 if unit == "share" else min(0.0, *(_lowest(f) for f in group.figures))
-        high = 1.0 if unit == "share" else max(0.0, *(_highest(f) for f in group.figures))
-        return _points_axis(low, high, say)
-    quantities: dict[str, Quantity] = {"bytes": "bytes", "seconds": "seconds"}
-    highest = max(_highest(figure) for figure in group.figures)
-    return localized(scale(0.0, highest, quantities.get(unit)), say)
-
-
-def _points_axis(low: float, high: float, say: Language) -> Scale:
-    """Of shares and their differences, in per cent."""
-    bare = Scale(low, high, (), "%")
-    ticks = (
-        Tick(bare.position(v / 100), say.number(f"{v:g}"))
-        for v in nice_ticks(100 * low, 100 * high)
-    )
-    return Scale(low, high, tuple(ticks), "%")
-
-
-def localized(axis: Scale, say: Language) -> Scale:
-    """The axis with its numbers written as the language does."""
-    ticks = (msgspec.structs.replace(t, label=say.number(t.label)) for t in axis.ticks)
-    return msgspec.structs.replace(axis, ticks=tuple(ticks))
-
-
-def _bar(figure: Figure, axis: Scale, say: Language, chance: float | None) -> Bar:
-    zero, end = axis.position(0.0), axis.position(figure.value)
-    series = int(figure.basis == "estimated")
-    interval = figure.interval
-    return Bar(
-        name=figure_name(figure, say),
-        text=say.quantity(figure.value, figure.unit),
-        parts=(BarPart(min(zero, end), round(abs(end - zero), 2), series),),
-        interval=(axis.position(interval.low), axis.position(interval.high)) if interval else None,
-        mark=None if chance is None else axis.position(chance),
-    )
-
-
-def _lowest(figure: Figure) -> float:
-    return figure.interval.low if figure.interval else figure.value
-
-
-def _highest(figure: Figure) -> float:
-    return figure.interval.high if figure.interval else figure.value
 
 
 def _environment(report: EvidenceReport, say: Language) -> Section:

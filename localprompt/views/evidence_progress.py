@@ -11,7 +11,7 @@ from rich.status import Status
 
 from localprompt.records.evidence import EvidenceReport, Finding
 from localprompt.units import format_seconds
-from localprompt.views.evidence import headline, verdict_kind
+from localprompt.views.evidence_text import headline, verdict_kind
 from localprompt.views.language import Language
 from localprompt.views.terminal import Terminal
 

@@ -9,7 +9,8 @@ import pytest
 
 from localprompt.evidence.running import EXPERIMENTS, plan
 from localprompt.records.evidence import EvidenceReport, Figure, Note, Sample
-from localprompt.views.evidence import evidence_page, guessed_unit, headline
+from localprompt.views.evidence import evidence_page
+from localprompt.views.evidence_text import guessed_unit, headline
 from localprompt.views.language import LANGUAGES, Language
 from tests.evidence.harness import TestBench
 
