@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import groupby, islice
 from typing import Any
 
@@ -33,6 +34,8 @@ from localprompt.records.prompt import Message, PromptTemplate, Segment
 from localprompt.records.run import Sampling
 from localprompt.records.score import Script
 from localprompt.running.attention import expected_answer
+from localprompt.running.closed import choice_request
+from localprompt.running.nearness import Embed, chosen_by, embedder, with_near
 from localprompt.sources.suite.messages import Rendered, render_case, render_cases
 from localprompt.sources.suite.prompts import with_affixes
 from localprompt.sources.suite.records import EvalCase
@@ -80,20 +83,26 @@ def prepare_all(
 ) -> Iterator[Prepared]:
     """Render and tokenize cases; what is wrong with one is its own error, not that of all."""
     stream = iter(items)
-    while some := list(islice(stream, RENDERED_AT_ONCE)):
-        for (case, repetition), rendered in zip(
-            some, _rendered([case for case, _ in some], target, request), strict=True
-        ):
-            yield _prepare(case, repetition, rendered, target, request, opened)
+    by = chosen_by(target.template)
+    near = embedder(by, {opened.model.sha256: opened.engine}) if by else nullcontext()
+    with near as embed:
+        while some := list(islice(stream, RENDERED_AT_ONCE)):
+            cases = [case for case, _ in some]
+            messages = _rendered(cases, target, request, embed)
+            for (case, repetition), rendered in zip(some, messages, strict=True):
+                yield _prepare(case, repetition, rendered, target, request, opened)
 
 
 def _rendered(
-    cases: list[EvalCase], target: EvalTarget, request: EvalRequest
+    cases: list[EvalCase], target: EvalTarget, request: EvalRequest, embed: Embed | None
 ) -> Iterator[Rendered]:
     """The messages of cases, those with the same text around the prompt rendered together."""
     for (prefix, suffix), some in groupby(cases, key=lambda case: (case.prefix, case.suffix)):
         template = with_affixes(target.template, prefix, suffix)
-        yield from render_cases(template, [c.vars for c in some], lenient=request.lenient)
+        many = [case.vars for case in some]
+        if embed is not None:
+            template = with_near(template, many, embed)
+        yield from render_cases(template, many, lenient=request.lenient)
 
 
 def _prepare(
@@ -158,6 +167,8 @@ def shape_of(
 def scoring_of(template: PromptTemplate, request: EvalRequest) -> Scoring:
     """How the answers of a prompt come about: only a closed set can be scored."""
     closed = template.closed or (template.choices and template.output_schema is None)
+    if closed and template.label_words and request.scoring == "generate":
+        return "raw"  # the words are compared, or the answer would not be one of the choices
     return request.scoring if closed else "generate"
 
 
@@ -203,11 +214,11 @@ def _choices(
     opened: OpenModel,
 ) -> Prepared:
     ids, digest = prompt.token_ids, digest_of(prompt.token_ids)
-    wanted = opened.engine.with_choices(prompt, target.template.choices)
+    wanted = choice_request(opened.engine, prompt, target.template)
     free = None
     if scoring == "calibrated":
         without = opened.engine.encode(_without_content(case, messages, target.template))
-        free = opened.engine.with_choices(without, target.template.choices)
+        free = choice_request(opened.engine, without, target.template)
     kept = Sampling(max_tokens=0)  # nothing is sampled
     return Prepared(
         case,
@@ -303,8 +314,9 @@ def _answer_key(
 
 
 def _own_weighing(template: PromptTemplate) -> tuple[object, ...]:
-    """How the prompt file has its choices weighed; nothing for one that says nothing."""
-    return (template.per_byte, template.bias) if template.per_byte or template.bias else ()
+    """How the prompt file has its choices said and weighed; nothing for one that says nothing."""
+    weighed = (template.per_byte, template.bias) if template.per_byte or template.bias else ()
+    return (*weighed, template.label_words) if template.label_words else weighed
 
 
 def digest_of(token_ids: tuple[int, ...]) -> str:

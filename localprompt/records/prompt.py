@@ -52,12 +52,24 @@ class InputSpec(msgspec.Struct, frozen=True):
     """Reject values that look like a role line instead of quoting them."""
 
 
-class Example(msgspec.Struct, frozen=True):
+class Example(msgspec.Struct, frozen=True, omit_defaults=True):
     """A solved case that a prompt shows."""
 
     vars: dict[str, Any]
     """Values of the prompt's inputs."""
     answer: str
+    vector: str | None = None
+    """Where a model says what is near: its embedding of the values' texts, as 16-bit numbers in
+    base64."""
+
+
+class EmbeddedBy(msgspec.Struct, frozen=True):
+    """The model whose embeddings say what is near."""
+
+    model: str
+    """Its name."""
+    sha256: str | None = None
+    """Of its file: vectors of another one mean nothing beside these."""
 
 
 class NearestExamples(msgspec.Struct, frozen=True):
@@ -69,6 +81,11 @@ class NearestExamples(msgspec.Struct, frozen=True):
     order: Literal["nearest-last", "nearest-first"] = "nearest-last"
     fallback: int = 0
     """Examples that stand in the body for runtimes that do not choose; they give way."""
+    by: EmbeddedBy | None = None
+    """None: words say what is near (BM25)."""
+    near: dict[str, tuple[int, ...]] = {}
+    """With ``by``: positions in the pool for the texts that are going to be asked, nearest first;
+    filled in by whoever opened the model, just before rendering."""
 
 
 class PromptTemplate(msgspec.Struct, frozen=True):
@@ -97,6 +114,9 @@ class PromptTemplate(msgspec.Struct, frozen=True):
     ``normalized``."""
     bias: dict[str, float] = {}
     """What is added to each choice's log-probability, from ``metadata.localprompt.bias``."""
+    label_words: dict[str, str] = {}
+    """What the model is offered to say for a choice, where that is another word, from
+    ``metadata.localprompt.label_words``; the answer is recorded as the choice."""
     examples: NearestExamples | None = None
     grammar: str | None = None
     """A grammar that the answer follows, Lark or GBNF, from ``metadata.localprompt.grammar``."""
@@ -121,6 +141,11 @@ class PromptTemplate(msgspec.Struct, frozen=True):
     unsupported: tuple[str, ...] = ()
     """What the file asks for and localprompt does not do (tools, images, another template
     language); it can be read and shown, not rendered."""
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The choices as the model says them, in their order."""
+        return tuple(self.label_words.get(choice, choice) for choice in self.choices)
 
 
 Origin = Literal["chat_template", "template", "variable"]

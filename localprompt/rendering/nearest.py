@@ -1,9 +1,10 @@
 """Solved cases that are chosen for the case at hand, as turns before its own.
 
 A prompt file that names a pool of examples (``metadata.localprompt.examples``) shows, for each
-case, those that are most like it by BM25 over the texts of its inputs. They are rendered by the
-prompt's own last turn, so that they look as the case does, and each of their characters names the
-example it came from. Examples that the file holds for other runtimes give way to them.
+case, those that are most like it by BM25 over the texts of its inputs, or by a model's embeddings
+of them (:mod:`localprompt.running.nearness`). They are rendered by the prompt's own last turn, so
+that they look as the case does, and each of their characters names the example it came from.
+Examples that the file holds for other runtimes give way to them.
 
 A row of the pool that equals the case at hand is never shown: it would tell the answer where a
 prompt is evaluated on the rows that it learns from.
@@ -17,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from localprompt.errors import PromptFileError
 from localprompt.records.prompt import Example, Message, NearestExamples, Segment
 from localprompt.rendering.retrieval import Index
 
@@ -53,10 +55,26 @@ def nearest(examples: NearestExamples, values: Mapping[str, Any]) -> list[int]:
     """Positions in the pool, in the order in which they are shown."""
     if not examples.pool:
         return []
-    ranked = _index(examples.pool).ranked(text_of(values))
+    ranked = _ranked(examples, text_of(values))
     others = (at for at in ranked if not _same(examples.pool[at].vars, values))
     found = [at for at, _ in zip(others, range(examples.count), strict=False)]
     return found[::-1] if examples.order == "nearest-last" else found
+
+
+def _ranked(examples: NearestExamples, text: str) -> Sequence[int]:
+    """
+    Raises:
+        PromptFileError: a model says what is near, and nobody has asked it.
+    """
+    if examples.by is None:
+        return _index(examples.pool).ranked(text)
+    if text not in examples.near:
+        raise PromptFileError(
+            "this prompt's examples are chosen by a model, which is not open here",
+            where=examples.by.model,
+            next_step="use run, eval or prompts show, or take examples.by out of the prompt file",
+        )
+    return examples.near[text]
 
 
 def text_of(values: Mapping[str, Any]) -> str:

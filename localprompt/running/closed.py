@@ -1,9 +1,10 @@
 """Closed answers of a prompt file that says how its choices are weighed.
 
-A prompt with ``metadata.localprompt.bias`` (or ``scoring: normalized``) was found to be better with
-it, by log-probabilities of whole choices. Generating under a grammar goes token by token and knows
-no bias, so such a prompt is answered as ``eval`` answers it: each choice is scored after the
-prompt, in one pass, and the heaviest is the answer. Nothing is generated, and a kept beginning is
+A prompt with ``metadata.localprompt.bias`` (or ``scoring: normalized``, or ``label_words``) was
+found to be better with it, by log-probabilities of whole choices. Generating under a grammar goes
+token by token and knows no bias, so such a prompt is answered as ``eval`` answers it: each choice
+is scored after the prompt, in one pass, and the heaviest is the answer. Nothing is generated, and
+a kept beginning is
 not used: choices of several tokens take sequences of their own.
 """
 
@@ -31,18 +32,26 @@ class Weighed(msgspec.Struct, frozen=True):
 def is_weighed(template: PromptTemplate) -> bool:
     """Whether the prompt file says how its choices are weighed."""
     closed = template.choices and not template.output_schema
-    return bool(closed and (template.bias or template.per_byte))
+    return bool(closed and (template.bias or template.per_byte or template.label_words))
 
 
 def choice_request(
     engine: Engine, prompt: EncodedPrompt, template: PromptTemplate
 ) -> ChoiceRequest:
-    """The choices after the prompt.
+    """The choices after the prompt: what is scored is what the model says, and what comes back is
+    called by the choice's own name.
 
     Raises:
         InputError: a choice is empty or there twice.
     """
-    return engine.with_choices(prompt, template.choices)
+    request = engine.with_choices(prompt, template.said)
+    if not template.label_words:
+        return request
+    named = tuple(
+        msgspec.structs.replace(one, text=choice)
+        for one, choice in zip(request.choices, template.choices, strict=True)
+    )
+    return msgspec.structs.replace(request, choices=named)
 
 
 def cells_of(request: ChoiceRequest) -> int:

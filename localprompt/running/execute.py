@@ -66,6 +66,7 @@ from localprompt.running.answer_checks import judge
 from localprompt.running.asked import Asked, as_evaluated
 from localprompt.running.attention import OnNote
 from localprompt.running.closed import MOST_BRANCHES, cells_of
+from localprompt.running.nearness import chosen_by, embedder, with_near
 from localprompt.running.prefix.beginning import Beginning
 from localprompt.running.prefix.turns import (
     Continued,
@@ -100,9 +101,14 @@ def render(cell: Cell) -> Rendered:
 
     Raises:
         PromptFileError, ParameterError: the template does not render.
+        LocalPromptError: its examples are chosen by a model that cannot be opened.
     """
     started = time.perf_counter()
-    messages = render_messages(cell.template, cell.params, lenient=cell.lenient)
+    template, by = cell.template, chosen_by(cell.template)
+    if by is not None:
+        with embedder(by) as embed:
+            template = with_near(template, [cell.params], embed)
+    messages = render_messages(template, cell.params, lenient=cell.lenient)
     return Rendered((*cell.before, *messages), time.perf_counter() - started)
 
 

@@ -48,7 +48,7 @@ def receive(cell: Cell) -> ReceivedPrompt:
         constant_tokens=constant_prefix(tokens, others),
         attributed_tokens=attributed(tokens),
         sampling=cell.sampling,
-        choices=cell.template.choices,
+        choices=cell.template.said,
         output_schema=cell.template.output_schema,
         grammar=cell.template.grammar,
         checked_late=tuple(map(str, unheld_of(cell.template))),

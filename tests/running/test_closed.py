@@ -40,3 +40,16 @@ def test_a_session_goes_from_weighing_to_generating_and_back() -> None:
     with open_session(free, render(free), saying(b"hello", log_probability=lambda *_: -1.0)) as one:
         texts = [one.run(c, render(c)).record.output.text for c in (free, closed, free, closed)]
     assert texts == ["hello", "good", "hello", "good"]
+
+
+def test_label_words_are_scored_and_the_choice_is_the_answer() -> None:
+    heard: list[str] = []
+
+    def likes(before: str, word: str) -> float:
+        heard.append(word)
+        return -1.0 if word == "awful" else -2.0
+
+    template = {"label_words": {"good": "great", "bad enough": "awful"}}
+    record = execute(weighed({}, **template), saying(log_probability=likes)).record
+    assert record.output.text == "bad enough"
+    assert set(heard) == {"great", "awful"}

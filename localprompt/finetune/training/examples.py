@@ -116,7 +116,8 @@ def _example(path: Path, case: Case, template: PromptTemplate, tokenizer: Tokeni
     answer = _answer(values, template, where)
     try:
         messages = render_messages(template, typed_values(values, template))
-        request = tokenizer.with_choices(tokenizer.encode(messages), (answer,))
+        said = template.label_words.get(answer, answer)
+        request = tokenizer.with_choices(tokenizer.encode(messages), (said,))
     except PromptFileError:
         raise
     except (ParameterError, InputError) as error:

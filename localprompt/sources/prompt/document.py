@@ -98,6 +98,7 @@ class _LocalPrompt(_Camel):
     choices: list[str | int | float | bool] | None = None
     scoring: Literal["raw", "normalized"] | None = None
     bias: dict[str | int | float, float] | None = None
+    label_words: dict[str | int | float, str | int | float] | None = None
     examples: ExamplesKeys | None = None
     grammar: str | None = None
 

@@ -15,6 +15,7 @@ pool that was edited since is refused: what was proved of the prompt was proved 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import PromptFileError
-from localprompt.records.prompt import Example, NearestExamples
+from localprompt.records.prompt import EmbeddedBy, Example, NearestExamples
 from localprompt.sources.prompt.front_matter import KeyLines
 from localprompt.sources.prompt.references import inside_folder
 
@@ -40,6 +41,7 @@ class ExamplesKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str | None = None
     order: str = "nearest-last"
     fallback: int = 0
+    by: EmbeddedBy | None = None
 
 
 def read_examples(prompt: Path, keys: ExamplesKeys, lines: KeyLines) -> NearestExamples:
@@ -74,8 +76,12 @@ def read_examples(prompt: Path, keys: ExamplesKeys, lines: KeyLines) -> NearestE
             found=f"sha256 {digest}",
             next_step=f"restore the file, or take sha256 out of {prompt}",
         )
+    pool = _rows(data, path)
+    if keys.by is not None:
+        _check_vectors(pool, path)
     return NearestExamples(
-        pool=_rows(data, path),
+        pool=pool,
+        by=keys.by,
         count=keys.count,
         order="nearest-first" if keys.order == "nearest-first" else "nearest-last",
         fallback=keys.fallback,
@@ -104,6 +110,27 @@ def _bytes(path: Path, where: str) -> bytes:
         raise PromptFileError(
             f"cannot read the examples: {error.strerror}", where=str(path)
         ) from error
+
+
+def _check_vectors(pool: tuple[Example, ...], path: Path) -> None:
+    """
+    Raises:
+        PromptFileError: a row has no vector, or one of another length.
+    """
+    lengths = set()
+    for number, example in enumerate(pool, start=1):
+        try:
+            found = len(base64.b64decode(example.vector or "", validate=True))
+        except ValueError:
+            found = 0
+        lengths.add(found)
+        if not found or found % 2 or len(lengths) > 1:
+            raise PromptFileError(
+                "an example without the vector that says what it is near to",
+                where=f"{path}:{number}",
+                expected="16-bit numbers in base64, as many in every row",
+                next_step="take examples.by out of the prompt: words then say what is near",
+            )
 
 
 def _rows(data: bytes, path: Path) -> tuple[Example, ...]:

@@ -7,9 +7,9 @@ service's keys in the environment. What localprompt cannot do is noted in the re
 succeeds, rendering says why it does not.
 
 Our own keys live under ``metadata.localprompt``: ``cases``, a dataset beside the file;
-``choices``, the closed set of answers; ``scoring`` and ``bias``, how they are weighed; ``grammar``,
-a grammar's file beside the prompt or its text; and ``examples``, a pool of solved cases of which
-the nearest are shown.
+``choices``, the closed set of answers; ``label_words``, what the model says for them; ``scoring``
+and ``bias``, how they are weighed; ``grammar``, a grammar's file beside the prompt or its text; and
+``examples``, a pool of solved cases of which the nearest are shown.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def template_from(raw: RawDocument, *, env: Mapping[str, str] | None = None) -> 
         choices=tuple(word(choice) for choice in ours.get("choices") or ()),
         per_byte=ours.get("scoring") == "normalized",
         bias=_bias(ours, raw.lines),
+        label_words=_label_words(ours, raw.lines),
         examples=_examples(raw.path, ours.get("examples"), raw.lines),
         grammar=None if grammar is None else grammar[0],
         grammar_path=None if grammar is None else grammar[1],
@@ -117,6 +118,27 @@ def _bias(ours: Mapping[str, Any], lines: KeyLines) -> dict[str, float]:
                 found=str(value),
             )
     return bias
+
+
+def _label_words(ours: Mapping[str, Any], lines: KeyLines) -> dict[str, str]:
+    """
+    Raises:
+        PromptFileError: one is of an answer that is not one of the choices, is empty, or stands
+            for two of them.
+    """
+    said = {word(c): word(w) for c, w in (ours.get("label_words") or {}).items()}
+    choices = [word(choice) for choice in ours.get("choices") or ()]
+    all_said = [said.get(choice, choice) for choice in choices]
+    for choice, text in said.items():
+        if choice not in choices or not text.strip() or all_said.count(text) > 1:
+            raise PromptFileError(
+                f"the word for {choice!r} cannot be used",
+                where=lines.where(("metadata", "localprompt", "label_words", choice)),
+                expected="a word of its own for one of: "
+                f"{', '.join(choices) or 'choices, of which none'}",
+                found=repr(text),
+            )
+    return said
 
 
 def _examples(path: Path, keys: Any, lines: KeyLines) -> NearestExamples | None:

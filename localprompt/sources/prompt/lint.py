@@ -60,7 +60,7 @@ _KNOWN: dict[KeyPath, frozenset[str]] = {
     ),
     ("template",): frozenset({"format", "parser"}),
     ("metadata", "localprompt"): frozenset(
-        {"cases", "choices", "grammar", "scoring", "bias", "examples", "improved"}
+        {"cases", "choices", "grammar", "scoring", "bias", "label_words"} | {"examples", "improved"}
     ),
 }
 
@@ -206,12 +206,12 @@ def _roles(template: PromptTemplate) -> Iterator[Finding]:
 
 def _choices(template: PromptTemplate, raw: RawDocument) -> Iterator[Finding]:
     if template.choices and not any(
-        choice.lower() in template.body.lower() for choice in template.choices
+        choice.lower() in template.body.lower() for choice in template.said
     ):
         yield Finding(
             _line(raw, ("metadata", "localprompt", "choices")),
             "choices-unannounced",
-            f"the body names none of the choices: {', '.join(template.choices)}",
+            f"the body names none of the choices: {', '.join(template.said)}",
         )
 
 

@@ -73,6 +73,18 @@ def test_a_bias_is_a_number_for_each_choice(tmp_path: Path) -> None:
     assert found.per_byte
 
 
+def test_label_words_stand_for_choices(tmp_path: Path) -> None:
+    found = load(tmp_path, "    choices: [yes, no, 3]\n    label_words: {yes: right, 3: three}")
+    assert found.label_words == {"yes": "right", "3": "three"}
+    assert found.said == ("right", "no", "three")
+
+
+@pytest.mark.parametrize("words", ["{maybe: x}", "{yes: no}", "{yes: ' '}", "{yes: a, no: a}"])
+def test_label_words_that_tell_nothing_apart_are_refused(tmp_path: Path, words: str) -> None:
+    with pytest.raises(PromptFileError, match="cannot be used"):
+        load(tmp_path, f"    choices: [yes, no]\n    label_words: {words}")
+
+
 @pytest.mark.parametrize("bias", ["{maybe: 1}", "{yes: .nan}", "{yes: high}", "3"])
 def test_a_bias_of_something_else_is_refused(tmp_path: Path, bias: str) -> None:
     with pytest.raises(PromptFileError):
