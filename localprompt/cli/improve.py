@@ -31,7 +31,7 @@ EXAMPLES = (
     "localprompt improve --resume last",
 )
 FORMATS = ("table", "json")
-SEARCHED = ("wordings", "examples", "scoring")
+SEARCHED = ("wordings", "examples", "scoring", "answers")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,12 +57,22 @@ class ImproveFlags(EngineFlags):
             "--wordings", metavar="FILE", help="Your own wordings, a line of --- between them."
         ),
     ] = None
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels", metavar="FILE", help="Words that may stand for each choice (YAML)."
+        ),
+    ] = None
+    nearest_by: Annotated[
+        str | None,
+        typer.Option("--nearest-by", metavar="MODEL", help="Says what examples are near, too."),
+    ] = None
     rewrite_with: Annotated[
         str | None,
         typer.Option("--rewrite-with", metavar="MODEL", help="Writes more instructions to try."),
     ] = None
     search: Annotated[
-        str, typer.Option(metavar="WHAT,…", help="Of wordings, examples, scoring.")
+        str, typer.Option(metavar="WHAT,…", help="Of wordings, examples, scoring, answers.")
     ] = ",".join(SEARCHED)
     metric: Annotated[
         str, typer.Option(metavar="NAME", help="pass, score, macro_f1, or a metric of the cases.")
@@ -90,6 +100,12 @@ class ImproveFlags(EngineFlags):
     ] = None
     keep_anyway: Annotated[
         bool, typer.Option("--keep-anyway", help="Write the file even if no gain was shown.")
+    ] = False
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Take over no answers of earlier searches.")
+    ] = False
+    no_log: Annotated[
+        bool, typer.Option("--no-log", help="Do not keep the search in the history.")
     ] = False
     resume: Annotated[
         str | None, typer.Option(metavar="ID", help="Go on with a search; last is one, too.")
@@ -126,7 +142,11 @@ def command(
         except KeyboardInterrupt:
             print_note(
                 "interrupted; what was answered was kept\n"
-                f"go on: localprompt improve --resume {setting.improvement.id}"
+                + (
+                    "the same command takes it over"
+                    if flags.no_log
+                    else f"go on: localprompt improve --resume {setting.improvement.id}"
+                )
             )
             raise typer.Exit(EXIT_INTERRUPTED) from None
     if flags.format == "json":
@@ -158,6 +178,8 @@ def request_from_flags(prompt: str, flags: ImproveFlags) -> ImproveRequest:
         model=flags.model,
         search=cast("tuple[Searched, ...]", searched),
         wordings=text(flags.wordings),
+        labels=text(flags.labels),
+        nearest_by=flags.nearest_by,
         rewrite_with=flags.rewrite_with,
         metric=flags.metric,
         seed=flags.seed,
@@ -168,6 +190,7 @@ def request_from_flags(prompt: str, flags: ImproveFlags) -> ImproveRequest:
         max_ttft_seconds=flags.max_ttft,
         judge=flags.judge,
         settings=flags.settings(),
+        cached=not flags.no_cache,
         force=flags.force,
         keep_anyway=flags.keep_anyway,
         output=text(flags.output),
@@ -183,7 +206,8 @@ def _opened(prompt: str | None, flags: ImproveFlags, store: History) -> Setting:
     if flags.resume is not None:
         before = store.improvement(flags.resume)
         settings = msgspec.structs.replace(before.request.settings, **flags.given())
-        request = msgspec.structs.replace(before.request, settings=settings)
+        # What it answered before it was cut off is its own, even if it was to ask everything anew.
+        request = msgspec.structs.replace(before.request, settings=settings, cached=True)
         setting = open_search(request, earlier=before)
     else:
         setting = open_search(request_from_flags(prompt or "", flags))
@@ -211,7 +235,7 @@ def _carried_out(setting: Setting, flags: ImproveFlags, store: History) -> Impro
             setting,
             answers,
             models,
-            keep=store.keep,
+            keep=(lambda _: None) if flags.no_log else store.keep,
             on_progress=on_progress,
             measure_cost=in_workers(
                 setting.improvement.model,

@@ -17,9 +17,10 @@ from localprompt.evaluate.planning import plan_evaluation
 from localprompt.evaluate.runner import run_evaluation
 from localprompt.records.evaluation import CaseResult, EvalRequest
 from localprompt.records.model import ModelRecord
-from localprompt.records.prompt import PromptTemplate
+from localprompt.records.prompt import EmbeddedBy, Example, Message, PromptTemplate
 from localprompt.records.run import Machine
 from localprompt.rendering.prompt import render_messages
+from localprompt.running.nearness import chosen_by, embedded, embedder, with_near
 from localprompt.sources.suite.records import CaseCounts, EvalCase, EvalSuite, SuitePrompt
 from localprompt.store.history import History
 
@@ -93,7 +94,7 @@ class Asker:
             ContextOverflowError: it does not fit into the model's context.
         """
         opened = self._models.get(self.model, self._request)
-        messages = render_messages(template, case.vars)
+        messages = self._rendered(template, case)
         ids = opened.engine.encode(messages).token_ids
         if len(ids) >= opened.most_tokens:
             raise ContextOverflowError(
@@ -101,14 +102,36 @@ class Asker:
                 expected=f"fewer than {opened.most_tokens} tokens",
                 found=f"{len(ids)} tokens",
             )
-        return len(ids), len(ids) - self._constant(template, case, ids)
+        return len(ids), len(ids) - self._constant(messages, ids)
 
-    def _constant(self, template: PromptTemplate, case: EvalCase, ids: tuple[int, ...]) -> int:
+    def embedded(
+        self, pool: Sequence[Example], name: str
+    ) -> tuple[tuple[Example, ...], EmbeddedBy]:
+        """The pool with vectors by a model, and which model that is.
+
+        Raises:
+            UnknownNameError, ModelMissingError, ModelFileError: the model is not to be had.
+            ContextOverflowError: a row is too long for it.
+        """
+        record = self._find_model(name)
+        by = EmbeddedBy(record.name, record.sha256)
+        own = self._models.get(self.model, self._request)
+        with embedder(by, {own.model.sha256: own.engine}, self._find_model) as embed:
+            return embedded(pool, embed), by
+
+    def _rendered(self, template: PromptTemplate, case: EvalCase) -> tuple[Message, ...]:
+        by = chosen_by(template)
+        if by is not None:
+            own = self._models.get(self.model, self._request)
+            with embedder(by, {own.model.sha256: own.engine}, self._find_model) as embed:
+                template = with_near(template, [case.vars], embed)
+        return render_messages(template, case.vars)
+
+    def _constant(self, messages: Sequence[Message], ids: tuple[int, ...]) -> int:
         """Tokens at the beginning that do not depend on the case."""
         from localprompt.engine.prefixes import common_tokens
         from localprompt.records.received import with_other_values
 
-        messages = render_messages(template, case.vars)
         opened = self._models.get(self.model, self._request)
         other = opened.engine.encode(with_other_values(messages)).token_ids
         return common_tokens(ids, other, left=0)

@@ -18,7 +18,7 @@ import msgspec
 
 from localprompt.improve.parts import label_of
 from localprompt.improve.turns import Turn, body_of, turns_of
-from localprompt.records.prompt import Example, NearestExamples
+from localprompt.records.prompt import EmbeddedBy, Example, NearestExamples
 from localprompt.records.score import Expectation
 from localprompt.rendering.nearest import text_of
 from localprompt.rendering.retrieval import words
@@ -41,6 +41,8 @@ class ExampleSet(msgspec.Struct, frozen=True):
     nearest: NearestExamples | None = None
     cases: frozenset[str] = frozenset()
     """Ids of the cases that ``given`` are."""
+    block: bool = False
+    """``given`` stand as text before the inputs of the last turn, not as turns of their own."""
 
 
 NONE = ExampleSet("none")
@@ -69,7 +71,12 @@ def example_of(case: EvalCase) -> Example:
 
 
 def sets_of(
-    pool: Sequence[EvalCase], *, seed: int, hard: Collection[str] = (), most: int | None = None
+    pool: Sequence[EvalCase],
+    *,
+    seed: int,
+    hard: Collection[str] = (),
+    most: int | None = None,
+    as_text: bool = False,
 ) -> Iterator[ExampleSet]:
     """Sets of examples, smaller ones first.
 
@@ -77,12 +84,16 @@ def sets_of(
         pool: usable cases to draw from.
         hard: ids of those that the best wording so far gets wrong.
         most: no set is larger.
+        as_text: show balanced sets as text in the last turn, too.
     """
     for count in COUNTS:
         if count > len(pool) or (most is not None and count > most):
             return
         drawn = _balanced(pool, count, seed)
         yield _set(f"{count} examples, balanced", drawn)
+        if as_text:
+            one = _set(f"{count} examples as text, balanced", drawn)
+            yield msgspec.structs.replace(one, block=True)
         if count > 2:
             again = _balanced(pool, count, seed + 1)
             yield _set(f"{count} examples, balanced, a second draw", again)
@@ -92,14 +103,17 @@ def sets_of(
             yield _set(f"{count} examples, hard ones", _balanced(wrong, count, seed))
 
 
-def nearest_of(cases: Sequence[EvalCase]) -> Iterator[ExampleSet]:
-    """The nearest of all usable cases, chosen for each case."""
-    pool = tuple(map(example_of, cases))
+def nearest_of(pool: Sequence[Example], by: EmbeddedBy | None = None) -> Iterator[ExampleSet]:
+    """The nearest of all solved cases, chosen for each case.
+
+    Args:
+        by: the model that embedded the pool and says what is near; None: words do.
+    """
+    said = f" by {by.model}" if by else ""
     for count in NEAREST:
         if count < len(pool):
-            yield ExampleSet(
-                f"{count} nearest examples", nearest=NearestExamples(pool=pool, count=count)
-            )
+            nearest = NearestExamples(pool=tuple(pool), count=count, by=by)
+            yield ExampleSet(f"{count} nearest examples{said}", nearest=nearest)
 
 
 def with_turns(body: str, examples: Sequence[Example]) -> str:
@@ -115,6 +129,30 @@ def with_turns(body: str, examples: Sequence[Example]) -> str:
         )
     ]
     return body_of([*turns[:last], *solved, *turns[last:]])
+
+
+def with_block(body: str, examples: Sequence[Example]) -> str:
+    """The template with solved examples as text in its last turn, each as the case itself stands
+    there, its answer behind the cue."""
+    *before, last = turns_of(body)
+    head, case = _own_lines(last.text)
+    solved = [f"{_filled(case, one.vars)} {_standing(one.answer)}" for one in examples]
+    text = "\n\n".join([*([head] if head else []), *solved, case])
+    return body_of([*before, Turn(last.role, text)])
+
+
+def can_take_block(body: str) -> bool:
+    """Whether the last turn ends with a cue that an answer can stand behind."""
+    return can_take_examples(body) and turns_of(body)[-1].text.rstrip().endswith(":")
+
+
+def _own_lines(text: str) -> tuple[str, str]:
+    """A turn's lines before those of the case, and those."""
+    lines = text.strip().split("\n")
+    start = next(at for at, line in enumerate(lines) if "{{" in line)
+    if start and lines[start - 1].rstrip().endswith(":"):
+        start -= 1  # its name stands on a line of its own
+    return "\n".join(lines[:start]).strip(), "\n".join(lines[start:])
 
 
 def can_take_examples(body: str) -> bool:

@@ -33,6 +33,7 @@ class Field:
 
     Attributes:
         original: the user's prompt, and ``own``, how it weighs closed answers itself.
+        metric: by which candidates are ranked.
         raced: the cases that candidates race on, in an order by lot.
         trials: the record of each candidate, by its key.
         results: its answers, by case id.
@@ -41,12 +42,13 @@ class Field:
     def __init__(self, setting: Setting, asker: Asker) -> None:
         self._template = setting.template
         self._request = setting.improvement.request
-        self._metric = self._request.metric
+        self.metric = self._request.metric
         self._search = setting.parts.search
         self._asker = asker
         self._graded = "judge" in setting.needs
         self._free: dict[str, dict[str, float] | None] = {}
-        self.original = Variant(Wording(AS_IT_IS, self._template.body))
+        own_words = tuple(self._template.label_words.items())
+        self.original = Variant(Wording(AS_IT_IS, self._template.body, own_words))
         self.own = Weighing("raw", self._template.per_byte, dict(self._template.bias))
         self.raced = _drawn(self._search, self._request.seed)
         self.variants: dict[str, Variant] = {}
@@ -70,6 +72,7 @@ class Field:
                 key=key,
                 wording=variant.wording.name,
                 examples="its own" if own else variant.examples.name,
+                answers=variant.answering.name,
                 body=variant.template(self._template).body,
             )
         return key
@@ -117,7 +120,7 @@ class Field:
         """The variant's answers to those of these cases that it has seen, weighed at its best."""
         results = self.results.get(variant.key, {})
         ways = self.ways(variant, fitted=False)
-        return best_weighing(cases, results, ways, self._metric)
+        return best_weighing(cases, results, ways, self.metric)
 
     def ways(self, variant: Variant, *, fitted: bool) -> list[Weighing]:
         """How the variant's closed answers could be weighed."""

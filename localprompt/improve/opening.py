@@ -13,6 +13,7 @@ import localprompt
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.evaluate.loading import SUITE_FILES
 from localprompt.improve.judging import check_metric
+from localprompt.improve.labels import LabelWords, in_capitals, read_labels
 from localprompt.improve.parts import Parts, split
 from localprompt.improve.wordings import Wording, read_wordings
 from localprompt.measure import machine
@@ -39,6 +40,7 @@ class Setting(msgspec.Struct, frozen=True):
     template: PromptTemplate
     parts: Parts
     own_wordings: tuple[Wording, ...]
+    label_sets: tuple[LabelWords, ...]
     needs: frozenset[str]
     """What the cases' assertions need, as a suite has it."""
 
@@ -81,6 +83,9 @@ def open_search(
         force=request.force,
     )
     wordings = read_wordings(Path(request.wordings), template) if request.wordings else ()
+    labels = _labels(request, template)
+    if request.nearest_by is not None:
+        find_model(request.nearest_by)  # whatever is wrong with it is said before anything runs
     model = _model(request, template, find_model)
     request = msgspec.structs.replace(request, settings=with_threads(request.settings))
     needs = suite.needs | (final.needs if final else frozenset())
@@ -102,7 +107,7 @@ def open_search(
     )
     if earlier is not None:
         _check_same(earlier, improvement)
-    return Setting(improvement, template, parts, wordings, needs)
+    return Setting(improvement, template, parts, wordings, labels, needs)
 
 
 def check_output(output: str | None) -> None:
@@ -141,12 +146,24 @@ def lasting(request: ImproveRequest) -> ImproveRequest:
         cases=absolute(request.cases),
         final=absolute(request.final),
         wordings=absolute(request.wordings),
+        labels=absolute(request.labels),
         output=None if request.output is None else str(Path(request.output).absolute()),
     )
 
 
 def _suite(template: PromptTemplate, cases: str | None) -> EvalSuite:
     return suite_from_prompt(template, cases=None if cases is None else Path(cases))
+
+
+def _labels(request: ImproveRequest, template: PromptTemplate) -> tuple[LabelWords, ...]:
+    """The user's sets of label words, and the choices in capitals.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    own = read_labels(Path(request.labels), template.choices) if request.labels else ()
+    large = None if template.label_words else in_capitals(template.choices)
+    return own if large is None or large in own else (*own, large)
 
 
 def _model(request: ImproveRequest, template: PromptTemplate, find_model: FindModel) -> ModelRecord:

@@ -60,6 +60,7 @@ def improve(
         models=(setting.improvement.model.path,),
         settings=request.settings,
         judge=request.judge,
+        cached=request.cached,
         force=request.force,
     )
     asker = Asker(

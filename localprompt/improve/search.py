@@ -1,12 +1,14 @@
 """A search, from the original's first block to the proof.
 
     1  wordings race on the search part; the original runs along
-    2  sets of examples race on the best wording, on the cases that are in none of them
-    3  closed answers are weighed in every way that the search part leads to
-    4  the best few meet on the selection part; what won there, and before, is the winner
-    5  winner and original answer the final part, once
+    2  other words for closed answers race on the best two wordings
+    3  sets of examples race on the best so far, on the cases that are in none of them
+    4  ways to make free answers race on the best so far
+    5  closed answers are weighed in every way that the search part leads to; the best few meet on
+       the selection part; what won there, and before, is the winner
+    6  winner and original answer the final part, once
 
-Everything is stored as soon as it is there. The final part's cases go to the model in step 5 and
+Everything is stored as soon as it is there. The final part's cases go to the model in step 6 and
 nowhere else.
 """
 
@@ -17,13 +19,16 @@ from typing import Any
 
 import msgspec
 
+from localprompt.improve.alone import alone_on
+from localprompt.improve.answers import answerings
 from localprompt.improve.asking import Asker
 from localprompt.improve.budget import Budget, BudgetSpentError
 from localprompt.improve.costs import MeasureCost, weighed_template
 from localprompt.improve.examples import (
     MOST_POOL,
-    NONE,
+    can_take_block,
     can_take_examples,
+    example_of,
     nearest_of,
     sets_of,
     usable,
@@ -35,13 +40,13 @@ from localprompt.improve.judging import (
     judged,
     standing,
 )
+from localprompt.improve.labels import with_words
 from localprompt.improve.opening import Setting
 from localprompt.improve.race import Run, race
 from localprompt.improve.variants import Variant
 from localprompt.improve.wordings import Wording, rewrites
-from localprompt.records.improvement import Alone, Improvement, Searched, Weighing
+from localprompt.records.improvement import Improvement, Weighing
 from localprompt.sources.suite.records import EvalCase
-from localprompt.stats.paired import compare_scores
 
 FINALISTS = 5
 _OF_A_RACE = 0.36
@@ -113,13 +118,15 @@ class Search:
         """
         self._save()
         try:
-            wordings = self._wordings()
-            ranked = self._examples(wordings)
+            ranked = self._wordings()
+            for stage in (self._labels, self._examples, self._answers):
+                ranked = stage(ranked)
         except BudgetSpentError as spent:
             self._record = msgspec.structs.replace(self._record, stopped=str(spent))
             ranked = self._field.by_search
         winner, weighing = self._select(ranked)
-        self._alone(winner, weighing)
+        alone = tuple(alone_on(self._parts.selection, self._field, winner, weighing))
+        self._record = msgspec.structs.replace(self._record, alone=alone)
         self._prove(winner, weighing)
         return self._record, winner
 
@@ -140,30 +147,64 @@ class Search:
         runs = self._race("wordings", list(self._field.variants), self._field.raced)
         return [key for key, run in runs.items() if run.rounds]
 
-    # ---- 2: examples
+    # ---- 2: what closed answers are called
 
-    def _examples(self, wordings: Sequence[str]) -> list[str]:
-        """Everything that was tried, best first."""
-        base = self._field.variants[wordings[0]]
+    def _labels(self, ranked: list[str]) -> list[str]:
+        """The best two wordings, asking for other words."""
+        sets = self._setting.label_sets if "wordings" in self._request.search else ()
+        best = [self._field.variants[key].wording for key in ranked[:2]]
+        added = [
+            self._field.add(Variant(with_words(wording, words)))
+            for wording in best
+            for words in sets
+        ]
+        if not added:
+            return ranked
+        return self._then("labels", ranked, [*ranked[:2], *added], self._field.raced)
+
+    # ---- 3: examples
+
+    def _examples(self, ranked: list[str]) -> list[str]:
+        """The best so far with sets of examples."""
+        base = self._field.variants[ranked[0]]
         cases = usable(self._parts.search)
         if "examples" not in self._request.search or not can_take_examples(base.wording.body):
-            return list(wordings)
+            return ranked
         able = {case.id for case in cases}
         pool = [case for case in self._field.raced if case.id in able]
         pool = pool[: min(MOST_POOL, len(self._field.raced) // 3)]
         there = {case.id for case in pool}
         rest = [case for case in self._field.raced if case.id not in there]
         if len(pool) < 2 or not rest:
-            return list(wordings)
+            return ranked
         hard = {one.case_id for one in self._field.judged(base, pool)[1] if one.value == 0}
-        sets = (*sets_of(pool, seed=self._request.seed, hard=hard), *nearest_of(cases))
+        as_text = can_take_block(base.wording.body)
+        drawn = sets_of(pool, seed=self._request.seed, hard=hard, as_text=as_text)
+        solved = [example_of(case) for case in cases]
+        sets = [*drawn, *nearest_of(solved)]
+        if self._request.nearest_by is not None:
+            sets += nearest_of(*self._asker.embedded(solved, self._request.nearest_by))
         keys = [base.key, *(self._field.add(Variant(base.wording, one)) for one in sets)]
         self._raced_examples = True
-        runs = self._race("examples", keys, rest)
-        best = [key for key, run in runs.items() if run.rounds and run.out is None]
-        return list(dict.fromkeys((*wordings[:2], *best, *wordings[2:])))
+        return self._then("examples", ranked, keys, rest)
 
-    # ---- 3 and 4: weighing and selection
+    # ---- 4: how free answers are made
+
+    def _answers(self, ranked: list[str]) -> list[str]:
+        """The best so far with other lengths, ends and draws."""
+        if "answers" not in self._request.search:
+            return ranked
+        base = self._field.variants[ranked[0]]
+        added = [
+            self._field.add(msgspec.structs.replace(base, answering=way))
+            for way in answerings(self._template)
+        ]
+        if not added:
+            return ranked
+        able = [case for case in self._field.raced if case.id not in base.examples.cases]
+        return self._then("answers", ranked, [base.key, *added], able)
+
+    # ---- 5: weighing and selection
 
     def _select(self, ranked: Sequence[str]) -> tuple[Variant, Weighing]:
         """The best few on the selection part; what counts is both parts together."""
@@ -203,7 +244,7 @@ class Search:
             return self._field.original, self._field.own
         return self._field.variants[best[1]], best[2]
 
-    # ---- 5: the proof
+    # ---- 6: the proof
 
     def _prove(self, winner: Variant, weighing: Weighing) -> None:
         """Original and winner on the final part."""
@@ -224,43 +265,16 @@ class Search:
         )
         self._save()
 
-    def _alone(self, winner: Variant, weighing: Weighing) -> None:
-        """What each of the winner's changes gives by itself, on the selection part."""
-        cases = self._parts.selection
-        usual = judged(
-            cases, self._field.results[self._field.original.key], self._field.own, self._metric
-        )
-        tried: list[tuple[Searched, str, Variant, str]] = []
-        if winner.wording != self._field.original.wording:
-            tried.append(("wordings", winner.wording.name, Variant(winner.wording), "raw"))
-        if winner.examples != NONE and can_take_examples(self._field.original.wording.body):
-            alone = Variant(self._field.original.wording, winner.examples)
-            tried.append(("examples", winner.examples.name, alone, "raw"))
-        if weighing != self._field.own:
-            tried.append(("scoring", weighing.name, self._field.original, weighing.name))
-        found = []
-        for change, what, variant, way in tried if len(tried) > 1 else ():
-            self._field.add(variant)
-            try:
-                self._field.ask(variant, cases)
-            except ValueError:
-                continue
-            ways: dict[str, Weighing] = {
-                one.name: one for one in self._field.ways(variant, fitted=way == "fitted")
-            }
-            chosen = self._field.own if way == "raw" else ways.get(way, self._field.own)
-            theirs = judged(cases, self._field.results[variant.key], chosen, self._metric)
-            pairs = [
-                (a.value, b.value)
-                for a, b in zip(usual, theirs, strict=True)
-                if a.value is not None and b.value is not None
-            ]
-            if pairs:
-                compared = compare_scores([a for a, _ in pairs], [b for _, b in pairs])
-                found.append(Alone(change, what, compared.difference, compared.interval))
-        self._record = msgspec.structs.replace(self._record, alone=tuple(found))
-
     # ---- what the stages share
+
+    def _then(
+        self, stage: str, ranked: list[str], keys: list[str], cases: Sequence[EvalCase]
+    ) -> list[str]:
+        """Everything that was tried, best first, after another race: whoever came to its end goes
+        before what was best until now, and nobody who led is forgotten."""
+        runs = self._race(stage, keys, cases)
+        best = [key for key, run in runs.items() if run.rounds and run.out is None]
+        return list(dict.fromkeys((*best, *ranked)))
 
     def _race(self, stage: str, keys: list[str], cases: Sequence[EvalCase]) -> dict[str, Run]:
         kept = self._field.original.key if self._field.original.key in keys else keys[0]
@@ -329,7 +343,7 @@ class Search:
             Progress(
                 stage=stage,
                 asked=self._asker.evaluations,
-                leader=None if trial is None else f"{trial.wording}; examples: {trial.examples}",
+                leader=None if trial is None else f"{trial.asked}; examples: {trial.examples}",
                 value=reached.value if reached else None,
                 low=interval.low if interval else None,
                 high=interval.high if interval else None,

@@ -17,8 +17,8 @@ _ROLE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _VARIABLE = re.compile(r"{{-?\s*([A-Za-z_]\w*)\s*-?}}")
-_LABEL = re.compile(r"^(?P<label>[^\n:{}]{1,40}):[ \t]*$")
-_MOST_CUE = 40
+_LABEL = re.compile(r"^(?P<label>[^\n:{}]{1,60}):[ \t]*$")
+MOST_CUE = 60
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ def _last_turn(text: str, instruction: str, examples: tuple[Turn, ...]) -> Simpl
     loose: list[str] = []
     lines = text.strip().split("\n")
     cue = None
-    if len(lines) > 1 and (end := _LABEL.match(lines[-1])) and len(lines[-1]) <= _MOST_CUE:
+    if len(lines) > 1 and (end := _LABEL.match(lines[-1])) and len(lines[-1]) <= MOST_CUE:
         cue = end["label"].strip()
         lines = lines[:-1]
     for line in lines:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from localprompt.errors import InputError
-from localprompt.improve.turns import Field, Simple, Turn, body_of, simple
+from localprompt.improve.turns import MOST_CUE, Field, Simple, Turn, body_of, simple
 from localprompt.records.prompt import PromptTemplate
 from localprompt.rendering.segments import undeclared_variables
 
@@ -34,6 +34,8 @@ class Wording(msgspec.Struct, frozen=True):
     name: str
     """In words, as ``instruction first, cue 'Sentiment:'``."""
     body: str
+    words: tuple[tuple[str, str], ...] = ()
+    """What the model says for each choice, where that is another word; see ``labels``."""
 
 
 def rewrites(template: PromptTemplate) -> tuple[Wording, ...]:
@@ -61,6 +63,11 @@ def _variations(parts: Simple, template: PromptTemplate) -> Iterator[Wording]:
     if template.choices:
         for place in ("system", "first"):
             yield built(parts, template, place=place, cue=best, asking=False, listed=True)
+        named = _with_labels(best or "Answer", template.said)
+        for place in ("system", "first", "none") if named else ():
+            yield built(parts, template, place=place, cue=named, asking=False)
+    if parts.instruction:
+        yield built(parts, template, place="both", cue=best, asking=False)
     if any(field.label for field in parts.fields):
         yield built(parts, template, place="system", cue=None, asking=False, named=False)
     if parts.examples:
@@ -84,7 +91,7 @@ def built(
 
     Args:
         place: where the instruction stands: ``system``, ``first`` or ``last`` in the user's turn,
-            ``none``: left out.
+            ``both``: in the system's and last in the user's, ``none``: left out.
         asking: whether the question beside the inputs stays.
         listed: spell the choices out.
         named: put a name before each input.
@@ -94,21 +101,22 @@ def built(
     if place == "none":
         question = []
     if listed:
-        told.append(f"Possible answers: {', '.join(template.choices)}.")
+        told.append(f"Possible answers: {', '.join(template.said)}.")
     inputs = [_input(field, named) for field in parts.fields]
     end = [f"{cue}:"] if cue else []
     turns: list[Turn] = []
-    if place == "system" and told:
+    if place in ("system", "both") and told:
         turns.append(Turn("system", "\n".join(told)))
     turns += _with_cue(parts.examples, parts.cue, cue)
     first = told if place == "first" else []
-    last = told if place == "last" else []
+    last = told if place in ("last", "both") else []
     lines = [*_blocks(first), *inputs, *_blocks(question + last, behind=True), *end]
     turns.append(Turn("user", "\n".join(lines).strip("\n")))
     where = {
         "system": "instruction from the system",
         "first": "instruction first",
         "last": "instruction last",
+        "both": "instruction from the system and last",
         "none": "no instruction",
     }[place]
     name = [where]
@@ -118,7 +126,7 @@ def built(
     name += [] if named else ["input bare"]
     name += [f"cue '{cue}:'"] if cue else ["no cue"]
     name += [shown] if shown else []
-    return Wording(", ".join(name), body_of(turns))
+    return Wording(", ".join(name), body_of(turns), tuple(template.label_words.items()))
 
 
 def _blocks(lines: Sequence[str], *, behind: bool = False) -> list[str]:
@@ -144,6 +152,13 @@ def _with_cue(examples: Sequence[Turn], own: str | None, cue: str | None) -> lis
             text = f"{text}\n{cue}:" if cue else text
         changed.append(Turn(turn.role, text))
     return changed
+
+
+def _with_labels(cue: str, choices: Sequence[str]) -> str | None:
+    """The cue with the choices in brackets, as ``Sentiment (positive or negative)``; None where
+    that is longer than a cue should be."""
+    named = f"{cue} ({', '.join(choices[:-1])} or {choices[-1]})" if len(choices) > 1 else ""
+    return named if 0 < len(named) <= MOST_CUE else None
 
 
 def _cues(parts: Simple, template: PromptTemplate) -> list[str | None]:
@@ -198,7 +213,7 @@ def _own(block: str, number: int, where: str, template: PromptTemplate) -> Wordi
     if not re.search(r"^\s*(?:system|user|assistant)\s*:\s*$", body, re.MULTILINE):
         body = f"user:\n{body}"
     check_variables(body, template, where)
-    return Wording(name, body)
+    return Wording(name, body, tuple(template.label_words.items()))
 
 
 def check_variables(body: str, template: PromptTemplate, where: str) -> None:

@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 import localprompt
 from localprompt.errors import MachineError
 from localprompt.files import disk_errors_explained
-from localprompt.improve.examples import with_turns
 from localprompt.improve.opening import check_output
-from localprompt.improve.variants import Variant
+from localprompt.improve.variants import Variant, body_with
 from localprompt.records.improvement import Improvement, Weighing
 from localprompt.records.prompt import PromptTemplate
+from localprompt.rendering.nearest import text_of
 from localprompt.rendering.prompt import render_messages
 from localprompt.sources.prompt.document import read_raw
 from localprompt.sources.prompt.examples import pool_bytes
@@ -46,18 +47,26 @@ def prompt_text(
     source = Path(original.path or "")
     front, _ = modernize(read_raw(source).data)
     front = {"name": path.stem, **{key: front[key] for key in front if key != "name"}}
-    pool = None if variant.examples.nearest is None else pool_bytes(variant.examples.nearest.pool)
     metadata = dict(front.get("metadata") or {})
     ours: dict[str, Any] = dict(metadata.get("localprompt") or {})
     if source.absolute().parent != path.absolute().parent:
         ours.pop("cases", None)  # a prompt reads only files beside it
-    for key in ("scoring", "bias"):
+    for key in ("scoring", "bias", "label_words"):
         ours.pop(key, None)
     if weighing.per_byte:
         ours["scoring"] = "normalized"
     if weighing.bias:
         ours["bias"] = dict(weighing.bias)
-    nearest = variant.examples.nearest
+    said = variant.template(original)
+    if said.label_words:
+        ours["label_words"] = dict(said.label_words)
+    if variant.answering.options:
+        given = front.get("model")
+        model = dict(given) if isinstance(given, dict) else {"id": given} if given else {}
+        model["options"] = {**(model.get("options") or {}), **variant.answering.options}
+        front["model"] = model
+    nearest = said.examples if variant.examples.nearest is not None else None
+    pool = None if nearest is None else pool_bytes(nearest.pool)
     if nearest is not None and pool is not None:
         ours["examples"] = {
             "file": path.with_suffix(".examples.jsonl").name,
@@ -65,6 +74,7 @@ def prompt_text(
             "count": nearest.count,
             "order": nearest.order,
             "fallback": nearest.count,
+            **({"by": msgspec.to_builtins(nearest.by)} if nearest.by else {}),
         }
     elif variant.examples.given:
         ours.pop("examples", None)
@@ -79,11 +89,10 @@ def prompt_text(
     front["metadata"] = {**metadata, "localprompt": ours}
     front.setdefault("template", {"format": {"kind": "jinja2"}, "parser": {"kind": "prompty"}})
     text = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=96)
-    body = variant.wording.body
-    if variant.examples.given:
-        body = with_turns(body, variant.examples.given)
-    elif nearest is not None:
-        body = with_turns(body, nearest.pool[: nearest.count])
+    body = variant.body
+    if nearest is not None:
+        plain = variant.examples.nearest.pool if variant.examples.nearest else ()
+        body = body_with(variant.wording, plain[: nearest.count])
     return f"---\n{text}---\n{body}", pool
 
 
@@ -131,4 +140,9 @@ def _check(path: Path, expected: PromptTemplate, cases: Sequence[EvalCase]) -> N
 
 
 def _texts(template: PromptTemplate, case: EvalCase) -> list[tuple[str, str]]:
+    examples = template.examples
+    if examples is not None and examples.by is not None:  # any order shows whether both are equal
+        near = {text_of(case.vars): tuple(range(len(examples.pool)))}
+        examples = msgspec.structs.replace(examples, near=near)
+        template = msgspec.structs.replace(template, examples=examples)
     return [(m.role, m.text) for m in render_messages(template, case.vars)]

@@ -16,7 +16,7 @@ from localprompt.records.run import Machine, RequestedSettings
 from localprompt.stats.paired import PassComparison, ScoreComparison
 from localprompt.stats.samples import Interval
 
-Searched = Literal["wordings", "examples", "scoring"]
+Searched = Literal["wordings", "examples", "scoring", "answers"]
 
 
 class ImproveRequest(msgspec.Struct, frozen=True):
@@ -29,9 +29,13 @@ class ImproveRequest(msgspec.Struct, frozen=True):
     final: str | None = None
     """A file of cases to prove on, instead of a part of the others."""
     model: str | None = None
-    search: tuple[Searched, ...] = ("wordings", "examples", "scoring")
+    search: tuple[Searched, ...] = ("wordings", "examples", "scoring", "answers")
     wordings: str | None = None
     """A file of wordings of the user's own."""
+    labels: str | None = None
+    """A file of words that the model may say for each choice."""
+    nearest_by: str | None = None
+    """A model whose embeddings say which examples are near; None: only words do."""
     rewrite_with: str | None = None
     """A model that writes more wordings."""
     metric: str = "pass"
@@ -45,6 +49,8 @@ class ImproveRequest(msgspec.Struct, frozen=True):
     max_ttft_seconds: float | None = None
     judge: str | None = None
     settings: RequestedSettings = RequestedSettings()
+    cached: bool = True
+    """False: answers of earlier searches are not taken over."""
     force: bool = False
     keep_anyway: bool = False
     output: str | None = None
@@ -87,6 +93,8 @@ class Trial(msgspec.Struct, frozen=True):
     """Which examples it shows, in words; ``none``, or ``its own`` for those of the original."""
     body: str
     """The template."""
+    answers: str = ""
+    """How a free answer is made, in words; empty for the original's own way."""
     weighing: Weighing = Weighing()
     """The way of choosing that did best for it."""
     search: Standing | None = None
@@ -103,6 +111,11 @@ class Trial(msgspec.Struct, frozen=True):
     """Of that process."""
     out: str | None = None
     """Why it was given up; None: it was not."""
+
+    @property
+    def asked(self) -> str:
+        """How it asks, in words: its wording, and how a free answer is made."""
+        return f"{self.wording}; {self.answers}" if self.answers else self.wording
 
 
 class FlippedCase(msgspec.Struct, frozen=True):

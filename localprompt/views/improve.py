@@ -141,9 +141,9 @@ def _row(improvement: Improvement, trial: Trial) -> Row:
     note = _note(improvement, trial)
     weak = bool(trial.out) and trial.key != improvement.winner
     return Row(
-        f"{trial.wording}; examples: {trial.examples}",
+        f"{trial.asked}; examples: {trial.examples}",
         (
-            Value(trial.wording, trial.wording),
+            Value(trial.asked, trial.asked),
             Value(trial.examples, trial.examples),
             Value(trial.weighing.name, trial.weighing.name),
             Value(standing_text(searched), searched.value if searched else None),

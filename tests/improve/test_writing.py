@@ -57,7 +57,7 @@ def test_nearest_examples_lie_beside_the_prompt_with_a_plain_form_for_others(
     searched: Searched,
 ) -> None:
     path = searched.folder / "new.prompty"
-    _, four, _ = nearest_of(cases(searched))
+    _, four, _ = nearest_of([example_of(case) for case in cases(searched)])
     write(searched, four, path)
     found = load_prompt(path)
     assert found.examples is not None
@@ -73,7 +73,7 @@ def test_nearest_examples_lie_beside_the_prompt_with_a_plain_form_for_others(
 
 def test_a_written_prompt_has_nothing_that_lint_does_not_know(searched: Searched) -> None:
     path = searched.folder / "new.prompty"
-    _, four, _ = nearest_of(cases(searched))
+    _, four, _ = nearest_of([example_of(case) for case in cases(searched)])
     write(searched, four, path)
     assert [f for f in lint(path) if f.code == "unknown-key"] == []
 
@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_neither_file(
             raise OSError(errno.ENOSPC, "No space left on device", str(self))
         return opened(self, mode, **options)
 
-    two, _, _ = nearest_of(cases(searched))
+    two, _, _ = nearest_of([example_of(case) for case in cases(searched)])
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(NotEnoughDiskError):
         write(searched, two, path)
