@@ -1,7 +1,8 @@
 """Prompting beside fine-tuning, for one suite: measured for this model, estimated for larger ones.
 
-Every prompt of the suite is a way; so is tuning the same model on the examples that lie beside the
-suite's cases, and so are prompting and training a larger model, of which nothing is run. Which of
+Every prompt of the suite is a way; so are the prompt that a search finds with the examples that lie
+beside the suite's cases, tuning the same model on the same ones, and prompting and training a
+larger model, of which nothing is run. Which of
 two ways is better at a quantity is only said where their intervals lie apart.
 """
 
@@ -10,13 +11,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 import localprompt
 from localprompt.errors import InputError, MachineError
 from localprompt.evaluate.loading import open_suite
+from localprompt.evaluate.results import expected_text
+from localprompt.evidence import data
 from localprompt.evidence import recipes as larger
 from localprompt.evidence.figures import estimated, middle, once, score
 from localprompt.evidence.judging import break_even, curve, judge
 from localprompt.evidence.lab import Answers, Lab
+from localprompt.evidence.searching import SearchPlan
 from localprompt.evidence.tuning import TuningPlan
 from localprompt.finetune.estimate.shapes import find_shape
 from localprompt.measure import machine
@@ -28,6 +34,7 @@ from localprompt.records.evidence import Figure
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import PromptTemplate
 from localprompt.records.training import TrainingResult
+from localprompt.sources.prompt.file import load_prompt
 from localprompt.sources.suite.records import EvalSuite
 from localprompt.stats.ranges import Range
 
@@ -35,6 +42,9 @@ REPETITIONS = 6
 _EPOCHS = 2
 _EXAMPLES = 256
 _SECONDS_OF_TUNING = 290.0
+_SECONDS_OF_SEARCH = 240.0
+SEARCHED = "found by improve"
+"""What the way of the search is called."""
 
 
 def contrast(lab: Lab, suite: str, train: Path | None = None) -> ContrastReport:
@@ -53,8 +63,13 @@ def contrast(lab: Lab, suite: str, train: Path | None = None) -> ContrastReport:
         way, answers = _prompting(lab, opened, prompt.label, prompt.template, lab.model)
         ways.append(way)
         answered[prompt.label] = answers
+    task = _task(opened, train)
+    if isinstance(task, _Task):
+        way, answers = _searched(lab, opened, task)
+        ways.append(way)
+        answered[way.name] = answers
     best = max(ways, key=lambda way: (answered[way.name].right, way.name))
-    tuned, prevented = _tuning(lab, opened, train)
+    tuned, prevented = _tuning(lab, opened, task)
     judged: tuple[Judged, ...] = ()
     curves: tuple[Curve, ...] = ()
     if tuned is not None:
@@ -78,14 +93,23 @@ def contrast(lab: Lab, suite: str, train: Path | None = None) -> ContrastReport:
 
 
 def _prompting(
-    lab: Lab, suite: EvalSuite, label: str, template: PromptTemplate, model: ModelRecord
+    lab: Lab,
+    suite: EvalSuite,
+    label: str,
+    template: PromptTemplate,
+    model: ModelRecord,
+    file: Path | None = None,
 ) -> tuple[Way, Answers]:
-    """What one prompt takes on one model, and what it answers."""
+    """What one prompt takes on one model, and what it answers.
+
+    Args:
+        file: a prompt that is not the suite's own; it answers the suite's cases all the same.
+    """
     peaks, firsts = _fresh(lab, suite, template, model)
     samples = []
     for number in range(1, REPETITIONS + 1):
         lab.step(f"{label} on {model.name}, all cases: {number} of {REPETITIONS}")
-        samples.append(lab.ask_suite(suite.path, label, model, cached=False))
+        samples.append(lab.ask_suite(suite.path, label, model, cached=False, file=file))
     answers = samples[0]
     cases = len(answers.passed)
     per_answer = middle("cpu_per_answer", [a.cpu_seconds / cases for a in samples], "seconds")
@@ -134,29 +158,89 @@ def _fresh(
     return peaks, seconds
 
 
-def _tuning(
-    lab: Lab, suite: EvalSuite, train: Path | None
-) -> tuple[tuple[Way, Answers] | None, str | None]:
-    """Tuning this model on the suite's shortest prompt; or why that was not done.
+class _Task(msgspec.Struct, frozen=True):
+    """What both optimizers start from: the suite's shortest prompt, and examples."""
+
+    name: str
+    label: str
+    prompt: Path
+    template: PromptTemplate
+    train: Path
+
+
+def _task(suite: EvalSuite, train: Path | None) -> _Task | str:
+    """The task; or why there is nothing to learn from.
 
     Raises:
         InputError: a file of examples was named and is not there.
     """
     chosen = min(suite.prompts, key=lambda prompt: len(prompt.template.body))
-    label, template = chosen.label, chosen.template
     source = Path(suite.path)
     examples = train or source.parent / "datasets" / f"{source.stem}-train.csv"
     if not examples.is_file() and train is not None:
         raise InputError("no such file", where="--train", found=str(train))
-    if not examples.is_file() or template.path is None:
-        return (
-            None,
-            f"no examples to tune on: {examples.name} beside the suite, or --train",
-        )
+    if not examples.is_file() or chosen.template.path is None:
+        return f"no examples to tune on: {examples.name} beside the suite, or --train"
+    prompt = Path(chosen.template.path)
+    return _Task(f"contrast-{source.stem}", chosen.label, prompt, chosen.template, examples)
+
+
+def _searched(lab: Lab, suite: EvalSuite, task: _Task) -> tuple[Way, Answers]:
+    """The prompt that a search finds with the examples that the tuning has, and what it takes."""
+    plan = SearchPlan(
+        name=task.name,
+        prompt=task.prompt,
+        train=task.train,
+        examples=_EXAMPLES,
+        final=_held_out(lab, suite, task),
+        seconds=_SECONDS_OF_SEARCH,
+    )
+    found = lab.searched(plan)
+    file = Path(found.prompt)
+    asked, answers = _prompting(lab, suite, SEARCHED, load_prompt(file), lab.model, file)
+    own = {"examples": once("examples", min(_EXAMPLES, len(data.read_rows(task.train))), "count")}
+    if found.peak_rss_bytes is not None:
+        own["memory"] = once("memory", found.peak_rss_bytes, "bytes")
+    return _after(asked, found.wall_seconds, found.cpu_seconds, own), answers
+
+
+def _after(asked: Way, wall: float, cpu: float, own: dict[str, Figure]) -> Way:
+    """A way whose every change begins with something that was timed once."""
+    by_name = {figure.name: figure for figure in asked.figures}
+    change = once("cpu_per_change", cpu + by_name["cpu_per_change"].value, "seconds")
+    later = {
+        "time_to_first_answer": _plus(by_name["time_to_first_answer"], wall),
+        "time_per_change": _plus(by_name["time_per_change"], wall),
+        "cpu_per_change": change,
+        "usd_per_change": estimated("usd_per_change", usd_of(change.value), "usd"),
+    }
+    return msgspec.structs.replace(asked, figures=tuple((by_name | later | own).values()))
+
+
+def _held_out(lab: Lab, suite: EvalSuite, task: _Task) -> Path | None:
+    """The suite's cases as a file for the search's proof, where each has one expected answer; else
+    the search keeps a part of the examples for that."""
+    cases = list(suite.cases())
+    labels = [expected_text(case) for case in cases]
+    if not all(labels):
+        return None
+    rows = [
+        {**{name: str(value) for name, value in case.vars.items()}, "__expected": label or ""}
+        for case, label in zip(cases, labels, strict=True)
+    ]
+    return data.write_rows(lab.folder / f"{task.name}-held-out.csv", rows)
+
+
+def _tuning(
+    lab: Lab, suite: EvalSuite, task: _Task | str
+) -> tuple[tuple[Way, Answers] | None, str | None]:
+    """Tuning this model on the suite's shortest prompt; or why that was not done."""
+    if isinstance(task, str):
+        return None, task
     plan = TuningPlan(
-        name=f"contrast-{source.stem}",
-        prompt=Path(template.path),
-        train=examples,
+        name=task.name,
+        prompt=task.prompt,
+        train=task.train,
         examples=_EXAMPLES,
         epochs=_EPOCHS,
         seconds=_SECONDS_OF_TUNING,
@@ -166,21 +250,15 @@ def _tuning(
         model = lab.tuned_model(plan)
     except MachineError as error:
         return None, str(error)
-    asked, answers = _prompting(lab, suite, label, template, model)
-    by_name = {figure.name: figure for figure in asked.figures}
-    change = once("cpu_per_change", result.cpu_seconds + by_name["cpu_per_change"].value, "seconds")
+    asked, answers = _prompting(lab, suite, task.label, task.template, model)
     own = {
-        "time_to_first_answer": _plus(by_name["time_to_first_answer"], result.wall_seconds),
-        "time_per_change": _plus(by_name["time_per_change"], result.wall_seconds),
-        "cpu_per_change": change,
         "disk": once("disk", (lab.model.size_bytes or 0) + _made_bytes(result), "bytes"),
-        "usd_per_change": estimated("usd_per_change", usd_of(change.value), "usd"),
         "examples": once("examples", result.examples.trained, "count"),
     }
     if result.memory.peak_rss_bytes is not None:
         own["memory"] = once("memory", result.memory.peak_rss_bytes, "bytes")
-    figures = tuple((by_name | own).values())
-    return (Way("tuning", "cpu-llama.cpp", lab.model.name, figures), answers), None
+    way = _after(asked, result.wall_seconds, result.cpu_seconds, own)
+    return (Way("tuning", "cpu-llama.cpp", lab.model.name, way.figures), answers), None
 
 
 def _made_bytes(result: TrainingResult) -> int:

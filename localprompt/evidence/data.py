@@ -28,6 +28,12 @@ def prompt(name: str) -> Path:
     return home.shipped("benchmarks") / PROMPTS / f"{name}.prompty"
 
 
+def any_prompt(name: str) -> Path:
+    """A prompt of the benchmarks, or one that ships for users."""
+    ours = prompt(name)
+    return ours if ours.is_file() else home.shipped("prompts") / f"{name}.prompty"
+
+
 def digest(*paths: Path) -> str:
     """Of the files' bytes, in this order.
 

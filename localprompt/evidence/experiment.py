@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from localprompt.evidence.searching import SearchPlan
 from localprompt.evidence.tuning import TuningPlan
 from localprompt.records.evidence import Figure, Group, Note, Rule, Sample
 
@@ -56,6 +57,11 @@ class Experiment(Protocol):
     @property
     def tunings(self) -> tuple[TuningPlan, ...]:
         """What it needs; experiments that need the same share it."""
+        ...
+
+    @property
+    def searches(self) -> tuple[SearchPlan, ...]:
+        """The searches for a better prompt that it needs; shared in the same way."""
         ...
 
     def inputs(self, lab: Lab) -> dict[str, str]:

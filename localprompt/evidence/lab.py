@@ -18,6 +18,7 @@ from localprompt.evaluate.loading import open_suite
 from localprompt.evaluate.models import Models
 from localprompt.evaluate.planning import FindModel, Planned, plan_evaluation
 from localprompt.evaluate.runner import run_evaluation
+from localprompt.evidence.searching import Searches, SearchPlan, SearchResult
 from localprompt.evidence.tools import REAL, Tools
 from localprompt.evidence.tuning import TuningPlan, Tunings
 from localprompt.finetune.estimate.cost import Price
@@ -27,6 +28,8 @@ from localprompt.models.quality.reading import Comparison
 from localprompt.records.evaluation import EvalRequest, Scoring
 from localprompt.records.model import ModelRecord
 from localprompt.records.training import TrainingProgress, TrainingResult
+from localprompt.sources.prompt.file import load_prompt
+from localprompt.sources.suite.records import SuitePrompt
 from localprompt.store.history import History
 from localprompt.units import format_seconds
 
@@ -60,6 +63,7 @@ class Lab:
         store: a history of its own.
         find_model: a name or path → the record.
         tunings: makes tunings.
+        searches: makes searches for a better prompt.
         prices: of GPUs; what estimates of money rest on.
         tools: the machine; tests bring their own.
     """
@@ -73,6 +77,7 @@ class Lab:
         models: Models,
         find_model: FindModel,
         tunings: Tunings,
+        searches: Searches,
         prices: tuple[Price, ...] = (),
         tools: Tools = REAL,
         on_step: OnStep = lambda _: None,
@@ -82,6 +87,7 @@ class Lab:
         self.folder = folder
         self.find_model = find_model
         self.tunings = tunings
+        self.searches = searches
         self.prices = prices
         self.tools = tools
         self._store = store
@@ -130,16 +136,29 @@ class Lab:
         )
 
     def ask_suite(
-        self, suite: str, prompt: str, model: ModelRecord | None = None, *, cached: bool = True
+        self,
+        suite: str,
+        prompt: str,
+        model: ModelRecord | None = None,
+        *,
+        cached: bool = True,
+        file: Path | None = None,
     ) -> Answers:
         """One prompt of a suite, by its label, over the suite's cases.
+
+        Args:
+            file: another prompt's, which takes the place of the suite's own.
 
         Raises:
             LocalPromptError: as an evaluation.
         """
         path = (model or self.model).path
         request = EvalRequest(suite=suite, models=(path,), scoring="raw", cached=cached)
-        planned = plan_evaluation(open_suite(request), request, find_model=self.find_model)
+        opened = open_suite(request)
+        if file is not None:
+            own = SuitePrompt(prompt, load_prompt(file), str(file))
+            opened = msgspec.structs.replace(opened, prompts=(own,))
+        planned = plan_evaluation(opened, request, find_model=self.find_model)
         targets = tuple(t for t in planned.evaluation.targets if t.prompt == prompt)
         evaluation = msgspec.structs.replace(planned.evaluation, targets=targets)
         return self._answer(msgspec.structs.replace(planned, evaluation=evaluation))
@@ -179,14 +198,17 @@ class Lab:
             self.find_model(str(path)), name=f"{self.model.name}-{file_type.lower()}"
         )
 
-    def compare_texts(self, model: ModelRecord, text: str) -> Comparison:
-        """A model beside the lab's own over a text.
+    def compare_texts(
+        self, model: ModelRecord, text: str, parent: ModelRecord | None = None
+    ) -> Comparison:
+        """A model beside its parent, which is the lab's own unless another is named, over a text.
 
         Raises:
             EngineError, ModelFileError: one cannot be read with.
         """
         self._models.close()
-        return self.tools.compare_texts(Path(model.path), Path(self.model.path), text)
+        beside = Path((parent or self.model).path)
+        return self.tools.compare_texts(Path(model.path), beside, text)
 
     def tuned(self, plan: TuningPlan) -> TrainingResult:
         """The tuning, made now unless it is kept.
@@ -215,6 +237,19 @@ class Lab:
             LocalPromptError: as :meth:`tuned`.
         """
         return self.find_model(self.tuned(plan).tuned.path)
+
+    def searched(self, plan: SearchPlan) -> SearchResult:
+        """The search for a better prompt, made now unless it is kept.
+
+        Raises:
+            WorkerError: it failed.
+        """
+        kept = self.searches.kept(plan)
+        if kept is not None:
+            return kept
+        self._models.close()  # its memory is measured in a process of its own
+        self.step(f"searching a prompt, {plan.name}: about {format_seconds(plan.seconds)}")
+        return self.searches.make(plan)
 
     def _check_trainable(self) -> None:
         """For a user who names such a model it is a mistake; for an experiment it is the machine.

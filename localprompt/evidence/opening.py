@@ -11,7 +11,9 @@ import msgspec
 from localprompt import paths
 from localprompt.errors import InputError
 from localprompt.evaluate.models import Models
+from localprompt.evidence import tools
 from localprompt.evidence.lab import Lab, OnStep
+from localprompt.evidence.searching import Searches
 from localprompt.evidence.tuning import Tunings
 from localprompt.finetune.estimate.cost import read_prices
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
@@ -50,6 +52,7 @@ def open_lab(
             models=models,
             find_model=model_record,
             tunings=Tunings(record, folder / "tunings", go_on_or_begin),
+            searches=Searches(record, folder / "searches", tools.run),
             prices=offers,
             on_step=on_step,
         )

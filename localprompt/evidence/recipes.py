@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from localprompt.evidence import data
 from localprompt.evidence.figures import estimated
+from localprompt.evidence.searching import SearchPlan
 from localprompt.evidence.tuning import TuningPlan
 from localprompt.finetune.estimate.cost import Price
 from localprompt.finetune.estimate.estimate import Estimate, estimate
@@ -37,6 +38,19 @@ SENTIMENT = {
     )
     for size in SIZES
 }
+_SEARCH_SECONDS = {16: 60.0, 64: 120.0, 256: 240.0, 512: 280.0}
+SEARCHES = {
+    size: SearchPlan(
+        name=f"sentiment-{size}",
+        prompt=data.prompt(PLAIN),
+        train=data.dataset(TRAIN),
+        examples=size,
+        final=data.dataset(HELD_OUT),
+        seconds=_SEARCH_SECONDS[size],
+    )
+    for size in SIZES
+}
+"""What prompting does with the examples that a tuning of the same size has."""
 SMALLEST, LARGEST = SENTIMENT[SIZES[0]], SENTIMENT[SIZES[-1]]
 
 PASSAGES = TuningPlan(

@@ -29,7 +29,6 @@ from localprompt.evidence.experiments.resources import Resources
 from localprompt.evidence.experiments.transparency import Transparency
 from localprompt.evidence.experiments.updates import Updates
 from localprompt.evidence.lab import Lab
-from localprompt.evidence.tuning import TuningPlan
 from localprompt.files import replace_file
 from localprompt.measure import machine
 from localprompt.records import json
@@ -63,7 +62,7 @@ def plan(experiments: Sequence[Experiment], lab: Lab) -> EvidenceReport:
     for experiment in experiments:
         seconds = 0.0 if kept(experiment, lab) is not None else experiment.seconds
         if seconds:
-            seconds += sum(_new(experiment.tunings, lab, taken))
+            seconds += sum(_new(experiment, lab, taken))
         plans.append(Plan(experiment.number, experiment.name, experiment.rule, seconds))
     return EvidenceReport(
         created_at=_now(),
@@ -141,17 +140,22 @@ def _key(experiment: Experiment, lab: Lab) -> tuple[str, dict[str, str]]:
         "machine": machine.describe().id,
         "version": localprompt.__version__,
         **{f"tuning {tuning.name}": tuning.key(lab.model) for tuning in experiment.tunings},
+        **{f"search {search.name}": search.key(lab.model) for search in experiment.searches},
         **experiment.inputs(lab),
     }
     return hashlib.sha256(msgspec.json.encode(inputs)).hexdigest(), inputs
 
 
-def _new(tunings: Sequence[TuningPlan], lab: Lab, taken: set[str]) -> Iterator[float]:
-    """The seconds of those tunings that nothing before has made."""
-    for tuning in tunings:
-        if tuning.name not in taken and lab.tunings.kept(tuning) is None:
+def _new(experiment: Experiment, lab: Lab, taken: set[str]) -> Iterator[float]:
+    """The seconds of those tunings and searches that nothing before has made."""
+    for tuning in experiment.tunings:
+        if f"tuning {tuning.name}" not in taken and lab.tunings.kept(tuning) is None:
             yield tuning.seconds
-        taken.add(tuning.name)
+        taken.add(f"tuning {tuning.name}")
+    for search in experiment.searches:
+        if f"search {search.name}" not in taken and lab.searches.kept(search) is None:
+            yield search.seconds
+        taken.add(f"search {search.name}")
 
 
 def _keep(finding: Finding, lab: Lab) -> None:

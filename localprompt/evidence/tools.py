@@ -6,8 +6,10 @@ model and its parent, the program itself in a fresh process.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +35,10 @@ class Ran(msgspec.Struct, frozen=True):
     stdout: str
     wall_seconds: float
     """From starting the process to its end."""
+    cpu_seconds: float = 0.0
+    """Of the process and those that it started and waited for."""
+    peak_rss_bytes: int | None = None
+    """The largest of theirs; None where the system does not tell."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,28 @@ def run(arguments: Sequence[str]) -> Ran:
     # -P: a folder called localprompt in the working directory must not take this one's place.
     command = (sys.executable, "-P", "-m", "localprompt", *arguments)
     started = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
-    if done.returncode != 0:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = subprocess.Popen(command, stdout=out, stderr=err)
+        try:
+            _, status, used = os.wait4(child.pid, 0)
+        except BaseException:
+            child.terminate()
+            child.wait()
+            raise
+        took = time.perf_counter() - started
+        child.returncode = os.waitstatus_to_exitcode(status)
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="replace"))
+    if child.returncode != 0:
         raise WorkerError(
             "the program failed in its own process",
             where=" ".join(arguments[:2]),
-            found=done.stderr[-_SHOWN_CHARACTERS:].strip(),
+            found=texts[1][-_SHOWN_CHARACTERS:].strip(),
         )
-    return Ran(done.stdout, time.perf_counter() - started)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Ran(texts[0], took, used.ru_utime + used.ru_stime, used.ru_maxrss * unit or None)
 
 
 def shape_of(path: Path) -> ModelShape:

@@ -8,6 +8,7 @@ nothing has a verdict yet.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar
@@ -167,6 +168,7 @@ def _experiment(plan: Plan, finding: Finding | None, say: Language) -> Section:
     """The hypothesis and what was found; method and rule behind it."""
     key = f"experiments.{plan.name}"
     blocks: list[Block] = [Prose((Paragraph(say(f"{key}.hypothesis"), say("page.hypothesis")),))]
+    blocks += _earlier(plan, finding, say)
     blocks += () if finding is None else _found(finding, say)
     how = tuple(
         Paragraph(say(f"{key}.{part}"), say(f"page.{part}")) for part in ("method", "limits")
@@ -175,6 +177,16 @@ def _experiment(plan: Plan, finding: Finding | None, say: Language) -> Section:
     rule = tuple(Paragraph(fact.value, f"{fact.name}:") for fact in _rule(plan.rule, finding, say))
     blocks.append(Prose(rule, folded=say("page.rule") if finding else ""))
     return Section(_id(plan), f"{plan.number}. {say(f'{key}.title')}", tuple(blocks))
+
+
+def _earlier(plan: Plan, finding: Finding | None, say: Language) -> Iterator[Block]:
+    """That the finding is of an earlier edition than the words beside it, where it is."""
+    made = re.search(r"edition (\d+)", finding.inputs.get("experiment", "")) if finding else None
+    now = say(f"experiments.{plan.name}.edition")
+    if made is not None and made[1] != now:
+        yield Notices(
+            (Notice(say("page.earlier_mark"), say("page.earlier", was=made[1], now=now)),)
+        )
 
 
 def _found(finding: Finding, say: Language) -> Iterator[Block]:

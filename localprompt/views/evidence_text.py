@@ -14,7 +14,7 @@ def verdict_kind(finding: Finding | None) -> str:
     return "not-run" if finding is None else finding.verdict.replace(" ", "-")
 
 
-_ALSO = ("gain_of_tuning_all", "gain_general")
+_ALSO = ("gain_of_tuning_all", "gain_of_tuning_over_search", "gain_general")
 """Figures that no rule looks at, and that nobody should miss who reads headlines only."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from localprompt.engine.scripted import ScriptedEngine
 from localprompt.errors import NotEnoughMemoryError, UnknownNameError
 from localprompt.evaluate.models import Models
 from localprompt.evidence.lab import Lab
+from localprompt.evidence.searching import Searches
 from localprompt.evidence.tools import Ran, Tools
 from localprompt.evidence.tuning import Tunings
 from localprompt.finetune.estimate.cost import read_prices
@@ -20,6 +22,7 @@ from localprompt.finetune.estimate.shapes import find_shape
 from localprompt.models.quality.reading import Comparison
 from localprompt.records import json
 from localprompt.records.evaluation import EvalRequest
+from localprompt.records.improvement import FinalComparison, Improvement, ImproveRequest, Trial
 from localprompt.records.model import ModelRecord
 from localprompt.records.quality import Divergence, Mean, Perplexity
 from localprompt.records.training import (
@@ -55,7 +58,10 @@ class TestBench:
         self.tuned: list[TrainingRequest] = []
         self.ran: list[Sequence[str]] = []
         self.steps: list[str] = []
+        self.knows = True
+        """Whether the engine tells reviews apart."""
         self.answer: Callable[[str], str] = lambda prompt: "no idea"
+        folder.mkdir(exist_ok=True)
         (folder / "small.gguf").write_bytes(tiny_gguf())
         (folder / "gemma3-270m.gguf").write_bytes(tiny_gguf(tensors=OTHER))
 
@@ -70,6 +76,7 @@ class TestBench:
             models=Models(self._open),
             find_model=self.find_model,
             tunings=Tunings(model, self.folder / "tunings", self._tune),
+            searches=Searches(model, self.folder / "searches", self._run),
             prices=read_prices(),
             tools=Tools(self._vocabulary, self._convert, self._compare, self._run, self._shape),
             on_step=self.steps.append,
@@ -95,7 +102,7 @@ class TestBench:
     def _vocabulary(self, model: ModelRecord) -> Engine:
         def likes(before: str, word: str) -> float:
             last = before.rpartition("Review:")[2]
-            content = any(known in last for known in POSITIVE)
+            content = self.knows and any(known in last for known in POSITIVE)
             return -0.1 if (word.strip() == "positive") == content else -2.0
 
         return ScriptedEngine(
@@ -127,10 +134,46 @@ class TestBench:
 
     def _run(self, arguments: Sequence[str]) -> Ran:
         self.ran.append(arguments)
+        if arguments[0] == "improve":
+            return self._improved(arguments)
         return Ran(json.encode(make_run(len(self.ran))).decode(), 1.0 + len(self.ran) / 100)
+
+    def _improved(self, arguments: Sequence[str]) -> Ran:
+        """The same prompt with another name, found in half a minute."""
+        given = dict(itertools.pairwise(arguments))
+        output, prompt = Path(given["--output"]), Path(arguments[1])
+        text = prompt.read_text(encoding="utf-8")
+        output.write_text(text.replace(f"name: {prompt.stem}", "name: found"), encoding="utf-8")
+        record = make_improvement(given["--output"], given["--cases"])
+        return Ran(json.encode(record).decode(), 30.0, 25.0, 300 * MIB)
 
     def _shape(self, path: Path):  # type: ignore[no-untyped-def]
         return find_shape("smollm2-135m")
+
+
+def make_improvement(output: str, cases: str) -> Improvement:
+    """A search that ended, of one candidate."""
+    run = make_run()
+    return Improvement(
+        id=run.id,
+        kind="improve",
+        created_at=run.created_at,
+        localprompt_version="0.1.0",
+        title="improve small",
+        request=ImproveRequest(prompt="small", cases=cases),
+        model=run.model,
+        prompt="small",
+        prompt_sha256="c3" * 32,
+        cases_sha256="d4" * 32,
+        machine=run.machine,
+        trials=(Trial("a", "cue 'Sentiment:'", "none", "body"),),
+        original="a",
+        winner="a",
+        final=FinalComparison(120, 0.5, 0.5, 0.0, None, 1.0, "exact McNemar", shown=False),
+        output=output,
+        evaluations=900,
+        tokens=50_000,
+    )
 
 
 def make_training(

@@ -38,7 +38,7 @@ def answers(*passed: bool) -> Answers:
 
 def test_every_figure_of_this_model_is_measured_but_for_money(report: ContrastReport) -> None:
     ours = [way for way in report.ways if way.model == "small"]
-    assert [way.kind for way in ours] == ["prompting", "prompting", "tuning"]
+    assert [way.kind for way in ours] == ["prompting", "prompting", "prompting", "tuning"]
     for one in ours:
         assert {f.basis for f in one.figures if f.unit != "usd"} == {"measured"}
         assert {f.basis for f in one.figures if f.unit == "usd"} == {"estimated"}
@@ -52,7 +52,22 @@ def test_every_figure_of_the_larger_model_is_estimated(report: ContrastReport) -
 
 def test_examples_in_a_prompt_are_counted_as_data_needed(report: ContrastReport) -> None:
     counted = {way.name: figure.value for way in report.ways if (figure := way.figure("examples"))}
-    assert counted == {"sentiment-plain": 0, "sentiment-few-shot": 4, "cpu-llama.cpp": 16}
+    assert counted == {
+        "sentiment-plain": 0,
+        "sentiment-few-shot": 4,
+        "found by improve": 256,
+        "cpu-llama.cpp": 16,
+    }
+
+
+def test_a_search_contains_the_time_and_memory_that_it_took(report: ContrastReport) -> None:
+    """30 seconds and 300 MiB, as the bench says."""
+    found = next(way for way in report.ways if way.name == "found by improve")
+    first, memory = found.figure("time_to_first_answer"), found.figure("memory")
+    assert first is not None
+    assert first.value == pytest.approx(31, rel=0.05)
+    assert memory is not None
+    assert memory.value == 300 * 2**20
 
 
 def test_a_tuning_contains_the_time_that_it_took(report: ContrastReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,43 @@ def test_money_of_a_change_follows_from_its_cpu_time(report: EvidenceReport) -> 
     assert tuning.interval is not None
     assert tuning.interval.low == pytest.approx(hours * 3e-3 * 0.08)
     assert tuning.interval.high == pytest.approx(hours * 20e-3 * 0.45)
+
+
+def test_both_sides_get_the_same_examples_and_an_optimizer(bench: TestBench) -> None:
+    carried_out(bench, choose(EXPERIMENTS, [5])[0])
+    searches = [arguments for arguments in bench.ran if arguments[0] == "improve"]
+    assert len(searches) == len(bench.tuned) == 4
+    for search, tuning in zip(searches, bench.tuned, strict=True):
+        given = dict(itertools.pairwise(search))
+        assert Path(given["--cases"]).read_text() == Path(tuning.train).read_text()
+        assert search[1] == tuning.prompt
+        assert given["--final"].endswith("sentiment.csv")
+        assert given["--minutes"] == f"{tuning.max_minutes:g}"
+        assert {"--no-cache", "--no-log", "--keep-anyway"} <= set(search)
+
+
+def test_a_search_is_made_once_and_found_again(bench: TestBench) -> None:
+    carried_out(bench, choose(EXPERIMENTS, [5])[0])
+    before = len(bench.ran)
+    found = carried_out(bench, choose(EXPERIMENTS, [6])[0])
+    assert len(bench.ran) == before
+    assert value(found, "searches_per_hour") == pytest.approx(120, rel=0.1)
+    assert found.notes[0].values["found"] == "cue 'Sentiment:'; examples: none; raw"
+
+
+def test_a_first_result_at_chance_is_not_a_first_result(bench: TestBench) -> None:
+    """The engine knows a review by its words wherever it stands: all ways are useful here."""
+    finding = carried_out(bench, choose(EXPERIMENTS, [4])[0])
+    seconds = {f.about: f.value for f in finding.figures if f.name == "seconds_prompting"}
+    assert value(finding, "ratio_useful_tuning_to_prompting") == pytest.approx(
+        value(finding, "seconds_tuning") / seconds["as typed"]
+    )
+    assert set(seconds) == {"as typed", "searched, 16 examples", "searched, 256 examples"}
+    guessing = TestBench(bench.folder / "other")
+    guessing.knows = False
+    finding = carried_out(guessing, choose(EXPERIMENTS, [4])[0])
+    assert finding.verdict == "not shown"
+    assert finding.prevented == ("no result of prompting or of tuning was shown to be above chance")
 
 
 @pytest.mark.model

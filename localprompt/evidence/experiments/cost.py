@@ -3,8 +3,11 @@
 Compared are a prompt with examples and a tuned model with the short prompt that it was tuned on,
 which is where tuning should win: every answer reads less. The prompt with examples is made of that
 short prompt, so what stands behind a review is the same on both sides; until edition 2 the tuned
-model read eight more tokens there, which no examples could share. CPU time is measured; money is
-CPU time times electricity, and for a larger model GPU time times dated prices, both estimated.
+model read eight more tokens there, which no examples could share. A change is what either side
+makes of another set of 256 examples: a search for the prompt, or a tuning. The prompt that the
+search finds may end in other words, so its answers are told beside and decide nothing. CPU time is
+measured; money is CPU time times electricity, and for a larger model GPU time times dated prices,
+both estimated.
 """
 
 from __future__ import annotations
@@ -16,32 +19,42 @@ from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import estimated, middle, once, ratio
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.prompts import with_examples
-from localprompt.evidence.recipes import HELD_OUT, LARGE, PLAIN, SENTIMENT, TRAIN, gpu_change
+from localprompt.evidence.recipes import (
+    HELD_OUT,
+    LARGE,
+    PLAIN,
+    SEARCHES,
+    SENTIMENT,
+    TRAIN,
+    gpu_change,
+)
 from localprompt.measure.energy import usd_of
 from localprompt.records.evidence import Condition, Figure, Group, Note, Rule
 from localprompt.records.model import ModelRecord
+from localprompt.stats.samples import Interval
 
 EXAMPLES = 4
-_TUNING = SENTIMENT[256]
+_TUNING, _SEARCH = SENTIMENT[256], SEARCHES[256]
 _REPETITIONS = 6
 
 
 class Cost:
     number = 2
     name = "cost"
-    edition = 2
+    edition = 3
     rule = Rule(
         supported=(
-            Condition("ratio_change_tuning_to_prompting", "low", ">", 1),
+            Condition("ratio_change_tuning_to_search", "low", ">", 1),
             Condition("ratio_answer_prompting_to_tuned", "high", "<=", 1),
         ),
         refuted=(
-            Condition("ratio_change_tuning_to_prompting", "high", "<", 1),
+            Condition("ratio_change_tuning_to_search", "high", "<", 1),
             Condition("ratio_answer_prompting_to_tuned", "low", ">", 1),
         ),
     )
     seconds = 150.0
     tunings = (_TUNING,)
+    searches = (_SEARCH,)
 
     def inputs(self, lab: Lab) -> dict[str, str]:
         files = (data.dataset(HELD_OUT), data.dataset(TRAIN), data.prompt(PLAIN))
@@ -52,18 +65,23 @@ class Cost:
         rows = data.read_rows(data.dataset(TRAIN))[:EXAMPLES]
         prompted = with_examples(data.prompt(PLAIN), rows, lab.folder)
         prompting = self._per_answer(lab, prompted, lab.model, "cpu_per_answer_prompting")
+        search = lab.searched(_SEARCH)
+        found = self._per_answer(lab, Path(search.prompt), lab.model, "cpu_per_answer_found")
         result = lab.tuned(_TUNING)
         model = lab.tuned_model(_TUNING)
         tuned = self._per_answer(lab, data.prompt(PLAIN), model, "cpu_per_answer_tuned")
         cases = len(data.read_rows(data.dataset(HELD_OUT)))
-        change = once("cpu_per_change_prompting", prompting.value * cases, "seconds")
+        edit = once("cpu_per_edit", prompting.value * cases, "seconds")
+        change = _after("cpu_per_change_search", search.cpu_seconds, found, cases)
         tuning = once("cpu_per_change_tuning", result.cpu_seconds + tuned.value * cases, "seconds")
         return Outcome(
             figures=(
-                ratio("ratio_change_tuning_to_prompting", tuning, _scaled(change, prompting)),
+                ratio("ratio_change_tuning_to_search", tuning, change),
                 ratio("ratio_answer_prompting_to_tuned", prompting, tuned),
                 prompting,
                 tuned,
+                found,
+                edit,
                 change,
                 tuning,
                 *_break_even(prompting, tuned, change, tuning),
@@ -73,7 +91,10 @@ class Cost:
                 Group("usd_per_change", (_usd(change), _usd(tuning))),
                 *self._on_gpus(lab, result.examples.tokens * len(result.epochs)),
             ),
-            notes=(Note("large_model", {"shape": LARGE}),),
+            notes=(
+                Note("large_model", {"shape": LARGE}),
+                Note("found_prompt", {"found": search.found}),
+            ),
         )
 
     def _per_answer(self, lab: Lab, prompt: Path, model: ModelRecord, name: str) -> Figure:
@@ -91,17 +112,17 @@ class Cost:
         return (Group("usd_per_change_large", figures),) if figures else ()
 
 
-def _scaled(change: Figure, per_answer: Figure) -> Figure:
-    """The change with the interval that its answers have."""
-    import msgspec
-
-    from localprompt.stats.samples import Interval
-
-    if per_answer.interval is None:
-        return change
-    times = change.value / per_answer.value
-    ends = Interval(per_answer.interval.low * times, per_answer.interval.high * times)
-    return msgspec.structs.replace(change, interval=ends)
+def _after(name: str, search_seconds: float, per_answer: Figure, cases: int) -> Figure:
+    """A search, timed once, and the answers that score it, with the interval that these have."""
+    between = per_answer.interval
+    return Figure(
+        name,
+        search_seconds + per_answer.value * cases,
+        "seconds",
+        "measured",
+        between
+        and Interval(search_seconds + between.low * cases, search_seconds + between.high * cases),
+    )
 
 
 def _thousand(per_answer: Figure) -> Figure:

@@ -1,7 +1,9 @@
 """Experiment 8: documents in the prompt, from memory, and after tuning on them.
 
 The passages are invented, so nobody remembers them. In the prompt stands the passage that a search
-finds for the question, right or wrong; how often it is the right one is told beside.
+finds for the question, right or wrong; how often it is the right one is told beside. All prompts
+end with the same cue: until edition 2 only the one with a passage had it, and a cue alone can be
+worth more than anything else to a small model.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import gain, once, score
 from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.recipes import PASSAGES
+from localprompt.evidence.searching import SearchPlan
 from localprompt.records.evidence import Condition, Figure, Group, Rule
 from localprompt.rendering.retrieval import Index
 
@@ -22,7 +25,7 @@ OPEN, CLOSED = "answer-from-passage", "closed-book"
 class Documents:
     number = 8
     name = "documents"
-    edition = 1
+    edition = 2
     rule = Rule(
         supported=(
             Condition("gain_over_closed_book", "low", ">", 0),
@@ -35,6 +38,7 @@ class Documents:
     )
     seconds = 90.0
     tunings = (PASSAGES,)
+    searches: tuple[SearchPlan, ...] = ()
 
     def inputs(self, lab: Lab) -> dict[str, str]:
         return {"data": data.digest(data.dataset(CASES), data.prompt(OPEN), data.prompt(CLOSED))}

@@ -12,6 +12,7 @@ from localprompt.evidence import data
 from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import gain, score
 from localprompt.evidence.lab import Answers, Lab
+from localprompt.evidence.searching import SearchPlan
 from localprompt.evidence.tuning import TuningPlan
 from localprompt.records.evidence import Condition, Figure, Group, Note, Rule
 
@@ -30,6 +31,7 @@ class Domain:
     )
     seconds = 45.0
     tunings: tuple[TuningPlan, ...] = ()
+    searches: tuple[SearchPlan, ...] = ()
 
     def inputs(self, lab: Lab) -> dict[str, str]:
         files = (data.dataset(CASES), data.prompt(WITH), data.prompt(WITHOUT))

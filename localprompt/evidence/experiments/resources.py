@@ -1,7 +1,8 @@
 """Experiment 1: peak memory of prompting a model and of training it, in each usual way.
 
-For the lab's own model prompting and full tuning are measured, LoRA and QLoRA estimated (they want
-a GPU and other software). For a model of 7 billion parameters all is estimated.
+For the lab's own model prompting, a search for the prompt and full tuning are measured, LoRA and
+QLoRA estimated (they want a GPU and other software). For a model of 7 billion parameters all is
+estimated.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from localprompt.evidence.recipes import (
     LARGE,
     METHODS,
     PLAIN,
+    SEARCHES,
     SMALLEST,
     prompting,
     training,
@@ -33,13 +35,14 @@ _RATIOS = ("ratio_full_measured", "ratio_least_small", "ratio_least_large")
 class Resources:
     number = 1
     name = "resources"
-    edition = 1
+    edition = 2
     rule = Rule(
         supported=tuple(Condition(name, "low", ">", 1) for name in _RATIOS),
         refuted=tuple(Condition(name, "high", "<", 1) for name in _RATIOS),
     )
     seconds = 20.0
     tunings = (SMALLEST,)
+    searches = (SEARCHES[16],)
 
     def inputs(self, lab: Lab) -> dict[str, str]:
         return {"data": data.digest(data.dataset(HELD_OUT), data.prompt(PLAIN))}
@@ -54,6 +57,8 @@ class Resources:
         large_trained = [
             _estimate("memory_training", find_shape(LARGE), method) for method in METHODS
         ]
+        peak = lab.searched(SEARCHES[16]).peak_rss_bytes
+        searched = () if peak is None else (once("memory_search", peak, "bytes"),)
         measured, prevented = _measured(lab)
         figures = (
             *(ratio("ratio_full_measured", figure, small) for figure in measured),
@@ -64,7 +69,7 @@ class Resources:
         return Outcome(
             figures=figures,
             groups=(
-                Group("memory_small", (small, *measured, *trained)),
+                Group("memory_small", (small, *searched, *measured, *trained)),
                 Group("memory_large", (large, *large_trained)),
             ),
             notes=(Note("large_model", {"shape": LARGE}),),

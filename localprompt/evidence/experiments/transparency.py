@@ -22,6 +22,7 @@ from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import once
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.recipes import SMALLEST
+from localprompt.evidence.searching import SearchPlan
 from localprompt.evidence.weights import weight_changes
 from localprompt.records.evidence import Condition, Figure, Group, Rule, Sample
 from localprompt.records.prompt import Origin
@@ -47,6 +48,7 @@ class Transparency:
     )
     seconds = 10.0
     tunings = (SMALLEST,)
+    searches: tuple[SearchPlan, ...] = ()
 
     def inputs(self, lab: Lab) -> dict[str, str]:
         return {"prompts": data.digest(*_prompts(), *(_cases(path) for path in _prompts()))}
