@@ -100,7 +100,7 @@ def running(tools: Tools, weights: Path, *, threads: int, slots: int) -> Iterato
     command = [
         *(tools.program(SERVER), "-m", str(weights), "--host", _HOST, "--port", str(port)),
         *("-t", str(threads), "-np", str(slots), "-c", str(slots * CELLS_PER_SLOT)),
-        *("--no-ui", "--offline"),
+        *("--no-ui", "--offline", "--metrics"),
     ]
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(

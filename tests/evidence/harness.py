@@ -13,6 +13,7 @@ from localprompt.engine.base import Engine
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.errors import NotEnoughMemoryError, UnknownNameError
 from localprompt.evaluate.models import Models
+from localprompt.evidence import data
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.searching import Searches
 from localprompt.evidence.tools import Ran, Tools
@@ -43,6 +44,12 @@ from tests.sample_runs import make_run
 
 FULL = tuple((name, shape, "F32") for name, shape, _ in TENSORS)
 OTHER = (("token_embd.weight", (32, 80), "F32"), ("output_norm.weight", (64,), "F32"))
+PRAISE = {
+    row["review"]
+    for row in data.read_rows(data.dataset("sentiment.csv"))
+    if row["__expected"] == "positive"
+}
+"""The held-out reviews that are: the engine is above chance on them."""
 POSITIVE = ("love", "good", "best", "happy", "perfect", "wonderful", "fresh", "quiet", "easy")
 
 
@@ -103,6 +110,8 @@ class TestBench:
         def likes(before: str, word: str) -> float:
             last = before.rpartition("Review:")[2]
             content = self.knows and any(known in last for known in POSITIVE)
+            if self.knows and last.split("\n")[0].strip() in PRAISE:
+                content = True
             return -0.1 if (word.strip() == "positive") == content else -2.0
 
         return ScriptedEngine(

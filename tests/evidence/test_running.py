@@ -71,9 +71,9 @@ def test_the_plan_says_how_long_what_is_left_takes(bench: TestBench) -> None:
     assert [p.expected_seconds for p in plan(chosen, bench.lab()).plans] == [0, 0]
 
 
-def test_all_of_it_is_planned_for_less_than_forty_minutes(bench: TestBench) -> None:
+def test_all_of_it_is_planned_for_less_than_fifty_minutes(bench: TestBench) -> None:
     plans = plan(EXPERIMENTS, bench.lab()).plans
-    assert sum(p.expected_seconds for p in plans) < 40 * 60
+    assert sum(p.expected_seconds for p in plans) < 50 * 60
 
 
 def test_a_number_that_is_none_of_the_ten_is_refused() -> None:
