@@ -115,9 +115,9 @@ class _Reader:
                 expected="a mapping, true or false",
                 found=repr(value)[:60],
             )
-        base = _joined(base, _id_of(value))
         if self._ref_alone and isinstance(value.get("$ref"), str):
             value = {"$ref": value["$ref"]}
+        base = _joined(base, _id_of(value))
         out: dict[str, Any] = {}
         inner = closing and not ("properties" in value or "additionalProperties" in value)
         for keyword, item in value.items():

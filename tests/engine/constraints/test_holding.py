@@ -257,3 +257,18 @@ def test_what_pydantic_writes_is_held_as_it_is() -> None:
 def test_equal_schemas_give_equal_constraints() -> None:
     schema = _object(a={"type": "integer"})
     assert hold(schema).constraint.sha256 == hold(json.loads(json.dumps(schema))).constraint.sha256
+
+
+@pytest.mark.parametrize(("draft", "named"), [("07", "$id"), ("04", "id")])
+def test_beside_a_reference_old_drafts_name_no_base(draft: str, named: str) -> None:
+    schema = {
+        "$schema": f"http://json-schema.org/draft-{draft}/schema#",
+        named: "http://example.com/base/",
+        "definitions": {
+            "text": {named: "http://example.com/foo.json", "type": "string"},
+            "number": {named: "foo.json", "type": "number"},
+        },
+        "allOf": [{named: "http://example.com/", "$ref": "foo.json"}],
+    }
+    assert schema_admits(schema, 1)
+    assert not schema_admits(schema, "a")
