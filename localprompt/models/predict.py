@@ -98,6 +98,7 @@ def predict_memory(
     repack: bool = True,
     parallel: int = 1,
     prompt_tokens: int | None = None,
+    used_tokens: int | None = None,
     baseline_bytes: int = BASELINE_BYTES,
     layout: Layout | None = None,
     adapter_bytes: int = 0,
@@ -110,6 +111,7 @@ def predict_memory(
             :class:`localprompt.records.run.Settings`.
         parallel: sequences decoded together.
         prompt_tokens: of the longest prompt; None assumes that it fills a physical batch.
+        used_tokens: that the KV cache will hold at most; None assumes that they fill it.
         baseline_bytes: resident before the model is opened.
         layout: what llama.cpp does with weights on this CPU; None asks the machine.
         adapter_bytes: of the matrices of all adapters, which are read beside the weights.
@@ -124,10 +126,12 @@ def predict_memory(
         )
     cells = whole_context(n_ctx)
     n_ubatch = min(n_ubatch, n_batch, cells)
+    used = cells if used_tokens is None else min(cells, whole_context(max(1, used_tokens)))
     window = info.n_swa * parallel + n_ubatch
     graph = _Graph(
         tokens=n_ubatch if prompt_tokens is None else max(1, min(n_ubatch, prompt_tokens)),
         cells=cells,
+        used_cells=used,
         sliding_cells=whole_context(min(cells, window)) if info.n_swa else 0,
         sequences=parallel,
         flash_attn=flash_attn,
@@ -187,6 +191,9 @@ class _Graph(msgspec.Struct, frozen=True):
     """Of the physical batch."""
     cells: int
     """Of the KV cache, in layers that attend to everything."""
+    used_cells: int
+    """Of these, up to the last that holds something. Scores and masks span no more, and the rest
+    of their buffer is never touched: it is not resident."""
     sliding_cells: int
     """In layers with a window; 0 without any."""
     sequences: int
@@ -219,12 +226,12 @@ def _compute_buffer(info: ModelInfo, graph: _Graph) -> int:
     tokens = graph.tokens
     queries = info.n_head * info.key_length
     keys = max(info.n_head_kv, default=0) * info.key_length
-    mask = (2 if graph.flash_attn else 4) * tokens * (graph.cells + graph.sliding_cells)
+    mask = (2 if graph.flash_attn else 4) * tokens * (graph.used_cells + graph.sliding_cells)
     feed_forward = 4 * tokens * (3 * info.n_ff + 3 * info.n_embd + queries)
     attention = 0
     if not graph.flash_attn:
         attention = 4 * tokens * (info.n_embd + 3 * queries + 5 * keys)
-        attention += 4 * tokens * graph.cells * info.n_head
+        attention += 4 * tokens * graph.used_cells * info.n_head
     logits = 4 * (graph.sequences * info.n_vocab + tokens * info.n_embd)
     return mask + tokens * _INPUT_BYTES_PER_TOKEN + max(feed_forward, attention, logits)
 
@@ -235,5 +242,5 @@ def _work(info: ModelInfo, graph: _Graph) -> int:
     Q8 partners take up to 36 bytes for 32 elements; 16 bit scores 2 bytes for each.
     """
     widest = graph.tokens * max(info.n_ff, info.n_embd) * 36 // 32
-    scores = 0 if graph.flash_attn else 2 * graph.tokens * graph.cells * info.n_head
+    scores = 0 if graph.flash_attn else 2 * graph.tokens * graph.used_cells * info.n_head
     return max(widest, scores)

@@ -99,7 +99,8 @@ def predicted_peak(
 
     Args:
         baseline_bytes: as :func:`resident_before_opening`; None assumes a typical process of ours.
-        prompt_tokens: None assumes a prompt that fills a physical batch.
+        prompt_tokens: of the whole prompt; None assumes that it fills a physical batch and,
+            with its answer, the context.
     """
     info = _info(cell.model.path)
     if info is None:
@@ -109,6 +110,7 @@ def predicted_peak(
         cell.settings,
         n_ctx=n_ctx,
         prompt_tokens=prompt_tokens,
+        used_tokens=None if prompt_tokens is None else prompt_tokens + cell.sampling.max_tokens,
         baseline_bytes=baseline_bytes,
     )
 

@@ -69,12 +69,14 @@ def peak_bytes(
     n_ctx: int,
     prompt_tokens: int | None,
     baseline_bytes: int | None,
+    used_tokens: int | None = None,
 ) -> int:
     """Estimated peak RSS of a process that runs the model so.
 
     Args:
         prompt_tokens: None assumes a prompt that fills a physical batch.
         baseline_bytes: None assumes a typical process of ours.
+        used_tokens: of the prompt and its answer; None assumes that they fill n_ctx.
     """
     predicted = predict_memory(
         info,
@@ -87,6 +89,7 @@ def peak_bytes(
         use_mmap=settings.use_mmap,
         repack=settings.repack,
         prompt_tokens=prompt_tokens,
+        used_tokens=used_tokens,
         adapter_bytes=sum(use.size_bytes or 0 for use in settings.adapters),
     )
     if baseline_bytes is None:

@@ -194,3 +194,17 @@ def test_what_is_copied_for_the_most_part_is_read_and_the_rest_is_mapped() -> No
         assert maps_weights(_info(name), layout=AMX, repack=False)
     assert maps_weights(_info("smollm2-135m"), layout=AVX512)
     assert not maps_weights(_info("smollm2-135m-q4_0"), layout=AVX512)
+
+
+def test_scores_are_resident_only_as_far_as_tokens_reach() -> None:
+    whole = predict_memory(_info("smollm2-135m"), n_ctx=8192, flash_attn=False, layout=PLAIN)
+    part = predict_memory(
+        _info("smollm2-135m"), n_ctx=8192, flash_attn=False, layout=PLAIN, used_tokens=1000
+    )
+    assert part.kv_cache_bytes == whole.kv_cache_bytes
+    scores = 4 * 512 * (8192 - 1024) * 9
+    assert whole.compute_bytes - part.compute_bytes > scores
+    full = predict_memory(
+        _info("smollm2-135m"), n_ctx=8192, flash_attn=False, layout=PLAIN, used_tokens=9000
+    )
+    assert full == whole
