@@ -48,6 +48,7 @@ from localprompt.records.run import (
     PromptRecord,
     RequestedSettings,
     RunRecord,
+    RunWarning,
     Samples,
     Sampling,
     Timing,
@@ -244,30 +245,48 @@ class Session:
             drafted=answer.shortcuts.drafted,
             accepted=answer.shortcuts.accepted,
         )
-        output, remarks = judge(
-            cell, prompt, counts, answer.text, answer.finish_reason, engine.facts.n_ctx_train
-        )
-        record = msgspec.structs.replace(
-            record,
-            tokens=counts,
-            timing=self._timing(answer.marks(), answer.tokens, counts, rendered),
-            memory=self._memory(cell, reading, record.memory.predicted_peak_bytes),
-            output=output,
-            machine=machine.after(record.machine, before, after),
-            warnings=(
-                *cell.notices,
-                *engine.remarks,
-                *remarks,
+        record = self._ended(
+            msgspec.structs.replace(
+                record,
+                tokens=counts,
+                timing=self._timing(answer.marks(), answer.tokens, counts, rendered),
+                memory=self._memory(cell, reading, record.memory.predicted_peak_bytes),
+                machine=machine.after(record.machine, before, after),
+            ),
+            cell,
+            prompt,
+            answer,
+            (
                 *not_kept,
                 *over_limit(cell, reading.peak_rss_bytes),
                 *condition_warnings(before, after, reading),
             ),
         )
-        if output.completed and on_text is not None:
+        if record.output.completed and on_text is not None:
             with suppress(BrokenPipeError):  # the answer is complete all the same
-                on_text(output.completed)
+                on_text(record.output.completed)
         samples = timeline.samples(answer.marks(), answer.tokens)
         return Execution(record, samples, answer.failure)
+
+    def _ended(
+        self,
+        record: RunRecord,
+        cell: Cell,
+        prompt: EncodedPrompt,
+        answer: Answer,
+        warnings: Sequence[RunWarning],
+    ) -> RunRecord:
+        """A measured record with its answer, judged, and with all that its reader should know."""
+        output, remarks = judge(
+            cell,
+            prompt,
+            record.tokens,
+            answer.text,
+            answer.finish_reason,
+            self._engine.facts.n_ctx_train,
+        )
+        warnings = (*cell.notices, *self._engine.remarks, *remarks, *warnings)
+        return msgspec.structs.replace(record, output=output, warnings=warnings)
 
     def _beginning(self, asked: Asked) -> Beginning:
         first = asked.attention.flash_beginning

@@ -221,9 +221,16 @@ def _details(run: RunRecord) -> Iterator[Fact]:
 
 
 def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
-    model, settings, sampling = run.model, run.settings, run.sampling
-    timing, tokens, memory, machine = run.timing, run.tokens, run.memory, run.machine
+    """(name, value) in the order in which things happened."""
     yield "when", f"{run.created_at} (localprompt {run.localprompt_version})"
+    yield from _facts_of_request(run)
+    yield from _facts_of_time(run)
+    yield from _facts_of_memory(run)
+    yield from _facts_of_machine(run)
+
+
+def _facts_of_request(run: RunRecord) -> Iterator[tuple[str, str]]:
+    model, settings, sampling = run.model, run.settings, run.sampling
     yield (
         "model",
         (
@@ -261,6 +268,10 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
             f"min_p {sampling.min_p:g}, seed {sampling.seed}"
         )
     yield "sampling", f"{drawn}, max_tokens {sampling.max_tokens}"
+
+
+def _facts_of_time(run: RunRecord) -> Iterator[tuple[str, str]]:
+    timing, tokens = run.timing, run.tokens
     yield (
         "tokens",
         f"{tokens.prompt} prompt ({tokens.reused} reused), {tokens.completion} completion"
@@ -292,6 +303,10 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
             f"p95 {format_seconds(timing.itl_p95_seconds)}"
         ),
     )
+
+
+def _facts_of_memory(run: RunRecord) -> Iterator[tuple[str, str]]:
+    memory = run.memory
     yield (
         "memory",
         (
@@ -315,6 +330,10 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
             f"compute {format_bytes(memory.compute_bytes)}"
         ),
     )
+
+
+def _facts_of_machine(run: RunRecord) -> Iterator[tuple[str, str]]:
+    machine = run.machine
     yield (
         "machine",
         (
