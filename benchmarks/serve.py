@@ -242,6 +242,73 @@ def first_token(model: str, times: int) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def filled_home(runs: int, kept: Path | None) -> Iterator[None]:
+    """A home with so many runs, and the weights of the present one; removed, unless it is kept."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.sample_runs import make_run
+
+    weights = Path(os.environ.get("LOCALPROMPT_HOME", "")) / "models"
+    with tempfile.TemporaryDirectory() as folder:
+        home = kept or Path(folder)
+        os.environ["LOCALPROMPT_HOME"] = str(home)
+        if not (home / "history.db").exists():
+            home.mkdir(parents=True, exist_ok=True)
+            if weights.is_dir():
+                (home / "models").symlink_to(weights.resolve())
+            fill(make_run(), runs)
+        yield
+
+
+def starts_and_first_pages(times: int) -> dict[str, Any]:
+    starts, firsts, start_cpu, first_cpu = [], [], [], []
+    for _ in range(times):
+        with server() as (process, address, seconds):
+            starts.append(seconds)
+            start_cpu.append(cpu_seconds(process))
+            browser = Browser(address)
+            began, spent = time.perf_counter(), cpu_seconds(process)
+            assert browser.get("/runs")[0] == 200
+            firsts.append(1000 * (time.perf_counter() - began))
+            first_cpu.append(1000 * (cpu_seconds(process) - spent))
+    return {
+        "start_seconds": {"median": round(statistics.median(starts), 3), "n": times},
+        "first_page_ms": {"median": round(statistics.median(firsts), 1), "n": times},
+        "start_cpu_seconds": round(statistics.median(start_cpu), 3),
+        "first_page_cpu_ms": round(statistics.median(first_cpu), 1),
+    }
+
+
+def pages_and_flood(wanted: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with server() as (process, address, _):
+        browser = Browser(address)
+
+        def resident() -> float:
+            return round(psutil.Process(process.pid).memory_info().rss / _MIB, 1)
+
+        found["idle_rss_mib"] = resident()
+        more = re.search(r'hx-get="(/runs[^"]+)"', browser.get("/runs")[2])
+        assert more
+        deep = re.sub(r"before=(\w{20})\w+", r"before=\g<1>000100", more[1])
+        deep = deep.replace("&amp;", "&")
+        # What is asked again unchanged is kept; another filter each time is not.
+        numbers = iter(range(1_000_000))
+        found["runs_first_page"] = median_ms(
+            lambda: browser.get(f"/runs?again={next(numbers)}"), wanted.times
+        )
+        found["runs_last_page"] = median_ms(
+            lambda: browser.get(f"{deep}&again={next(numbers)}"), wanted.times
+        )
+        found["runs_again"] = median_ms(lambda: browser.get("/runs"), wanted.times)
+        found["try_page"] = median_ms(lambda: browser.get("/"), wanted.times)
+        found["flood"] = flood(browser, 200, wanted.seconds)
+        found["rss_after_mib"] = resident()
+        if wanted.model:
+            found["decode"] = decode(browser, wanted.model, wanted.pairs)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--runs", type=int, default=100_000)
@@ -250,48 +317,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--model")
+    parser.add_argument("--home", type=Path, help="keep the history here, and use it again")
+    parser.add_argument("--fill", action="store_true", help="only make the history")
     wanted = parser.parse_args()
-    models = os.environ.get("LOCALPROMPT_HOME")
-    found: dict[str, Any] = {"runs": wanted.runs}
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        if models:
-            (home / "models").symlink_to(Path(models) / "models")
-        os.environ["LOCALPROMPT_HOME"] = folder
-        sys.path.insert(0, str(Path(__file__).parents[1]))
-        from tests.sample_runs import make_run
-
-        fill(make_run(), wanted.runs)
-        starts, firsts, start_cpu, first_cpu = [], [], [], []
-        for _ in range(wanted.starts):
-            with server() as (process, address, seconds):
-                starts.append(seconds)
-                start_cpu.append(cpu_seconds(process))
-                browser = Browser(address)
-                began, spent = time.perf_counter(), cpu_seconds(process)
-                assert browser.get("/runs")[0] == 200
-                firsts.append(1000 * (time.perf_counter() - began))
-                first_cpu.append(1000 * (cpu_seconds(process) - spent))
-        found["start_seconds"] = {"median": round(statistics.median(starts), 3), "n": len(starts)}
-        found["first_page_ms"] = {"median": round(statistics.median(firsts), 1), "n": len(firsts)}
-        found["start_cpu_seconds"] = round(statistics.median(start_cpu), 3)
-        found["first_page_cpu_ms"] = round(statistics.median(first_cpu), 1)
-        with server() as (process, address, _):
-            browser = Browser(address)
-            resident = psutil.Process(process.pid).memory_info()
-            found["idle_rss_mib"] = round(resident.rss / _MIB, 1)
-            more = re.search(r'hx-get="(/runs[^"]+)"', browser.get("/runs")[2])
-            assert more
-            deep = re.sub(r"before=\w+", f"before={make_run().id[:20]}000100", more[1]).replace(
-                "&amp;", "&"
-            )
-            found["runs_first_page"] = median_ms(lambda: browser.get("/runs"), wanted.times)
-            found["runs_last_page"] = median_ms(lambda: browser.get(deep), wanted.times)
-            found["try_page"] = median_ms(lambda: browser.get("/"), wanted.times)
-            found["flood"] = flood(browser, 200, wanted.seconds)
-            found["rss_after_mib"] = round(psutil.Process(process.pid).memory_info().rss / _MIB, 1)
-            if wanted.model:
-                found["decode"] = decode(browser, wanted.model, wanted.pairs)
+    with filled_home(wanted.runs, wanted.home):
+        if wanted.fill:
+            return
+        found = {"runs": wanted.runs, **starts_and_first_pages(wanted.starts)}
+        found |= pages_and_flood(wanted)
         if wanted.model:
             found["first_token"] = first_token(wanted.model, wanted.times)
     print(json.dumps(found, indent=2))
