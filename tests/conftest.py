@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import settings
 from localprompt import paths
 from localprompt.engine.llama.proof import gate
 from localprompt.models.checksum import remember_sha256
+from localprompt.store import under_way
 from tests import needs
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and programs that they
@@ -104,6 +106,19 @@ def starter_sha256(starter_model: Path) -> str:
     """Of the file as it lies there, hashed once for all tests."""
     with starter_model.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_is_announced_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests measure without a home of their own is not told to who uses this one."""
+    usual, elsewhere = under_way._folder, tmp_path_factory.mktemp("running")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            under_way,
+            "_folder",
+            lambda: usual() if "LOCALPROMPT_HOME" in os.environ else elsewhere,
+        )
+        yield
 
 
 @pytest.fixture

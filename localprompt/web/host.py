@@ -81,6 +81,8 @@ class Job:
         self.record: RunRecord | None = None
         self.remark = ""
         """What went wrong, or why the run is not in the history."""
+        self.recorded = False
+        """Whether its run is in the history."""
         self.stopped = False
         self.events: list[Event] = []
         self.readers = 0
@@ -289,8 +291,9 @@ class Host:
 def _finish(job: Job, reply: Answered) -> None:
     job.record = json.decode(reply.record)
     job.remark = "; ".join(filter(None, (reply.failure, reply.not_recorded)))
+    job.recorded = reply.not_recorded is None
     job.state = "done"
-    job.tell(Event("done", job.record.id))
+    job.tell(Event("done", job.record.id if job.recorded else ""))
 
 
 def _fail(job: Job, error: LocalPromptError | None) -> None:

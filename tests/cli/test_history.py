@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -142,6 +143,24 @@ def test_what_was_run_is_listed_shown_exported_and_pruned(
     assert localprompt("runs", "export").out.count("\n") == 2
     pruned = localprompt("runs", "prune", "--keep-last", "1")
     assert "deleted 1 run, 1 left" in pruned.out
+
+
+def test_what_another_process_measures_is_said_beside_the_list(
+    localprompt: Localprompt, lab_home: Path
+) -> None:
+    program = (
+        "import sys\nfrom localprompt.store.under_way import announced\n"
+        "with announced('improve', 'tone') as notice:\n"
+        "    notice.tell('racing', 7)\n    print(flush=True)\n    sys.stdin.readline()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program], **pipes) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        said = localprompt("runs", "list").err
+        other.kill()
+    assert f"running now: search for a better prompt tone, 7 (process {other.pid})" in said
+    assert "running now" not in localprompt("runs", "list").err
 
 
 @pytest.mark.parametrize(

@@ -233,3 +233,27 @@ def test_the_profile_says_what_was_chosen_for_whom(tmp_path: Path, made: list[st
     assert profile.uses == "some-model-q8_0"
     assert profile.settings == {"use_mmap": False}
     assert profile.machine_id == found.machine.id
+
+
+class Watching(TableRuns):
+    """Notes what is announced while a candidate runs."""
+
+    def __init__(self, running: Path) -> None:
+        super().__init__()
+        self._running = running
+        self.seen: list[str] = []
+
+    def more(self, candidate: Candidate, times: int) -> list[float] | None:
+        self.seen += [file.name.partition("-")[0] for file in self._running.iterdir()]
+        return super().more(candidate, times)
+
+
+def test_a_tuning_says_to_other_processes_that_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[str]
+) -> None:
+    monkeypatch.setenv("LOCALPROMPT_HOME", str(tmp_path / "home"))
+    running = tmp_path / "home" / "running"
+    runs = Watching(running)
+    tuned(tmp_path, ("q4_0",), runs)
+    assert set(runs.seen) == {"tune"}
+    assert list(running.iterdir()) == []

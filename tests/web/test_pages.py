@@ -37,6 +37,18 @@ def test_an_answer_streams_and_is_a_run_like_any_other(served: Served) -> None:
     assert served.get(f"/runs/{run.id}/json").text.startswith('{"id":"')
 
 
+def test_an_answer_that_cannot_be_recorded_is_shown_without_a_link_to_it(
+    served: Served, lab_home: Path
+) -> None:
+    (lab_home / "history.db").write_bytes(b"garbage " * 1000)
+    job = ended(begun(served.enter(), ("text", "Hello.")))
+    assert streamed(served, job)[-1] == ("done", "")
+    below = served.get(f"/jobs/{job.id}").text
+    assert "not a SQLite database" in below
+    assert "TTFT" in below
+    assert "/runs/" not in below
+
+
 def test_the_second_answer_of_an_open_model_has_no_load(served: Served) -> None:
     served.enter()
     first, second = (ended(begun(served, ("text", "Hello."))) for _ in range(2))

@@ -22,10 +22,11 @@ function follow(article) {
     if (!stream.textContent) stream.hidden = true;
   };
   source.addEventListener("done", (event) => {
-    article.dataset.run = JSON.parse(event.data);
+    const run = JSON.parse(event.data);  // "": it could not be recorded
+    if (run) article.dataset.run = run;
     end(words.done);
     // A turn that was answered has a page of its own, from which the next one goes on.
-    if (article.dataset.then && text.data) location.assign(`${article.dataset.then}${article.dataset.run}#say`);
+    if (article.dataset.then && run && text.data) location.assign(`${article.dataset.then}${run}#say`);
     showDifference(article.closest(".answers"));
   });
   source.addEventListener("failed", () => end(words.failed));
