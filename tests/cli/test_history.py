@@ -153,8 +153,9 @@ def test_what_another_process_measures_is_said_beside_the_list(
         "with announced('improve', 'tone') as notice:\n"
         "    notice.tell('racing', 7)\n    print(flush=True)\n    sys.stdin.readline()\n"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", program], **pipes) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
         assert other.stdout is not None
         other.stdout.readline()
         said = localprompt("runs", "list").err
