@@ -24,7 +24,10 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home" / "running"
 
 
-def test_an_evaluation_says_how_far_it_is_until_it_ends(tmp_path: Path, running: Path) -> None:
+def test_an_evaluation_says_how_far_it_is_until_it_ends(
+    tmp_path: Path, running: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localprompt.evaluate.runner._SECONDS_BETWEEN_SAVES", 0)
     lab = Lab(tmp_path, lambda prompt: "good")
     lab.write("tones.yaml", SUITE)
     planned = lab.plan("tones.yaml")
