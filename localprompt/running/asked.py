@@ -17,7 +17,8 @@ from localprompt.engine.base import ChoiceRequest, EncodedPrompt, Engine
 from localprompt.records.cell import Cell
 from localprompt.records.prompt import Message
 from localprompt.running.admission import context_size, with_room, within_limit
-from localprompt.running.attention import Attention, OnNote, attention_for
+from localprompt.running.attention import OnNote, attention_for
+from localprompt.running.attention_choice import Attention
 from localprompt.running.closed import choice_request, is_weighed
 from localprompt.running.prefix.beginning import beginning_of
 from localprompt.running.prefix.turns import Found, attention_in_turn, longest

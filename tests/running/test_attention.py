@@ -19,7 +19,8 @@ from localprompt.records.cell import Cell, MemoryLimit
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import PromptTemplate
 from localprompt.records.run import Kind, RequestedSettings, Sampling
-from localprompt.running.attention import MEASURING, Attention, Request, attention_for, choose
+from localprompt.running.attention import MEASURING, attention_for
+from localprompt.running.attention_choice import Attention, Request, choose
 from localprompt.running.attention_costs import seconds
 from tests.attention_tables import even, like_amx, table
 
@@ -95,6 +96,20 @@ def test_a_rest_of_a_few_tokens_is_not_read_in_tiles() -> None:
     chosen = choose(request(1080), table(), may_relay=True)
     assert chosen.flash_beginning == 1024, "what is behind two batches makes no tile"
     assert choose(request(1200), table(), may_relay=True).flash_beginning == 1199
+
+
+def test_a_prompt_that_is_hardly_answered_is_read_in_even_batches() -> None:
+    one = msgspec.structs.replace(request(540, answer=1), smaller_ubatch=128)
+    chosen = choose(one, table(), may_relay=False)
+    assert (chosen.flash_attn, chosen.n_ubatch) == (True, 288)
+    assert chosen.settings(RequestedSettings()).n_batch == 288
+    assert chosen.reason == "on, in batches of 288: no rest below 64 tokens"
+    assert choose(request(540, answer=1), table(), may_relay=False).n_ubatch is None, "not asked to"
+    for tokens in (65, 511, 512, 530, 575, 1023, 1080, 3000):
+        few = msgspec.structs.replace(request(tokens, answer=1), smaller_ubatch=128)
+        size = choose(few, table(), may_relay=False).n_ubatch or 512
+        assert size <= 512
+        assert tokens % size == 0 or tokens % size >= 64
 
 
 def test_answers_under_a_schema_come_in_small_batches() -> None:

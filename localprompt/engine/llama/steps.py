@@ -10,6 +10,7 @@ some seconds, once for each model, build, CPU and number of threads.
 from __future__ import annotations
 
 import time
+from itertools import accumulate
 
 from localprompt.engine.device import Slot
 from localprompt.engine.llama.context import Context
@@ -26,16 +27,20 @@ _TOKEN = 1
 
 
 def measured_steps(context: Context) -> tuple[StepCost, ...]:
-    """The fastest of some batches of each size; larger ones never take less."""
+    """The fastest of some batches of each size. Other programs only ever add to what is measured,
+    so a batch never takes longer than a larger one."""
     ended = time.perf_counter() + _SECONDS
     _timed(context, _SIZES[2])  # pages are mapped and threads started by the first one
     found: list[StepCost] = []
     for size in _SIZES:
         if len(found) >= 2 and time.perf_counter() > ended:
             break
-        seconds = min(_timed(context, size) for _ in range(_REPETITIONS))
-        found.append(StepCost(size, max([seconds, *(one.seconds for one in found)])))
-    return tuple(found)
+        found.append(StepCost(size, min(_timed(context, size) for _ in range(_REPETITIONS))))
+    least = accumulate((one.seconds for one in reversed(found)), min)
+    return tuple(
+        StepCost(one.tokens, seconds)
+        for one, seconds in zip(found, reversed(list(least)), strict=True)
+    )
 
 
 def _timed(context: Context, size: int) -> float:

@@ -35,11 +35,11 @@ from localprompt.errors import EngineError, LocalPromptError
 from localprompt.records.cell import Cell
 from localprompt.records.received import LEAST_KEPT_TOKENS
 from localprompt.records.run import RunWarning
-from localprompt.running.attention import (
+from localprompt.running.attention import attention_for
+from localprompt.running.attention_choice import (
     COPIED_BYTES_PER_SECOND,
     RELAY_SECONDS,
     Attention,
-    attention_for,
 )
 from localprompt.running.prefix.seal import key_of
 from localprompt.running.prefix.store import TURN, PrefixStore
