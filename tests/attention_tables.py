@@ -37,12 +37,12 @@ def table(cost: Cost = like_amx, *, slower_off: float = 1.0, whole: float = 0.0)
         AttentionCost(flash, tokens, depth, at(flash, tokens, depth))
         for flash, tokens, depth in product((True, False), BATCHES, DEPTHS)
     ]
-    others = (SEQUENCES - 1) * OWN_TOKENS
-    for flash, apart in product((True, False), (True, False)):
-        seconds = SEQUENCES * at(flash, 1, OWN_TOKENS)
+    for flash, apart, own in product((True, False), (True, False), OWN_TOKENS):
+        others = (SEQUENCES - 1) * own
+        seconds = SEQUENCES * at(flash, 1, own)
         if not apart:
             skipped = SEQUENCES * others * 0.1e-6
-            shared = at(False, SEQUENCES, OWN_TOKENS + others)
+            shared = at(False, SEQUENCES, own + others)
             seconds = seconds + skipped if flash else shared
-        one.append(AttentionCost(flash, 1, OWN_TOKENS, seconds, SEQUENCES, apart))
+        one.append(AttentionCost(flash, 1, own, seconds, SEQUENCES, apart))
     return AttentionTable(tuple(one), 1.0, whole_model=bool(whole))

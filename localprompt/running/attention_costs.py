@@ -12,16 +12,17 @@ takes at depth 0 the faster way, and what is above it is attention.
 
 A step of n sequences, one token of each, d tokens before it, differs by where those lie:
 
-- **cells of its own** for each: n times the cost of one token, less what one batch saves::
+- **cells of its own** for each: as it was measured for 8 sequences behind 32 and 128 tokens each,
+  and beyond those as much more as one token takes more::
 
-      n × (several(way, apart) ÷ 8  +  attention(way, 1, d) − attention(way, 1, 128))
+      n × (several(way, apart, 128) ÷ 8  +  attention(way, 1, d) − attention(way, 1, 128))
 
-  with ``several`` measured for 8 sequences behind 128 tokens each;
 - **in the same cells**, which hold o tokens of other sequences: without flash attention all tokens
   meet all cells as one product, ``attention(off, n, d + o)``; with it each token walks through its
   own and skips the others::
 
-      n × (attention(on, 1, d)  +  o × (several(on, together) − several(on, apart)) ÷ (8 × 896))
+      n × (attention(on, 1, d)  +  o × skipped)
+      skipped = (several(on, together, 128) − several(on, apart, 128)) ÷ (8 × 896)
 
   896 being the cells of the seven others in the measured batch. From 64 tokens on it works in
   tiles, and the first formula holds for both ways.
@@ -108,27 +109,31 @@ class Costs:
         """
         if sequences == 1 or (not apart and (not flash_attn or sequences >= TILE)):
             return self.attention(flash_attn, sequences, depth + (0 if apart else others))
-        one = self.attention(flash_attn, 1, depth)
-        if apart:
-            count, own, measured = self._several(flash_attn, apart=True)
-            begun = measured / count - self.attention(flash_attn, 1, own)
-            return sequences * max(0.0, one + begun)
-        return sequences * (one + others * self._skipping())
+        if not apart:
+            one = self.attention(flash_attn, 1, depth)
+            return sequences * (one + others * self._skipping())
+        count, points = self._several(flash_attn, apart=True)
+        deepest, measured = points[-1]
+        if depth <= deepest:
+            return sequences / count * line(depth, points)
+        grown = self.attention(flash_attn, 1, depth) - self.attention(flash_attn, 1, deepest)
+        return sequences * max(0.0, measured / count + grown)
 
     def _skipping(self) -> float:
         """What a token takes for a cell of another sequence, with flash attention."""
-        count, own, together = self._several(True, apart=False)
-        _, _, apart = self._several(True, apart=True)
-        return max(0.0, together - apart) / (count * (count - 1) * own)
+        count, points = self._several(True, apart=False)
+        deepest, together = points[-1]
+        _, (*_, (_, apart)) = self._several(True, apart=True)
+        return max(0.0, together - apart) / (count * (count - 1) * deepest)
 
-    def _several(self, flash_attn: bool, *, apart: bool) -> tuple[int, int, float]:
-        """Sequences, tokens before each, and attention of the measured batch of several."""
-        found = next(
+    def _several(self, flash_attn: bool, *, apart: bool) -> tuple[int, list[tuple[int, float]]]:
+        """Sequences of the measured batches of several; tokens before each and what they took."""
+        found = [
             c
             for c in self._table.costs
             if c.sequences > 1 and c.flash_attn == flash_attn and c.apart == apart
-        )
-        total = self._layers * found.seconds
-        if self._table.whole_model:
-            total = max(0.0, total - self.rest(found.sequences))
-        return found.sequences, found.depth, total
+        ]
+        count = found[0].sequences
+        rest = self.rest(count) if self._table.whole_model else 0.0
+        points = sorted((c.depth, max(0.0, self._layers * c.seconds - rest)) for c in found)
+        return count, points

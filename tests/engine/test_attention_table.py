@@ -50,7 +50,7 @@ def test_attention_is_measured_for_a_shape() -> None:
     found = attention.measure(HEADS)
     assert found is not None
     points = 2 * len(BATCHES) * len(DEPTHS)
-    assert len(found.costs) == points + 4, "four of several sequences"
+    assert len(found.costs) == points + 8, "eight of several sequences"
     assert all(cost.seconds > 0 for cost in found.costs)
 
 

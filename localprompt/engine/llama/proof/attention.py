@@ -146,11 +146,11 @@ def contradiction(found: AttentionTable) -> bool:
     """Whether a part of the table cannot be true, or is not there."""
     at = {(c.flash_attn, c.tokens, c.depth): c.seconds for c in found.costs if c.sequences == 1}
     several = {
-        (c.flash_attn, c.apart)
+        (c.flash_attn, c.apart, c.depth)
         for c in found.costs
-        if (c.sequences, c.depth, c.tokens) == (SEQUENCES, OWN_TOKENS, 1)
+        if (c.sequences, c.tokens) == (SEQUENCES, 1) and c.depth in OWN_TOKENS
     }
-    if len(at) != 2 * len(BATCHES) * len(DEPTHS) or len(several) != 4:
+    if len(at) != 2 * len(BATCHES) * len(DEPTHS) or len(several) != 4 * len(OWN_TOKENS):
         return True
     return any(
         at[flash, tokens, DEPTHS[-1]] < _TOLERATED * at[flash, tokens, DEPTHS[0]]

@@ -24,7 +24,7 @@ BATCHES = (1, 8, 39, 64, 128, 512)
 DEPTHS = (0, 512, 2048)
 SEQUENCES = 8
 """Of the batches of several sequences, a token of each."""
-OWN_TOKENS = 128
+OWN_TOKENS = (32, 128)
 """Before each of those tokens."""
 _N_BATCH = max(BATCHES)
 _REPETITIONS = 2
@@ -78,13 +78,13 @@ def _costs(command: Measure, flash_attn: bool) -> Iterator[AttentionCost]:
                     seconds = one.fastest((0,), tokens, wanted, repetitions)
                     yield AttentionCost(flash_attn, tokens, wanted, seconds)
         for apart in (True, False):
-            cells = OWN_TOKENS * 2
             everyone = tuple(range(SEQUENCES))
-            whole = cells * SEQUENCES
-            with model.context(flash_attn, whole, sequences=SEQUENCES, apart=apart) as several:
-                several.fill(everyone, OWN_TOKENS)
-                seconds = several.fastest(everyone, 1, OWN_TOKENS, _REPETITIONS)
-                yield AttentionCost(flash_attn, 1, OWN_TOKENS, seconds, SEQUENCES, apart)
+            cells = 2 * OWN_TOKENS[-1] * SEQUENCES
+            with model.context(flash_attn, cells, sequences=SEQUENCES, apart=apart) as several:
+                for own in OWN_TOKENS:
+                    several.fill(everyone, own)
+                    seconds = several.fastest(everyone, 1, own, _REPETITIONS)
+                    yield AttentionCost(flash_attn, 1, own, seconds, SEQUENCES, apart)
 
 
 class _Model:
