@@ -19,7 +19,7 @@ from localprompt.records.prompt import Message
 from localprompt.running.admission import context_size, with_room, within_limit
 from localprompt.running.attention import OnNote, attention_for
 from localprompt.running.attention_choice import Attention
-from localprompt.running.closed import choice_request, is_weighed
+from localprompt.running.closed import cells_of, choice_request, is_weighed
 from localprompt.running.prefix.beginning import beginning_of
 from localprompt.running.prefix.turns import Found, attention_in_turn, longest
 
@@ -71,7 +71,17 @@ def as_evaluated(
     cell, n_ctx = within_limit(cell, n_ctx, count, resident)
     n_ctx = with_room(cell, n_ctx, engine.facts.n_ctx_train)
     if weighed:
-        attention = Attention(cell.settings.flash_attn)
+        attention = attention_for(
+            cell,
+            engine,
+            prompt_tokens=count + cells_of(weighed),
+            beginning_tokens=0,
+            n_ctx=n_ctx,
+            baseline_bytes=resident,
+            weighed=True,
+            on_note=on_note,
+        )
+        cell = msgspec.structs.replace(cell, settings=attention.settings(cell.settings))
         return Asked(cell, prompt, weighed, (), None, n_ctx, attention, tokenize_seconds)
     found = longest(
         cell,

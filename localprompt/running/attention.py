@@ -40,6 +40,7 @@ def attention_for(
     beginning_tokens: int,
     n_ctx: int,
     baseline_bytes: int | None,
+    weighed: bool = False,
     on_note: OnNote = lambda _: None,
 ) -> Attention:
     """What fits a request that is about to be evaluated.
@@ -48,6 +49,7 @@ def attention_for(
         beginning_tokens: of the constant beginning that is evaluated apart; 0: there is none.
         n_ctx: cells that will be opened.
         baseline_bytes: resident before the model was opened; None: unknown.
+        weighed: its choices are scored with the prompt, and nothing is decoded behind it.
     """
     settings = cell.settings
     typed = settings.flash_attn
@@ -68,7 +70,7 @@ def attention_for(
     request = Request(
         prompt_tokens=prompt_tokens,
         beginning_tokens=beginning_tokens,
-        answer_tokens=expected_answer(cell.sampling.max_tokens),
+        answer_tokens=0 if weighed else expected_answer(cell.sampling.max_tokens),
         n_layer=known.info.n_layer,
         kv_bytes_per_token=kv_cache // whole_context(n_ctx),
         n_ubatch=settings.n_ubatch or N_BATCH,
@@ -80,7 +82,7 @@ def attention_for(
         return _fits(way, cell, n_ctx, baseline_bytes, prompt_tokens)
 
     relayed = Attention(False, None, prompt_tokens, copied_bytes=kv_cache)
-    chosen = choose(request, known.table, may_relay=fits(relayed))
+    chosen = choose(request, known.table, may_relay=not weighed and fits(relayed))
     if chosen.flash_beginning:
         chosen = msgspec.structs.replace(chosen, copied_bytes=kv_cache)
     elif not chosen.flash_attn and not fits(chosen):

@@ -201,9 +201,10 @@ def _reason(request: Request, cost: _Cost, first: int) -> str:
     kept, prompt = request.beginning_tokens, request.prompt_tokens
     decode = cost.answer(True) - cost.answer(False)
     rest = cost.prompt(True, kept, prompt) - cost.prompt(False, kept, prompt)
-    why = (
-        f"{prompt - kept:,} tokens behind {kept:,} kept ones"
-        if kept and rest > decode
-        else f"decode behind {prompt:,} tokens"
-    )
+    if rest <= decode:
+        why = f"decode behind {prompt:,} tokens"
+    elif kept:
+        why = f"{prompt - kept:,} tokens behind {kept:,} kept ones"
+    else:
+        why = f"a prompt of {prompt:,} tokens"
     return f"off after the first {first:,} tokens ({why})" if first else f"off ({why})"
