@@ -1,13 +1,14 @@
 """24 requests, each as attention is chosen for it, and both fixed ways: seconds on the wall.
 
-    python -m benchmarks.attention_grid [-m MODEL] [-n 5] [--only 1-8] [-o FILE.json]
+    python -m benchmarks.attention_grid [-m MODEL] [-n 5] [--only 1-8] [--cpu] [-o FILE.json]
 
 One process holds the model once for each way; the three ways take turns at every request, n times.
 Prompts of 30 to 3,000 tokens, of which up to 90 % were kept by an earlier run (or are what all of
 several sequences begin with), answers of 1 to 300 tokens, 1 to 32 sequences. A request of one
 sequence goes the way of ``run``: what is told is the time to its first token and the time for each
 further one, loading excluded. One of several goes the way of ``eval``. Answers may end early; the
-time is told for as many tokens as were wanted, by the rate of those that came.
+time is told for as many tokens as were wanted, by the rate of those that came. With ``--cpu`` one
+thread computes and CPU time is told, contexts included: for a machine that others use.
 
 A ratio is that of the faster fixed way to the choice, and of llama.cpp's default (flash attention)
 to the choice: above 1, the choice is faster. Tables of attention are made before, and not counted.
@@ -25,8 +26,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any, NamedTuple
-
-import msgspec
 
 from localprompt.engine.base import GenerationRequest, Token
 from localprompt.evaluate.models import OpenModel, open_llama
@@ -97,6 +96,7 @@ def main() -> None:
     parser.add_argument("-m", "--model", default="smollm2-135m")
     parser.add_argument("-n", type=int, default=5)
     parser.add_argument("--only", default=f"1-{len(GRID)}", help="which of the grid, as 3-7")
+    parser.add_argument("--cpu", action="store_true", help="CPU seconds of one thread")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     low, _, high = options.only.partition("-")
@@ -107,7 +107,7 @@ def main() -> None:
     print("| # | prompt, kept, answer, sequences | chosen | on | off | better / chosen |")
     print("| --- | --- | --- | --- | --- | --- |")
     for number, request in chosen:
-        row = _measured(model, request, options.n)
+        row = _measured(model, request, options.n, cpu=options.cpu)
         rows.append({"number": number, "request": request._asdict(), **row})
         print(_line(number, request, row), flush=True)
     better = [row["better"] / row["chosen"]["seconds"] for row in rows]
@@ -136,11 +136,11 @@ def _figures(one: dict[str, Any]) -> str:
     return f"{one['seconds']:.3f}{first}{each}{')' if first else ''}"
 
 
-def _measured(model: ModelRecord, request: Request, n: int) -> dict[str, Any]:
+def _measured(model: ModelRecord, request: Request, n: int, *, cpu: bool) -> dict[str, Any]:
     found: dict[str, list[Taken]] = {way: [] for way in WAYS}
     ask = _alone if request.sequences == 1 else _together
     with ExitStack() as held:
-        asked = {way: held.enter_context(_opened(ask, model, request, way)) for way in WAYS}
+        asked = {way: held.enter_context(_opened(ask, model, request, way, cpu)) for way in WAYS}
         for at in range(n + 1):  # the first one warms up, and keeps a beginning
             for way, one in asked.items():
                 taken = next(one)
@@ -177,13 +177,16 @@ class _opened:  # noqa: N801  read as a function
         self._stream.close()
 
 
-def _alone(model: ModelRecord, request: Request, way: str) -> Iterator[Taken]:
+def _alone(model: ModelRecord, request: Request, way: str, cpu: bool) -> Iterator[Taken]:
     """As ``run`` does it."""
-    cell = _cell(model, request, way)
+    cell = _cell(model, request, way, cpu)
     rendered = render(cell)
     with open_session(cell, rendered, open_for_run) as session:
         while True:
-            yield _ran(session, cell, request)
+            before = time.process_time()
+            ran = _ran(session, cell, request)
+            taken = time.process_time() - before
+            yield ran._replace(seconds=taken, first=None, each=None) if cpu else ran
 
 
 def _ran(session: Session, cell: Cell, request: Request) -> Taken:
@@ -201,12 +204,15 @@ def _ran(session: Session, cell: Cell, request: Request) -> Taken:
     )
 
 
-def _cell(model: ModelRecord, request: Request, way: str) -> Cell:
+def _settings(way: str, cpu: bool) -> RequestedSettings:
+    return with_threads(RequestedSettings(flash_attn=WAYS[way], n_threads=1 if cpu else None))
+
+
+def _cell(model: ModelRecord, request: Request, way: str, cpu: bool) -> Cell:
     """A prompt file with as many tokens as wanted, the kept ones before its value."""
-    settings = msgspec.structs.replace(with_threads(RequestedSettings()), flash_attn=WAYS[way])
     choices = RunChoices(
         model=model.name,
-        settings=settings,
+        settings=_settings(way, cpu),
         sampling=SamplingChoices(max_tokens=request.answer),
         prefix="kept" if request.kept else "whole",
     )
@@ -225,12 +231,12 @@ def _text(tokens: int) -> str:
     return " ".join(words[at % len(words)] for at in range(max(0, tokens - 8)))
 
 
-def _together(model: ModelRecord, request: Request, way: str) -> Iterator[Taken]:
+def _together(model: ModelRecord, request: Request, way: str, cpu: bool) -> Iterator[Taken]:
     """As ``eval`` does it: all sequences at once, what they share as their beginning."""
-    settings = msgspec.structs.replace(with_threads(RequestedSettings()), flash_attn=WAYS[way])
+    settings = _settings(way, cpu)
     opened = OpenModel(model, EvalRequest(suite="", settings=settings), open_llama)
     try:
-        first = opened.engine.encode(render(_cell(model, request, way)).messages).token_ids
+        first = opened.engine.encode(render(_cell(model, request, way, cpu)).messages).token_ids
         prompts = [
             (*first[: request.kept], *((7 * at + 11 * step) % 400 + 1000 for step in range(
                 max(1, request.prompt - request.kept)
@@ -243,7 +249,9 @@ def _together(model: ModelRecord, request: Request, way: str) -> Iterator[Taken]
         shape = Shape.of(prompts, expected_answer(request.answer), len(prompts))
         while True:
             opened.prepare(needs, shared=request.kept, shape=shape)
-            yield _batch(opened, requests, request)
+            before = time.process_time()
+            ran = _batch(opened, requests, request)
+            yield ran._replace(seconds=time.process_time() - before) if cpu else ran
     finally:
         opened.close()
 

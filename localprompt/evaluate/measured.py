@@ -15,7 +15,7 @@ from localprompt.records.run import RequestedSettings
 from localprompt.running.attention import OnNote, table_for
 from localprompt.running.attention_costs import Costs
 
-_WORTH_MEASURING = 4096
+_WORTH_MEASURING = 2048
 """Tokens of an evaluation, below which measuring would take longer than it saves."""
 
 

@@ -7,6 +7,7 @@ guide for those above. The model has as many layers as it has, so::
 
     attention(way, t, d)  =  layers × seconds(way, t, d)
 
+All of it is CPU time of one thread; more of them share the parts alike, near enough for choosing.
 Where a model itself was measured, its seconds hold everything else as well: that is what a batch
 takes at depth 0 the faster way, and what is above it is attention.
 

@@ -331,7 +331,8 @@ class LlamaEngine:
         found = attention.kept_steps(model)
         if found is None:
             before = self._prepared
-            self.prepare(self._requested, n_ctx=STEP_CONTEXT)
+            alone = msgspec.structs.replace(self._requested, n_threads=1, n_threads_batch=1)
+            self.prepare(alone, n_ctx=STEP_CONTEXT)
             found = measured_steps(self.context)
             attention.keep_steps(model, found)
             if before:

@@ -3,8 +3,10 @@
 How many sequences an evaluation should answer at once depends on how much cheaper a batch of many
 tokens is than as many batches of one. That is a matter of weights, their types and their place in
 memory, which no model but the real one has. It is measured in the process that has it open, in a
-small context, before the evaluation's own is opened; a batch or two of each size, no longer than
-some seconds, once for each model, build, CPU and number of threads.
+small context, before the evaluation's own is opened; some batches of each size, no longer than some
+seconds, once for each model, build and CPU. As attention is (see
+:mod:`localprompt.engine.llama.proof.attention_child`): with one thread, on the clock of CPU time,
+so that the two can be added up, and so that what else the machine does hardly shows.
 """
 
 from __future__ import annotations
@@ -29,11 +31,11 @@ _TOKEN = 1
 def measured_steps(context: Context) -> tuple[StepCost, ...]:
     """The fastest of some batches of each size. Other programs only ever add to what is measured,
     so a batch never takes longer than a larger one."""
-    ended = time.perf_counter() + _SECONDS
+    ended = time.process_time() + _SECONDS
     _timed(context, _SIZES[2])  # pages are mapped and threads started by the first one
     found: list[StepCost] = []
     for size in _SIZES:
-        if len(found) >= 2 and time.perf_counter() > ended:
+        if len(found) >= 2 and time.process_time() > ended:
             break
         found.append(StepCost(size, min(_timed(context, size) for _ in range(_REPETITIONS))))
     least = accumulate((one.seconds for one in reversed(found)), min)
@@ -45,9 +47,9 @@ def measured_steps(context: Context) -> tuple[StepCost, ...]:
 
 def _timed(context: Context, size: int) -> float:
     slots = [Slot(_TOKEN, at, (0,), at == size - 1) for at in range(size)]
-    started = time.perf_counter()
+    started = time.process_time()
     context.decode(slots)
     library().llama_synchronize(context.pointer)
-    taken = time.perf_counter() - started
+    taken = time.process_time() - started
     context.forget(0)
     return taken
