@@ -113,7 +113,11 @@ class Zygote:
             "stdin": stdin,
             "folder": str(self.work),
             "scratch": str(self.scratch),
-            "environment": {"LOCALPROMPT_HOME": str(self.home), **(environment or {})},
+            "environment": {
+                "LOCALPROMPT_HOME": str(self.home),
+                "LOCALPROMPT_SHARED": str(self.home / "for-all"),
+                **(environment or {}),
+            },
             "seconds": seconds,
             "kill_after": kill_after,
         }
