@@ -17,6 +17,7 @@ EXIT_CLOSED_PIPE = 141
 EXIT_USAGE = 2
 
 _UNICODE = frozenset({"utf-8", "utf8", "utf-16", "utf-32"})
+_LOCALES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 _COMPLETION = "_LOCALPROMPT_COMPLETE"
 """Set by the shell when it asks what could come next on a command line."""
 
@@ -32,12 +33,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
     shown = _show_what_can_be_shown()
+    _speak_as_the_user_does()
     try:
         return _run(argv)
     except KeyboardInterrupt:
         from localprompt.errors import EXIT_INTERRUPTED
+        from localprompt.views.messages import print_note
 
-        print("interrupted", file=sys.stderr)  # noqa: T201
+        print_note("interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         _abandon_stdout()
@@ -72,6 +75,17 @@ def _show_what_can_be_shown() -> Callable[[], None]:
         if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() not in _UNICODE:
             stream.reconfigure(errors="localprompt")
     return say
+
+
+def _speak_as_the_user_does() -> None:
+    """Load a catalogue where the environment names a language that there is one for; in English
+    nothing is loaded."""
+    locales = (os.environ.get(name, "") for name in _LOCALES)
+    if any("pt" in locale for locale in locales):
+        from localprompt.views import translation
+
+        file = translation.language(os.environ)
+        translation.speak(None if file is None else translation.read_catalogue(file))
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -155,6 +169,12 @@ def _invoke(argv: Sequence[str]) -> None:
     if _COMPLETION in os.environ:
         build_app(_being_typed())(prog_name="localprompt")
     command = get_command(build_app(argv))
+    if "localprompt.views.translation" in sys.modules:
+        from localprompt.cli.help_texts import translate_help
+        from localprompt.views.translation import speaking
+
+        if speaking():
+            translate_help(command)
     with command.make_context("localprompt", with_optional_values(argv)) as context:
         command.invoke(context)
 

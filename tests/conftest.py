@@ -31,6 +31,9 @@ settings.load_profile("localprompt")
 # What a machine has for all its users must not change what a test finds.
 os.environ["LOCALPROMPT_SHARED"] = paths.NO_SHARED
 
+# What the program says is tested in English, whatever the developer speaks.
+os.environ["LANGUAGE"] = "en"
+
 _skipped: list[str] = []
 """Reasons, in the order of the tests."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from localprompt.views.harmless import harmless
+from localprompt.views.translation import translated
 
 
 class Finding(Protocol):
@@ -27,7 +28,6 @@ class Finding(Protocol):
 _MARKS = {"ok": "  ", "slow": "! ", "broken": "x "}
 _WIDTH = 80
 _INDENT = " " * 14
-_TRY = "try: "
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
@@ -37,11 +37,11 @@ def print_findings(findings: Iterable[Finding]) -> None:
 
 def _lines(finding: Finding) -> Iterator[str]:
     """At most 80 columns each, unless a single word has more."""
-    head = f"{_MARKS[finding.level]}{finding.name:<12}"
-    yield from _wrapped(finding.text or " ", head, _INDENT)
-    advice = _INDENT + _TRY
+    head = f"{_MARKS[finding.level]}{translated(finding.name):<12}"
+    yield from _wrapped(translated(finding.text) or " ", head, _INDENT)
+    advice = f"{_INDENT}{translated('try')}: "
     if finding.advice:
-        yield from _wrapped(finding.advice, advice, " " * len(advice))
+        yield from _wrapped(translated(finding.advice), advice, " " * len(advice))
     if finding.command:
         # A command that takes several lines can still be pasted as it is.
         yield from _wrapped(finding.command, advice, " " * len(advice), end=" \\")

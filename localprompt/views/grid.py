@@ -27,6 +27,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from localprompt.units import UNKNOWN
 from localprompt.views.harmless import harmless
 from localprompt.views.sections import Column, Row, Table
+from localprompt.views.translation import translated
 
 Style = Literal["", "bold", "dim", "red"]
 
@@ -80,7 +81,7 @@ def lines_of(table: Table, width: int) -> list[Line]:
         for form in _FORMS:
             if (drawn := _drawn(shown, form, width)) is not None:
                 names = ", ".join(column.title for column in left_out)
-                note = f"left out to save space: {names}"
+                note = translated(f"left out to save space: {names}")
                 return [*drawn, *([Line(note, "dim")] if left_out else [])]
     return list(_lists(table, width))
 

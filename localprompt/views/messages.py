@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from localprompt.errors import LocalPromptError
 from localprompt.views.harmless import harmless
+from localprompt.views.translation import translated
 
 if TYPE_CHECKING:
     from localprompt.records.run import ProfileUse, RunWarning
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 def format_error(error: LocalPromptError) -> str:
     """What was wrong, where, what was expected and found, and what to do next."""
-    lines = [f"error: {error.message}"]
-    details = (
-        ("where", error.where),
-        ("expected", error.expected),
-        ("found", error.found),
-        ("try", error.next_step),
+    lines = [f"{translated('error')}: {translated(error.message)}"]
+    where, *names = _labels()
+    details = (error.expected, error.found, error.next_step)
+    if error.where:
+        lines.append(f"  {where}{error.where}")
+    lines.extend(
+        f"  {name}{translated(value)}" for name, value in zip(names, details, strict=True) if value
     )
-    lines.extend(f"  {name + ':':<10}{value}" for name, value in details if value)
     return "\n".join(lines)
 
 
@@ -41,19 +42,27 @@ def print_usage_error(error: Any) -> int:
     if message.lstrip().startswith("Usage:"):  # no arguments at all: the message is the help
         _to_stderr(message)
     else:
-        _to_stderr(f"error: {message.rstrip('.')}\n  try:      {path} --help")
+        said = translated(message.rstrip("."))
+        _to_stderr(f"{translated('error')}: {said}\n  {_labels()[-1]}{path} --help")
     return 2
 
 
 def print_warnings(warnings: Iterable[RunWarning]) -> None:
     for warning in warnings:
-        _to_stderr(f"warning: {warning.message}")
+        _to_stderr(f"{translated('warning')}: {translated(warning.message)}")
         if warning.advice:
-            _to_stderr(f"  try:      {warning.advice}")
+            _to_stderr(f"  {_labels()[-1]}{translated(warning.advice)}")
 
 
 def print_note(text: str) -> None:
-    _to_stderr(text)
+    _to_stderr(translated(text))
+
+
+def _labels() -> list[str]:
+    """What stands before the parts of an error, all of one width."""
+    names = [translated("where"), translated("expected"), translated("found"), translated("try")]
+    width = max(map(len, names)) + len(": ")
+    return [f"{name + ':':<{width}}" for name in names]
 
 
 def stand_in_note(asked: str, model: str) -> str:

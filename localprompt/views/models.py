@@ -20,6 +20,7 @@ from localprompt.views.terminal import (
     print_lines,
     print_sections,
 )
+from localprompt.views.translation import to_translate, translated
 
 _LIST = (
     Column("name", whole=True),
@@ -34,6 +35,14 @@ _TENSORS = (
     Column("parameters", numeric=True),
     Column("size", numeric=True),
 )
+_WORDS = {
+    "present": to_translate("present"),
+    "missing": to_translate("missing"),
+    "damaged": to_translate("damaged"),
+    "own": to_translate("own"),
+    "shared": to_translate("shared"),
+    "elsewhere": to_translate("elsewhere"),
+}
 _PREDICTED = ("n_ctx", "weights", "KV cache", "compute", "process and rest", "peak RSS")
 
 
@@ -44,8 +53,8 @@ def print_model_list(entries: Iterable[ModelEntry], console: Console) -> None:
     rows = (
         (
             entry.card.name,
-            entry.state,
-            *([UNKNOWN if entry.state == "missing" else entry.place] if tell else []),
+            translated(_WORDS[entry.state]),
+            *([_store(entry)] if tell else []),
             format_bytes(entry.card.size_bytes),
             entry.card.licence.name,
             entry.card.description,
@@ -54,6 +63,10 @@ def print_model_list(entries: Iterable[ModelEntry], console: Console) -> None:
     )
     columns = (*_LIST[:2], Column("store"), *_LIST[2:]) if tell else _LIST
     print_blocks([text_table("", columns, rows)], console)
+
+
+def _store(entry: ModelEntry) -> str:
+    return UNKNOWN if entry.state == "missing" else translated(_WORDS[entry.place])
 
 
 def print_model(

@@ -27,9 +27,20 @@ from localprompt.units import UNKNOWN, format_rate, format_seconds
 from localprompt.views.figures import label_text
 from localprompt.views.harmless import harmless
 from localprompt.views.terminal import Terminal
+from localprompt.views.translation import to_translate, translated
 
 _SECONDS_BETWEEN_LINES = 10.0
 _STANDING = TextColumn("{task.fields[standing]}")
+
+
+_BYTES_STAGES = {
+    "download": to_translate("download"),
+    "unpack": to_translate("unpack"),
+    "copy": to_translate("copy"),
+    "verify": to_translate("verify"),
+    "quantize": to_translate("quantize"),
+    "bundle": to_translate("bundle"),
+}
 
 
 class BytesProgress:
@@ -41,7 +52,8 @@ class BytesProgress:
 
     def __call__(self, stage: str, done_bytes: int, total_bytes: int | None) -> None:
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, total=total_bytes)
+            word = translated(_BYTES_STAGES.get(stage, stage))
+            self._tasks[stage] = self._progress.add_task(word, total=total_bytes)
         self._progress.update(self._tasks[stage], completed=done_bytes, total=total_bytes)
 
 
@@ -90,10 +102,10 @@ def _bar(last: ProgressColumn, *, quiet: bool = False, lines: bool = False) -> I
         def show(now: Shown) -> None:
             progress.update(
                 task,
-                description=escape(now.doing),
+                description=escape(translated(now.doing)),
                 completed=now.done,
                 total=now.total,
-                standing=escape(now.standing),
+                standing=escape(translated(now.standing)),
             )
 
         yield show
@@ -106,7 +118,8 @@ def _lines() -> Show:
         nonlocal told
         if now.urgent or time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
             told = time.monotonic()
-            say_progress(f"{now.done}/{now.total} {now.doing}: {now.standing}")
+            doing, standing = translated(now.doing), translated(now.standing)
+            say_progress(f"{now.done}/{now.total} {doing}: {standing}")
 
     return show
 
@@ -132,7 +145,12 @@ def _counting(word: str, *, quiet: bool = False) -> Iterator[Callable[[int, int]
         yield lambda done, total: show(Shown(word, done, total))
 
 
-_BENCH_STEPS = {"memory": "memory of", "load": "load", "timing": "time", "failed": "failed:"}
+_BENCH_STEPS = {
+    "memory": to_translate("memory of"),
+    "load": to_translate("load"),
+    "timing": to_translate("time"),
+    "failed": to_translate("failed:"),
+}
 
 
 @contextmanager
@@ -142,7 +160,7 @@ def bench_progress(*, quiet: bool = False) -> Iterator[Callable[[Step], None]]:
 
         def step(now: Step) -> None:
             name = label_text(now.cell.labels) or now.cell.workload
-            show(Shown(f"{_BENCH_STEPS[now.what]} {name}", now.done, now.expected))
+            show(Shown(f"{translated(_BENCH_STEPS[now.what])} {name}", now.done, now.expected))
 
         yield step
 
@@ -175,7 +193,7 @@ def standing_text(now: Standing, begun_with: int, elapsed_seconds: float) -> str
     left = None if rate is None else (now.total - now.done) / rate
     passed = f"{now.passed / now.scored:.0%}" if now.scored else UNKNOWN
     pace = f"{rate:.1f}/s" if rate else UNKNOWN
-    return f"{pace}, {format_seconds(left)} left, {passed} passed"
+    return to_translate(f"{pace}, {format_seconds(left)} left, {passed} passed")
 
 
 @contextmanager
@@ -195,19 +213,19 @@ def eval_progress(*, quiet: bool = False) -> Iterator[Callable[[Standing], None]
 
 
 _TRAINING_STAGES = {
-    "unpack": "unpacking to 32-bit floats",
-    "load": "opening",
-    "train": "training",
-    "holdout": "held-out examples",
-    "save": "checkpoint",
-    "publish": "hashing and quantizing",
+    "unpack": to_translate("unpacking to 32-bit floats"),
+    "load": to_translate("opening"),
+    "train": to_translate("training"),
+    "holdout": to_translate("held-out examples"),
+    "save": to_translate("checkpoint"),
+    "publish": to_translate("hashing and quantizing"),
 }
 
 
 def progress_text(now: TrainingProgress) -> str:
     """``epoch 2/3, loss 0.4312, 98.1 tok/s, 2 min 05 s left``."""
     loss = UNKNOWN if now.loss is None else f"{now.loss:.4f}"
-    return (
+    return to_translate(
         f"epoch {now.epoch}/{now.epochs}, loss {loss}, {format_rate(now.tokens_per_second)}, "
         f"{format_seconds(now.seconds_left)} left"
     )

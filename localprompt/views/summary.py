@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from localprompt.records.run import RunRecord, TokenCounts
 from localprompt.units import MIB, UNKNOWN, format_bytes, format_rate, format_seconds
+from localprompt.views.translation import translated
 
 _WIDTH = 80
 
@@ -14,10 +15,10 @@ def summary_lines(record: RunRecord) -> tuple[str, ...]:
     """Load, prefill, TTFT and decode; peak memory with its parts; and where the answer was cut.
     Each line fits 80 columns."""
     timing, tokens, memory = record.timing, record.tokens, record.memory
-    reused = f" (+{tokens.reused} reused)" if tokens.reused else ""
+    reused = f" (+{tokens.reused} {translated('reused')})" if tokens.reused else ""
     prefill = _rate(tokens.prompt - tokens.reused, timing.prefill_tokens_per_second)
     speed = (
-        f"load {format_seconds(timing.load_seconds)}",
+        f"{translated('load')} {format_seconds(timing.load_seconds)}",
         f"prefill {prefill}{reused}",
         f"TTFT {format_seconds(timing.ttft_seconds)}",
         f"decode {_rate(tokens.completion, timing.decode_tokens_per_second)}{_shortcuts(tokens)}",
@@ -25,12 +26,12 @@ def summary_lines(record: RunRecord) -> tuple[str, ...]:
     parts = ", ".join(
         f"{name} {_mib(value)}"
         for name, value in (
-            ("weights", memory.weights_bytes),
+            (translated("weights"), memory.weights_bytes),
             ("KV", memory.kv_cache_bytes),
-            ("compute", memory.compute_bytes),
+            (translated("compute"), memory.compute_bytes),
         )
     )
-    peak = (
+    peak = translated(
         f"peak RSS {format_bytes(memory.peak_rss_bytes)}: {parts}, rest {_mib(_rest(record))} MiB"
     )
     return (*_lines(speed), *_lines([peak, *_cut(record)]), *_chosen(record))
@@ -53,7 +54,7 @@ def turn_line(record: RunRecord) -> str:
 
 def _shortcuts(tokens: TokenCounts) -> str:
     """How many tokens took no step of their own."""
-    named = ((tokens.forced, "forced"), (tokens.accepted, "guessed"))
+    named = ((tokens.forced, translated("forced")), (tokens.accepted, translated("guessed")))
     shown = ", ".join(f"{count} {word}" for count, word in named if count)
     return f" ({shown})" if shown else ""
 
@@ -81,7 +82,7 @@ def _chosen(record: RunRecord) -> Iterator[str]:
             f"--max-memory {format_bytes(memory.max_memory_bytes)}: n_ctx {settings.n_ctx}",
             f"KV {settings.type_k}/{settings.type_v}",
             f"n_ubatch {settings.n_ubatch}",
-            f"predicted peak {predicted} (estimated)",
+            translated(f"predicted peak {predicted} (estimated)"),
         )
     )
 
@@ -90,13 +91,15 @@ def _cut(record: RunRecord) -> Iterator[str]:
     if record.output.finish_reason != "length":
         return
     if record.tokens.completion >= record.sampling.max_tokens:
-        yield f"cut by --max-tokens {record.sampling.max_tokens}"
+        yield translated(f"cut by --max-tokens {record.sampling.max_tokens}")
     else:
-        yield f"cut by --n-ctx {record.settings.n_ctx}"
+        yield translated(f"cut by --n-ctx {record.settings.n_ctx}")
 
 
 def _rate(tokens: int, per_second: float | None) -> str:
-    return f"{tokens} tok" if per_second is None else f"{tokens} at {format_rate(per_second)}"
+    if per_second is None:
+        return f"{tokens} tok"
+    return f"{tokens} {translated('at')} {format_rate(per_second)}"
 
 
 def _mib(n: int | None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
@@ -24,8 +25,13 @@ from localprompt.views.sections import (
     Table,
     Texts,
 )
+from localprompt.views.translation import speaking, to_translate, translated
 
-_HEADINGS = {"warning": "warnings", "refused": "refused, not tried"}
+_HEADINGS = {
+    "warning": to_translate("warnings"),
+    "refused": to_translate("refused, not tried"),
+    "failed": to_translate("failed"),
+}
 _INDENT = "  "
 
 
@@ -52,7 +58,8 @@ def print_sections(sections: Iterable[Section], console: Console) -> None:
         if not section.blocks:
             continue
         if section.title:
-            print_lines([Line(""), *_lines(section.title, console.width, "bold")], console)
+            title = translated(section.title)
+            print_lines([Line(""), *_lines(title, console.width, "bold")], console)
         print_blocks(section.blocks, console)
 
 
@@ -81,6 +88,7 @@ def block_lines(block: Block, width: int) -> Iterator[Line]:
     """A block in a width. Charts have no lines."""
     match block:
         case Table():
+            block = _in_language(block)
             yield from _lines(block.title, width, "bold")
             if block.rows:
                 yield from lines_of(block, width)
@@ -93,7 +101,7 @@ def block_lines(block: Block, width: int) -> Iterator[Line]:
             yield from _notices(block.items, width)
         case Lines():
             for item in block.items:
-                yield from _lines(item, width, "dim" if block.quiet else "")
+                yield from _lines(translated(item), width, "dim" if block.quiet else "")
         case Texts():
             for heading, text in block.items:
                 yield from (Line(""), Line(heading, "bold"), *indented(text))
@@ -104,7 +112,7 @@ def block_lines(block: Block, width: int) -> Iterator[Line]:
 
 def facts_lines(facts: Iterable[tuple[str, str]], width: int) -> Iterator[Line]:
     """Names to the left, values to the right of them."""
-    known = [(harmless(name), harmless(value)) for name, value in facts]
+    known = [(harmless(translated(name)), harmless(value)) for name, value in facts]
     indent = max((len(name) for name, _ in known), default=0) + 2
     for name, value in known:
         first, *others = wrapped(value, width - indent)
@@ -115,6 +123,22 @@ def facts_lines(facts: Iterable[tuple[str, str]], width: int) -> Iterator[Line]:
 def indented(text: str) -> Iterator[Line]:
     """A longer text as it is, two columns in."""
     return (Line(f"{_INDENT}{line}") for line in harmless(text).split("\n"))
+
+
+def _in_language(table: Table) -> Table:
+    """With its headings as the user reads them; what stands in its rows is data."""
+    if not speaking():
+        return table
+    columns = (
+        msgspec.structs.replace(column, title=translated(column.title)) for column in table.columns
+    )
+    return msgspec.structs.replace(
+        table,
+        columns=tuple(columns),
+        title=translated(table.title),
+        about=translated(table.about),
+        caption=translated(table.caption),
+    )
 
 
 def _with_note(value: str, note: str) -> str:
@@ -129,13 +153,16 @@ def _notices(items: Iterable[Notice], width: int) -> Iterator[Line]:
     for level, groups in ordered.items():
         note = level == "note"
         if not note:
-            yield from (Line(""), Line(_HEADINGS.get(level, level), "bold"))
+            yield from (Line(""), Line(translated(_HEADINGS.get(level, level)), "bold"))
         for advice, notices in groups.items():
             for one in notices:
-                text = f"{one.where}: {one.text}" if one.where else one.text
+                said = translated(one.text)
+                text = f"{one.where}: {said}" if one.where else said
                 yield from _hanging(text, "" if note else _INDENT, width)
             if advice:
-                yield from _hanging(f"→ {advice}", _INDENT if note else 2 * _INDENT, width)
+                yield from _hanging(
+                    f"→ {translated(advice)}", _INDENT if note else 2 * _INDENT, width
+                )
 
 
 def _hanging(text: str, indent: str, width: int) -> Iterator[Line]:
