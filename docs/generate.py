@@ -4,7 +4,8 @@
     python docs/generate.py --check  exit with 1 if one is not what the code says now
 
 Generated: the command-line reference (docs/cli.md); in README.md, between their markers, the tree
-and the verdicts of the newest evidence under benchmarks/results; those verdicts as a picture
+and the verdicts of the newest evidence under benchmarks/results, the latter in README.pt-BR.md as
+well; those verdicts as a picture
 (docs/evidence.svg); and the table of estimated against
 published training memory. A test runs the check.
 """
@@ -26,11 +27,13 @@ import typer.main
 from localprompt.cli.app import build_app
 from localprompt.finetune.estimate.published import accuracy_table
 from localprompt.records.evidence import EvidenceReport, Verdict
-from localprompt.views.evidence import evidence_markdown
+from localprompt.views.evidence import evidence_markdown, verdict_kind
+from localprompt.views.language import Language
 
 ROOT = Path(__file__).resolve().parent.parent
 CLI_REFERENCE = ROOT / "docs" / "cli.md"
 README = ROOT / "README.md"
+PORTUGUESE = ROOT / "README.pt-BR.md"
 ESTIMATES = ROOT / "docs" / "guide" / "finetune-estimate.md"
 PICTURE = ROOT / "docs" / "evidence.svg"
 
@@ -79,6 +82,36 @@ def verdicts() -> str:
         "Scores are those of one small model on small data sets and do not carry over to others.\n"
         f"\n{evidence_markdown(report)}\n"
     )
+
+
+_VERDICTS = {
+    "supported": "confirmadas",
+    "not-supported": "não confirmadas",
+    "not-shown": "não demonstradas aqui",
+    "not-run": "não testadas",
+}
+
+
+def portuguese_text() -> str:
+    """README.pt-BR.md with the newest verdicts; the rest of it is written by hand."""
+    text = PORTUGUESE.read_text(encoding="utf-8")
+    newest = newest_evidence()
+    if newest is None:
+        return text
+    path, report = newest
+    say = Language("pt-BR")
+    found = Counter(verdict_kind(finding) for finding in report.findings)
+    counts = ", ".join(f"{found[kind]} {word}" for kind, word in _VERDICTS.items() if found[kind])
+    page, data = (_link(path.with_suffix(end)) for end in (".html", ".json"))
+    said = (
+        f"\nDez razões para usar prompts em vez de fine-tuning, postas à prova: {counts}.\n"
+        "Regras fixadas de antemão deram os vereditos "
+        f"([como](docs/guide/evidence.md), [página]({page}), [dados]({data})).\n"
+        "Entre parênteses: o intervalo de 95 % do que foi medido, a faixa do que é estimado.\n"
+        "Os scores são de um modelo pequeno em datasets pequenos e não valem para outros.\n"
+        f"\n{evidence_markdown(report, say)}\n"
+    )
+    return _EVIDENCE.sub(lambda match: match[1] + said + match[2], text)
 
 
 def newest_evidence() -> tuple[Path, EvidenceReport] | None:
@@ -159,6 +192,7 @@ def generated() -> dict[Path, Callable[[], str]]:
     return {
         CLI_REFERENCE: cli_reference,
         README: readme_text,
+        PORTUGUESE: portuguese_text,
         ESTIMATES: estimates_text,
         PICTURE: picture,
     }

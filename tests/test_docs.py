@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     [
         ROOT / "README.md",
+        ROOT / "README.pt-BR.md",
         ROOT / "CHANGELOG.md",
         ROOT / "CONTRIBUTING.md",
         *ROOT.glob("docs/**/*.md"),
@@ -71,6 +72,38 @@ def test_every_command_of_the_makefile_stands_in_the_readme() -> None:
     assert len(recipes) == 2
     for line in "".join(recipes).splitlines():
         assert line.strip().replace("$(BIN)", ".venv/bin") in readme
+
+
+def _headings(text: str) -> list[int]:
+    outside = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [len(match[1]) for match in re.finditer(r"^(#+) ", outside, re.MULTILINE)]
+
+
+def _commands(text: str) -> list[str]:
+    """Lines that are typed, without what is said of them."""
+    lines = re.findall(r"^(?: {4}|\$ )(.+)$", text, re.MULTILINE)
+    return [line.partition("  #")[0].strip() for line in lines]
+
+
+def _tree_names(text: str) -> list[str]:
+    tree = text.partition("<!-- tree -->")[2].partition("<!-- /tree -->")[0]
+    return re.findall(r"^ *([\w.]+/?)(?:  |$)", tree, re.MULTILINE)
+
+
+def test_the_portuguese_readme_has_what_the_english_one_has() -> None:
+    """Where this fails, README.md has changed: say the same in README.pt-BR.md."""
+    english = (ROOT / "README.md").read_text(encoding="utf-8")
+    portuguese = (ROOT / "README.pt-BR.md").read_text(encoding="utf-8")
+    assert _headings(portuguese) == _headings(english)
+    assert _commands(portuguese) == _commands(english)
+    assert _tree_names(portuguese) == _tree_names(english)
+    rows = re.compile(r"^\| (`.+?) \| ", re.MULTILINE)
+    assert rows.findall(portuguese) == rows.findall(english)
+    sessions = re.compile(r"^```\n(\$.*?)^```$", re.DOTALL | re.MULTILINE)
+    assert sessions.findall(portuguese) == sessions.findall(english)
+    links = re.compile(r"\]\(([^)\s]+)\)")
+    others = {"README.md", "README.pt-BR.md"}
+    assert set(links.findall(portuguese)) - others == set(links.findall(english)) - others
 
 
 def test_no_page_names_an_index_or_a_path_of_a_machine() -> None:
