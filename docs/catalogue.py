@@ -57,10 +57,8 @@ _SHOWN: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
 }
 _CERTAIN = ("translated", "to_translate")
 """Calls that say themselves that their text is for the catalogue."""
-_NOT_SAID = (
-    "web/app", "web/look", "web/models", "web/trying",  # pages
-    "sources/prompt/lint", "sources/prompt/fix",  # names of findings
-)  # fmt: skip
+_NOT_SAID = re.compile(r"web/(?!server)|sources/prompt/(lint|fix)\.")
+"""Pages, which have texts of their own, and the names of lint's findings."""
 _FEWEST_LETTERS = 5
 _WORD = re.compile(r"[^\W\d_]{3}")
 
@@ -72,7 +70,7 @@ def keys() -> dict[str, str]:
         found.setdefault(text, where)
     for path in sorted(PACKAGE.rglob("*.py")):
         where = path.relative_to(PACKAGE).as_posix()
-        if where.startswith(_NOT_SAID):
+        if _NOT_SAID.match(where):
             continue
         for text in _said_in(ast.parse(path.read_text(encoding="utf-8"))):
             found.setdefault(text, where)
