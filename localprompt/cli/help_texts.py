@@ -9,14 +9,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from localprompt.cli.help import COMMON, PANELS
 from localprompt.views.translation import translated
 
-# What the library for command lines says by itself.
+# What stands around the texts of commands, and what the library for command lines says by itself.
 FRAME = (
     "Usage: ",
-    "Options",
     "Arguments",
+    "Options",
     "Commands",
+    "Examples",
+    COMMON,
+    *PANELS,
     "Show this message and exit.",
     "Install completion for the current shell.",
     "Show completion for the current shell, to copy it or customize the installation.",
@@ -43,7 +47,8 @@ FRAME = (
     "{0} is not in the range {1}",
     "{0} is not one of {1}",
 )
-_EXTRA = re.compile(r"(.*?)(  \[([^\[\]]*)\])?", re.DOTALL)
+_EXTRA = re.compile(r"  \[([^\[\]]*)\]")
+_RANGE = re.compile(r"^([\d.]+) to ([\d.]+)$")
 _VERBATIM = "\b"
 """Begins a paragraph that the library prints as it stands."""
 
@@ -55,8 +60,7 @@ def help_texts(command: Any) -> Iterator[str]:
 
 
 def _texts(command: Any) -> Iterator[str]:
-    for text in (command.help, command.epilog):
-        yield from (key for key in map(_key, _paragraphs(text)) if key)
+    yield from (key for key in map(_key, _paragraphs(command.help)) if key)
     for parameter in command.params:
         yield from (key for key in [_key(getattr(parameter, "help", None) or "")] if key)
     for child in getattr(command, "commands", {}).values():
@@ -74,7 +78,6 @@ def _key(paragraph: str) -> str:
 def translate_help(command: Any) -> None:
     """Put the user's language into a command, those below it, and the library's own words."""
     command.help = _said(command.help)
-    command.epilog = _said(command.epilog)
     for parameter in command.params:
         if text := getattr(parameter, "help", None):
             parameter.help = translated(_key(text))
@@ -105,11 +108,10 @@ class _Formatter:
 
 
 def _described(text: str) -> str:
-    """A help text and what stands in brackets behind it: ``[default: raw; required]``."""
-    match = _EXTRA.fullmatch(text)
-    if match is None:
-        return text
-    said = translated(match[1])
-    if match[3] is None:
-        return said
-    return f"{said}  [{'; '.join(map(translated, match[3].split('; ')))}]"
+    """A help text and what stands in brackets behind it: ``[default: raw; required]  [1 to 9]``."""
+    help_text, *extras = _EXTRA.split(text)
+    said = translated(help_text)
+    for extra in filter(None, extras):
+        words = (_RANGE.sub(rf"\1 {translated('to')} \2", word) for word in extra.split("; "))
+        said += f"  [{'; '.join(map(translated, words))}]"
+    return said
