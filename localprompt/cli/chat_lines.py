@@ -15,6 +15,7 @@ from typing import Protocol
 
 from localprompt.doors import MOST_TEXT_BYTES
 from localprompt.errors import InputError
+from localprompt.views.messages import print_note
 
 QUOTES = '"""'
 _PROMPT, _MORE = "> ", "… "
@@ -96,13 +97,13 @@ class Typed:
             try:
                 return input(prompt)
             except EOFError:
-                print(file=sys.stderr)  # noqa: T201  the shell's prompt begins a line
+                print_note("")  # the shell's prompt begins a line
                 return None
             except KeyboardInterrupt:
-                print("\n(Ctrl-D ends the conversation)", file=sys.stderr)  # noqa: T201
+                print_note("\n(Ctrl-D ends the conversation)")
                 prompt = _PROMPT
             except UnicodeDecodeError:
-                print("(that was not text in UTF-8)", file=sys.stderr)  # noqa: T201
+                print_note("(that was not text in UTF-8)")
 
     def _begin(self) -> None:
         import readline
