@@ -260,7 +260,7 @@ class RunFlags(EngineFlags, SamplingFlags):
         bool,
         typer.Option(
             "--prefix-store/--no-prefix-store",
-            help="Keep the state after a prompt's constant beginning for later runs.",
+            help="Keep states of prompts and answers, and go on from those that are kept.",
         ),
     ] = True
     max_memory: Annotated[
