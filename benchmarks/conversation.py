@@ -4,7 +4,7 @@ Nine turns with about 2,000 tokens are made once. Then, in rounds that follow ea
 tenth question is answered with nothing kept (``cold``), in a new process that finds the state after
 turn 9 on disk (``new process``), and in a process that has just answered turn 9 (``same process``):
 
-    python -m benchmarks.conversation [-n 5] [-m smollm2-135m] [-o FOLDER]
+    python -m benchmarks.conversation [-n 5] [-m smollm2-135m] [--only ready] [-o FOLDER]
 
 ``ready`` is what a chat takes to open its model before it asks for the first line, beside the load
 that ``ask`` reports. The adapter is a random one of rank 8 on the queries and values of each layer;
@@ -72,7 +72,7 @@ def main() -> int:
         folder = Path(name)
         (folder / "models").symlink_to(paths.weights_folder())
         bench = _Bench(options.model, folder)
-        sections = (_turn_ten(bench, options.n), _ready(bench, options.n), _adapter(bench, options))
+        sections = tuple(_SECTIONS[name](bench, options.n) for name in options.only or _SECTIONS)
     model = model_record(options.model)
     result = PeerResult(
         measured_at=measured_at.isoformat(timespec="seconds"),
@@ -94,7 +94,8 @@ def main() -> int:
     text = to_markdown(result, TITLE)
     print(text)
     if options.output:
-        stem = options.output / f"{measured_at:%Y-%m-%d}-conversation-{model.name}"
+        only = "".join(f"-{name}" for name in options.only or ())
+        stem = options.output / f"{measured_at:%Y-%m-%d}-conversation{only}-{model.name}"
         write_json(result, stem.with_suffix(".json"))
         stem.with_suffix(".md").write_text(text, encoding="utf-8")
     return 0
@@ -104,6 +105,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-n", type=int, default=5, help="rounds (%(default)s)")
     parser.add_argument("-m", "--model", default=DEFAULT_MODEL, help="name or path (%(default)s)")
+    parser.add_argument("--only", nargs="+", choices=_SECTIONS, help="some of them")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="for the result")
     return parser.parse_args()
 
@@ -153,6 +155,8 @@ def _turn_ten(bench: _Bench, n: int) -> Section:
                 )[-1],
             }
         )
+        took = (f"{side} {one.timing.ttft_seconds:.3f} s" for side, one in rounds[-1].items())
+        say(f"  TTFT: {', '.join(took)}")
     reused = {one[side].tokens.reused for one in rounds for side in one if side != "cold"}
     same = sum(len({record.output.text for record in one.values()}) == 1 for one in rounds)
     return Section(
@@ -206,13 +210,13 @@ def _ready(bench: _Bench, n: int) -> Section:
     )
 
 
-def _adapter(bench: _Bench, options: argparse.Namespace) -> Section:
+def _adapter(bench: _Bench, n: int) -> Section:
     before, started = conditions.read(), time.perf_counter()
-    weights = Path(model_record(options.model).path)
+    weights = Path(model_record(bench.model).path)
     adapter = write_lora(bench.folder / "style.gguf", weights, rank=8, strength=0.05)
     ask = ("ask", "Tell a long story about a lighthouse.", "--max-tokens", "96", "--no-log")
     plain, adapted = [], []
-    for _ in range(options.n):
+    for _ in range(n):
         plain.append(bench.records(*ask)[0])
         adapted.append(bench.records(*ask, "--lora", str(adapter))[0])
 
@@ -244,6 +248,9 @@ def _adapter(bench: _Bench, options: argparse.Namespace) -> Section:
         warnings=condition_warnings(before, conditions.read()),
         seconds=time.perf_counter() - started,
     )
+
+
+_SECTIONS = {"turn-10": _turn_ten, "ready": _ready, "adapter": _adapter}
 
 
 if __name__ == "__main__":

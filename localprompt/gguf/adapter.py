@@ -69,7 +69,7 @@ def read_adapter(path: Path) -> AdapterHead:
     Raises:
         ModelFileError: not readable, truncated, no adapter, or one of a kind that is not supported.
     """
-    head = read_gguf(path)
+    head = _head(path)
     metadata = head.metadata
     if not is_adapter(metadata):
         raise _refused(path, "not an adapter", expected="a LoRA adapter", found=_kind(metadata))
@@ -95,6 +95,14 @@ def read_adapter(path: Path) -> AdapterHead:
         base=_text(metadata, "general.base_model.0.name"),
         licence=_text(metadata, "general.license"),
     )
+
+
+def _head(path: Path) -> GgufFile:
+    try:
+        return read_gguf(path)
+    except ModelFileError as error:
+        message = error.message.replace("the model file", "the adapter's file")
+        raise _refused(path, message, error.expected, error.found) from error
 
 
 def check_fits(adapter: AdapterHead, base: GgufFile) -> None:
