@@ -70,13 +70,17 @@ def show(
     ] = True,
 ) -> None:
     """Show a model's shape, licence and predicted memory, without loading its weights."""
+    from localprompt.gguf.adapter import is_adapter_file, read_adapter
     from localprompt.models.inspect import inspect_model
     from localprompt.models.predict import predict_memory
     from localprompt.models.resolve import resolve
     from localprompt.models.soundness import check_vocabulary
-    from localprompt.views.models import print_model
+    from localprompt.views.models import print_adapter, print_model
 
     found = resolve(model)
+    if is_adapter_file(found.path):
+        print_adapter(read_adapter(found.path), found.card, found.sha256, console())
+        return
     info = inspect_model(found.path)
     if found.sha256 is None:
         check_vocabulary(found.path)

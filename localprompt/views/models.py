@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
+from localprompt.gguf.adapter import AdapterHead
 from localprompt.models.cards import ModelCard
 from localprompt.models.inspect import ModelInfo
 from localprompt.models.predict import MemoryPrediction
@@ -86,6 +87,26 @@ def print_model(
     print_lines([Line(""), Line("chat template", "bold")], console)
     template = info.chat_template or "none: a base model, prompts are plain completions"
     print_lines(indented(template), console)
+
+
+def print_adapter(
+    head: AdapterHead, card: ModelCard | None, sha256: str | None, console: Console
+) -> None:
+    """What an adapter's file says of itself."""
+    name = card.name if card else head.name
+    changed = {name.split(".")[-2] if "." in name else name for name in head.pairs}
+    facts = (
+        ("name", name or UNKNOWN),
+        ("file", f"{head.path} ({format_bytes(head.size_bytes)})"),
+        ("sha256", sha256 or "not computed yet"),
+        ("licence", (card.licence.name if card else head.licence) or UNKNOWN),
+        ("kind", "LoRA adapter"),
+        ("made for", head.base or f"models of architecture {head.architecture}"),
+        ("rank", f"{head.rank}, alpha {head.alpha:g}"),
+        ("changes", f"{len(head.pairs)} weights: {', '.join(sorted(changed))}"),
+        ("in memory", f"{format_bytes(head.tensor_bytes)} beside the weights"),
+    )
+    print_lines(facts_lines(facts, console.width), console)
 
 
 def model_sections(

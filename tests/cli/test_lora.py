@@ -48,6 +48,8 @@ def test_going_on_and_running_again_take_the_adapter_along(
     localprompt: Localprompt, style: Path
 ) -> None:
     assert localprompt("models", "add", str(style)).code == 0
+    shown = localprompt("models", "show", "style")
+    assert "attn_q, attn_v" in shown.out
     first = _record(localprompt, "ask", "Name a colour.", "--lora", "style:0.5")
     second = _record(localprompt, "ask", "Another?", "--continue")
     assert second.settings.adapters == first.settings.adapters
