@@ -16,7 +16,7 @@ from localprompt.improve.parts import label_of
 from localprompt.records.evaluation import CaseResult
 from localprompt.records.improvement import Standing, Weighing
 from localprompt.records.score import Answer, CaseScore
-from localprompt.scoring.closed import batch_bias, fitted_bias, habit, heaviest, weigh
+from localprompt.scoring.closed import batch_bias, fit, fitted_bias, habit, heaviest, weigh
 from localprompt.scoring.score import score_case
 from localprompt.sources.suite.records import EvalCase
 from localprompt.stats.paired import mean_interval, wilson
@@ -25,6 +25,8 @@ MACRO_F1 = "macro_f1"
 RAW = Weighing()
 _LEAST_FITTED = 20
 """Labelled cases below which a bias is not fitted to them."""
+_LOST = -5.0
+"""The logarithm that a case counts for whose answer is an error."""
 
 Results = Mapping[str, CaseResult]
 """By case id."""
@@ -99,7 +101,7 @@ def weighings(
     if free:
         ways.append(Weighing("calibrated", bias=habit(free)))
     ways.append(Weighing("batch", bias=batch_bias([one for one, _ in logs])))
-    labelled = [(one, label) for one, label in logs if label in one]
+    labelled = _labelled(cases, results)
     if fitted and len(labelled) >= _LEAST_FITTED and len({label for _, label in labelled}) > 1:
         bias = fitted_bias([one for one, _ in labelled], [label for _, label in labelled])
         ways.append(Weighing("fitted", bias=bias))
@@ -112,6 +114,31 @@ def best_weighing(
     """The way that does best on these cases, the simpler one of equals."""
     tried = [(way, judged(cases, results, way, metric)) for way in ways]
     return max(tried, key=lambda one: standing(one[1], metric).value)
+
+
+def likelihood(cases: Sequence[EvalCase], results: Results, metric: str) -> float | None:
+    """How probable the right choices are after these cases' prompts, habits aside; None where
+    answers are free, or the metric asks for something else than the right one.
+
+    Candidates are ranked by it: over the same cases it varies far less than the share of hits.
+    """
+    logs = _labelled(cases, results)
+    if metric not in {"pass", MACRO_F1} or not logs:
+        return None
+    lost = sum(case.id in results for case in cases) - len(logs)
+    found = fit([one for one, _ in logs], [label for _, label in logs]).likelihood
+    return (found * len(logs) + _LOST * lost) / (len(logs) + lost)
+
+
+def _labelled(cases: Sequence[EvalCase], results: Results) -> list[tuple[Mapping[str, float], str]]:
+    """The choices' log-probabilities and the right one, of the cases that have both."""
+    return [
+        (found.log_probabilities, label)
+        for case in cases
+        if (found := results.get(case.id)) is not None
+        and found.log_probabilities
+        and (label := label_of(case)) in found.log_probabilities
+    ]
 
 
 def check_metric(metric: str, cases: Sequence[EvalCase]) -> None:

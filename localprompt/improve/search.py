@@ -38,6 +38,7 @@ from localprompt.improve.final import compare_finally
 from localprompt.improve.judging import (
     best_weighing,
     judged,
+    likelihood,
     standing,
 )
 from localprompt.improve.labels import with_words
@@ -236,7 +237,10 @@ class Search:
                 selection=standing(selected, self._metric),
             )
             self._cost(variant, weighing)
-            value = standing(judged(asked, results, weighing, self._metric), self._metric).value
+            value = likelihood(asked, results, self._metric)
+            if value is None:
+                found = judged(asked, results, weighing, self._metric)
+                value = standing(found, self._metric).value
             if self._field.within_bounds(key) and (best is None or value > best[0]):
                 best = (value, key, weighing)
         self._save()
@@ -293,7 +297,8 @@ class Search:
             weighing, found = self._field.judged(self._field.variants[key], seen)
             reached = standing(found, self._metric)
             self._field.change(key, weighing=weighing, search=reached)
-            return reached.value
+            probable = likelihood(seen, self._field.results.get(key, {}), self._metric)
+            return reached.value if probable is None else probable
 
         def on_round(runs: Any) -> None:
             for key, run in runs.items():

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 LogProbabilities = Mapping[str, float]
 """Of each choice after one prompt, natural logarithms."""
@@ -72,8 +73,24 @@ def batch_bias(cases: Sequence[LogProbabilities], *, per_byte: bool = False) -> 
     )
 
 
+class Fit(NamedTuple):
+    """What labelled cases say of a prompt's closed answers."""
+
+    bias: dict[str, float]
+    """Under which the right choices are most probable together."""
+    likelihood: float
+    """The mean logarithm of the right choice's share then: 0 at best, -log(n) where the prompt says
+    nothing about n choices. It tells prompts apart with fewer cases than their hits do: a case
+    that was nearly right counts for more than one that was not."""
+
+
 def fitted_bias(cases: Sequence[LogProbabilities], right: Sequence[str]) -> dict[str, float]:
-    """The bias under which the right choices are most probable together.
+    """The bias of :func:`fit`."""
+    return fit(cases, right).bias
+
+
+def fit(cases: Sequence[LogProbabilities], right: Sequence[str]) -> Fit:
+    """The bias under which the right choices are most probable together, and how probable.
 
     Maximum likelihood of softmax(t·l + b) over intercepts b and one temperature t, by gradient
     steps from t = 1, b = 0 with a small penalty on b; b / t is returned, since only the order of
@@ -97,7 +114,10 @@ def fitted_bias(cases: Sequence[LogProbabilities], right: Sequence[str]) -> dict
         missing = wanted - powers / powers.sum(axis=1, keepdims=True)
         bias += _RATE * (missing.mean(axis=0) - _PENALTY * bias)
         warmth = max(_COLDEST, warmth + _RATE * float((missing * logs).sum(axis=1).mean()))
-    return _centred({c: float(b) * scale / warmth for c, b in zip(choices, bias, strict=True)})
+    weights = warmth * logs + bias
+    shares = weights - np.log(np.exp(weights).sum(axis=1, keepdims=True))
+    found = _centred({c: float(b) * scale / warmth for c, b in zip(choices, bias, strict=True)})
+    return Fit(found, float((shares * wanted).sum(axis=1).mean()))
 
 
 def _centred(bias: Mapping[str, float]) -> dict[str, float]:
