@@ -12,11 +12,15 @@ import pytest
 
 from localprompt.errors import InputError
 from localprompt.evaluate.models import Models
+from localprompt.improve.judging import likelihood
 from localprompt.improve.opening import open_search
 from localprompt.improve.running import improve
+from localprompt.records.evaluation import CaseResult
 from localprompt.records.improvement import Improvement, ImproveRequest
+from localprompt.records.score import CaseScore, Expectation
 from localprompt.rendering.prompt import render_messages
 from localprompt.sources.prompt.file import load_prompt
+from localprompt.sources.suite.records import EvalCase
 from tests.evaluate.harness import Lab, find_model
 
 PROMPT = """---
@@ -35,6 +39,16 @@ user:
 {{ text }}
 Good or bad?
 """
+
+RESULT = CaseResult(
+    target=0,
+    case_id="",
+    case_index=0,
+    repetition=0,
+    vars={},
+    answer="",
+    score=CaseScore(None, None, "", ()),
+)
 
 
 def luck(text: str) -> float:
@@ -242,3 +256,41 @@ def test_a_judge_is_allowed_and_said(searched: Searched) -> None:
     searched.lab.write("tone.prompty", PROMPT.replace("choices: [good, bad]", "x: 1"))
     setting = open_search(request, find_model=find_model)
     assert any("grades every answer" in note for note in setting.improvement.notes)
+
+
+def test_of_two_that_hit_alike_the_surer_one_is_ahead() -> None:
+    """Both are right in three of four; one was nearly right in the fourth."""
+    cases = [
+        EvalCase(id=str(at), index=at, vars={}, expectations=(Expectation("equals", label),))
+        for at, label in enumerate(["a", "b"] * 20)
+    ]
+
+    def answers(missed: float) -> dict[str, CaseResult]:
+        found = {}
+        for at, case in enumerate(cases):
+            right, wrong = ("a", "b") if at % 2 == 0 else ("b", "a")
+            logs = {right: -0.5, wrong: -1.5} if at % 4 else {right: -0.5 - missed, wrong: -0.5}
+            found[case.id] = msgspec.structs.replace(RESULT, log_probabilities=logs)
+        return found
+
+    near, far = (likelihood(cases, answers(missed), "pass") for missed in (0.1, 3.0))
+    assert near is not None
+    assert far is not None
+    assert far < near < 0
+    assert likelihood(cases, answers(0.1), "score") is None
+
+
+def test_a_case_that_failed_counts_against_a_candidate() -> None:
+    cases = [
+        EvalCase(id=str(at), index=at, vars={}, expectations=(Expectation("equals", label),))
+        for at, label in enumerate("ab" * 10)
+    ]
+    whole = {
+        case.id: msgspec.structs.replace(RESULT, log_probabilities={"a": -1.0, "b": -1.0})
+        for case in cases
+    }
+    broken = whole | {"3": RESULT}
+    one, other = likelihood(cases, whole, "pass"), likelihood(cases, broken, "pass")
+    assert one is not None
+    assert other is not None
+    assert one > other
