@@ -131,7 +131,9 @@ def command(
     checked("--format", flags.format, FORMATS)
     if (prompt is None) == (flags.resume is None):
         raise InputError(
-            "nothing to improve" if prompt is None else "--resume knows its prompt",
+            "nothing to improve"
+            if prompt is None
+            else "--resume takes no prompt: the search has one",
             expected="a prompt, or --resume ID",
             next_step="localprompt improve classify-sentiment --cases reviews.csv -o new.prompty",
         )
@@ -141,11 +143,11 @@ def command(
             record = _carried_out(setting, flags, store)
         except KeyboardInterrupt:
             print_note(
-                "interrupted; what was answered was kept\n"
+                "interrupted; all answers so far are kept\n"
                 + (
-                    "the same command takes it over"
+                    "the same command reuses them"
                     if flags.no_log
-                    else f"go on: localprompt improve --resume {setting.improvement.id}"
+                    else f"continue: localprompt improve --resume {setting.improvement.id}"
                 )
             )
             raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -155,7 +155,7 @@ def check_metric(metric: str, cases: Sequence[EvalCase]) -> None:
     }
     if metric not in {"pass", "score", MACRO_F1, *known}:
         raise InputError(
-            "the cases have no such metric",
+            "the cases have no metric of that name",
             where="--metric",
             expected=", ".join(["pass", "score", MACRO_F1, *sorted(known)]),
             found=metric,

@@ -113,14 +113,14 @@ def open_search(
 def check_output(output: str | None) -> None:
     """
     Raises:
-        InputError: there is such a file already, or it is no prompt file's name.
+        InputError: the file exists already, or its name is not a prompt file's.
     """
     if output is None:
         return
     path = Path(output)
     if path.suffix != ".prompty":
         raise InputError(
-            "the better prompt is a prompt file",
+            "the output is not a prompt file",
             where="--output",
             expected="a name that ends in .prompty",
             found=output,
@@ -128,10 +128,10 @@ def check_output(output: str | None) -> None:
     for there in (path, path.with_suffix(".examples.jsonl")):
         if there.exists():
             raise InputError(
-                "there is such a file already", where=str(there), next_step="choose another name"
+                "the file exists already", where=str(there), next_step="choose another name"
             )
     if not path.absolute().parent.is_dir():
-        raise InputError("there is no such folder", where=str(path.absolute().parent))
+        raise InputError("no such folder", where=str(path.absolute().parent))
 
 
 def lasting(request: ImproveRequest) -> ImproveRequest:
@@ -200,5 +200,5 @@ def _check_same(earlier: Improvement, now: Improvement) -> None:
             raise InputError(
                 f"the {what} changed since this search began",
                 where=earlier.id,
-                next_step="begin a new search; equal answers are taken over",
+                next_step="start a new search; equal answers are reused",
             )

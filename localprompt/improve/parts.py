@@ -85,7 +85,7 @@ def split(
             next_step="add cases, or --force to see what can be told",
         )
     if len(cases) < 4 or (final is not None and not final):
-        raise InputError("there are not enough cases to split", found=f"{total} cases")
+        raise InputError("not enough cases to split", found=f"{total} cases")
     labels = {label_of(case) for case in (*cases, *(final or ()))}
     if choices and len(labels) < 2:
         raise InputError(

@@ -41,9 +41,9 @@ def rewritten(template: PromptTemplate, writer: OpenModel, *, seed: int) -> tupl
     parts = simple(template.body)
     if parts is None or not parts.instruction:
         raise InputError(
-            "this prompt has no instruction that a model could write anew",
+            "this prompt has no instruction for a model to rewrite",
             where="--rewrite-with",
-            expected="an instruction from the system, and a last turn that names its inputs",
+            expected="a system instruction, and a last turn that names its inputs",
             found=template.path or template.name,
         )
     found: dict[str, Wording] = {}

@@ -184,7 +184,7 @@ def read_wordings(path: Path, template: PromptTemplate) -> tuple[Wording, ...]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            "the wordings cannot be read",
+            "cannot read the wordings",
             where=str(path),
             expected="a UTF-8 text file",
             found=getattr(error, "strerror", None) or str(error),
@@ -197,7 +197,7 @@ def read_wordings(path: Path, template: PromptTemplate) -> tuple[Wording, ...]:
         line += block.count("\n")
     if not found:
         raise InputError(
-            "there are no wordings",
+            "the file has no wordings",
             where=str(path),
             expected="prompts, one after the other, with a line of --- between them",
         )

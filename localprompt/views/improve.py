@@ -247,13 +247,13 @@ def outcome_lines(improvement: Improvement) -> Iterator[str]:
         grid = f"; racing asked {improvement.raced / improvement.full_grid:.0%} of the full grid"
     yield f"{asked}{grid}; {improvement.seconds or 0:.0f} s"
     if improvement.stopped:
-        yield f"the search ended early: {improvement.stopped} are spent"
+        yield f"the search ended early: {improvement.stopped} used up"
     if improvement.output is not None:
         yield f"wrote {improvement.output}"
     elif final.shown and improvement.request.output is None:
-        yield "no file was asked for: -o better.prompty writes it (answers are taken over)"
+        yield "no file written: add -o better.prompty (answers are reused)"
     elif not final.shown:
-        yield "no file was written (--keep-anyway writes the best that was found)"
+        yield "no file written (--keep-anyway writes the best one found)"
 
 
 def p_text(p_value: float) -> str:

@@ -44,5 +44,5 @@ def test_a_prompt_without_an_instruction_is_not_rewritten(searched: Searched) ->
         "---\nname: tone\ninputs: [{name: text, kind: string}]\n"
         "metadata: {localprompt: {choices: [good, bad]}}\n---\nuser:\n{{ text }}\n",
     )
-    with pytest.raises(InputError, match="no instruction that a model could write anew"):
+    with pytest.raises(InputError, match="no instruction for a model to rewrite"):
         searched.run(likes_a_cue, rewrite_with="large")

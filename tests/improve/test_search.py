@@ -207,13 +207,13 @@ def test_a_candidate_above_the_bound_of_tokens_is_given_up(searched: Searched) -
 
 def test_an_existing_output_is_refused_before_anything_is_asked(searched: Searched) -> None:
     output = searched.lab.write("better.prompty", "mine")
-    with pytest.raises(InputError, match="such a file already"):
+    with pytest.raises(InputError, match="the file exists already"):
         searched.run(likes_a_cue, output=str(output))
     assert output.read_text() == "mine"
 
 
 def test_an_unknown_metric_is_refused_with_those_there_are(searched: Searched) -> None:
-    with pytest.raises(InputError, match="no such metric") as caught:
+    with pytest.raises(InputError, match="no metric of that name") as caught:
         searched.run(likes_a_cue, metric="bleu")
     assert caught.value.expected == "pass, score, macro_f1"
 

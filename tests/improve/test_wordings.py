@@ -72,7 +72,7 @@ def test_a_wording_without_the_prompts_variables_is_refused_with_its_line(tmp_pa
 
 
 def test_an_empty_or_missing_wordings_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot read the wordings"):
         read_wordings(tmp_path / "none.md", PLAIN)
     empty = tmp_path / "empty.md"
     empty.write_text("\n---\n")

@@ -89,7 +89,7 @@ def test_examples_that_spell_templates_stay_text(searched: Searched) -> None:
 def test_a_file_that_came_meanwhile_is_not_written_over(searched: Searched) -> None:
     path = searched.folder / "new.prompty"
     path.write_text("mine")
-    with pytest.raises(InputError, match="such a file already"):
+    with pytest.raises(InputError, match="the file exists already"):
         write(searched, ExampleSet("none"), path)
     assert path.read_text() == "mine"
 

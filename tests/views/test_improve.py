@@ -98,7 +98,7 @@ def test_no_gain_is_called_that_and_no_file_is_claimed() -> None:
     final = msgspec.structs.replace(FOUND.final, shown=False, difference=0.02, p_value=0.6)
     lines = list(outcome_lines(msgspec.structs.replace(FOUND, final=final, output=None)))
     assert lines[0].startswith("no gain shown")
-    assert lines[-1].startswith("no file was written")
+    assert lines[-1].startswith("no file written")
 
 
 def test_every_width_tells_the_winner_and_breaks_no_line_over_it() -> None:
