@@ -115,3 +115,20 @@ def test_a_model_that_is_not_here_is_said_before_anything_runs(searched: Searche
     assert searched.kept == []
     assert find_model("small").sha256
     assert isinstance(searched.lab, Lab)
+
+
+@pytest.mark.model
+def test_the_starter_model_finds_the_text_that_says_the_same(
+    starter_model: Path, starter_sha256: str
+) -> None:
+    record = ModelRecord(name="smollm2-135m", path=str(starter_model), sha256=starter_sha256)
+    by = EmbeddedBy(record.name, record.sha256)
+    texts = {"The kettle leaks from its bottom.": "bad", "We loved the hotel by the sea.": "good"}
+    with embedder(by, find_model=lambda _: record) as find:
+        pool = embedded([Example({"text": text}, said) for text, said in texts.items()], find)
+        asking = PromptTemplate(
+            name="x", body="user:\n{{ text }}\n", examples=NearestExamples(pool, 1, by=by)
+        )
+        asked = ["The kettle is leaking at the bottom.", "The hotel by the sea was lovely."]
+        ready = with_near(asking, [{"text": text} for text in asked], find)
+    assert [shown(ready, text) for text in asked] == [["bad"], ["good"]]
