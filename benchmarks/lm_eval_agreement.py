@@ -44,10 +44,7 @@ def main() -> None:
     options = _options()
     python = options.lm_eval or _install()
     model = model_record(options.model)
-    rows = [
-        _compared(task, python, model.path, options.model, options.threads, options.pairs)
-        for task in options.task
-    ]
+    rows = [_compared(task, python, model.path, options) for task in options.task]
     result = {
         "what": "tasks of lm-evaluation-harness, localprompt beside lm-eval with the same library",
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -64,18 +61,16 @@ def main() -> None:
     print(text)
 
 
-def _compared(
-    task: str, python: Path, weights: str, model: str, threads: int, pairs: int
-) -> dict[str, Any]:
+def _compared(task: str, python: Path, weights: str, options: argparse.Namespace) -> dict[str, Any]:
     """One task, both sides in turns."""
     ours: list[float] = []
     theirs: list[float] = []
     evaluated: list[float] = []
     answers: tuple[Sequence[Any], Sequence[Any]] = ((), ())
-    for _ in range(pairs):
-        seconds, own = _ours(task, model, threads)
+    for _ in range(options.pairs):
+        seconds, own = _ours(task, options)
         ours.append(seconds)
-        seconds, inside, others = _theirs(task, python, weights, threads)
+        seconds, inside, others = _theirs(task, python, weights, options)
         theirs.append(seconds)
         evaluated.append(inside)
         answers = own, others
@@ -89,7 +84,7 @@ def _compared(
         "lm_eval_without_start_over_localprompt_with": (
             statistics.median(evaluated) / statistics.median(ours)
         ),
-        "n": pairs,
+        "n": options.pairs,
     }
 
 
@@ -117,14 +112,15 @@ def _gap(logs: Sequence[float]) -> float:
     return best - second
 
 
-def _ours(task: str, model: str, threads: int) -> tuple[float, list[dict[str, Any]]]:
+def _ours(task: str, options: argparse.Namespace) -> tuple[float, list[dict[str, Any]]]:
     with TemporaryDirectory() as folder:
         output = Path(folder) / "cases.jsonl"
         done = run(
             [
-                *(sys.executable, "-m", "localprompt", "eval", f"task-{task}.yaml", "-m", model),
+                *(sys.executable, "-m", "localprompt", "eval", f"task-{task}.yaml"),
+                *("-m", options.model, "--limit", str(options.limit)),
                 *("--no-cache", "--no-log", "-q", "--profile", "none"),
-                *("--threads", str(threads), "-o", str(output)),
+                *("--threads", str(options.threads), "-o", str(output)),
             ],
             cwd=HERE,
         )
@@ -145,7 +141,7 @@ def _logs(case: dict[str, Any]) -> list[float]:
 
 
 def _theirs(
-    task: str, python: Path, weights: str, threads: int
+    task: str, python: Path, weights: str, options: argparse.Namespace
 ) -> tuple[float, float, list[dict[str, Any]]]:
     library = find_spec("llama_cpp")
     if library is None or library.origin is None:
@@ -157,7 +153,7 @@ def _theirs(
         done = run(
             [
                 *(str(python), str(HERE / "lm_eval_model.py"), f"task-{task}.yaml", weights),
-                *(str(threads), str(output)),
+                *(str(options.threads), str(options.limit), str(output)),
             ],
             cwd=HERE,
             env={"PYTHONPATH": str(packages), "HF_HUB_OFFLINE": "1", "HF_HOME": folder},
@@ -183,6 +179,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("-n", "--pairs", type=int, default=3)
     parser.add_argument("-t", "--task", action="append", choices=TASKS)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=1_000_000, help="only the first N rows")
     parser.add_argument("--lm-eval", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """lm-eval's side of ``lm_eval_agreement.py``; runs in an environment of its own that has lm-eval.
 
-python lm_eval_model.py TASK.yaml WEIGHTS.gguf THREADS OUTPUT.json
+python lm_eval_model.py TASK.yaml WEIGHTS.gguf THREADS LIMIT OUTPUT.json
 """
 
 # mypy: ignore-errors
@@ -86,13 +86,17 @@ class LlamaCpp(TemplateLM):
 
 
 def main() -> None:
-    file, weights, threads, output = sys.argv[1:]
+    file, weights, threads, limit, output = sys.argv[1:]
     logging.disable(logging.CRITICAL)
     model = LlamaCpp(weights, int(threads))
     config = load_yaml(file)
     started = time.perf_counter()
     result = simple_evaluate(
-        model, tasks=[config], task_manager=TaskManager(include_defaults=False), bootstrap_iters=0
+        model,
+        tasks=[config],
+        task_manager=TaskManager(include_defaults=False),
+        bootstrap_iters=0,
+        limit=int(limit),
     )
     seconds = time.perf_counter() - started
     samples = sorted(result["samples"][config["task"]], key=lambda sample: sample["doc_id"])
