@@ -219,6 +219,7 @@ def _targets(
                     sampling=sampling_for(request.sampling, options),
                     results=0,
                     transform=provider.transform,
+                    as_json=provider.as_json,
                 )
             )
     return tuple(targets)
@@ -301,7 +302,7 @@ def _shared(suite: EvalSuite, providers: list[SuiteProvider]) -> dict[str, Any]:
         InputError: it is not the same for all.
     """
     shared = {}
-    for name in ("transform", "output_schema", "tools"):
+    for name in ("transform", "output_schema", "as_json", "tools"):
         values = [getattr(provider, name) for provider in providers]
         if any(value != values[0] for value in values[1:]):
             raise InputError(

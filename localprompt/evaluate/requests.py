@@ -66,6 +66,8 @@ class Prepared(msgspec.Struct, frozen=True):
     """What becomes of the answer before it is scored."""
     tools: tuple[dict[str, Any], ...] = ()
     """The functions that the model may call."""
+    as_json: bool = False
+    """What scores the answer sees a value, where it is JSON."""
     cells: int = 0
     """KV cache cells that it can come to hold."""
     error: LocalPromptError | None = None
@@ -129,7 +131,10 @@ def _prepare(
             ready = _choices(case, repetition, prompt, messages, scoring, target, request, opened)
         own = () if target.transform is None else (target.transform,)
         scripts = (*own, *case.transforms)
-        return msgspec.structs.replace(ready, transforms=scripts, tools=template.tools)
+        as_json = target.as_json or case.as_json
+        return msgspec.structs.replace(
+            ready, transforms=scripts, tools=template.tools, as_json=as_json
+        )
     except LocalPromptError as error:
         return Prepared(case, repetition, error=error)
 

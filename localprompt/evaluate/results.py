@@ -13,6 +13,7 @@ from localprompt.records.score import Answer, AnyExpectation, CaseScore, Expecta
 from localprompt.scoring.aggregate import with_comparison
 from localprompt.scoring.closed import heaviest, shares, weigh
 from localprompt.scoring.expectations import CannotScoreError, Judge
+from localprompt.scoring.json_checks import as_value
 from localprompt.scoring.score import COMPARISON, score_case, score_comparison, unscored_any
 from localprompt.scoring.script_checks import transformed
 from localprompt.scoring.task_checks import right_choice
@@ -47,6 +48,8 @@ def make_result(
         log_probabilities=answered.log_probabilities or {},
         greedy=answered.greedy or (),
     )
+    if prepared.as_json:
+        answer = as_value(answer)
     if prepared.tools:
         answer = with_calls(msgspec.structs.replace(answer, tools=prepared.tools))
     try:

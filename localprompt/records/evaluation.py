@@ -118,6 +118,8 @@ class EvalTarget(msgspec.Struct, frozen=True):
     profile: ProfileUse | None = None
     transform: Script | None = None
     """What becomes of its answers before they are scored."""
+    as_json: bool = False
+    """Its answers are JSON values to what scores them, where they are JSON."""
 
 
 class Evaluation(msgspec.Struct, frozen=True):

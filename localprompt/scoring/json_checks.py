@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.bounded import PATTERN_SECONDS, run_bounded
 from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
@@ -63,6 +65,17 @@ def parse(text: str) -> Any:
         return json.loads(text, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def as_value(answer: Answer) -> Answer:
+    """The answer as the JSON value that it is; as it stands where it is none."""
+    try:
+        value = parse(answer.text)
+    except ValueError:
+        return answer
+    if not isinstance(value, (dict, list)):
+        return answer
+    return msgspec.structs.replace(answer, text=stringified(value), output=value)
 
 
 def stringified(value: Any) -> str:

@@ -94,6 +94,28 @@ def test_what_is_no_list_of_tools_is_refused(lab: Lab) -> None:
         lab.plan("suite.yaml")
 
 
+def test_an_answer_under_a_json_schema_is_a_value_to_code(lab: Lab) -> None:
+    lab.say = lambda prompt: '{"city": "Porto",  "days": 3}'
+    schema = "{type: object, properties: {city: {type: string}, days: {type: integer}}}"
+    lab.write(
+        "suite.yaml",
+        f"""
+prompts: ["{{{{ q }}}}"]
+providers:
+  - id: small
+    config: {{response_format: {{type: json_schema, json_schema: {{name: n, schema: {schema}}}}}}}
+tests:
+  - vars: {{q: a}}
+    assert:
+      - {{type: javascript, value: "output.city === 'Porto' && output.days === 3"}}
+      - {{type: equals, value: Porto, transform: output.city}}
+      - {{type: contains, value: '"city":"Porto","days":3'}}
+""",
+    )
+    (case,) = lab.results(lab.evaluate("suite.yaml"))
+    assert [score.reason for score in case.score.scores if not score.passed] == []
+
+
 def test_the_judge_gets_the_suites_own_rubric_prompt(lab: Lab) -> None:
     lab.say = lambda prompt: (
         '{"reason": "r", "pass": true, "score": 1}' if "GRADE" in prompt else "some answer"

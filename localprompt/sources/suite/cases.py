@@ -23,7 +23,7 @@ from localprompt.sources.suite.assertions import names_any, render_expectation
 from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.records import EvalCase
 from localprompt.sources.suite.scripts import file_script
-from localprompt.sources.suite.tests import Test
+from localprompt.sources.suite.test import Test
 from localprompt.sources.suite.values import (
     FILE,
     file_path,
@@ -95,6 +95,7 @@ class CaseMaker:
                 transforms=() if test.transform is None else (test.transform,),
                 options=test.options,
                 output_schema=test.output_schema,
+                as_json=test.as_json,
                 store_as=test.store_as,
                 talks=test.talks is not False,
                 prompts=test.prompts,

@@ -109,6 +109,7 @@ def _provider(name: str, item: dict[str, Any], at: At, notes: dict[str, None]) -
         foreign=foreign,
         options=options_from(item.get("config"), at / "config", notes),
         output_schema=schema_from(item.get("config")),
+        as_json=is_json_schema(item.get("config")),
         prompts=tuple(map(str, prompts)) if isinstance(prompts, list) else None,
         where=str(at),
     )
@@ -126,6 +127,12 @@ def options_from(config: Any, at: At, notes: dict[str, None]) -> dict[str, Any]:
             is_stop = OPTIONS[key] == "stopSequences"
             options[OPTIONS[key]] = [value] if is_stop and isinstance(value, str) else value
     return options
+
+
+def is_json_schema(config: Any) -> bool:
+    """Whether answers are values: services parse those that follow a ``json_schema``."""
+    wanted = config.get("response_format") if isinstance(config, dict) else None
+    return isinstance(wanted, dict) and wanted.get("type") == "json_schema"
 
 
 def schema_from(config: Any) -> dict[str, Any] | None:

@@ -33,7 +33,8 @@ from localprompt.sources.suite.problems import Problems, nearest
 from localprompt.sources.suite.records import EvalSuite, SuitePrompt
 from localprompt.sources.suite.stream import CaseStream
 from localprompt.sources.suite.suite import missing_variables, needed_variables, no_objections
-from localprompt.sources.suite.tests import Outcome, TestReader, not_a_row
+from localprompt.sources.suite.test import Outcome
+from localprompt.sources.suite.tests import TestReader, not_a_row
 from localprompt.sources.yaml import At, word
 
 _FIELDS = frozenset({"expected", "assert", "id", "description", "threshold", "metadata"})

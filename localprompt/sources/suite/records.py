@@ -39,6 +39,8 @@ class SuiteProvider(msgspec.Struct, frozen=True):
     """``model.options`` with v2 names: temperature, maxOutputTokens, …"""
     output_schema: dict[str, Any] | None = None
     """The JSON Schema that its ``response_format`` holds answers to."""
+    as_json: bool = False
+    """That schema came as ``json_schema``: code sees answers as values, not as text."""
     tools: tuple[dict[str, Any], ...] = ()
     """The functions that it may call: ``tools`` or ``functions`` of its config."""
     transform: Script | None = None
@@ -77,6 +79,8 @@ class EvalCase(msgspec.Struct, frozen=True):
     """``model.options`` for this case alone, over those of provider and prompt."""
     output_schema: dict[str, Any] | None = None
     """The JSON Schema that this case's answer is held to."""
+    as_json: bool = False
+    """As in :class:`SuiteProvider`."""
     choices: tuple[str, ...] = ()
     """Its own closed set of answers, where the prompt says that each case has one."""
     lead: str = ""

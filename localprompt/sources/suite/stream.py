@@ -16,7 +16,8 @@ from localprompt.sources.suite.cases import CaseMaker
 from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Problems
 from localprompt.sources.suite.records import CaseCounts, EvalCase
-from localprompt.sources.suite.tests import Outcome, Test, TestReader
+from localprompt.sources.suite.test import Outcome, Test
+from localprompt.sources.suite.tests import TestReader
 
 MOST_SKIPPED_SHOWN = 10
 

@@ -29,7 +29,8 @@ from localprompt.sources.suite.prompts import LoadPrompt, PromptReader
 from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt
 from localprompt.sources.suite.scripts import as_expression, file_script
 from localprompt.sources.suite.stream import CaseStream
-from localprompt.sources.suite.tests import Outcome, Test, TestReader
+from localprompt.sources.suite.test import Outcome, Test
+from localprompt.sources.suite.tests import TestReader
 from localprompt.sources.suite.values import FILE
 from localprompt.sources.yaml import At, Document
 
