@@ -69,6 +69,25 @@ scenarios:
     tests: [{assert: [{type: levenshtein, threshold: 3, value: green}]}]
 evaluateOptions: {repeat: 1}
 """
+TASK = """task: colours
+include: base.yaml
+dataset_path: csv
+dataset_kwargs: {data_files: {test: rows.csv}}
+test_split: test
+fewshot_split: test
+num_fewshot: 1
+output_type: multiple_choice
+description: "Colours. "
+doc_to_text: "{{ x }} is"
+doc_to_choice: [red, blue]
+doc_to_target: 0
+fewshot_config: {sampler: first_n, target_delimiter: ": "}
+metric_list: [{metric: acc, aggregation: mean}, {metric: acc_norm}]
+filter_list:
+  - {name: a, filter: [{function: regex, regex_pattern: '(r.d)'}, {function: take_first}]}
+generation_kwargs: {until: ["\\n"], max_gen_toks: 3, do_sample: false}
+metadata: {version: 1}
+"""
 BENCH = """models: [tiny]
 prompts: [say]
 params: {text: [one, two]}
@@ -118,6 +137,7 @@ def prepare(zygote: Zygote) -> Places:
     (zygote.work / "prompt.txt").write_text("Name {{ x }}\n---\nAnd {{ y }}\n")
     (zygote.work / "suite.yaml").write_text(SUITE)
     (zygote.work / "bench.yaml").write_text(BENCH)
+    (zygote.work / "base.yaml").write_text("target_delimiter: ' '\n")
     zygote.run("ask", "Hello.", "-m", "tiny", *FAST)
     return Places(zygote.folder / "places")
 
@@ -197,11 +217,13 @@ def suites(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
     del places
     splices = (*SCALARS, *TEMPLATES, *TEXTS, "file:///etc/passwd", "file:///dev/zero",
                "file://**/*", "{$ref: '#/tests'}", "file://pipe", "exec:sh", "javascript",
-               "file://x.js", "[a, b]", "{type: regex, value: '(a+)+$'}")  # fmt: skip
+               "file://x.js", "[a, b]", "{type: regex, value: '(a+)+$'}", "!function utils.f",
+               "generate_until", "loglikelihood", "json")  # fmt: skip
     while True:
         bench = rng.random() < 0.15
         file = zygote.work / ("tried-bench.yaml" if bench else "tried.yaml")
-        file.write_bytes(spoiled(rng, BENCH if bench else SUITE, splices))
+        seed = TASK if rng.random() < 0.3 else SUITE
+        file.write_bytes(spoiled(rng, BENCH if bench else seed, splices))
         name = "bench" if bench else "eval"
         command = [name, str(file), *(() if bench else (*FAST, "--limit", "3"))]
         if not bench:

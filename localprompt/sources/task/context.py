@@ -43,7 +43,7 @@ def solved(task: Task, row: Row) -> str:
     choices = choices_of(writing, row, task.path) if writing.choice is not None else ()
     if isinstance(answer, list):
         answer = answer[0] if answer else ""
-    if isinstance(answer, int) and not isinstance(answer, bool) and choices:
+    if isinstance(answer, int) and choices:  # a truth value is 0 or 1, too
         answer = choices[_index(answer, choices)]
     prefix = _field(writing.gen_prefix, row, task.path) or ""
     answer = str(word(answer))
@@ -208,9 +208,9 @@ def _literal(text: str) -> Any:
 
 
 def _index(answer: Any, choices: Sequence[str]) -> int:
-    if isinstance(answer, int) and not isinstance(answer, bool):
+    if isinstance(answer, int) or (isinstance(answer, float) and answer.is_integer()):
         if 0 <= answer < len(choices):
-            return answer
+            return int(answer)
     elif str(word(answer)) in choices:
         return list(choices).index(str(word(answer)))
     raise DatasetError(

@@ -67,6 +67,18 @@ def _objection(item: Mapping[str, Any], kind: str, choices: Any) -> tuple[str, s
         return f"{name} is summed up in one way", f"aggregation: {usual}"
     if name == "f1" and not (isinstance(choices, (list, dict)) and len(choices) == 2):
         return "f1 is of two choices, the same in each row", "doc_to_choice: a list of two"
+    patterns = item.get("regexes_to_ignore") or []
+    if not isinstance(patterns, list) or any(_wrong(pattern) for pattern in patterns):
+        return "regexes_to_ignore are not regular expressions", "a list of patterns"
+    return None
+
+
+def _wrong(pattern: Any) -> str | None:
+    """What is wrong with a regular expression of Python."""
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError, TypeError) as error:
+        return str(error)
     return None
 
 
@@ -89,12 +101,15 @@ def read_pipelines(data: Mapping[str, Any], at: At, problems: Problems) -> tuple
 
 def _check_filter(step: Mapping[str, Any], at: At, problems: Problems) -> None:
     name = step.get("function")
-    if name not in FILTERS:
+    if not isinstance(name, str) or name not in FILTERS:
         problems.add(at, f"the filter {name!r} is not supported", ", ".join(sorted(FILTERS)))
     elif name == "regex":
-        try:
-            re.compile(str(step.get("regex_pattern", "")))
-        except (re.error, RecursionError, OverflowError) as error:
-            problems.add(at, f"not a regular expression: {error}")
+        wrong = _wrong(step.get("regex_pattern", ""))
+        if wrong is not None:
+            problems.add(at, f"not a regular expression: {wrong}")
+        if not isinstance(step.get("group_select", 0), int):
+            problems.add(at, "group_select is not a whole number", "0, or -1 for the last match")
+    elif name == "map" and not isinstance(step.get("mapping_dict"), dict):
+        problems.add(at, "there is no mapping_dict", "mapping_dict: a mapping")
     elif name == "take_first_k" and step.get("k") != 1:
         problems.add(at, "an answer is made once", "k: 1", repr(step.get("k")))

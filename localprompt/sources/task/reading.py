@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from localprompt.sources.suite.assertions import is_number
 from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.task.file import TaskFile, read_task_file
@@ -37,6 +38,15 @@ _KEYS = Keys(
         "doc_to_audio": _IMAGES,
     },
 )
+_FIELDS = {
+    "doc_to_text": "text",
+    "doc_to_target": "target",
+    "doc_to_choice": "choice",
+    "gen_prefix": "gen_prefix",
+    "target_delimiter": "target_delimiter",
+    "fewshot_delimiter": "fewshot_delimiter",
+}
+"""Keys of a task, and of its ``fewshot_config``, by the field of :class:`Writing`."""
 _FEWSHOT_KEYS = Keys(
     frozenset({"sampler", "split", "samples", *_WRITING, "gen_prefix"})
     | {"fewshot_delimiter", "target_delimiter"},
@@ -85,6 +95,8 @@ class _Reader:
         if data.get("repeats") not in (1, None):
             problems.add(at / "repeats", "an answer is made once", "repeats: 1")
         writing, sampler = self._writing(kind), self._sampler(fewshot)
+        own = self._written(fewshot, at / "fewshot_config")
+        examples = msgspec.structs.replace(writing, **own)
         metrics = read_metrics(data, kind, at, problems, self.notes)
         pipelines = read_pipelines(data, at, problems)
         options = self._generation() if kind == "generate_until" else {}
@@ -99,7 +111,7 @@ class _Reader:
             dataset=dataset,
             split=str(split),
             writing=writing,
-            examples=_examples(writing, fewshot),
+            examples=examples,
             pool=pool,
             shared=shared,
             description=str(data.get("description") or ""),
@@ -199,20 +211,27 @@ class _Reader:
         for key in _WRITING[: 2 if kind != "multiple_choice" else 3]:
             if data.get(key) is None:
                 problems.add(self.at, f"there is no {key}", "a column or a template")
-        if isinstance(data.get("doc_to_text"), int):
-            problems.add(
-                self.at / "doc_to_text",
-                "a number stands for several texts before one answer, which is not supported",
-                "a column or a template",
-            )
-        return Writing(
-            text=str(data.get("doc_to_text", "")),
-            target=data.get("doc_to_target"),
-            choice=data.get("doc_to_choice"),
-            gen_prefix=data.get("gen_prefix"),
-            target_delimiter=str(data.get("target_delimiter", " ")),
-            fewshot_delimiter=str(data.get("fewshot_delimiter", "\n\n")),
-        )
+        written = self._written(data, self.at)
+        return msgspec.structs.replace(Writing(text="", target=None), **written)
+
+    def _written(self, data: Mapping[str, Any], at: At) -> dict[str, Any]:
+        """What a mapping says of how rows are written, by the field of :class:`Writing`."""
+        found: dict[str, Any] = {}
+        for key, name in _FIELDS.items():
+            value = data.get(key)
+            if value is None:
+                continue
+            if key == "doc_to_text" and isinstance(value, int):
+                self.problems.add(
+                    at / key,
+                    "a number stands for several texts before one answer, which is not supported",
+                    "a column or a template",
+                )
+            elif key not in ("doc_to_target", "doc_to_choice") and not isinstance(value, str):
+                self.problems.add(at / key, f"{key} is not text", "a text", repr(value))
+            else:
+                found[name] = value
+        return found
 
     def _pool(self, fewshot: Mapping[str, Any]) -> tuple[str | tuple[dict[str, Any], ...], bool]:
         """Where examples come from, and whether rows must not be their own."""
@@ -241,16 +260,21 @@ class _Reader:
             self.notes[f"{at / key}: {key!r} is ignored: it is not one of localprompt's"] = None
         until = given.get("until", self.data.get("fewshot_delimiter", "\n\n"))
         stops = until if isinstance(until, list) else [until]
-        most = next((given[key] for key in _MOST_TOKENS if given.get(key) is not None), None)
         greedy = given.get("do_sample") is False
+        most = next((key for key in _MOST_TOKENS if given.get(key) is not None), _MOST_TOKENS[0])
         options: dict[str, Any] = {
-            "temperature": 0.0 if greedy else float(given.get("temperature") or 0.0),
-            "maxOutputTokens": DEFAULT_MOST_TOKENS if most is None else int(most),
+            "temperature": 0.0,
+            "maxOutputTokens": DEFAULT_MOST_TOKENS,
             "stopSequences": [str(stop) for stop in stops if stop],
         }
-        for key, name in (("top_p", "topP"), ("top_k", "topK")):
-            if given.get(key) is not None and not greedy:
-                options[name] = given[key]
+        names = {most: "maxOutputTokens"}
+        names |= {} if greedy else {"temperature": "temperature", "top_p": "topP", "top_k": "topK"}
+        for key, name in names.items():
+            value = given.get(key)
+            if is_number(value):
+                options[name] = value
+            elif value is not None:
+                self.problems.add(at / key, f"{key} is not a number", "a number", repr(value))
         return options
 
     def _mapping(self, key: str) -> dict[str, Any]:
@@ -259,11 +283,3 @@ class _Reader:
             return dict(value or {})
         self.problems.add(self.at / key, f"{key} is not a mapping", "a mapping", repr(value))
         return {}
-
-
-def _examples(writing: Writing, fewshot: Mapping[str, Any]) -> Writing:
-    """How examples are written: as questions, less what ``fewshot_config`` says otherwise."""
-    names = {"doc_to_text": "text", "doc_to_target": "target", "doc_to_choice": "choice"}
-    names |= {key: key for key in ("gen_prefix", "target_delimiter", "fewshot_delimiter")}
-    own = {names[key]: value for key, value in fewshot.items() if key in names}
-    return msgspec.structs.replace(writing, **own)

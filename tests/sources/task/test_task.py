@@ -199,6 +199,14 @@ def test_an_included_file_stands_below_the_own_keys(tmp_path: Path) -> None:
         (CAPITALS.replace("test_split: test", "test_split: trial"), "has no split 'trial'"),
         (CAPITALS + "metric_list: [{metric: bleu}]\n", "'bleu' is not computed here"),
         (CAPITALS + "metric_list: [{metric: f1}]\n", "f1 is of two choices"),
+        (CAPITALS + "metric_list: [{metric: acc, regexes_to_ignore: ['(']}]\n",
+         "regexes_to_ignore are not regular expressions"),
+        (CAPITALS + "gen_prefix: [a]\n", "gen_prefix is not text"),
+        (CAPITALS + "fewshot_config: {target_delimiter: 5}\n", "target_delimiter is not text"),
+        (CAPITALS.replace("multiple_choice", "generate_until")
+         + "generation_kwargs: {max_gen_toks: many}\n", "max_gen_toks is not a number"),
+        (CAPITALS + "filter_list: [{name: x, filter: [{function: regex, group_select: a}]}]\n",
+         "group_select is not a whole number"),
         (CAPITALS + "repeats: 4\n", "an answer is made once"),
         (CAPITALS + "process_results: x\n", "'process_results' is not supported"),
         (CAPITALS + "doc_to_image: picture\n", "reads no images"),
@@ -239,6 +247,12 @@ def test_a_bad_row_is_told_with_its_line_or_passed_over(tmp_path: Path) -> None:
     suite = suite_from_task(tmp_path / "task.yaml", skip_bad_rows=True)
     assert (suite.counts.cases, suite.counts.skipped_rows) == (2, 1)
     assert len(list(suite.cases())) == 2
+
+
+def test_a_target_may_be_a_truth_value_or_a_number_with_a_point(tmp_path: Path) -> None:
+    assert [c.expectations[0].value for c in reviews(tmp_path, "", "text,label\na,true\nb,false\n")
+            if isinstance(c.expectations[0], Expectation)] == [1, 0]  # fmt: skip
+    assert plain(reviews(tmp_path, "", "text,label\na,1.0\n")[0].expectations)[0] == ("acc", 1, 1.0)
 
 
 def test_a_suite_of_promptfoo_is_not_taken_for_a_task(tmp_path: Path) -> None:
