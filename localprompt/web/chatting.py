@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from localprompt.errors import HistoryError, UnknownNameError
-from localprompt.models.store import list_models
 from localprompt.records.cell import Cell
 from localprompt.records.prompt import Message
 from localprompt.records.run import RunRecord
@@ -35,7 +34,7 @@ from localprompt.store.history import RUNS, History
 from localprompt.units import format_rate, format_seconds
 from localprompt.views.figures import moment_text
 from localprompt.web.site import form_of, fragment, host_of, language_of, page, site_of
-from localprompt.web.trying import choices_from, setting_words
+from localprompt.web.trying import choices_from, models_here, setting_words
 
 MOST_LISTED = 20
 """Conversations on the page that begins one."""
@@ -111,11 +110,7 @@ def _behind(run: RunRecord, text: str, choices: RunChoices, *, instead: bool) ->
 
 def _values(request: Request, run: RunRecord | None) -> dict[str, Any]:
     """What the form needs."""
-    if site_of(request).read_only:
-        return {"models": [], "run": run}
-    entries, _ = list_models()
-    here = [entry.card.name for entry in entries if entry.state == "present"]
-    return {"models": here, "run": run}
+    return {"models": [] if site_of(request).read_only else models_here(), "run": run}
 
 
 def _turn(

@@ -19,11 +19,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from localprompt.errors import InputError, UnknownNameError
+from localprompt.models.cards import DEFAULT_MODEL
 from localprompt.models.store import list_models
 from localprompt.records.cell import Cell, SamplingChoices
 from localprompt.records.run import RequestedSettings
 from localprompt.running.assemble import RunChoices, ask_cell, prompt_with_params, run_cell
 from localprompt.running.execute import render
+from localprompt.sources.config import read_config
 from localprompt.sources.prompt.file import load_prompt
 from localprompt.sources.prompt.search import all_prompts, find_prompt
 from localprompt.views.summary import summary_lines
@@ -42,16 +44,14 @@ _LONG = 200
 
 def start(request: Request) -> Response:
     """``/``: the form."""
-    entries, _ = list_models()
     prompts = [found.name for found in all_prompts()]
     asked = request.query_params.get("prompt", "")
-    here = [entry.card for entry in entries if entry.state == "present"]
     return page(
         request,
         language_of(request)("site.try.title"),
         "try.page.html",
         prompts=prompts,
-        models=here,
+        models=models_here(),
         asked=asked if asked in prompts else "",
         most=MOST_COLUMNS,
         **_fields([asked] if asked in prompts else []),
@@ -157,6 +157,18 @@ async def _left(receive: Receive) -> None:
         pass
 
 
+def models_here() -> list[str]:
+    """Names of the models that can be run now, what is usual first.
+
+    Raises:
+        InputError: the configuration cannot be read.
+    """
+    usual = read_config().model or DEFAULT_MODEL
+    entries, _ = list_models()
+    names = [entry.card.name for entry in entries if entry.state == "present"]
+    return sorted(names, key=lambda name: name != usual)
+
+
 def _chosen(names: list[str]) -> list[str]:
     """The prompts of the form; the first may stand for the text that is written in the page.
 
@@ -251,8 +263,7 @@ def _known_model(name: str) -> str:
     Raises:
         UnknownNameError: no model of the store is called so; a path is none.
     """
-    entries, _ = list_models()
-    names = [entry.card.name for entry in entries if entry.state == "present"]
+    names = models_here()
     if name not in names:
         raise UnknownNameError(f"there is no model {name!r} here", nearest=tuple(names[:3]))
     return name

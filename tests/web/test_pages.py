@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from localprompt.models.store import add_model
 from localprompt.store import schema
 from localprompt.store.history import History
 from localprompt.web.host import Host
@@ -254,6 +255,19 @@ def test_an_empty_history_says_what_to_type(served: Served) -> None:
     assert "localprompt ask" in served.get("/runs").text
     assert "localprompt bench" in served.get("/results").text
     assert not (Path.home() / "nothing").exists()
+
+
+def test_the_usual_model_is_the_one_that_is_ticked(
+    served: Served, lab_home: Path, starter_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_model(starter_model, name="another")
+    assert 'value="smollm2-135m" checked' in served.enter().get("/").text
+    monkeypatch.setenv("LOCALPROMPT_MODEL", "another")
+    assert 'value="another" checked' in served.get("/").text
+    monkeypatch.setenv("LOCALPROMPT_THREADS", "many")
+    got = served.get("/")
+    assert got.status == 400
+    assert "LOCALPROMPT_THREADS" in got.text
 
 
 def test_models_say_what_they_take_and_whether_that_fits(served: Served) -> None:

@@ -26,7 +26,7 @@ function follow(article) {
     if (run) article.dataset.run = run;
     end(words.done);
     // A turn that was answered has a page of its own, from which the next one goes on.
-    if (article.dataset.then && run && text.data) location.assign(`${article.dataset.then}${run}#say`);
+    if (article.dataset.then && run && text.data) location.assign(`${article.dataset.then}${run}`);
     showDifference(article.closest(".answers"));
   });
   source.addEventListener("failed", () => end(words.failed));
