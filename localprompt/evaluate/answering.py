@@ -46,6 +46,8 @@ class Answered(msgspec.Struct, frozen=True):
     probabilities: dict[str, float] | None = None
     log_probabilities: dict[str, float] | None = None
     greedy: tuple[str, ...] | None = None
+    machine: str | None = None
+    """Who answered; None: this machine."""
 
 
 def answers(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import msgspec
 
@@ -43,6 +43,18 @@ OpenEngine = Callable[[ModelRecord, EvalRequest], Engine]
 
 _SHARE_OF_FREE = 4
 """Cells of their own may take one part in so many of the memory that is free."""
+
+
+class Encoder(Protocol):
+    """As much of a model as it takes to make requests of cases."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+    @property
+    def most_tokens(self) -> int:
+        """What one prompt and its answer may take together."""
+        ...
 
 
 def open_llama(model: ModelRecord, request: EvalRequest) -> Engine:
@@ -88,7 +100,7 @@ class OpenModel:
         memory.reset_peak()
         self._check_memory()
         started = time.perf_counter()
-        self.engine = open_engine(model, request)
+        self.engine: Engine = open_engine(model, request)
         self._load_seconds = time.perf_counter() - started
         self._measured = Measured(model, request.settings, self.engine, on_note)
         self._room: Room | None = None

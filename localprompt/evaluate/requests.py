@@ -26,7 +26,7 @@ from localprompt.engine.base import (
 )
 from localprompt.engine.constraints.prompts import constraint_of
 from localprompt.errors import ContextOverflowError, LocalPromptError
-from localprompt.evaluate.models import OpenModel
+from localprompt.evaluate.models import Encoder
 from localprompt.evaluate.ways import LOOKED_AT, Shape
 from localprompt.records.cell import with_options
 from localprompt.records.evaluation import EvalRequest, EvalTarget, Scoring
@@ -81,7 +81,7 @@ def prepare_all(
     items: Iterable[tuple[EvalCase, int]],
     target: EvalTarget,
     request: EvalRequest,
-    opened: OpenModel,
+    opened: Encoder,
 ) -> Iterator[Prepared]:
     """Render and tokenize cases; what is wrong with one is its own error, not that of all."""
     stream = iter(items)
@@ -113,7 +113,7 @@ def _prepare(
     messages: Rendered,
     target: EvalTarget,
     request: EvalRequest,
-    opened: OpenModel,
+    opened: Encoder,
 ) -> Prepared:
     template = target.template
     if isinstance(messages, LocalPromptError):
@@ -154,7 +154,7 @@ def shape_of(
     cases: Iterable[EvalCase],
     target: EvalTarget,
     request: EvalRequest,
-    opened: OpenModel,
+    opened: Encoder,
     *,
     in_turn: bool = False,
 ) -> Shape | None:
@@ -183,7 +183,7 @@ def _generation(
     prompt: EncodedPrompt,
     target: EvalTarget,
     request: EvalRequest,
-    opened: OpenModel,
+    opened: Encoder,
 ) -> Prepared:
     ids, digest = prompt.token_ids, digest_of(prompt.token_ids)
     template = target.template
@@ -216,7 +216,7 @@ def _choices(
     scoring: Scoring,
     target: EvalTarget,
     request: EvalRequest,
-    opened: OpenModel,
+    opened: Encoder,
 ) -> Prepared:
     ids, digest = prompt.token_ids, digest_of(prompt.token_ids)
     wanted = choice_request(opened.engine, prompt, target.template)
@@ -244,7 +244,7 @@ def _own_choices(
     prompt: EncodedPrompt,
     target: EvalTarget,
     request: EvalRequest,
-    opened: OpenModel,
+    opened: Encoder,
 ) -> Prepared:
     """The closed set that the case brings, as texts that go on from the prompt's."""
     digest = digest_of(prompt.token_ids)
@@ -329,7 +329,7 @@ def digest_of(token_ids: tuple[int, ...]) -> str:
 
 
 def _too_long(
-    case: EvalCase, tokens: int, opened: OpenModel, request: EvalRequest
+    case: EvalCase, tokens: int, opened: Encoder, request: EvalRequest
 ) -> ContextOverflowError:
     most, trained = opened.most_tokens, opened.engine.facts.n_ctx_train
     raised = request.settings.n_ctx is not None and tokens < trained

@@ -159,6 +159,7 @@ def _result(
         log_probabilities=answered.log_probabilities if answered else None,
         greedy=answered.greedy if answered else None,
         error=error,
+        machine=answered.machine if answered else None,
     )
 
 

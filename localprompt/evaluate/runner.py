@@ -1,9 +1,8 @@
 """An evaluation, carried out: every case answered, scored and kept.
 
 Models one after the other, each with all its prompts; results are stored as they come, at most
-half a second later, so that a kill loses no more than that. Everything runs in this process: the
-work is one long batch, which a worker process would only feed through a pipe (see
-docs/decisions).
+half a second later, so that a kill loses no more than that. Who answers is an executor's business
+(:mod:`localprompt.evaluate.executor`): this process, as one long batch, where nobody else is named.
 """
 
 from __future__ import annotations
@@ -11,16 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
 
 import msgspec
 
-from localprompt.evaluate.answering import Answered, answers
-from localprompt.evaluate.floor import Work, measure_floor
+from localprompt.evaluate.answering import Answered
+from localprompt.evaluate.executor import Answering, Asked, Executor, InProcess, Took
+from localprompt.evaluate.floor import Work
 from localprompt.evaluate.judge import LocalJudge
-from localprompt.evaluate.models import Models, OpenModel
+from localprompt.evaluate.models import Models
 from localprompt.evaluate.planning import FindModel, Planned
 from localprompt.evaluate.requests import Prepared, prepare_all, scoring_of, shape_of
 from localprompt.evaluate.results import (
@@ -37,7 +36,7 @@ from localprompt.evaluate.turns import Turns
 from localprompt.measure.energy import Meter
 from localprompt.records.evaluation import CaseResult, EvalRequest, EvalTarget
 from localprompt.records.model import ModelRecord
-from localprompt.records.model_use import ModelUse, TargetUse
+from localprompt.records.model_use import TargetUse
 from localprompt.running.assemble import model_record
 from localprompt.scoring.closed import batch_bias
 from localprompt.scoring.expectations import Judge
@@ -75,6 +74,7 @@ def run_evaluation(
     store: History,
     models: Models,
     *,
+    executor: Executor | None = None,
     on_progress: OnProgress = lambda _: None,
     find_model: FindModel = model_record,
     with_floor: bool = True,
@@ -82,6 +82,7 @@ def run_evaluation(
     """Make every result that is not there yet.
 
     Args:
+        executor: who answers; None: this process, with ``models``, which judge in any case.
         with_floor: whether the least time is measured afterwards that the work could have taken.
         store: where the evaluation has been begun; results of earlier parts are left as they are.
         models: opens the models, and is not closed here.
@@ -97,7 +98,9 @@ def run_evaluation(
             notice.tell(now.doing, now.done, now.total)
             on_progress(now)
 
-        _carry_out(_Run(planned, store, models, tell, find_model, with_floor=with_floor), planned)
+        who = executor or InProcess(models)
+        run = _Run(planned, store, models, who, tell, find_model, with_floor=with_floor)
+        _carry_out(run, planned)
 
 
 def _carry_out(run: _Run, planned: Planned) -> None:
@@ -135,6 +138,7 @@ class _Run:
         planned: Planned,
         store: History,
         models: Models,
+        executor: Executor,
         on_progress: OnProgress,
         find_model: FindModel,
         *,
@@ -146,6 +150,7 @@ class _Run:
         self._request = planned.evaluation.request
         self._store = store
         self._models = models
+        self._executor = executor
         self._on_progress = on_progress
         self._find_model = find_model
         self._unsaved: list[CaseResult] = []
@@ -170,8 +175,8 @@ class _Run:
             return
         first = self._evaluation.targets[targets[0]]
         model = first.model
-        opened = self._models.get(model, request_for(first, self._request))
-        judge, shared = self._judge(opened)
+        opened = self._executor.open(model, request_for(first, self._request))
+        judge, shared = self._judge(model, opened)
         cached_before = self._cached
         work: list[Work] = []
         taken: list[TargetUse] = []
@@ -181,20 +186,15 @@ class _Run:
             with self._timed(index, work[-1], taken):
                 self._answer(index, done, opened, judge, work[-1], shared=shared)
                 self.save()
-        use = ModelUse(
-            model=model.name,
-            created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            parallel=opened.most_parallel,
-            answered=sum(counted.answers for counted in work),
+        took = Took(
             cached=self._cached - cached_before,
-            load_seconds=opened.take_load_seconds(),
             wall_seconds=time.perf_counter() - started,
-            settings=opened.settings(),
-            memory=opened.memory(),
-            floor=measure_floor(work, opened) if self._with_floor and not judge else None,
+            work=work,
+            with_floor=self._with_floor and not judge,
             by_target=() if judge else tuple(taken),
         )
-        self._store.add_use(self._evaluation.id, use)
+        for use in opened.uses(took):
+            self._store.add_use(self._evaluation.id, use)
 
     @contextmanager
     def _timed(self, index: int, work: Work, taken: list[TargetUse]) -> Iterator[None]:
@@ -215,7 +215,7 @@ class _Run:
         self,
         index: int,
         done: set[tuple[int, int]],
-        opened: OpenModel,
+        opened: Answering,
         judge: Judge | None,
         work: Work,
         *,
@@ -241,7 +241,7 @@ class _Run:
         self,
         index: int,
         items: Iterable[tuple[EvalCase, int]],
-        opened: OpenModel,
+        opened: Answering,
         judge: Judge | None,
         work: Work,
         *,
@@ -286,12 +286,15 @@ class _Run:
                     yield prepared
 
         shape = shape_of(self._planned.cases(target), target, request, opened)
-        for prepared, answered in answers(fresh(), opened, scoring, target.template, shape):
-            work.add(prepared.token_ids, answered.completion_tokens)
+        most = target.results - len(self._store.done(self._evaluation.id, index))
+        asked = Asked(scoring, target.template, shape, most)
+        for prepared, answered in opened.answers(fresh(), asked):
+            if answered is not None:
+                work.add(prepared.token_ids, answered.completion_tokens)
             settle(prepared, answered)
-            same = msgspec.structs.replace(answered, timing=None)
+            same = answered and msgspec.structs.replace(answered, timing=None)
             for other in waiting.pop(prepared.key, ()):
-                settle(other, same)
+                settle(msgspec.structs.replace(other, error=prepared.error), same)
         for prepared, known in unscored:
             score(prepared, known)
 
@@ -299,7 +302,7 @@ class _Run:
         self,
         index: int,
         done: set[tuple[int, int]],
-        opened: OpenModel,
+        opened: Answering,
         judge: Judge | None,
         work: Work,
     ) -> None:
@@ -319,8 +322,10 @@ class _Run:
             (prepared,) = prepare_all([(case, repetition)], target, request, opened)
             answered = None
             if prepared.error is None and (answered := self._known(prepared)) is None:
-                ((_, answered),) = answers([prepared], opened, scoring, target.template, shape)
-                work.add(prepared.token_ids, answered.completion_tokens)
+                asked = Asked(scoring, target.template, shape, 1)
+                ((prepared, answered),) = opened.answers([prepared], asked)
+                if answered is not None:
+                    work.add(prepared.token_ids, answered.completion_tokens)
             code = self._request.allow_code
             self._keep(make_result(index, prepared, answered, judge=judge, allow_code=code))
             if answered is not None:
@@ -347,6 +352,7 @@ class _Run:
             probabilities=earlier.probabilities,
             log_probabilities=earlier.log_probabilities,
             greedy=earlier.greedy,
+            machine=earlier.machine,
         )
 
     def _keep(self, result: CaseResult) -> None:
@@ -381,13 +387,12 @@ class _Run:
             )
         )
 
-    def _judge(self, opened: OpenModel) -> tuple[Judge | None, bool]:
-        """Who grades, and whether it is the model that answers."""
+    def _judge(self, model: ModelRecord, opened: Answering) -> tuple[Judge | None, bool]:
+        """Who grades, always in this process, and whether it is the open model that answers."""
         if "judge" not in self._planned.suite.needs:
             return None, False
-        model = self._judge_model() or opened.model
-        judge = self._models.get(model, self._request, beside=True)
-        return LocalJudge(judge), judge is opened
+        judge = self._models.get(self._judge_model() or model, self._request, beside=True)
+        return LocalJudge(judge), judge is opened.local
 
     def _judge_model(self) -> ModelRecord | None:
         name = self._request.judge
@@ -409,8 +414,9 @@ class _Run:
         bias = batch_bias(logs)
         judge = None
         if "judge" in self._planned.suite.needs:
-            opened = self._models.get(target.model, request_for(target, self._request))
-            judge, _ = self._judge(opened)
+            answers_here = InProcess(self._models)
+            opened = answers_here.open(target.model, request_for(target, self._request))
+            judge, _ = self._judge(target.model, opened)
         for case in self._planned.cases(target):
             for row in self._store.results_of_case(self._evaluation.id, case.index):
                 if row.target == index and row.log_probabilities:

@@ -104,6 +104,7 @@ class _Summing:
         self._assertions: dict[str, _Assertions] = {}
         self._tally = Tally(target.template.choices)
         self._ttft: list[float] = []
+        self._machines: set[str | None] = set()
         self._logs: dict[str, list[float]] = {}
         self._near_ties = 0
         self._repeats = Repeats()
@@ -132,6 +133,7 @@ class _Summing:
         self._near_ties += is_near_tie(result)
         if result.timing is not None and result.timing.ttft_seconds is not None:
             self._ttft.append(result.timing.ttft_seconds)
+            self._machines.add(result.machine)
 
     def summary(self) -> TargetSummary:
         passed, failed = self._passed[True], self._passed[False]
@@ -153,12 +155,17 @@ class _Summing:
             classification=self._tally.classification(),
             prompt_tokens=self._prompt_tokens,
             completion_tokens=self._completion_tokens,
-            ttft_seconds=median(self._ttft) if self._ttft else None,
+            ttft_seconds=median(self._ttft) if self._ttft and self._machines_agree else None,
             batch_bias=self._bias(),
             near_ties=self._near_ties,
             only_answer=self._tally.only_answer(),
             repeated=self._repeats.repeated(),
         )
+
+    @property
+    def _machines_agree(self) -> bool:
+        """Times of different machines are not times of one thing."""
+        return len(self._machines) < 2
 
     def _metric(self, name: str, values: list[float]) -> MeanScore:
         """A metric's mean over the cases; for a task's F1 and perplexity, what they mean."""

@@ -100,6 +100,8 @@ class Experiment(msgspec.Struct, frozen=True):
     repetitions: Repetitions
     machine: Machine | None = None
     """Where it was planned; it can only be resumed there."""
+    machines: dict[str, Machine] = {}
+    """Where it ran, by the label ``machine`` of its cells; none: where it was planned."""
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -208,6 +208,8 @@ class CaseResult(msgspec.Struct, frozen=True):
     """The choices of which each token was the most probable one; None: choices were not scored."""
     error: str | None = None
     """Why there is no answer, as where the prompt does not fit into n_ctx."""
+    machine: str | None = None
+    """The hand that answered, by its name in the uses; None: the evaluation's own machine."""
 
 
 # --------------------------------------------------------------------------- what it adds up to

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from localprompt.records.run import Memory, Settings
+from localprompt.records.run import Machine, Memory, Settings
 
 
 class Floor(msgspec.Struct, frozen=True):
@@ -67,4 +67,8 @@ class ModelUse(msgspec.Struct, frozen=True):
     floor: Floor | None = None
     """None: too few answers, nothing to measure it by, or a model also judged."""
     by_target: tuple[TargetUse, ...] = ()
-    """Empty where a model also judged: the times would be of both."""
+    """Empty where a model also judged (the times would be of both) or others worked."""
+    hand: str | None = None
+    """Who worked, where that was not the process of the evaluation."""
+    machine: Machine | None = None
+    """That hand's; None: the evaluation's own."""
