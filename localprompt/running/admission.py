@@ -115,6 +115,22 @@ def predicted_peak(
     )
 
 
+USUAL_N_CTX = 4096
+"""Cells by which a model is judged where nobody has said what it is wanted for."""
+
+
+def predicted_opening(path: Path) -> int | None:
+    """Estimated peak RSS of a process that runs this model as it is usually wanted; None where
+    the model is unknown."""
+    info = _info(str(path))
+    if info is None:
+        return None
+    n_ctx = min(USUAL_N_CTX, info.n_ctx_train)
+    return peak_bytes(
+        info, RequestedSettings(), n_ctx=n_ctx, prompt_tokens=None, baseline_bytes=None
+    )
+
+
 def predicted_kv_cache(model: ModelRecord, settings: RequestedSettings, n_ctx: int) -> int | None:
     """Estimated bytes of the KV cache of one sequence; None where the model is unknown, or keeps
     a recurrent state, which is of another size."""

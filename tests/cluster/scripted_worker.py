@@ -1,0 +1,51 @@
+"""The child of a worker with a scripted engine: what stands in a prompt decides what it does.
+
+``die`` kills the process, as llama.cpp's assertions do; ``once FILE`` kills it unless the file is
+there, and makes it; ``refuse`` is an error of the engine; ``slow N`` takes N
+hundredths of a second.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+from localprompt.engine.base import Engine
+from localprompt.errors import EngineError, NotEnoughMemoryError
+from localprompt.evaluate.worker import main
+from localprompt.records.evaluation import EvalRequest
+from localprompt.records.model import ModelRecord
+from tests.cluster.characters import CharacterEngine, tone
+
+MODULE = "tests.cluster.scripted_worker"
+
+
+def say(prompt: str) -> str:
+    if "die" in prompt:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if found := re.search(r"once (\S+)", prompt):
+        mark = Path(found[1])
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    if "refuse" in prompt:
+        raise EngineError("llama_decode failed")
+    if found := re.search(r"slow (\d+)", prompt):
+        time.sleep(int(found[1]) / 100)
+    return tone(prompt)
+
+
+def open_scripted(model: ModelRecord, request: EvalRequest) -> Engine:
+    if os.environ.get("SCRIPTED_WORKER") == "small":
+        raise NotEnoughMemoryError(f"{model.name} would not fit into free memory")
+    if os.environ.get("SCRIPTED_WORKER") == "wrong":
+        raise EngineError("this build of llama.cpp does not compute right on this CPU")
+    return CharacterEngine(say)
+
+
+if __name__ == "__main__":
+    sys.exit(main(open_scripted))

@@ -1,0 +1,119 @@
+"""Requests that are spread over children of this process: the seam without a network."""
+
+from __future__ import annotations
+
+import pytest
+
+from localprompt.cluster.local import LocalHands
+from localprompt.errors import InputError, WorkerError
+from localprompt.evaluate.spread import check_spreadable
+from tests.cluster.harness import ClusterLab, figures, rows
+
+
+def test_two_workers_give_the_table_of_this_process(lab: ClusterLab) -> None:
+    lab.write("cases.csv", rows(150))
+    unbroken = lab.here(lab.plan())
+    with LocalHands(2) as hands:
+        spread = lab.carry_out(lab.plan(), hands)
+    assert lab.rows_of(spread) == lab.rows_of(unbroken)
+    assert figures(spread) == figures(unbroken)
+    assert spread.complete
+    assert sum(use.answered for use in spread.uses) == 150
+
+
+def test_every_result_and_every_use_names_who_worked(lab: ClusterLab) -> None:
+    lab.write("cases.csv", rows(120, " slow 2"))
+    with LocalHands(2) as hands:
+        spread = lab.carry_out(lab.plan(), hands)
+    workers = {use.hand for use in spread.uses}
+    assert workers == {"worker 1", "worker 2"}
+    assert all(use.machine is not None and use.machine.cpu for use in spread.uses)
+    named = {result.machine for result in lab.store.results(spread.evaluation.id)}
+    assert named == workers
+    assert spread.targets[0].ttft_seconds is None, "times of two workers are not pooled"
+
+
+def test_a_crash_is_tried_again_and_nothing_is_lost(lab: ClusterLab) -> None:
+    mark = lab.folder / "mark"
+    lab.write("cases.csv", rows(60) + f"once {mark} a fine day,good\n")
+    with LocalHands(1) as hands:
+        spread = lab.carry_out(lab.plan(), hands)
+    assert mark.exists()
+    assert spread.complete
+    assert spread.targets[0].passes.errors == 0
+
+
+def test_what_kills_its_worker_three_times_fails_with_the_cause_and_the_rest_goes_on(
+    lab: ClusterLab,
+) -> None:
+    lab.write("cases.csv", rows(60) + "die,good\n" + rows(40, " again").partition("\n")[2])
+    with LocalHands(2) as hands:
+        spread = lab.carry_out(lab.plan(), hands)
+    assert spread.complete
+    failed = [r for r in lab.store.results(spread.evaluation.id) if r.error]
+    assert "die" in {str(r.vars["text"]) for r in failed}
+    assert 1 <= len(failed) <= 16, "halves keep the damage small"
+    assert all("SIGKILL" in str(r.error) for r in failed)
+    assert all("3 tries" in str(r.error) for r in failed)
+
+
+def test_an_error_of_the_engine_is_the_portions_failure(lab: ClusterLab) -> None:
+    lab.write("cases.csv", "text,__expected\nrefuse,good\n")
+    with LocalHands(1) as hands:
+        spread = lab.carry_out(lab.plan(), hands)
+    (failed,) = lab.store.results(spread.evaluation.id)
+    assert "llama_decode failed" in str(failed.error)
+    assert failed.score.passed is False
+
+
+@pytest.mark.parametrize(("what", "said"), [("small", "would not fit"), ("wrong", "compute right")])
+def test_workers_that_cannot_open_the_model_end_the_evaluation_with_their_reason(
+    lab: ClusterLab, monkeypatch: pytest.MonkeyPatch, what: str, said: str
+) -> None:
+    lab.write("cases.csv", rows(4))
+    monkeypatch.setenv("SCRIPTED_WORKER", what)
+    with LocalHands(2) as hands, pytest.raises(WorkerError, match=said):
+        lab.carry_out(lab.plan(), hands)
+
+
+def test_weights_that_are_not_the_ones_asked_for_are_refused(lab: ClusterLab) -> None:
+    lab.write("cases.csv", rows(4))
+    planned = lab.plan()
+    weights = lab.home / "models" / "small.gguf"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    with LocalHands(1) as hands, pytest.raises(WorkerError, match=r"sha256|do not match"):
+        lab.carry_out(planned, hands)
+
+
+def test_answers_that_are_known_are_not_asked_for_again(lab: ClusterLab) -> None:
+    lab.write("cases.csv", rows(40))
+    lab.here(lab.plan(cached=True))
+    with LocalHands(1) as hands:
+        spread = lab.carry_out(lab.plan(cached=True), hands)
+    assert spread.targets[0].cached == 40
+    assert spread.complete
+
+
+def test_an_interrupted_evaluation_goes_on_without_the_cluster(
+    lab: ClusterLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("localprompt.evaluate.runner._SECONDS_BETWEEN_SAVES", 0)
+    lab.write("cases.csv", rows(200))
+    unbroken = lab.here(lab.plan())
+    planned = lab.plan()
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with LocalHands(2) as hands, pytest.raises(KeyboardInterrupt):
+        lab.carry_out(planned, hands, on_progress=interrupt)
+    done = len(lab.store.done(planned.evaluation.id, 0))
+    assert 0 < done < 200
+    resumed = lab.here(lab.resumed(planned.evaluation.id))
+    assert lab.rows_of(resumed) == lab.rows_of(unbroken)
+
+
+def test_cases_that_see_earlier_answers_are_not_spread() -> None:
+    check_spreadable(False, "suite.yaml")
+    with pytest.raises(InputError, match="cannot be spread"):
+        check_spreadable(True, "suite.yaml")
