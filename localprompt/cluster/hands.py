@@ -1,0 +1,319 @@
+"""The workers of a Dask cluster as hands.
+
+Each line of work is a task for one worker by its address: who comes late is given work at the next
+look around, and nothing waits in a queue for whoever is slow. What was given to a worker that is
+gone comes back as lost. The scheduler only passes bytes on; if it goes, the evaluation ends with
+all that came back kept.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, Self
+
+import msgspec
+from distributed import Client, Future
+
+from localprompt.cluster import network, room
+from localprompt.cluster.network import Network
+from localprompt.errors import MachineError, WorkerError
+from localprompt.records import json
+from localprompt.records.work import Done, Hand, Opening
+
+RESOURCE = "process"
+"""What a worker of ours has one of, and other Dask workers have not."""
+SECONDS_FOR_FIRST = 60.0
+"""How long to wait for a worker at the beginning."""
+SECONDS_FOR_ANOTHER = 600.0
+"""How long to wait for one where all are gone."""
+_SECONDS_TO_CONNECT = 10
+_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_TO_FETCH = 30
+_MORE_THAN_ENOUGH = 10**6
+
+
+def connect(address: str, chosen: Network) -> Client:
+    """
+    Raises:
+        InputError: the address may not be used like that.
+        MachineError: no scheduler answers there.
+    """
+    network.check_address(address, chosen)
+    network.settle_down()
+    security = network.security(chosen)
+    try:
+        return Client(
+            address,
+            security=security,
+            timeout=_SECONDS_TO_CONNECT,
+            set_as_default=False,
+            name="localprompt",
+        )
+    except Exception as error:
+        raise no_scheduler(address, error) from error
+
+
+def no_scheduler(address: str, error: BaseException | None = None) -> MachineError:
+    cause: BaseException | None = error
+    while cause is not None and cause.__cause__ is not None:
+        cause = cause.__cause__
+    return MachineError(
+        "no scheduler of a cluster answers",
+        where=address,
+        found=None if cause is None else f"{type(cause).__name__}: {cause}"[:200],
+        next_step="localprompt cluster scheduler, on the machine of that address",
+    )
+
+
+class _Worker(msgspec.Struct):
+    """A worker as it is known here."""
+
+    name: str
+    hand: Hand | None = None
+    unfit: str | None = None
+    """Why it is not asked."""
+    admission: int | None = None
+    """The ticket of its opening, while that is under way."""
+
+
+class ClusterHands:
+    """Implements :class:`localprompt.records.work.Hands`; close it, or use it as a context manager.
+
+    Args:
+        client: connected; closed with the hands.
+        same_cpu_only: leave out workers whose CPU is not the one that most have.
+        note: told what a user should know of workers that come, go or cannot be used.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        same_cpu_only: bool = False,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._same_cpu_only = same_cpu_only
+        self._note = note
+        self._address = str(client.scheduler.address) if client.scheduler else ""
+        self._opening = b""
+        self._workers: dict[str, _Worker] = {}
+        self._given: dict[int, tuple[str, Future[bytes]]] = {}
+        self._came: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._lost: list[Done] = []
+        self._ticket = 0
+        self._run = uuid.uuid4().hex
+        self._looked = 0.0
+        self._without: float | None = None
+        self._worked = False
+        self._cpu: str | None = None
+
+    def open(self, opening: Opening) -> None:
+        self.drop()
+        self._opening = json.encode(opening)
+        self._workers.clear()
+        self._cpu, self._without = None, None
+        self._look(at_once=True)
+
+    def ready(self) -> tuple[Hand, ...]:
+        self._look()
+        hands = {a: worker.hand for a, worker in self._workers.items() if worker.hand is not None}
+        if self._same_cpu_only and self._cpu is None:
+            if any(worker.admission is not None for worker in self._workers.values()):
+                return ()
+            counted = Counter(hand.machine.cpu or "" for hand in hands.values())
+            self._cpu = max(counted, key=lambda cpu: counted[cpu], default=None)
+        if self._same_cpu_only:
+            for address, hand in hands.items():
+                if hand.machine.cpu != self._cpu:
+                    found = f"another CPU ({hand.machine.cpu})"
+                    self._set_aside(self._workers[address], found)
+        return tuple(worker.hand for worker in self._workers.values() if worker.hand is not None)
+
+    def opening(self) -> bool:
+        return any(worker.admission is not None for worker in self._workers.values())
+
+    def give(self, hand: str, line: msgspec.Raw) -> int:
+        address = next(a for a, worker in self._workers.items() if worker.name == hand)
+        return self._submit(address, bytes(line))
+
+    def next(self, seconds: float) -> Done | None:
+        self._look()
+        if self._lost:
+            return self._lost.pop()
+        try:
+            ticket = self._came.get(timeout=seconds)
+        except queue.Empty:
+            self._check_patience()
+            return None
+        if (given := self._given.pop(ticket, None)) is None:
+            return None
+        return self._arrived(ticket, *given)
+
+    def drop(self) -> None:
+        for _, future in self._given.values():
+            with suppress(Exception):
+                future.cancel()
+        self._given.clear()
+        self._lost.clear()
+        for worker in self._workers.values():
+            worker.admission = None
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """The workers that are not asked, with why; as it is when this is read."""
+        for worker in self._workers.values():
+            if worker.unfit is not None:
+                yield worker.name, worker.unfit
+
+    def close(self) -> None:
+        self.drop()
+        with suppress(Exception):
+            self._client.close(timeout=2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- who is there
+
+    def _look(self, *, at_once: bool = False) -> None:
+        now = time.monotonic()
+        if not at_once and now - self._looked < _SECONDS_BETWEEN_LOOKS:
+            return
+        found = self._seen()
+        self._looked = time.monotonic()
+        for address in set(self._workers) - set(found):
+            self._gone(address)
+        for address, info in found.items():
+            if address in self._workers:
+                continue
+            worker = _Worker(str(info.get("name") or address))
+            self._workers[address] = worker
+            if not info.get("resources", {}).get(RESOURCE):
+                self._set_aside(worker, "not started as a worker of localprompt")
+            else:
+                worker.admission = self._submit(address, None)
+
+    def _seen(self) -> dict[str, dict[str, Any]]:
+        """The workers, by address.
+
+        Raises:
+            MachineError: the scheduler is gone.
+        """
+        if self._client.status != "running":
+            raise self._no_scheduler_left()
+        try:
+            info: Any = self._client.scheduler_info(n_workers=_MORE_THAN_ENOUGH)
+        except Exception as error:
+            raise self._no_scheduler_left() from error
+        return dict(info["workers"])
+
+    def _no_scheduler_left(self) -> MachineError:
+        return MachineError(
+            "the scheduler of the cluster is gone; what came back before is kept",
+            where=self._address,
+            next_step="start it again, then the same with --resume last",
+        )
+
+    def _gone(self, address: str) -> None:
+        worker = self._workers.pop(address)
+        self._note(f"{worker.name} is gone; others take over its work")
+        for ticket, (where, future) in list(self._given.items()):
+            if where == address:
+                del self._given[ticket]
+                with suppress(Exception):
+                    future.cancel()
+                cause = f"{worker.name} went away while it worked"
+                self._lost.append(Done(ticket, worker.name, cause=cause, lost=True))
+
+    def _set_aside(self, worker: _Worker, cause: str) -> None:
+        worker.hand, worker.admission, worker.unfit = None, None, cause
+        self._note(f"{worker.name} is not asked: {cause}")
+
+    def _check_patience(self) -> None:
+        """
+        Raises:
+            WorkerError: every worker that is there cannot do this, or none has come for long.
+        """
+        workers = self._workers.values()
+        if any(worker.unfit is None for worker in workers):
+            self._without = None
+            return
+        if workers:
+            raise WorkerError(
+                "no machine of the cluster can do this",
+                where=self._address,
+                found="; ".join(f"{worker.name}: {worker.unfit}" for worker in workers),
+                next_step=f"localprompt cluster check {self._address}",
+            )
+        now = time.monotonic()
+        if self._without is None:
+            self._without = now
+            self._note("waiting for a machine: the cluster has none now")
+        patience = SECONDS_FOR_ANOTHER if self._worked else SECONDS_FOR_FIRST
+        if now - self._without > patience:
+            raise WorkerError(
+                f"the cluster had no machine for {patience:.0f} s",
+                where=self._address,
+                next_step=f"localprompt cluster worker {self._address}, on each machine",
+            )
+
+    # ---- what is given and comes back
+
+    def _submit(self, address: str, line: bytes | None) -> int:
+        self._ticket += 1
+        ticket = self._ticket
+        future = self._client.submit(
+            room.answer,
+            self._opening,
+            line,
+            key=f"localprompt-{self._run}-{ticket}",
+            workers=[address],
+            allow_other_workers=False,
+            resources={RESOURCE: 1},
+            pure=False,
+        )
+        self._given[ticket] = (address, future)
+        future.add_done_callback(lambda _: self._came.put(ticket))
+        return ticket
+
+    def _arrived(self, ticket: int, address: str, future: Future[bytes]) -> Done | None:
+        worker = self._workers.get(address)
+        name = worker.name if worker else address
+        reply, cause = self._reply(future)
+        if worker is None:
+            return Done(ticket, name, cause=f"{name} is gone", lost=True)
+        if reply is not None and reply.status == "unfit":
+            self._set_aside(worker, reply.cause)
+        if worker.admission == ticket:
+            worker.admission = None
+            if reply is None:
+                self._set_aside(worker, cause)
+            elif reply.status == "ready" and reply.machine is not None:
+                worker.hand = Hand(worker.name, reply.machine)
+                self._without = None
+            return None
+        if reply is None:
+            return Done(ticket, name, cause=cause, lost=True)
+        if reply.status == "worked":
+            self._worked = True
+            return Done(ticket, name, reply.given)
+        return Done(ticket, name, cause=reply.cause, lost=reply.status == "unfit")
+
+    def _reply(self, future: Future[bytes]) -> tuple[room.Reply | None, str]:
+        """What came, or why nothing did."""
+        try:
+            found = future.result(timeout=_SECONDS_TO_FETCH)
+            return msgspec.json.decode(found, type=room.Reply), ""
+        except Exception as error:  # noqa: BLE001  Dask raises what the worker raised, too
+            return None, f"{type(error).__name__}: {error}"[:300]
+        finally:
+            with suppress(Exception):
+                future.release()

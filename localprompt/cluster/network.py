@@ -1,0 +1,163 @@
+"""How the processes of a cluster may reach each other, and what is refused.
+
+Whoever reaches a scheduler runs code on every machine behind it. So everything stays on loopback,
+where an SSH tunnel can end, or is encrypted and asks for a certificate: a folder with ``ca.pem``,
+``cert.pem`` and ``key.pem`` on each machine. A network that is trusted as a whole has to be called
+insecure by whoever types the command.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dask
+import msgspec
+from distributed.security import Security
+
+from localprompt import doors
+from localprompt.errors import InputError
+
+FILES = ("ca.pem", "cert.pem", "key.pem")
+_QUIET = {
+    # Nothing of ours is looked at over HTTP.
+    "distributed.worker.http.routes": [],
+    "distributed.scheduler.http.routes": [],
+    # A machine that is busy for a while is not gone.
+    "distributed.comm.timeouts.tcp": "60s",
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    # Tasks are given to a worker by name.
+    "distributed.scheduler.work-stealing": False,
+    "distributed.admin.large-graph-warning-threshold": "1GB",
+}
+
+
+class Network(msgspec.Struct, frozen=True):
+    """What the user typed about it."""
+
+    tls: Path | None = None
+    """A folder with FILES."""
+    interface: str | None = None
+    """The one interface to listen on; None: loopback."""
+    insecure: bool = False
+
+
+def settle_down() -> None:
+    """Dask as it is used here: no pages, no memory limits of its own, nothing on stderr."""
+    dask.config.set(_QUIET)
+    for name in ("distributed", "tornado", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def check_address(address: str, network: Network) -> tuple[str, int]:
+    """The host and port of a scheduler.
+
+    Raises:
+        InputError: it is not an address, or can be reached by others without encryption.
+    """
+    example = "tcp://127.0.0.1:8786, or tls://HOST:8786"
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in {"tcp", "tls"} or not parts.hostname or not port or parts.path:
+        raise InputError(
+            "not the address of a scheduler",
+            where=address,
+            expected=example,
+            next_step="localprompt cluster scheduler prints its address",
+        )
+    if parts.scheme == "tls" and network.tls is None:
+        raise InputError(
+            "this address asks for certificates",
+            where=address,
+            expected=f"--tls FOLDER, with {', '.join(FILES)}",
+        )
+    if parts.scheme == "tcp" and network.tls is not None:
+        raise InputError("with --tls the address begins with tls://", where=address)
+    check_reach(is_loopback(parts.hostname), network, address)
+    return parts.hostname, port
+
+
+def check_reach(loopback: bool, network: Network, where: str) -> None:
+    """
+    Raises:
+        InputError: others than this machine could reach it, and it is not encrypted.
+    """
+    if loopback or network.tls is not None or network.insecure:
+        return
+    raise InputError(
+        "beyond this machine a cluster needs certificates: who reaches it runs code there",
+        where=where,
+        expected=f"--tls FOLDER, with {', '.join(FILES)}; or an SSH tunnel that ends at 127.0.0.1",
+        next_step="--insecure-network only where everybody on the network is trusted",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it; a name counts as what it stands for now."""
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(str(one).partition("%")[0]).is_loopback for one in found)
+
+
+def security(network: Network) -> Security:
+    """The certificates for all three roles.
+
+    Raises:
+        InputError: a file is missing, or is not what its name says.
+    """
+    if network.tls is None:
+        return Security(require_encryption=False)
+    ca, cert, key = (network.tls / name for name in FILES)
+    for path in (ca, cert, key):
+        if not doors.is_file(path):
+            raise InputError(
+                "a certificate is missing",
+                where=str(path),
+                expected=f"{', '.join(FILES)} in one folder",
+            )
+    made = Security(
+        require_encryption=True,
+        tls_ca_file=str(ca),
+        **{f"tls_{role}_cert": str(cert) for role in ("client", "scheduler", "worker")},
+        **{f"tls_{role}_key": str(key) for role in ("client", "scheduler", "worker")},
+    )
+    try:
+        made.get_connection_args("client")
+        made.get_listen_args("scheduler")
+    except OSError as error:
+        raise InputError(
+            "the certificates cannot be used", where=str(network.tls), found=str(error)
+        ) from error
+    return made
+
+
+def listening_host(network: Network) -> str | None:
+    """Where to listen: loopback, or None where an interface is named.
+
+    Raises:
+        InputError: there is no such interface, or it is open to others without encryption.
+    """
+    if network.interface is None:
+        return "127.0.0.1"
+    from distributed.utils import get_ip_interface
+
+    try:
+        address = get_ip_interface(network.interface)
+    except ValueError as error:
+        known = ", ".join(name for _, name in socket.if_nameindex())
+        raise InputError(
+            "there is no such interface", where=f"--interface {network.interface}", expected=known
+        ) from error
+    check_reach(is_loopback(address), network, f"--interface {network.interface}")
+    return None

@@ -1,0 +1,194 @@
+"""A scheduler, and the workers that come to it, as processes of this program.
+
+A worker is one process that does one thing at a time; llama.cpp is in a child of it. If its
+scheduler goes, it waits for the next one at the same address. SIGTERM and Ctrl-C end both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from distributed import Scheduler, Worker
+from distributed.core import rpc
+from distributed.diagnostics.plugin import WorkerPlugin
+from distributed.security import Security
+
+from localprompt.cluster import network, room
+from localprompt.cluster.hands import RESOURCE, no_scheduler
+from localprompt.cluster.network import Network
+from localprompt.errors import InputError, MachineError
+
+Announce = Callable[[str], None]
+
+_SECONDS_BETWEEN_TRIES = 1.0
+_SECONDS_TO_ANSWER = 10.0
+_SECONDS_TO_LEAVE = 5.0
+_NOBODY_LISTENS = (ConnectionRefusedError,)
+
+
+class Rooms(WorkerPlugin):
+    """Ends the child of a worker with the worker."""
+
+    name = "localprompt"
+
+    def teardown(self, worker: Worker) -> None:
+        room.clear()
+
+
+async def dask_setup(worker: Worker) -> None:
+    """For ``dask worker --preload localprompt.cluster.serving --resources process=1``."""
+    network.settle_down()
+    await worker.plugin_add(plugin=Rooms())
+
+
+def run_scheduler(port: int, chosen: Network, announce: Announce) -> None:
+    """Serve until a signal ends it.
+
+    Raises:
+        InputError: it may not listen there.
+        MachineError: the port is taken.
+    """
+    host = network.listening_host(chosen)
+    network.settle_down()
+    security = network.security(chosen)
+
+    async def serve(stop: asyncio.Event) -> None:
+        try:
+            scheduler = await Scheduler(
+                host=host,
+                interface=chosen.interface,
+                port=port,
+                protocol="tls" if chosen.tls else "tcp",
+                security=security,
+                dashboard=False,
+                dashboard_address=f"{host or _address_of(chosen)}:0",
+            )
+        except OSError as error:
+            raise MachineError(
+                "the port is taken", where=f"--port {port}", found=str(error)
+            ) from error
+        announce(scheduler.address)
+        await _either(stop.wait(), scheduler.finished())
+        await scheduler.close()
+
+    _until_told(serve)
+
+
+def run_worker(
+    address: str, name: str | None, port: int, chosen: Network, announce: Announce
+) -> None:
+    """Work for the scheduler at an address until a signal ends it.
+
+    Raises:
+        InputError: the address or the interface may not be used like that.
+        MachineError: what answers there is not a scheduler.
+    """
+    network.check_address(address, chosen)
+    host = network.listening_host(chosen)
+    network.settle_down()
+    security = network.security(chosen)
+    called = name or f"{socket.gethostname()}-{os.getpid()}"
+
+    async def work(stop: asyncio.Event) -> None:
+        waited = False
+        while not stop.is_set():
+            if not await _answers(address, security):
+                if not waited:
+                    announce(f"waiting for a scheduler at {address}")
+                waited = True
+                await _either(stop.wait(), asyncio.sleep(_SECONDS_BETWEEN_TRIES))
+                continue
+            waited = False
+            with TemporaryDirectory(prefix="localprompt-") as folder:
+                await _one_life(folder, stop)
+
+    async def _one_life(folder: str, stop: asyncio.Event) -> None:
+        try:
+            worker = await Worker(
+                address,
+                nthreads=1,
+                resources={RESOURCE: 1},
+                name=called,
+                host=host,
+                interface=chosen.interface,
+                port=port,
+                security=security,
+                memory_limit=0,  # Dask's; weights that are mapped would count
+                local_directory=folder,
+                dashboard=False,
+                plugins=(Rooms(),),
+                death_timeout=_SECONDS_TO_ANSWER,
+            )
+        except ValueError as error:
+            raise InputError(
+                "the scheduler refuses this worker", where=f"--name {called}", found=str(error)
+            ) from error
+        except (OSError, TimeoutError) as error:
+            announce(f"no connection: {error}")
+            return
+        announce(f"{called} works for {address}; Ctrl-C ends it")
+        await _either(stop.wait(), worker.finished())
+        room.clear()
+        with suppress(Exception):
+            await asyncio.wait_for(worker.close(), _SECONDS_TO_LEAVE)
+        if not stop.is_set():
+            announce("the scheduler is gone")
+
+    _until_told(work)
+
+
+async def _answers(address: str, security: Security) -> bool:
+    """Whether a scheduler is there; False: nobody is.
+
+    Raises:
+        MachineError: somebody else is.
+    """
+    arguments = security.get_connection_args("worker")
+    try:
+        async with rpc(address, connection_args=arguments, timeout=_SECONDS_TO_ANSWER) as found:
+            identity = await asyncio.wait_for(found.identity(), _SECONDS_TO_ANSWER)
+    except Exception as error:
+        if _nobody(error):
+            return False
+        raise no_scheduler(address, error) from error
+    if identity.get("type") != "Scheduler":
+        raise no_scheduler(address)
+    return True
+
+
+def _nobody(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, _NOBODY_LISTENS) or "Connection refused" in str(error):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _address_of(chosen: Network) -> str:
+    from distributed.utils import get_ip_interface
+
+    return str(get_ip_interface(chosen.interface))
+
+
+async def _either(*waited: Coroutine[Any, Any, Any]) -> None:
+    tasks = [asyncio.ensure_future(one) for one in waited]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+def _until_told(serve: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(stop)
+
+    asyncio.run(main())
