@@ -134,8 +134,9 @@ ENDS_WITH = {"improve": 1}
 """Other codes than 0: four cases show no gain."""
 FETCHES = {"models pull"}
 """The one command whose purpose it is."""
-LISTENS = {"serve"}
-"""It waits for connections until it is told to end; tests/web sees that it opens none."""
+LISTENS = {"serve", "cluster scheduler", "cluster worker", "cluster check"}
+"""What talks over a network is their purpose; tests/web sees that serve opens no connection, and
+tests/cluster that a cluster stays on loopback."""
 
 _IN_THE_NAMESPACE = (
     "ask", "run", "doctor", "models list", "models show", "models verify", "prompts show",

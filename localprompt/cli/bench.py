@@ -13,6 +13,7 @@ import typer
 
 from localprompt.cli.options import REFERENCE_HELP, LoraOption, adapters, takes
 from localprompt.cli.output import check_output, console, format_of, output_file
+from localprompt.cli.spreading import ClusterFlags, check_cluster_flags, hands_of
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_MACHINE, InputError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _axis(flag: str, help_text: str) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchFlags:
+class BenchFlags(ClusterFlags):
     """What ``bench`` takes beside prompts and suites."""
 
     model: Annotated[
@@ -146,7 +147,10 @@ def command(
 
     wanted = format_of(flags.format, flags.output, FORMATS)
     check_output(flags.output)
-    experiment = _resumed(flags.resume) if flags.resume else _planned(what or [], flags)
+    check_cluster_flags(flags)
+    experiment = (
+        _resumed(flags.resume, flags.cluster) if flags.resume else _planned(what or [], flags)
+    )
     if not flags.quiet or flags.plan_only:
         from localprompt.views.bench import print_plan
 
@@ -158,12 +162,17 @@ def command(
         raise InputError("no cell of this plan can run", next_step="see the reasons above")
     if not flags.resume and not flags.yes and not flags.quiet:
         _ask_whether_to_begin(experiment)
-    interrupted = _execute(experiment, flags)
+    if flags.cluster is None:
+        interrupted = _execute(experiment, flags)
+    else:
+        experiment, interrupted = _execute_elsewhere(experiment, flags)
     with History(read_only=True) as history:
         result = load_bench(experiment.id, history)
     write_bench(result, wanted, flags.output)
     if interrupted:
-        print_note(f"interrupted; go on with:  localprompt bench --resume {experiment.id}")
+        cluster = "" if flags.cluster is None else f" --cluster {flags.cluster}"
+        resume = f"localprompt bench --resume {experiment.id}{cluster}"
+        print_note(f"interrupted; go on with:  {resume}")
         raise typer.Exit(EXIT_INTERRUPTED)
     if result.cells and all(cell.failure for cell in result.cells):
         raise typer.Exit(EXIT_MACHINE)
@@ -259,13 +268,21 @@ def _title(what: list[str]) -> str:
     return "bench " + shlex.join(argument for argument in sys.argv[2:])
 
 
-def _resumed(reference: str) -> Experiment:
+def _resumed(reference: str, cluster: str | None) -> Experiment:
     from localprompt.bench.planning import check_resumable
     from localprompt.store.history import History
 
     with History(read_only=True) as history:
         experiment = history.bench(reference)
     check_resumable(experiment)
+    if bool(experiment.machines) != (cluster is not None):
+        raise InputError(
+            "this bench was started on a cluster"
+            if experiment.machines
+            else "this bench was not started on a cluster",
+            where=f"--resume {reference}",
+            next_step="--cluster ADDRESS" if experiment.machines else "without --cluster",
+        )
     return experiment
 
 
@@ -314,3 +331,36 @@ def _execute(experiment: Experiment, flags: BenchFlags) -> bool:
         except KeyboardInterrupt:
             return True
     return False
+
+
+def _execute_elsewhere(experiment: Experiment, flags: BenchFlags) -> tuple[Experiment, bool]:
+    """The plan with the cluster's machines, and whether the user interrupted it.
+
+    Raises:
+        HistoryError: the history cannot be written; nothing measured before is lost.
+        MachineError: no machine can do it, or the cluster is gone.
+    """
+    from localprompt.bench.elsewhere import on_each, open_for_bench, run_elsewhere
+    from localprompt.store.history import History
+    from localprompt.views.progress import bench_progress
+
+    with hands_of(flags, quiet=flags.quiet) as hands, History() as history:
+        ready = open_for_bench(experiment, hands)
+        if flags.resume:
+            runs = [run for run, _ in history.runs_of(experiment.id)]
+        else:
+            experiment, runs = on_each(experiment, ready), []
+            history.begin(experiment)
+        try:
+            with bench_progress(quiet=flags.quiet) as on_step:
+                run_elsewhere(
+                    experiment,
+                    history,
+                    hands,
+                    runs=runs,
+                    own_threads=flags.n_threads is None,
+                    on_step=on_step,
+                )
+        except KeyboardInterrupt:
+            return experiment, True
+    return experiment, False

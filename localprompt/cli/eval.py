@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -17,10 +19,12 @@ from localprompt.cli.options import (
     takes,
 )
 from localprompt.cli.output import check_output, checked
+from localprompt.cli.spreading import ClusterFlags, check_cluster_flags, hands_of
 from localprompt.errors import EXIT_INTERRUPTED, InputError, ThresholdError
 from localprompt.units import parse_list
 
 if TYPE_CHECKING:
+    from localprompt.evaluate.executor import Executor
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.planning import Planned
     from localprompt.records.condition import Condition
@@ -44,7 +48,7 @@ SCORINGS = ("raw", "normalized", "calibrated", "batch", "generate")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalFlags(EngineFlags, SamplingFlags):
+class EvalFlags(ClusterFlags, EngineFlags, SamplingFlags):
     """What ``eval`` takes beside its suite."""
 
     model: Annotated[
@@ -169,6 +173,7 @@ def command(
             next_step="localprompt eval benchmarks/sentiment.yaml",
         )
     _check_shard(flags)
+    check_cluster_flags(flags)
     if flags.plan and suite is not None:
         _show_plan(request_from_flags(suite, flags))
         return
@@ -269,6 +274,7 @@ def _carry_out(planned: Planned, store: History, models: Models, flags: EvalFlag
     """Make what is missing; True where the user interrupted it."""
     from localprompt.engine.llama.proof import gate
     from localprompt.evaluate.runner import run_evaluation
+    from localprompt.evaluate.spread import check_spreadable
     from localprompt.views.messages import print_note, print_warnings, profile_note
     from localprompt.views.progress import eval_progress
 
@@ -281,12 +287,26 @@ def _carry_out(planned: Planned, store: History, models: Models, flags: EvalFlag
             print_note(note)
         if planned.evaluation.request.settings.repack and not flags.force:
             print_warnings(gate.remarks())
+    if flags.cluster is not None:
+        check_spreadable(planned.suite.in_turn, planned.suite.path)
     try:
-        with eval_progress(quiet=flags.quiet) as on_progress:
-            run_evaluation(planned, store, models, on_progress=on_progress)
+        with eval_progress(quiet=flags.quiet) as on_progress, _executor(flags) as executor:
+            run_evaluation(planned, store, models, executor=executor, on_progress=on_progress)
     except KeyboardInterrupt:
         return True
     return False
+
+
+@contextmanager
+def _executor(flags: EvalFlags) -> Iterator[Executor | None]:
+    """Who answers; None: this process."""
+    if flags.cluster is None:
+        yield None
+        return
+    from localprompt.evaluate.spread import Spread
+
+    with hands_of(flags, quiet=flags.quiet) as hands, Spread(hands) as spread:
+        yield spread
 
 
 def _report(planned: Planned, store: History, wanted: str, flags: EvalFlags) -> EvalResult:

@@ -63,14 +63,23 @@ def print_bench(result: BenchResult, console: Console) -> None:
 def bench_markdown(result: BenchResult) -> str:
     """The same with llama-bench's columns first; then the machine."""
     figures = tuple(_figures(result, llama_bench_columns(result.cells)))
-    measured = Lines((f"Measured on: {machine_line(result.machine)}",))
+    measured = Lines(tuple(_measured_on(result)))
     return markdown([Section("cells", result.experiment.title, (*figures, measured))], 3)
+
+
+def _measured_on(result: BenchResult) -> Iterator[str]:
+    for name, machine in result.experiment.machines.items():
+        yield f"Measured on {name}: {machine_line(machine)}"
+    if not result.experiment.machines:
+        yield f"Measured on: {machine_line(result.machine)}"
 
 
 def bench_sections(result: BenchResult, prefix: str = "") -> tuple[Section, ...]:
     """The bench's part of a page; ``prefix`` keeps ids apart where there are several benches."""
     heading = f"{result.experiment.title}: " if prefix else ""
-    machine = machine_facts(result.machine, result.experiment.localprompt_version)
+    machine = list(machine_facts(result.machine, result.experiment.localprompt_version))
+    if result.experiment.machines:
+        machine = [Fact(n, machine_line(m)) for n, m in result.experiment.machines.items()]
     return (
         Section(f"{prefix}overview", f"{heading}Overview", (_lead_facts(result), _facts(result))),
         Section(f"{prefix}notices", "Warnings and failures", tuple(_notices(result))),

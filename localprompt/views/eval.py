@@ -302,7 +302,9 @@ def _pace(use: ModelUse) -> Facts:
     answered, *others = (line.strip() for line in use_lines(use))
     name, _, text = answered.partition(": ")
     items = [Fact(name, text)]
-    items += [Fact("Floor" if line.startswith("floor") else "Memory", line) for line in others]
+    for line in others:
+        floor, memory = line.startswith("floor"), line.startswith("memory")
+        items.append(Fact("Floor" if floor else "Memory" if memory else "Machine", line))
     if use.settings is not None:
         items.append(Fact("Settings", settings_text(use.settings)))
     return Facts(tuple(items))

@@ -135,7 +135,8 @@ def _same_every_time(result: EvalResult) -> Iterator[str]:
 
 def use_lines(use: ModelUse) -> Iterator[str]:
     """What one model took: pace and floor, then memory."""
-    line = f"{use.model}: {use.answered} answered"
+    where = "" if use.hand is None else f" on {use.hand}"
+    line = f"{use.model}{where}: {use.answered} answered"
     if use.answered and use.wall_seconds > 0:
         line += (
             f" in {format_seconds(use.wall_seconds)} "
@@ -162,6 +163,8 @@ def use_lines(use: ModelUse) -> Iterator[str]:
         and why.startswith(("on", "off"))
     ):
         yield f"  flash attention {why}"
+    if use.machine is not None:
+        yield f"  {use.machine.cpu or UNKNOWN}, machine {use.machine.id}"
     memory = use.memory
     yield (
         f"  memory of the process: peak RSS {format_bytes(memory.peak_rss_bytes)} "

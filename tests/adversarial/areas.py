@@ -18,7 +18,9 @@ _LONG = frozenset(
     {"tune", "evidence", "contrast", "bench", "choose", "finetune", "improve", "serve", "chat"}
 )
 """Commands that may take as long as they like, as long as Ctrl-C ends them."""
-_NEVER = frozenset({("models", "pull"), ("cluster", "worker"), ("cluster", "check")})
+_NEVER = frozenset(
+    {("models", "pull"), ("cluster", "worker"), ("cluster", "check"), ("cluster", "scheduler")}
+)
 """They would reach for a network."""
 
 PROMPT = """---

@@ -60,6 +60,7 @@ _COLUMNS = (
     "cached",
     "batched_ttft_seconds",
     "batched_decode_seconds",
+    "machine",
 )
 _REPEATED = ("case_pass_power", "case_consistency")
 """Whether all repetitions of the case passed (pass^k), and the share that ended as most did."""
@@ -145,6 +146,7 @@ def _row(result: EvalResult, case: CaseResult) -> tuple[Any, ...]:
         case.cached,
         timing.ttft_seconds if timing else None,
         timing.decode_seconds if timing else None,
+        case.machine,
     )
 
 

@@ -1,0 +1,125 @@
+"""The options that let other machines work, shared by ``eval`` and ``bench``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from localprompt.errors import InputError, MachineError
+
+if TYPE_CHECKING:
+    from localprompt.cluster.hands import ClusterHands
+    from localprompt.cluster.network import Network
+
+_PANEL = "Cluster"
+
+TlsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls",
+        metavar="FOLDER",
+        help="ca.pem, cert.pem and key.pem, for tls:// addresses.",
+        rich_help_panel=_PANEL,
+    ),
+]
+InsecureOption = Annotated[
+    bool,
+    typer.Option(
+        "--insecure-network",
+        help="Beyond this machine without certificates: whoever reaches it runs code there.",
+        rich_help_panel=_PANEL,
+    ),
+]
+SameCpuOption = Annotated[
+    bool,
+    typer.Option(
+        "--same-cpu-only",
+        help="Only the machines with the CPU that most of them have.",
+        rich_help_panel=_PANEL,
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClusterFlags:
+    """Which cluster, and how it is reached."""
+
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Let the machines of this cluster work, as tcp://127.0.0.1:8786.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    tls: TlsOption = None
+    insecure_network: InsecureOption = False
+    same_cpu_only: SameCpuOption = False
+
+
+def needs_cluster_extra(name: str) -> Any:
+    """A module of :mod:`localprompt.cluster` that needs Dask.
+
+    Raises:
+        MachineError: it is not installed.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(f"localprompt.cluster.{name}")
+    except ImportError as error:
+        raise MachineError(
+            f"a cluster needs {error.name}, which is not installed",
+            next_step="python -m pip install 'localprompt[cluster]'",
+        ) from error
+
+
+def network_of(
+    tls: Path | None, *, insecure: bool = False, interface: str | None = None
+) -> Network:
+    """What was typed about the network."""
+    made: Network = needs_cluster_extra("network").Network(tls, interface, insecure)
+    return made
+
+
+@contextmanager
+def hands_of(flags: ClusterFlags, *, quiet: bool) -> Iterator[ClusterHands]:
+    """The workers of the cluster that the flags name.
+
+    Raises:
+        InputError, MachineError: it cannot be reached like that.
+    """
+    from localprompt.views.messages import print_note
+
+    module = needs_cluster_extra("hands")
+    chosen = network_of(flags.tls, insecure=flags.insecure_network)
+    client = module.connect(flags.cluster or "", chosen)
+    say = (lambda _: None) if quiet else print_note
+    with module.ClusterHands(client, same_cpu_only=flags.same_cpu_only, note=say) as hands:
+        yield hands
+
+
+def check_cluster_flags(flags: ClusterFlags) -> None:
+    """
+    Raises:
+        InputError: a flag of a cluster is given without one.
+    """
+    if flags.cluster is not None:
+        return
+    given = {
+        "--tls": flags.tls is not None,
+        "--insecure-network": flags.insecure_network,
+        "--same-cpu-only": flags.same_cpu_only,
+    }
+    for name, typed in given.items():
+        if typed:
+            raise InputError(
+                "this is about a cluster, and none is named",
+                where=name,
+                next_step="--cluster tcp://HOST:PORT",
+            )
