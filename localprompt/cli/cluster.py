@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from localprompt.cli.help import Commands
 from localprompt.cli.spreading import (
     InsecureOption,
     TlsOption,
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
     from localprompt.records.cluster import CheckedModel, ClusterCheck
     from localprompt.records.model import ModelRecord
 
-app = typer.Typer(rich_markup_mode=None)
+app = Commands()
+EXAMPLES = (
+    "localprompt cluster scheduler",
+    "localprompt cluster worker tcp://127.0.0.1:8786",
+    "localprompt cluster check tcp://127.0.0.1:8786",
+)
 
 Address = Annotated[
     str, typer.Argument(metavar="ADDRESS", help="The scheduler's, as tcp://127.0.0.1:8786.")
@@ -33,7 +39,14 @@ InterfaceOption = Annotated[
 ]
 
 
-@app.command("scheduler")
+@app.command(
+    "scheduler",
+    examples=(
+        "localprompt cluster scheduler",
+        "localprompt cluster scheduler --interface eth0 --tls certificates",
+        "localprompt cluster scheduler --port 0",
+    ),
+)
 def scheduler(
     *,
     port: Annotated[
@@ -43,16 +56,7 @@ def scheduler(
     tls: TlsOption = None,
     insecure_network: InsecureOption = False,
 ) -> None:
-    """Bring machines and work together; one for each cluster.
-
-    Examples:
-
-        localprompt cluster scheduler
-
-        localprompt cluster scheduler --interface eth0 --tls certificates
-
-        localprompt cluster scheduler --port 0
-    """
+    """Bring machines and work together; one for each cluster."""
     from localprompt.views.messages import print_note
 
     serving = needs_cluster_extra("serving")
@@ -61,7 +65,14 @@ def scheduler(
     serving.run_scheduler(port, chosen, print_note)
 
 
-@app.command("worker")
+@app.command(
+    "worker",
+    examples=(
+        "localprompt cluster worker tcp://127.0.0.1:8786",
+        "localprompt cluster worker tls://head:8786 --interface eth0 --tls certificates",
+        "localprompt cluster worker tcp://127.0.0.1:8786 --name office --port 40001",
+    ),
+)
 def worker(
     address: Address,
     *,
@@ -76,16 +87,7 @@ def worker(
     tls: TlsOption = None,
     insecure_network: InsecureOption = False,
 ) -> None:
-    """Let this machine work for a cluster, with the models of its own store.
-
-    Examples:
-
-        localprompt cluster worker tcp://127.0.0.1:8786
-
-        localprompt cluster worker tls://head:8786 --interface eth0 --tls certificates
-
-        localprompt cluster worker tcp://127.0.0.1:8786 --name office --port 40001
-    """
+    """Let this machine work for a cluster, with the models of its own store."""
     from localprompt.engine.llama.proof import gate
     from localprompt.views.messages import print_note
 
@@ -95,7 +97,14 @@ def worker(
     serving.run_worker(address, name, port, chosen, print_note)
 
 
-@app.command("check")
+@app.command(
+    "check",
+    examples=(
+        "localprompt cluster check tcp://127.0.0.1:8786",
+        "localprompt cluster check tcp://127.0.0.1:8786 -m smollm2-135m",
+        "localprompt cluster check tls://head:8786 --tls certificates --json",
+    ),
+)
 def check(
     address: Address,
     *,
@@ -112,16 +121,7 @@ def check(
     insecure_network: InsecureOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print it as one JSON object.")] = False,
 ) -> None:
-    """Show who is there, what each machine has, and whether their answers agree.
-
-    Examples:
-
-        localprompt cluster check tcp://127.0.0.1:8786
-
-        localprompt cluster check tcp://127.0.0.1:8786 -m smollm2-135m
-
-        localprompt cluster check tls://head:8786 --tls certificates --json
-    """
+    """Show who is there, what each machine has, and whether their answers agree."""
     from localprompt.cli.output import console
     from localprompt.records import json as record_json
     from localprompt.views.cluster import print_check

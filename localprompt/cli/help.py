@@ -37,6 +37,9 @@ PANELS: dict[str, tuple[str, ...]] = {
         "--format", "--output", "--json", "--quiet", "--title", "--results", "--lang", "--to",
         "--complete-json", "--json-lines",
     ),
+    "Cluster": (
+        "--cluster", "--tls", "--insecure-network", "--same-cpu-only", "--interface",
+    ),
     "History": (
         "--no-log", "--no-cache", "--resume", "--again", "--continue", "--fresh", "--watch",
     ),

@@ -16,15 +16,12 @@ if TYPE_CHECKING:
     from localprompt.cluster.hands import ClusterHands
     from localprompt.cluster.network import Network
 
-_PANEL = "Cluster"
-
 TlsOption = Annotated[
     Path | None,
     typer.Option(
         "--tls",
         metavar="FOLDER",
         help="ca.pem, cert.pem and key.pem, for tls:// addresses.",
-        rich_help_panel=_PANEL,
     ),
 ]
 InsecureOption = Annotated[
@@ -32,7 +29,6 @@ InsecureOption = Annotated[
     typer.Option(
         "--insecure-network",
         help="Beyond this machine without certificates: whoever reaches it runs code there.",
-        rich_help_panel=_PANEL,
     ),
 ]
 SameCpuOption = Annotated[
@@ -40,7 +36,6 @@ SameCpuOption = Annotated[
     typer.Option(
         "--same-cpu-only",
         help="Only the machines with the CPU that most of them have.",
-        rich_help_panel=_PANEL,
     ),
 ]
 
@@ -54,7 +49,6 @@ class ClusterFlags:
         typer.Option(
             metavar="ADDRESS",
             help="Let the machines of this cluster work, as tcp://127.0.0.1:8786.",
-            rich_help_panel=_PANEL,
         ),
     ] = None
     tls: TlsOption = None

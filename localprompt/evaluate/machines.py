@@ -84,7 +84,7 @@ def agreement(
             ids = engine.encode([Message("user", (Segment(probe, None),))]).token_ids
             wanted = GenerationRequest(ids, Sampling(max_tokens=PROBE_TOKENS))
             asks.append(Ask(len(ids) + PROBE_TOKENS, wanted))
-        portion = Portion("generate", PromptTemplate(name="", body=""), tuple(asks))
+        portion = Portion("generate", PromptTemplate(name="", body=""), None, tuple(asks))
         for hand, done, _ in _asked(hands, msgspec.Raw(json.encode(portion))):
             if done.cause is not None:
                 failed[hand.name] = done.cause

@@ -23,16 +23,16 @@ import msgspec
 import localprompt
 from localprompt.engine.base import Engine
 from localprompt.errors import InputError, WorkerError
-from localprompt.evaluate.executor import Answering, Replied, Took
+from localprompt.evaluate.executor import Answering, Asked, Replied, Took
 from localprompt.evaluate.models import OpenEngine, OpenModel
 from localprompt.evaluate.received import open_vocabulary
 from localprompt.evaluate.requests import Prepared
 from localprompt.evaluate.worker import MODULE, Answers, Ask, Given, Pace, Portion
 from localprompt.models.inspect import inspect_model
 from localprompt.records import json
-from localprompt.records.evaluation import EvalRequest, ModelUse, Scoring
+from localprompt.records.evaluation import EvalRequest
 from localprompt.records.model import ModelRecord
-from localprompt.records.prompt import PromptTemplate
+from localprompt.records.model_use import ModelUse
 from localprompt.records.work import Done, Hand, Hands, Opening, Weights
 
 SECONDS_AT_ONCE = 15.0
@@ -102,6 +102,12 @@ class Spread:
 
     def open(self, model: ModelRecord, request: EvalRequest) -> Answering:
         self.close()
+        if request.settings.adapters:
+            raise InputError(
+                "adapters are files of this machine, which the others do not have",
+                where="--lora",
+                next_step="the same without --cluster",
+            )
         # A number of threads that nobody typed is this machine's, and no business of the others.
         own = {name: None for name in _OWN_THREADS if name not in request.given}
         asked = EvalRequest(
@@ -167,17 +173,17 @@ class _Elsewhere:
         known = self._request.settings.n_ctx or self.engine.facts.n_ctx_train
         return known or inspect_model(Path(self._model.path)).n_ctx_train
 
-    def answers(
-        self, prepared: Iterable[Prepared], scoring: Scoring, template: PromptTemplate, most: int
-    ) -> Iterator[Replied]:
-        round_ = _Round(iter(prepared), most, self._tallies)
+    def answers(self, prepared: Iterable[Prepared], asked: Asked) -> Iterator[Replied]:
+        round_ = _Round(iter(prepared), asked.most, self._tallies)
         under_way: dict[int, _Given] = {}
         try:
             while True:
                 for hand in self._hands.ready():
                     for portion in round_.for_hand(hand, _given_to(hand, under_way)):
                         asks = tuple(map(Ask.of, portion.requests))
-                        line = json.encode(Portion(scoring, template, asks))
+                        line = json.encode(
+                            Portion(asked.scoring, asked.template, asked.shape, asks)
+                        )
                         under_way[self._hands.give(hand.name, msgspec.Raw(line))] = portion
                 if not under_way and round_.is_over():
                     return

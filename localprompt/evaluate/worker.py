@@ -17,6 +17,7 @@ from localprompt.errors import EngineError
 from localprompt.evaluate.answering import Answered, answers
 from localprompt.evaluate.models import OpenEngine, OpenModel, open_llama
 from localprompt.evaluate.requests import Prepared
+from localprompt.evaluate.ways import Shape
 from localprompt.measure import machine
 from localprompt.processes import Parent, serve
 from localprompt.records import json
@@ -57,6 +58,8 @@ class Portion(msgspec.Struct, frozen=True):
 
     scoring: Scoring
     template: PromptTemplate
+    shape: Shape | None
+    """Of the whole plan, whatever part of it this is."""
     asks: tuple[Ask, ...]
 
 
@@ -117,7 +120,9 @@ def _answered(portion: Portion, opened: OpenModel) -> Answers:
     requests = [_prepared(number, ask) for number, ask in enumerate(portion.asks)]
     found = tuple(
         (prepared.case.index, answered)
-        for prepared, answered in answers(requests, opened, portion.scoring, portion.template)
+        for prepared, answered in answers(
+            requests, opened, portion.scoring, portion.template, portion.shape
+        )
     )
     took, load = time.perf_counter() - started, opened.take_load_seconds()
     pace = Pace(opened.most_parallel, load, took, opened.settings(), opened.memory())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from localprompt.engine.base import EncodedPrompt
 from localprompt.engine.scripted import ScriptedEngine
@@ -19,7 +20,9 @@ class CharacterEngine(ScriptedEngine):
     def __init__(self, say: Callable[[str], str]) -> None:
         super().__init__(lambda prompt: [letter.encode() for letter in say(prompt)])
 
-    def encode(self, messages: Sequence[Message]) -> EncodedPrompt:
+    def encode(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> EncodedPrompt:
         spans = plain_completion(messages)
         text = "".join(span.text for span in spans)
         return EncodedPrompt(
