@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from localprompt.records.condition import Condition
     from localprompt.records.evaluation import EvalRequest, EvalResult, Scoring
     from localprompt.running.watch import Crash
+    from localprompt.sources.suite.records import EvalSuite
     from localprompt.store.history import History
 
 DETAILS = (
@@ -157,6 +158,7 @@ def command(
 ) -> None:
     """Evaluate prompts and models over a dataset."""
     from localprompt.cli.eval_output import evaluation_store
+    from localprompt.evaluate.loading import open_suite
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.opening import begin, resume
     from localprompt.records.condition import parse_condition
@@ -184,8 +186,11 @@ def command(
     ):
         if flags.resume is not None:
             planned = resume(flags.resume, store)
+            _check_cluster(planned.suite, planned.evaluation.request, flags)
         else:
             request = request_from_flags(suite or "", flags)
+            if flags.cluster is not None:
+                _check_cluster(open_suite(request), request, flags)
             if flags.watch:
                 _watch(request, store, models, flags)
                 return
@@ -274,7 +279,6 @@ def _carry_out(planned: Planned, store: History, models: Models, flags: EvalFlag
     """Make what is missing; True where the user interrupted it."""
     from localprompt.engine.llama.proof import gate
     from localprompt.evaluate.runner import run_evaluation
-    from localprompt.evaluate.spread import check_spreadable
     from localprompt.views.messages import print_note, print_warnings, profile_note
     from localprompt.views.progress import eval_progress
 
@@ -287,14 +291,24 @@ def _carry_out(planned: Planned, store: History, models: Models, flags: EvalFlag
             print_note(note)
         if planned.evaluation.request.settings.repack and not flags.force:
             print_warnings(gate.remarks())
-    if flags.cluster is not None:
-        check_spreadable(planned.suite.in_turn, planned.suite.path)
     try:
         with eval_progress(quiet=flags.quiet) as on_progress, _executor(flags) as executor:
             run_evaluation(planned, store, models, executor=executor, on_progress=on_progress)
     except KeyboardInterrupt:
         return True
     return False
+
+
+def _check_cluster(suite: EvalSuite, request: EvalRequest, flags: EvalFlags) -> None:
+    """Before anything is stored.
+
+    Raises:
+        InputError: this suite cannot be spread over machines.
+    """
+    if flags.cluster is not None:
+        from localprompt.evaluate.spread import check_spreadable
+
+        check_spreadable(suite, request)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ scheduler goes, it waits for the next one at the same address. SIGTERM and Ctrl-
 from __future__ import annotations
 
 import asyncio
-import os
+import errno
 import signal
 import socket
 from collections.abc import Callable, Coroutine
@@ -30,6 +30,8 @@ Announce = Callable[[str], None]
 _SECONDS_BETWEEN_TRIES = 1.0
 _SECONDS_TO_ANSWER = 10.0
 _SECONDS_TO_LEAVE = 5.0
+_MOST = 512
+"""Workers of one host."""
 _NOBODY_LISTENS = (ConnectionRefusedError,)
 
 
@@ -70,10 +72,8 @@ def run_scheduler(port: int, chosen: Network, announce: Announce) -> None:
                 dashboard=False,
                 dashboard_address=f"{host or _address_of(chosen)}:0",
             )
-        except OSError as error:
-            raise MachineError(
-                "the port is taken", where=f"--port {port}", found=str(error)
-            ) from error
+        except (RuntimeError, OSError) as error:
+            raise _port_taken(port, error.__cause__ or error) from error
         announce(scheduler.address)
         await _either(stop.wait(), scheduler.finished())
         await scheduler.close()
@@ -94,7 +94,7 @@ def run_worker(
     host = network.listening_host(chosen)
     network.settle_down()
     security = network.security(chosen)
-    called = name or f"{socket.gethostname()}-{os.getpid()}"
+    called = _Name(name)
 
     async def work(stop: asyncio.Event) -> None:
         waited = False
@@ -115,7 +115,7 @@ def run_worker(
                 address,
                 nthreads=1,
                 resources={RESOURCE: 1},
-                name=called,
+                name=called.now,
                 host=host,
                 interface=chosen.interface,
                 port=port,
@@ -126,14 +126,17 @@ def run_worker(
                 plugins=(Rooms(),),
                 death_timeout=_SECONDS_TO_ANSWER,
             )
-        except ValueError as error:
-            raise InputError(
-                "the scheduler refuses this worker", where=f"--name {called}", found=str(error)
-            ) from error
-        except (OSError, TimeoutError) as error:
-            announce(f"no connection: {error}")
+        except (RuntimeError, OSError, ValueError) as error:
+            cause = error.__cause__ or error  # Dask says only that it failed to start
+            if isinstance(cause, ValueError):
+                called.refused(cause)
+            elif port and isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+                raise _port_taken(port, cause) from error
+            else:
+                announce(f"no connection: {cause}")
+                await _either(stop.wait(), asyncio.sleep(_SECONDS_BETWEEN_TRIES))
             return
-        announce(f"{called} works for {address}; Ctrl-C ends it")
+        announce(f"{called.now} works for {address}; Ctrl-C ends it")
         await _either(stop.wait(), worker.finished())
         room.clear()
         with suppress(Exception):
@@ -142,6 +145,42 @@ def run_worker(
             announce("the scheduler is gone")
 
     _until_told(work)
+
+
+class _Name:
+    """What a worker is called: as its user says, or as its host, which may have several."""
+
+    def __init__(self, given: str | None) -> None:
+        self._given = given
+        self._number = 1
+
+    @property
+    def now(self) -> str:
+        own = self._given or socket.gethostname()
+        return own if self._number == 1 else f"{own}-{self._number}"
+
+    def refused(self, error: BaseException) -> None:
+        """Take the next name.
+
+        Raises:
+            InputError: the user chose this one, or the name was not what was refused.
+        """
+        self._number += 1
+        if self._given is not None or "name taken" not in str(error) or self._number > _MOST:
+            raise InputError(
+                "the scheduler refuses this worker",
+                where=f"--name {self._given or socket.gethostname()}",
+                found=str(error),
+            ) from error
+
+
+def _port_taken(port: int, error: BaseException) -> MachineError:
+    return MachineError(
+        "nothing can listen on this port",
+        where=f"--port {port}",
+        found=str(error),
+        next_step="--port 0 takes any that is free",
+    )
 
 
 async def _answers(address: str, security: Security) -> bool:

@@ -34,6 +34,7 @@ from localprompt.records.evaluation import EvalRequest
 from localprompt.records.model import ModelRecord
 from localprompt.records.model_use import ModelUse
 from localprompt.records.work import Done, Hand, Hands, Opening, Weights
+from localprompt.sources.suite.records import EvalSuite
 
 SECONDS_AT_ONCE = 15.0
 """Of a portion: long enough to hide what handing over costs, short enough to lose little."""
@@ -102,12 +103,6 @@ class Spread:
 
     def open(self, model: ModelRecord, request: EvalRequest) -> Answering:
         self.close()
-        if request.settings.adapters:
-            raise InputError(
-                "adapters are files of this machine, which the others do not have",
-                where="--lora",
-                next_step="the same without --cluster",
-            )
         # A number of threads that nobody typed is this machine's, and no business of the others.
         own = {name: None for name in _OWN_THREADS if name not in request.given}
         asked = EvalRequest(
@@ -141,15 +136,22 @@ class Spread:
         self.close()
 
 
-def check_spreadable(in_turn: bool, where: str) -> None:
+def check_spreadable(suite: EvalSuite, request: EvalRequest) -> None:
     """
     Raises:
-        InputError: the cases of the suite have to be answered one after the other.
+        InputError: the cases of the suite have to be answered one after the other, or need files
+            that only this machine has.
     """
-    if in_turn:
+    if request.settings.adapters:
+        raise InputError(
+            "adapters are files of this machine, which the others do not have",
+            where="--lora",
+            next_step="the same without --cluster",
+        )
+    if suite.in_turn:
         raise InputError(
             "the cases of this suite see answers of earlier ones, so they cannot be spread",
-            where=where,
+            where=suite.path,
             next_step="the same without --cluster",
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from localprompt.cluster.local import LocalHands
 from localprompt.errors import InputError, WorkerError
 from localprompt.evaluate.spread import check_spreadable
+from localprompt.records.model import AdapterUse
 from tests.cluster.harness import ClusterLab, figures, rows
 
 
@@ -113,7 +115,14 @@ def test_an_interrupted_evaluation_goes_on_without_the_cluster(
     assert lab.rows_of(resumed) == lab.rows_of(unbroken)
 
 
-def test_cases_that_see_earlier_answers_are_not_spread() -> None:
-    check_spreadable(False, "suite.yaml")
+def test_cases_that_see_earlier_answers_and_adapters_are_not_spread(lab: ClusterLab) -> None:
+    lab.write("cases.csv", rows(4))
+    planned = lab.plan()
+    request = planned.evaluation.request
+    check_spreadable(planned.suite, request)
     with pytest.raises(InputError, match="cannot be spread"):
-        check_spreadable(True, "suite.yaml")
+        check_spreadable(msgspec.structs.replace(planned.suite, in_turn=True), request)
+    adapter = AdapterUse("a", "a.gguf", "ab" * 32)
+    settings = msgspec.structs.replace(request.settings, adapters=(adapter,))
+    with pytest.raises(InputError, match="adapters are files"):
+        check_spreadable(planned.suite, msgspec.structs.replace(request, settings=settings))

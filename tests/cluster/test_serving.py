@@ -1,0 +1,92 @@
+"""Schedulers and workers as a user starts them: names, ports, signals, other protocols."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.cluster.harness import ClusterLab, until
+
+pytestmark = pytest.mark.slow
+
+COMMAND = ("-m", "localprompt", "cluster")
+
+
+def _said(lab: ClusterLab, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, *COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=lab.folder,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def test_workers_of_one_host_are_told_apart(lab: ClusterLab) -> None:
+    lab.scheduler()
+    host = socket.gethostname()
+    for name in (host, f"{host}-2"):
+        worker = ("worker", lab.address)
+        _, line = lab.start(*COMMAND, *worker, until="works for")
+        assert line.startswith(f"{name} works for")
+
+
+def test_a_name_that_is_taken_and_a_port_that_is_taken_are_said(lab: ClusterLab) -> None:
+    lab.scheduler()
+    lab.worker("one")
+    code, said = _said(lab, "worker", lab.address, "--name", "one")
+    assert code == 2
+    assert "name taken" in said
+    assert "Traceback" not in said
+    code, said = _said(lab, "scheduler", "--port", lab.address.rpartition(":")[2])
+    assert code == 3
+    assert "nothing can listen on this port" in said
+    assert "Traceback" not in said
+
+
+def test_a_worker_waits_for_a_scheduler_and_ends_when_it_is_told_to(lab: ClusterLab) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    worker, line = lab.start(*COMMAND, "worker", address, until="waiting for a scheduler")
+    assert address in line
+    lab.end(worker)
+    assert worker.returncode == 0
+
+
+def test_a_scheduler_that_is_told_to_end_does_so(lab: ClusterLab) -> None:
+    scheduler = lab.scheduler()
+    lab.worker("one")
+    lab.end(scheduler)
+    assert scheduler.returncode == 0
+    until(lambda: scheduler.poll() is not None, 10)
+
+
+def test_what_answers_in_another_way_is_not_worked_for(lab: ClusterLab) -> None:
+    listening = ("-u", "-m", "http.server", "0", "--bind", "127.0.0.1")
+    process = subprocess.Popen(
+        [sys.executable, *listening], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert process.stdout is not None
+        port = process.stdout.readline().split(" port ")[1].split()[0]
+        code, said = _said(lab, "worker", f"tcp://127.0.0.1:{port}")
+        assert code == 3
+        assert "no scheduler of a cluster answers" in said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_beyond_loopback_is_refused_before_anything_listens(lab: ClusterLab) -> None:
+    code, said = _said(lab, "worker", "tcp://192.0.2.7:8786")
+    assert code == 2
+    assert "needs certificates" in said
+    code, said = _said(lab, "scheduler", "--interface", "nowhere9")
+    assert code == 2
+    assert "no such interface" in said
