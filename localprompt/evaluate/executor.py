@@ -102,6 +102,10 @@ class _Here:
     def most_tokens(self) -> int:
         return self._opened.most_tokens
 
+    @property
+    def embedders(self) -> dict[str | None, Engine]:
+        return self._opened.embedders
+
     def answers(self, prepared: Iterable[Prepared], asked: Asked) -> Iterator[Replied]:
         return answers(prepared, self._opened, asked.scoring, asked.template, asked.shape)
 

@@ -56,6 +56,11 @@ class Encoder(Protocol):
         """What one prompt and its answer may take together."""
         ...
 
+    @property
+    def embedders(self) -> dict[str | None, Engine]:
+        """What is open here with its weights, by the model's sha256."""
+        ...
+
 
 def open_llama(model: ModelRecord, request: EvalRequest) -> Engine:
     """The engine for real models."""
@@ -108,6 +113,11 @@ class OpenModel:
         """Cells that a request with a generated answer ever needed."""
         self.most_parallel = 1
         """Requests that were answered at once, at most."""
+
+    @property
+    def embedders(self) -> dict[str | None, Engine]:
+        """This model, for examples that it says are near."""
+        return {self.model.sha256: self.engine}
 
     @property
     def parallel(self) -> int:

@@ -86,7 +86,7 @@ def prepare_all(
     """Render and tokenize cases; what is wrong with one is its own error, not that of all."""
     stream = iter(items)
     by = chosen_by(target.template)
-    near = embedder(by, {opened.model.sha256: opened.engine}) if by else nullcontext()
+    near = embedder(by, opened.embedders) if by else nullcontext()
     with near as embed:
         while some := list(islice(stream, RENDERED_AT_ONCE)):
             cases = [case for case, _ in some]

@@ -175,6 +175,10 @@ class _Elsewhere:
         known = self._request.settings.n_ctx or self.engine.facts.n_ctx_train
         return known or inspect_model(Path(self._model.path)).n_ctx_train
 
+    @property
+    def embedders(self) -> dict[str | None, Engine]:
+        return {}  # a vocabulary embeds nothing
+
     def answers(self, prepared: Iterable[Prepared], asked: Asked) -> Iterator[Replied]:
         round_ = _Round(iter(prepared), asked.most, self._tallies)
         under_way: dict[int, _Given] = {}
