@@ -29,7 +29,7 @@ def command(
         int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free.")
     ] = 8765,
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Not only this machine: see below.")
+        str, typer.Option("--host", metavar="ADDRESS", help="Not only this machine: see above.")
     ] = "127.0.0.1",
     open_: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the browser, where there is one.")
@@ -38,7 +38,7 @@ def command(
         bool, typer.Option("--read-only", help="Look only: no runs, nothing saved.")
     ] = False,
 ) -> None:
-    """Serve a page on this machine: try prompts, look at runs, compare."""
+    """Serve a page on this machine: try prompts, chat, look at runs, compare."""
     from localprompt.views.messages import print_note
 
     try:
@@ -55,14 +55,18 @@ def command(
         )
     wants_browser = open_ and host in LOCAL
 
+    said = False
+
     def announce(address: str) -> None:
-        nonlocal wants_browser
+        nonlocal wants_browser, said
+        if not said:  # not before the port is known to be free
+            said = True
+            print_note("Ctrl-C ends it. Open this in a browser on this machine:")
         print_note(address)
         if wants_browser:
             wants_browser = False
             threading.Thread(target=_open, args=(address,), daemon=True).start()
 
-    print_note("Ctrl-C ends it. Open this in a browser on this machine:")
     serve(host, port, read_only=read_only, announce=announce)
 
 

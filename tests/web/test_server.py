@@ -26,6 +26,18 @@ def test_a_port_in_use_is_an_error_that_says_by_whom_and_takes_no_other() -> Non
     assert "process" in (caught.value.found or "process")
 
 
+def test_where_the_port_is_in_use_nothing_is_offered_to_open(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert run(["serve", "--no-open", "--port", str(taken.getsockname()[1])]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("error: port")
+    assert "Open this" not in said
+
+
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         listener_on("192.0.2.1", 0)
