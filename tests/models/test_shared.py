@@ -165,6 +165,7 @@ def test_an_own_card_of_a_shared_file_is_forgotten_and_the_file_stays(
     own: Path, shared: Path
 ) -> None:
     add_model(shared / "models" / "tiny.gguf", name="mine")
+    assert _mode(own / "mine.toml") == 0o600
     removal = remove_model("mine")
     assert not removal.weights_deleted
     assert removal.kept == "it lies in the shared store"
