@@ -43,6 +43,8 @@ from localprompt.sources.suite.records import EvalCase
 CONTENT_FREE = "N/A"
 """What stands in for every value of a case where choices are calibrated: it says nothing, so
 whatever the model prefers then is its habit (Zhao et al. 2021, arXiv 2102.09690)."""
+_BYTES_PER_TOKEN = 4
+"""Of English, about."""
 _ROOM_TO_END = 2
 """Tokens beside those of a choice: one may stand before it, one ends it."""
 
@@ -165,8 +167,12 @@ def shape_of(
     if not ready:
         return None
     longest = max(one.generation.sampling.max_tokens if one.generation else 0 for one in ready)
+    answer = expected_answer(longest)
+    if longest and target.template.choices and target.template.output_schema is None:
+        # Of a choice all bytes were allowed for, see :func:`_sampling`.
+        answer = max(1, longest - _ROOM_TO_END) // _BYTES_PER_TOKEN + 1
     prompts = [one.token_ids for one in ready]
-    return Shape.of(prompts, expected_answer(longest), target.results, in_turn=in_turn)
+    return Shape.of(prompts, answer, target.results, in_turn=in_turn)
 
 
 def scoring_of(template: PromptTemplate, request: EvalRequest) -> Scoring:

@@ -148,8 +148,8 @@ def unsuited(info: ModelInfo, settings: RequestedSettings) -> str | None:
 
 
 def expected_answer(max_tokens: int) -> int:
-    """Tokens of an answer that may have so many."""
-    return min(max_tokens, _MOST_EXPECTED) // 2
+    """Tokens of an answer that may have so many: all of a short one, half of a long one."""
+    return max(min(max_tokens, _SHORT_ANSWER), min(max_tokens, _MOST_EXPECTED) // 2)
 
 
 def _may_shrink(cell: Cell) -> bool:
@@ -175,5 +175,7 @@ _ONLY_TOLD = frozenset({"bench"})
 _PLAIN = frozenset({"f32", "f16", "bf16"})
 WORTH_MEASURING = 192
 """Tokens of a prompt, below which a table is not worth the seconds that it takes."""
+_SHORT_ANSWER = 64
+"""Tokens; who allows no more than these has counted them."""
 _MOST_EXPECTED = 256
-"""Tokens of an answer: of what an answer may have at most, half is expected, and half of these."""
+"""Tokens of a long answer of which half are expected."""
