@@ -3,38 +3,37 @@
     python -m benchmarks.attention_evals [-m MODEL] [-n 5] [--only texts choices scored] [--cpu]
 
 64 texts of 64 tokens, 200 choices with generated answers, 200 choices scored: the workloads of
-``benchmarks.peers``. Each is evaluated by ``localprompt eval`` in new processes, three ways in
-turns: as it is chosen, ``--flash-attn`` (what llama.cpp, llama-server and we do where nothing was
-measured), ``--no-flash-attn``. Told are the seconds of the work without loading, those over the
-floor at that depth, and the peak beside its prediction. With ``--cpu`` one thread computes, and the
-seconds are CPU time of the whole process, loading and floor included: for machines that are busy.
+``benchmarks.peers``, answered as ``eval`` answers them, three ways in turns in one process: as it
+is chosen, with flash attention (what llama.cpp, llama-server and we do where nothing was measured,
+with the fixed numbers of sequences that go with it), and without. Told are the seconds of the
+answers, without loading. With ``--cpu`` one thread computes, and CPU time is told: for machines
+that others use.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
-import sys
-import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import workloads
+from localprompt.engine.base import GenerationRequest
+from localprompt.evaluate.models import OpenModel, open_llama
+from localprompt.evaluate.ways import LOOKED_AT, Shape
 from localprompt.measure import machine
+from localprompt.records.evaluation import EvalRequest
+from localprompt.records.model import ModelRecord
+from localprompt.records.prompt import Message, Segment
+from localprompt.records.run import RequestedSettings, Sampling
+from localprompt.running.assemble import model_record, with_threads
 from localprompt.stats.samples import median
 
-WAYS: dict[str, tuple[str, ...]] = {
-    "chosen": (),
-    "on": ("--flash-attn",),
-    "off": ("--no-flash-attn",),
-}
-WORK: dict[str, tuple[workloads.Workload, tuple[str, ...]]] = {
-    "texts": (workloads.texts(64), ()),
-    "choices": (workloads.choices(200), ("--scoring", "generate")),
-    "scored": (workloads.choices(200), ()),
-}
+WAYS: dict[str, bool | None] = {"chosen": None, "on": True, "off": False}
+_TEXT, _CHOICE = 64, 3
 
 
 def main() -> None:
@@ -47,75 +46,88 @@ def main() -> None:
     options = parser.parse_args()
     clock = "CPU seconds, one thread" if options.cpu else "seconds on the wall"
     print(f"{machine.describe().cpu}, {options.model}, n = {options.n}, medians, {clock}\n")
-    print("| work | way | seconds | way / chosen | over its floor | peak / predicted | as |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    kept: dict[str, Any] = {"model": options.model, "n": options.n}
+    print("| work | way | seconds | way / chosen | how |\n| --- | --- | --- | --- | --- |")
+    kept: dict[str, Any] = {"model": options.model, "n": options.n, "clock": clock}
+    model = model_record(options.model)
     for name in options.only:
-        kept[name] = _measured(options.model, name, options.n, cpu=options.cpu)
+        kept[name] = _measured(model, name, options.n, cpu=options.cpu)
     if options.output:
         options.output.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
-def _measured(model: str, name: str, n: int, *, cpu: bool) -> dict[str, list[dict[str, Any]]]:
-    workload, flags = WORK[name]
-    found: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
-    with tempfile.TemporaryDirectory() as folder:
-        suite = workloads.write_suite(workload, Path(folder), "http://localhost")
-        plain = Path(folder) / "plain.jinja"
-        plain.write_text("", encoding="utf-8")
-        flags += ("--chat-template", str(plain), "--max-tokens", str(workload.max_tokens))
-        flags += ("--threads", "1") if cpu else ()
-        flags += ("--choices", ",".join(workload.choices)) if workload.choices else ()
-        _evaluated(suite, model, (*flags, "--limit", "64"))  # tables, and the file in memory
-        for _ in range(n):
-            for way, typed in WAYS.items():
-                found[way].append(_evaluated(suite, model, (*flags, *typed)))
-    for one in (one for times in found.values() for one in times if cpu):
-        one["seconds"], one["floor"] = one["cpu"], None
-    chosen = median([one["seconds"] for one in found["chosen"]])
+def _measured(model: ModelRecord, name: str, n: int, *, cpu: bool) -> dict[str, Any]:
+    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    how: dict[str, str] = {}
+    clock = time.process_time if cpu else time.perf_counter
+    with ExitStack() as held:
+        opened = {way: _opened(model, typed, cpu) for way, typed in WAYS.items()}
+        for one in opened.values():
+            held.callback(one.close)
+        for at in range(n + 1):  # the first one measures tables, and finds files in memory
+            for way, one in opened.items():
+                seconds = WORK[name](one, clock)
+                if at:
+                    found[way].append(seconds)
+                settings = one.settings()
+                chosen = settings.attention if settings else None
+                how[way] = f"{chosen or 'typed'}, {one.parallel} at once"
+    chosen_seconds = median(found["chosen"])
     for way, times in found.items():
-        seconds = median([one["seconds"] for one in times])
-        over = [one["seconds"] / one["floor"] for one in times if one["floor"]]
-        peak = [one["peak"] / one["predicted"] for one in times if one["predicted"]]
-        print(
-            f"| {name} | {way} | {seconds:.2f} | {seconds / chosen:.2f} "
-            f"| {f'{median(over):.2f}' if over else 'unknown'} "
-            f"| {f'{median(peak):.3f}' if peak else 'unknown'} "
-            f"| {times[-1]['attention'] or 'typed'}, {times[-1]['parallel']} at once |",
-            flush=True,
-        )
-    return found
+        ratio = median(times) / chosen_seconds
+        print(f"| {name} | {way} | {median(times):.2f} | {ratio:.2f} | {how[way]} |", flush=True)
+    return {"seconds": found, "how": how}
 
 
-def _evaluated(suite: Path, model: str, flags: tuple[str, ...]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "localprompt", "eval", str(suite), "-m", model]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [*command, "--no-cache", "--no-log", "--format", "json", *flags],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode not in (0, 1):
-        sys.exit(done.stderr)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    (use,) = json.loads(done.stdout)["uses"]
-    settings, memory, floor = use["settings"], use["memory"], use["floor"]
-    return {
-        "seconds": use["wall_seconds"],
-        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "floor": floor and _floor(floor),
-        "peak": memory["peak_rss_bytes"],
-        "predicted": memory["predicted_peak_bytes"],
-        "attention": settings["attention"],
-        "parallel": use["parallel"],
-    }
+def _opened(model: ModelRecord, flash_attn: bool | None, cpu: bool) -> OpenModel:
+    settings = RequestedSettings(flash_attn=flash_attn, n_threads=1 if cpu else None)
+    request = EvalRequest(suite="", settings=with_threads(settings), chat_template="")
+    return OpenModel(model, request, open_llama)
 
 
-def _floor(floor: dict[str, Any]) -> float:
-    own = (floor["shared_tokens"] + floor["own_tokens"]) / floor["prefill_tokens_per_second"]
-    rate = floor["decode_tokens_per_second"]
-    return float(own + (floor["generated_tokens"] / rate if rate else 0.0))
+Clock = Callable[[], float]
+
+
+def _prompts(opened: OpenModel, workload: workloads.Workload) -> list[tuple[int, ...]]:
+    return [
+        opened.engine.encode([Message("user", (Segment(text),))]).token_ids
+        for text in workload.prompts
+    ]
+
+
+def _generated(
+    opened: OpenModel, clock: Clock, workload: workloads.Workload, answer_tokens: int
+) -> float:
+    prompts = _prompts(opened, workload)
+    sampling = Sampling(max_tokens=answer_tokens)
+    shape = Shape.of(prompts[:LOOKED_AT], answer_tokens, len(prompts))
+    needs = [len(ids) + answer_tokens for ids in prompts]
+    opened.prepare(needs, shared=shape.shared_tokens, shape=shape)
+    started = clock()
+    for _ in opened.engine.generate(GenerationRequest(ids, sampling) for ids in prompts):
+        pass
+    return clock() - started
+
+
+def _scored(opened: OpenModel, clock: Clock) -> float:
+    workload = workloads.choices(200)
+    encoded = [
+        opened.engine.encode([Message("user", (Segment(text),))]) for text in workload.prompts
+    ]
+    requests = [opened.engine.with_choices(one, workload.choices) for one in encoded]
+    shape = Shape.of([one.token_ids for one in encoded[:LOOKED_AT]], 0, len(encoded))
+    needs = [len(one.token_ids) + sum(len(c.token_ids) for c in one.choices) for one in requests]
+    opened.prepare(needs, shared=shape.shared_tokens, generating=False, shape=shape)
+    started = clock()
+    for _ in opened.engine.score_choices(requests):
+        pass
+    return clock() - started
+
+
+WORK: dict[str, Callable[[OpenModel, Clock], float]] = {
+    "texts": lambda opened, clock: _generated(opened, clock, workloads.texts(64), _TEXT),
+    "choices": lambda opened, clock: _generated(opened, clock, workloads.choices(200), _CHOICE),
+    "scored": _scored,
+}
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class OpenModel:
         """Why attention is computed as it is in the open context."""
         self._request = request
         self._baseline = memory.read()
-        self._resident = resident_before_opening(self._baseline)
+        self._resident = resident_before_opening(self._baseline, reads_logits=True)
         memory.reset_peak()
         self._check_memory()
         started = time.perf_counter()

@@ -49,6 +49,9 @@ LIBRARIES_BYTES = 6_200_000
 """Of those, llama.cpp's libraries with their Python bindings: what a baseline lacks that was read
 before they were loaded (27.7 MB, then 33.9 MB; same machine)."""
 
+NUMPY_BYTES = 11_600_000
+"""NumPy: what a baseline lacks that was read before it was loaded (Python 3.11, x86-64 Linux)."""
+
 # Measured with two vocabularies: SmolLM2 (49,152 tokens, 48,900 merges: 17.5 MB) and Gemma 3
 # (262,144 tokens: 43.6 MB).
 _BYTES_PER_TOKEN = 166

@@ -18,6 +18,7 @@ from localprompt.models.inspect import ModelInfo, inspect_model
 from localprompt.models.predict import (
     BASELINE_BYTES,
     LIBRARIES_BYTES,
+    NUMPY_BYTES,
     maps_weights,
     predict_memory,
 )
@@ -81,12 +82,20 @@ def with_room(cell: Cell, n_ctx: int, n_ctx_train: int) -> int:
     return n_ctx if taken is not None and free is not None and taken > free // 2 else roomy
 
 
-def resident_before_opening(reading: memory.MemoryReading) -> int | None:
+def resident_before_opening(
+    reading: memory.MemoryReading, *, reads_logits: bool = False
+) -> int | None:
     """Where a prediction begins: what is resident now, and llama.cpp's libraries where they are
-    still to be loaded. None: unknown."""
-    if reading.rss_bytes is None or "llama_cpp.llama_cpp" in sys.modules:
-        return reading.rss_bytes
-    return reading.rss_bytes + LIBRARIES_BYTES
+    still to be loaded. None: unknown.
+
+    Args:
+        reads_logits: NumPy will be loaded for them, as by everything that answers several at once.
+    """
+    if reading.rss_bytes is None:
+        return None
+    libraries = 0 if "llama_cpp.llama_cpp" in sys.modules else LIBRARIES_BYTES
+    numpy = NUMPY_BYTES if reads_logits and "numpy" not in sys.modules else 0
+    return reading.rss_bytes + libraries + numpy
 
 
 def predicted_peak(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from localprompt.errors import ContextOverflowError, NotEnoughMemoryError
 from localprompt.measure.memory import AvailableMemory, MemoryReading
-from localprompt.models.predict import LIBRARIES_BYTES
+from localprompt.models.predict import LIBRARIES_BYTES, NUMPY_BYTES
 from localprompt.records.cell import Cell, MemoryLimit
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import Message, PromptTemplate, Segment
@@ -205,3 +205,13 @@ def test_libraries_that_are_still_to_be_loaded_count(monkeypatch: pytest.MonkeyP
     monkeypatch.delitem(sys.modules, "llama_cpp.llama_cpp")
     assert resident_before_opening(reading) == MIB + LIBRARIES_BYTES
     assert resident_before_opening(MemoryReading(None, None)) is None
+
+
+def test_numpy_counts_where_it_is_still_to_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = MemoryReading(rss_bytes=MIB, peak_rss_bytes=MIB)
+    monkeypatch.setitem(sys.modules, "llama_cpp.llama_cpp", ModuleType("llama_cpp.llama_cpp"))
+    monkeypatch.delitem(sys.modules, "numpy", raising=False)
+    assert resident_before_opening(reading) == MIB
+    assert resident_before_opening(reading, reads_logits=True) == MIB + NUMPY_BYTES
+    monkeypatch.setitem(sys.modules, "numpy", ModuleType("numpy"))
+    assert resident_before_opening(reading, reads_logits=True) == MIB
