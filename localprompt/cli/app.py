@@ -49,7 +49,9 @@ COMMANDS: dict[str, Entry] = {
     "report": Entry(
         "report", "Write stored results as Markdown or as one self-contained HTML file."
     ),
-    "serve": Entry("serve", "Serve a page on this machine: try prompts, look at runs, compare."),
+    "serve": Entry(
+        "serve", "Serve a page on this machine: try prompts, chat, look at runs, compare."
+    ),
     "cluster": Entry("cluster", "Let other machines work, or this one for others.", group=True),
     "config": Entry("config", "Show and set defaults.", group=True),
     "doctor": Entry("doctor", "Check what this machine and this build can do."),
