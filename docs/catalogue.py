@@ -15,7 +15,7 @@ import ast
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import typer.main
@@ -60,6 +60,8 @@ _CERTAIN = ("translated", "to_translate")
 _NOT_SAID = re.compile(r"web/(?!server)|sources/prompt/(lint|fix)\.")
 """Pages, which have texts of their own, and the names of lint's findings."""
 _FEWEST_LETTERS = 5
+_VARIABLES = ("text", "advice", "cores", "shapes", "own")
+"""Names in the doctor for what it says."""
 _WORD = re.compile(r"[^\W\d_]{3}")
 
 
@@ -72,7 +74,8 @@ def keys() -> dict[str, str]:
         where = path.relative_to(PACKAGE).as_posix()
         if _NOT_SAID.match(where):
             continue
-        for text in _said_in(ast.parse(path.read_text(encoding="utf-8"))):
+        names = _VARIABLES if where == "doctor.py" else ()
+        for text in _said_in(ast.parse(path.read_text(encoding="utf-8")), names):
             found.setdefault(text, where)
     return found
 
@@ -82,18 +85,24 @@ def _help() -> Iterator[tuple[str, str]]:
     yield from ((text, "localprompt --help") for text in help_texts(root))
 
 
-def _said_in(tree: ast.Module) -> Iterator[str]:
-    for call in ast.walk(tree):
-        if isinstance(call, ast.Yield) and isinstance(call.value, ast.Tuple):  # facts: name, value
-            yield from filter(_is_prose, _texts_of(call.value.elts[0]))
-        if not isinstance(call, ast.Call):
-            continue
-        name = getattr(call.func, "id", None) or getattr(call.func, "attr", "")
-        places, words = _ERROR if name.endswith("Error") else _SHOWN.get(name, ((), ()))
-        shown = [call.args[at] for at in places if at < len(call.args)]
-        shown += [keyword.value for keyword in call.keywords if keyword.arg in words]
-        for node in shown:
-            yield from filter(any if name in _CERTAIN else _is_prose, _texts_of(node))
+def _said_in(tree: ast.Module, variables: Collection[str] = ()) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in variables:
+                yield from filter(_is_prose, _texts_of(value))
+            case ast.Yield(value=ast.Tuple(elts=[first, *_])):  # facts: name, value
+                yield from filter(_is_prose, _texts_of(first))
+            case ast.Call():
+                yield from _said_by(node)
+
+
+def _said_by(call: ast.Call) -> Iterator[str]:
+    name = getattr(call.func, "id", None) or getattr(call.func, "attr", "")
+    places, words = _ERROR if name.endswith("Error") else _SHOWN.get(name, ((), ()))
+    shown = [call.args[at] for at in places if at < len(call.args)]
+    shown += [keyword.value for keyword in call.keywords if keyword.arg in words]
+    for node in shown:
+        yield from filter(any if name in _CERTAIN else _is_prose, _texts_of(node))
 
 
 def _texts_of(node: ast.expr) -> Iterator[str]:

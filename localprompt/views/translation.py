@@ -57,7 +57,7 @@ class Form(NamedTuple):
         end = len(text) - len(last)
         at, values = len(first), []
         for part in between:
-            found = text.find(part, at, end) if part else -1
+            found = text.find(part, at, end)  # of two gaps side by side the second has the text
             if found < 0:
                 return None
             values.append(text[at:found])

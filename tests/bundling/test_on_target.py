@@ -7,6 +7,7 @@ everything else comes from this environment through a ``.pth`` file, so that not
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import msgspec
 import pytest
 
 from localprompt.bundling import make as making
-from localprompt.bundling import rules
+from localprompt.bundling import on_target, rules
 from localprompt.bundling.make import make
 from localprompt.bundling.target import target_of, wanted_target
 from localprompt.bundling.wheels import Wheels, WheelsWanted, _own_wheel, _wheel
@@ -131,6 +132,25 @@ def test_it_installs_takes_over_and_says_what_to_type(kit: Path) -> None:
     again = _install(kit)
     assert again.returncode == 3
     assert "there is already something" in again.stderr
+
+
+def test_for_all_users_it_goes_where_all_find_it_and_all_can_read_it(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        options = on_target._options(tmp_path).parse_args(["--system"])
+        on_target._decide_places(tmp_path, options)
+        assert os.umask(0o022) == 0o022
+        assert options.venv == Path("/opt/localprompt")
+        assert options.link == Path("/usr/local/bin")
+        named = on_target._options(tmp_path).parse_args(["--system", "--venv", "/srv/lp"])
+        on_target._decide_places(tmp_path, named)
+        assert named.venv == Path("/srv/lp")
+        own = on_target._options(tmp_path / "kit").parse_args([])
+        on_target._decide_places(tmp_path / "kit", own)
+        assert own.venv == tmp_path / "localprompt-venv"
+        assert own.link is None
+    finally:
+        os.umask(before)
 
 
 def test_one_flipped_bit_is_named_and_nothing_is_made(kit: Path) -> None:
