@@ -11,7 +11,8 @@ the log-probabilities of every token of every request as JSON, and cuts context 
 counting characters. So that what is compared is lm-eval and not a protocol, it is given a model
 class here (``benchmarks/lm_eval_model.py``): lm-eval's own ``TemplateLM``, which tokenizes, around
 llama-cpp-python's high-level class with the same library. Like the server it keeps what a request
-shares with the one before it.
+shares with the one before it. ``--server ROWS`` times that backend as well, on the first rows: a
+request takes it seconds.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import statistics
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.request import urlopen
 
 from benchmarks.peers.builds import cache
 from benchmarks.peers.processes import run, say
@@ -35,6 +40,10 @@ from localprompt.running.assemble import model_record
 
 TASKS = ("tickets", "reviews", "last-words", "ticket-words")
 LM_EVAL = "lm_eval==0.4.13"
+SERVER = ("diskcache", "uvicorn", "fastapi", "pydantic-settings", "sse-starlette",
+          "starlette-context", "pyyaml", "requests")  # fmt: skip
+"""What llama-cpp-python and its server import beside what lm-eval brings."""
+PORT = 18765
 HERE = Path(__file__).parent
 NEAR = 0.3
 """Log-odds below which the batch decides (see results/2026-11-26-near-ties.md)."""
@@ -75,8 +84,12 @@ def _compared(task: str, python: Path, weights: str, options: argparse.Namespace
         evaluated.append(inside)
         answers = own, others
         say(f"{task}: {ours[-1]:.1f} s and {theirs[-1]:.1f} s")
+    server = {}
+    if options.server:
+        server = {"lm_eval_over_server": _by_server(task, python, weights, options)}
     return {
         "task": task,
+        **server,
         **_agreement(*answers),
         "wall_seconds": {"localprompt": ours, "lm_eval": theirs},
         "lm_eval_without_start_and_load_seconds": evaluated,
@@ -86,6 +99,50 @@ def _compared(task: str, python: Path, weights: str, options: argparse.Namespace
         ),
         "n": options.pairs,
     }
+
+
+def _by_server(task: str, python: Path, weights: str, options: argparse.Namespace) -> Any:
+    """lm-eval's own backend for GGUF files on the first rows: seconds a row, and what it says."""
+    url = f"http://127.0.0.1:{PORT}"
+    with TemporaryDirectory() as folder:
+        command = [str(python), "-m", "llama_cpp.server", "--model", weights, "--port", str(PORT)]
+        command += ["--logits_all", "true", "--n_ctx", "2048", "--n_threads", str(options.threads)]
+        server = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": str(_library(Path(folder)))},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait_for(f"{url}/v1/models", server)
+            few = argparse.Namespace(threads=options.threads, limit=options.server)
+            _, seconds, cases = _theirs(task, python, url, few)
+        finally:
+            server.terminate()
+            server.wait()
+    logs = [log for case in cases for log in case["logs"]]
+    return {"rows": len(cases), "seconds_per_row": seconds / len(cases), "log_probabilities": logs}
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    for _ in range(120):
+        try:
+            with urlopen(url, timeout=5):
+                return
+        except OSError:
+            if server.poll() is not None:
+                break
+            time.sleep(1)
+    raise SystemExit("llama-cpp-python's server did not start")
+
+
+def _library(folder: Path) -> Path:
+    """A folder in which nothing but the installed llama-cpp-python is found."""
+    library = find_spec("llama_cpp")
+    if library is None or library.origin is None:
+        raise SystemExit("llama-cpp-python is not installed here")
+    (folder / "llama_cpp").symlink_to(Path(library.origin).parent)
+    return folder
 
 
 def _agreement(ours: Sequence[Any], theirs: Sequence[Any]) -> dict[str, Any]:
@@ -143,13 +200,10 @@ def _logs(case: dict[str, Any]) -> list[float]:
 def _theirs(
     task: str, python: Path, weights: str, options: argparse.Namespace
 ) -> tuple[float, float, list[dict[str, Any]]]:
-    library = find_spec("llama_cpp")
-    if library is None or library.origin is None:
-        raise SystemExit("llama-cpp-python is not installed here")
     with TemporaryDirectory() as folder:
         output, packages = Path(folder) / "result.json", Path(folder) / "packages"
         packages.mkdir()
-        (packages / "llama_cpp").symlink_to(Path(library.origin).parent)
+        _library(packages)
         done = run(
             [
                 *(str(python), str(HERE / "lm_eval_model.py"), f"task-{task}.yaml", weights),
@@ -169,7 +223,7 @@ def _install() -> Path:
     if not python.is_file():
         say(f"Installing {LM_EVAL}.")
         run([sys.executable, "-m", "venv", "--clear", str(folder)])
-        run([str(python), "-m", "pip", "install", "--quiet", LM_EVAL, "diskcache"])
+        run([str(python), "-m", "pip", "install", "--quiet", LM_EVAL, *SERVER])
     return python
 
 
@@ -180,6 +234,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("-t", "--task", action="append", choices=TASKS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=int, default=1_000_000, help="only the first N rows")
+    parser.add_argument("--server", type=int, default=0, metavar="ROWS")
     parser.add_argument("--lm-eval", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()

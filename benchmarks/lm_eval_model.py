@@ -16,6 +16,7 @@ import numpy as np
 from llama_cpp import Llama
 from lm_eval import simple_evaluate
 from lm_eval.api.model import TemplateLM
+from lm_eval.models.gguf import GGUFLM
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
@@ -88,7 +89,8 @@ class LlamaCpp(TemplateLM):
 def main() -> None:
     file, weights, threads, limit, output = sys.argv[1:]
     logging.disable(logging.CRITICAL)
-    model = LlamaCpp(weights, int(threads))
+    by_server = weights.startswith("http:")
+    model = GGUFLM(base_url=weights) if by_server else LlamaCpp(weights, int(threads))
     config = load_yaml(file)
     started = time.perf_counter()
     result = simple_evaluate(

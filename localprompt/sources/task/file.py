@@ -20,7 +20,7 @@ from localprompt.sources.documents import read_document, read_text
 from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.yaml import At
 
-_FUNCTION = re.compile(r"^[ \t-]*(?:(\w+)\s*:\s*)?!function\s+([\w.]+)", re.MULTILINE)
+_FUNCTION = re.compile(r"^[ \t-]*(?:(\w+)\s*:\s*)?!function\s+[\"']?([\w./]+)", re.MULTILINE)
 _OF_TASKS = ("task", "group", "dataset_path", "dataset_kwargs", "doc_to_text", "output_type")
 _OF_SUITES = ("prompts", "providers", "targets", "tests", "scenarios")
 _MOST_INCLUDES = 20

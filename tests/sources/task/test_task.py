@@ -188,6 +188,8 @@ def test_an_included_file_stands_below_the_own_keys(tmp_path: Path) -> None:
     [
         ("task: a\ndoc_to_text: !function utils.text\nprocess_docs: !function utils.docs\n",
          "runs Python of its author"),
+        ("task: a\nmetric_list:\n  - metric: f1\n    aggregation: !function \"mine.f1\"\n",
+         "runs Python of its author"),
         ("group: all\ntask: [a, b]\n", "a group of tasks: all"),
         ("task: a\ninclude: missing.yaml\n", "no such file"),
         ("task: a\ninclude: task.yaml\n", "too many includes"),
