@@ -238,6 +238,7 @@ class Search:
             )
             self._cost(variant, weighing)
             value = likelihood(asked, results, self._metric)
+            self._field.change(key, likelihood=value)
             if value is None:
                 found = judged(asked, results, weighing, self._metric)
                 value = standing(found, self._metric).value

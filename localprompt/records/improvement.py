@@ -100,6 +100,9 @@ class Trial(msgspec.Struct, frozen=True):
     search: Standing | None = None
     """On the cases of the search part that it was asked; None: it was never asked."""
     selection: Standing | None = None
+    likelihood: float | None = None
+    """What finalists with closed answers are ranked by, over both parts: the mean logarithm of the
+    right choice's share, habits aside; 0 at best. None: not a finalist, or ranked by the metric."""
     prompt_tokens: float | None = None
     """Median of the prompts that it made."""
     own_tokens: float | None = None

@@ -37,6 +37,7 @@ _COLUMNS = (
     Column("weighing", spare=3),
     Column("search", numeric=True),
     Column("selection", numeric=True),
+    Column("likelihood", numeric=True, spare=5),
     Column("tokens", numeric=True, spare=1),
     Column("TTFT", numeric=True, spare=2),
     Column("peak RSS", numeric=True, spare=4),
@@ -127,9 +128,11 @@ def _table(improvement: Improvement, most: int | None) -> Table:
     """The candidates, those that came furthest first."""
     shown = ranked(improvement)
     left = "" if most is None or len(shown) <= most else f" {len(shown) - most} more were dropped."
+    likely = any(trial.likelihood is not None for trial in shown)
+    ranked_by = " Ranked by how probable the right choices are (likelihood, 0 at best)."
     caption = (
-        f"Those that came furthest first.{left} On the frontier: no other that met the selection "
-        "part has a better score in less time."
+        f"Those that came furthest first.{left}{ranked_by if likely else ''} On the frontier: no "
+        "other that met the selection part has a better score in less time."
     )
     return Table(
         caption, _COLUMNS, tuple(_row(improvement, trial) for trial in shown[:most]), "candidate"
@@ -148,6 +151,10 @@ def _row(improvement: Improvement, trial: Trial) -> Row:
             Value(trial.weighing.name, trial.weighing.name),
             Value(standing_text(searched), searched.value if searched else None),
             Value(standing_text(selected), selected.value if selected else None),
+            Value(
+                UNKNOWN if trial.likelihood is None else f"{trial.likelihood:.3f}",
+                trial.likelihood,
+            ),
             Value(
                 UNKNOWN if trial.prompt_tokens is None else f"{trial.prompt_tokens:.0f}",
                 trial.prompt_tokens,
