@@ -213,9 +213,10 @@ def _targets(result: EvalResult) -> Table:
         *([Column("mean score", numeric=True)] if scored else []),
         Column("TTFT, batched", numeric=True),
     )
+    rates = "over the cases" if result.evaluation.repeat > 1 else "Wilson's for rates"
     caption = (
-        "In brackets: the 95 % interval, Wilson's for rates, by bootstrap for means. Unscored "
-        "results are in neither. TTFT: median, while other cases ran in the same batch."
+        f"In brackets: the 95 % interval, {rates}, by bootstrap for means. Unscored results are in "
+        "neither. TTFT: median, while other cases ran in the same batch."
     )
     rows = []
     for summary in result.targets:
