@@ -24,9 +24,9 @@ _COMPLETION = "_LOCALPROMPT_COMPLETE"
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
-    from localprompt.running import watch
+    from localprompt.engine import crashes
 
-    watch.allow()
+    crashes.alone()
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 

@@ -12,12 +12,13 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from localprompt.records.model import AdapterUse
-from localprompt.records.run import RequestedSettings
+if TYPE_CHECKING:
+    from localprompt.records.model import AdapterUse
+    from localprompt.records.run import RequestedSettings
 
 MOST_THREADS = 512
 """llama.cpp's own limit."""
@@ -213,6 +214,8 @@ class EngineFlags:
         return {field: value for field, value in values.items() if value is not None}
 
     def settings(self) -> RequestedSettings:
+        from localprompt.records.run import RequestedSettings
+
         return RequestedSettings(**self.given())
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
-import msgspec
 import typer
 
 from localprompt.cli.help import Commands
@@ -16,12 +15,12 @@ from localprompt.cli.options import REFERENCE_HELP, JsonOption, takes
 from localprompt.cli.output import checked, console, format_of, output_file
 from localprompt.cli.repeat import repeat
 from localprompt.errors import InputError
-from localprompt.store.search import EVERYTHING, Filter
 
 if TYPE_CHECKING:
     from localprompt.records.run import RunRecord
     from localprompt.store.experiments import Kept, Listed
     from localprompt.store.history import History
+    from localprompt.store.search import Filter
 
 app = Commands()
 EXAMPLES = (
@@ -78,6 +77,7 @@ class FilterFlags:
             InputError: no such kind, no such time, or not a regular expression.
         """
         from localprompt.store.history import KINDS
+        from localprompt.store.search import Filter
 
         where = Filter(
             kind=None if self.kind is None else checked("--kind", self.kind, KINDS),
@@ -111,7 +111,10 @@ def list_runs(
 
     The repetitions of a bench are not listed one by one; 'runs show ID' shows the bench.
     """
+    import msgspec
+
     from localprompt.store.history import EXPERIMENTS, RUNS, History
+    from localprompt.store.search import EVERYTHING
     from localprompt.store.under_way import under_way
     from localprompt.views.messages import print_error, print_note
     from localprompt.views.runs import print_run_list
@@ -379,6 +382,8 @@ def prune(
     flags: FilterFlags,
 ) -> None:
     """Delete stored runs, or kept prefixes. Their text is gone from disk afterwards."""
+    from localprompt.store.search import EVERYTHING
+
     where = flags.filter()
     age = None if older_than is None else _moment("--older-than", older_than)
     if not cache or older_than is not None or keep_last is not None or where != EVERYTHING:

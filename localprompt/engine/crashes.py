@@ -89,6 +89,19 @@ class Notes:
         return self._shared[start : start + size]
 
 
+_alone: list[bool] = []
+
+
+def alone() -> None:
+    """This process belongs to the program alone, and may be forked: said by the program's outermost
+    layer, before it knows whether anything will run, and so without importing who would fork."""
+    _alone.append(True)
+
+
+def is_alone() -> bool:
+    return bool(_alone)
+
+
 _readers: list[Notes] = []
 
 

@@ -25,7 +25,7 @@ from contextlib import suppress
 
 import msgspec
 
-from localprompt.engine.crashes import Notes, signal_of, take_notes
+from localprompt.engine.crashes import Notes, is_alone, signal_of, take_notes
 from localprompt.errors import EXIT_MACHINE, EngineError
 from localprompt.records.run import RunRecord
 
@@ -89,13 +89,6 @@ _ADVICE: dict[int, str] = {
     signal.SIGSEGV: "localprompt models verify MODEL; localprompt doctor; a simpler schema",
 }
 
-_allowed: list[bool] = []
-
-
-def allow() -> None:
-    """This process belongs to the program alone, and may be forked."""
-    _allowed.append(True)
-
 
 def begin(explain: Callable[[Crash], None], *, reads_terminal: bool = False) -> None:
     """Go on in a child that is being watched; returns in the child.
@@ -104,7 +97,7 @@ def begin(explain: Callable[[Crash], None], *, reads_terminal: bool = False) -> 
         reads_terminal: the child stays in the terminal's process group.
         explain: called in the parent if the child crashed, before that ends with exit code 3.
     """
-    if not _allowed:
+    if not is_alone():
         return
     if sys.platform != "linux":
         with suppress(OSError, ValueError):  # a stderr that is no file

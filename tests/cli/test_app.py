@@ -73,6 +73,18 @@ def test_help_imports_nothing_heavy() -> None:
     assert _imported_by("--version") == (0, [])
 
 
+def test_the_program_itself_imports_nothing_heavy_for_its_help_either() -> None:
+    script = (
+        f"import sys, atexit; heavy = {HEAVY};"
+        "atexit.register(lambda: print([m for m in heavy if m in sys.modules], file=sys.stderr));"
+        "sys.argv = ['localprompt', '--help'];"
+        "from localprompt.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 def test_a_mistyped_command_imports_nothing_heavy_and_brings_the_nearest() -> None:
     assert _imported_by("bnch") == (2, [])
 
