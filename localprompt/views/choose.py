@@ -228,7 +228,8 @@ def _sentence(pair: ChoicePair, names: tuple[str, ...]) -> str:
     if pair.better:
         text = f"{a} passes {_points(pair.difference, pair.interval)} more of the cases than {b}"
         return f"{text}{_pace(pair, of='a')}"
-    text = f"{b} is as good as {a} as far as {pair.paired} cases can tell"
+    cases = "1 case" if pair.paired == 1 else f"{pair.paired} cases"
+    text = f"{b} is as good as {a} as far as {cases} can tell"
     text += _pace(pair, of="b")
     if pair.cases_needed is not None:
         text += (

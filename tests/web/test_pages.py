@@ -9,15 +9,19 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from localprompt.models.store import add_model
+from localprompt.records.choice import Choice, Prices
+from localprompt.records.ids import new_run_id
 from localprompt.store import schema
 from localprompt.store.history import History
 from localprompt.web.host import Host
-from tests.sample_evaluations import make_evaluation, make_result
+from tests.sample_evaluations import make_evaluation, make_result, make_target
 from tests.sample_runs import make_run
 from tests.sample_tunings import tuning
+from tests.views.bench_records import sample_bench
 from tests.web.conftest import Served
 from tests.web.jobs import MODEL, begun, ended, gave_back, stored, streamed
 
@@ -229,6 +233,26 @@ def test_results_are_shown_as_their_reports_show_them(served: Served) -> None:
     assert "Pass rate" in page
     assert "&lt;img&gt;" in page
     assert "Every candidate" in served.get(f"/results/{tuning().id}").text
+
+
+def test_a_choice_among_models_is_shown_from_its_evaluation_and_bench(served: Served) -> None:
+    machine = make_run().machine
+    evaluation = make_evaluation(make_target("plain"), make_target("careful"), cases=1)
+    bench = msgspec.structs.replace(sample_bench().experiment, machine=machine)
+    choice = Choice(
+        id=new_run_id(), kind="choose", created_at=evaluation.created_at,
+        localprompt_version="0.1.0", title="tickets", evaluation=evaluation.id, bench=bench.id,
+        cells=(None, None), case_id="case-0", prices=Prices(), machine=machine,
+    )  # fmt: skip
+    with History() as history:
+        history.begin(evaluation)
+        history.add(evaluation.id, [make_result(0), make_result(0, False, target=1)])
+        history.begin(bench)
+        history.keep(choice)
+    assert "choice" in served.enter().get("/results").text
+    page = served.get(f"/results/{choice.id}").text
+    assert "careful is as good as plain as far as 1 case can tell" in page
+    assert "Front:" in page
 
 
 def test_two_runs_stand_side_by_side_with_what_differs(served: Served) -> None:
