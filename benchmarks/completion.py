@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 found[name].append(times)
     print("| | n | wall s, median (range) | CPU s, median |")
     print("| --- | --- | --- | --- |")
-    for name, times in found.items():
-        print(row(name, times))
+    for name, every in found.items():
+        print(row(name, every))
 
 
 def row(name: str, times: Sequence[Times]) -> str:
