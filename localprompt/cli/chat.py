@@ -118,7 +118,8 @@ class Screen:
         if cell.profile is not None:
             print_note(profile_note(cell.profile, cell.model.name))
         if self._lines.interactive:
-            before = f", {len(self.chat.talk.turns)} turns before" if self.chat.talk.turns else ""
+            count = len(self.chat.talk.turns)
+            before = f", after {count} turn{'' if count == 1 else 's'}" if count else ""
             print_note(f"{cell.model.name}{before}. /help names commands, Ctrl-D ends.")
 
     def run(self, first: First | None) -> None:
@@ -185,7 +186,7 @@ class Screen:
         record = said.record
         if not self._flags.quiet:
             print_note(turn_line(record))
-            print_warnings(record.warnings)
+            print_warnings(one for one in record.warnings if one not in self._notices)
             self._tell_if_filled()
         if said.not_recorded is not None:
             print_note("the turn was not recorded:")
