@@ -9,6 +9,7 @@ import json
 import random
 import sys
 import time
+from typing import Any
 
 import pandas as pd
 from promptolution.llms.api_llm import APILLM
@@ -20,6 +21,8 @@ from promptolution.utils.prompt import Prompt
 
 MOST_STEPS = 100
 POPULATION = 4
+TEACHER_TOKENS, TEACHER_TEMPERATURE = 256, 0.7
+"""Of the prompts that the model writes as its own teacher."""
 
 
 class Deadline(BaseCallback):  # type: ignore[misc]
@@ -34,20 +37,24 @@ class Deadline(BaseCallback):  # type: ignore[misc]
         return time.monotonic() < self.end
 
 
-def main() -> None:
-    task = json.load(sys.stdin)
-    random.seed(task["seed"])
-    began = time.monotonic()
-    llm = APILLM(
+def served(task: "dict[str, Any]", max_tokens: int, temperature: float) -> "APILLM":
+    return APILLM(
         api_url=f"{task['url']}/v1",
         model_id="served",
         api_key="none",
         max_concurrent_calls=task["slots"],
-        max_tokens=task["max_tokens"],
+        max_tokens=max_tokens,
         call_timeout_s=600.0,
         gather_timeout_s=3600.0,
-        call_kwargs={"temperature": 0.0, "seed": task["seed"]},
+        call_kwargs={"temperature": temperature, "seed": task["seed"]},
     )
+
+
+def main() -> None:
+    task = json.load(sys.stdin)
+    random.seed(task["seed"])
+    began = time.monotonic()
+    llm = served(task, task["max_tokens"], 0.0)
     table = pd.DataFrame([{"x": row["text"], "y": row["answer"]} for row in task["train"]])
     work = ClassificationTask(
         table,
@@ -60,7 +67,7 @@ def main() -> None:
     optimizer = CAPO(
         predictor=predictor,
         task=work,
-        meta_llm=llm,
+        meta_llm=served(task, TEACHER_TOKENS, TEACHER_TEMPERATURE),
         initial_prompts=[Prompt(task["instruction"]) for _ in range(POPULATION)],
         create_fs_reasoning=False,
         callbacks=[deadline],
