@@ -84,7 +84,7 @@ def test_any_answer_stays_in_its_csv_cell(text: str) -> None:
 
 def test_the_columns_are_the_leaves_of_the_record() -> None:
     assert columns()[:5] == ("id", "kind", "created_at", "localprompt_version", "model.name")
-    assert columns()[-1].split(".")[0] == "profile"
+    assert columns()[-1].split(".")[0] == "conversation"
     assert {"timing.ttft_seconds", "prompt.params", "output.text"} <= set(columns())
     assert len(set(columns())) == len(columns())
 
