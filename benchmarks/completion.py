@@ -1,11 +1,11 @@
 """How long a shell waits for a completion, and ``--help`` beside another checkout's.
 
-    python -m benchmarks.completion [-n 15] [--against PYTHON]
+    python -m benchmarks.completion [-n 15] [--against FOLDER]
 
 Every line is a process of its own, asked as bash asks; all lines take turns, and the first turn,
-which fills the page cache, does not count. ``--against`` names the interpreter of another
-environment, whose ``localprompt --help`` then takes turns with this one's. Wall time is what a
-person waits; CPU time is what other programs disturb less.
+which fills the page cache, does not count. ``--against`` names another checkout, whose
+``localprompt --help`` then takes turns with this one's. Wall time is what a person waits; CPU time
+is what other programs disturb less.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 
 LINES = (
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     for line in LINES:
         asked[f"`{line}` ⇥"] = lambda line=line: completed(line)  # type: ignore[misc]
-    asked["`localprompt --help`"] = lambda: helped(sys.executable)
+    asked["`localprompt --help`"] = lambda: helped(Path.cwd())
     if options.against:
         asked["the same in the other checkout"] = lambda: helped(options.against)
     found: dict[str, list[Times]] = {name: [] for name in asked}
@@ -72,15 +73,19 @@ def completed(line: str) -> Times:
     return timed([sys.executable, "-m", "localprompt"], {**os.environ, **asked})
 
 
-def helped(python: str) -> Times:
-    return timed([python, "-m", "localprompt", "--help"])
+def helped(checkout: Path) -> Times:
+    return timed([sys.executable, "-m", "localprompt", "--help"], where=checkout)
 
 
-def timed(command: list[str], environment: dict[str, str] | None = None) -> Times:
+def timed(
+    command: list[str],
+    environment: dict[str, str] | None = None,
+    where: Path | None = None,
+) -> Times:
     """One process; its output is read and dropped."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    subprocess.run(command, env=environment, cwd=where, stdout=subprocess.PIPE, check=True)
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -90,7 +95,7 @@ def timed(command: list[str], environment: dict[str, str] | None = None) -> Time
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.completion")
     parser.add_argument("-n", type=int, default=15, help="processes of each that count")
-    parser.add_argument("--against", metavar="PYTHON", help="of another environment")
+    parser.add_argument("--against", metavar="FOLDER", type=Path, help="another checkout")
     return parser.parse_args(arguments)
 
 
