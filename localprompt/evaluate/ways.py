@@ -33,6 +33,8 @@ _N_BATCH = 512
 _PHYSICAL = (512, 128)
 """Tokens of a physical batch without flash attention: its scores grow with them."""
 _AT_ONCE = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+"""In the same cells. With cells of their own no more than the usual number: with 64 instead of 32
+the starter model took 1.07 times as long for texts, which batches of 8 do not foretell."""
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -114,7 +116,9 @@ def _best(among: Sequence[Way]) -> Way:
 def _of_kind(
     shape: Shape, costs: Costs, flash_attn: bool, apart: bool, *, usual: tuple[int, int]
 ) -> Iterator[Way]:
-    counts = _AT_ONCE if costs.knows_steps else (usual[0] if apart else usual[1],)
+    counts: Sequence[int] = (usual[0] if apart else usual[1],)
+    if costs.knows_steps:
+        counts = [count for count in _AT_ONCE if not apart or count <= usual[0]]
     each = shape.own_tokens + shape.answer_tokens
     for count, n_ubatch in product(counts, (_N_BATCH,) if flash_attn else _PHYSICAL):
         parallel = min(1 if shape.in_turn else count, max(1, shape.requests))

@@ -23,7 +23,10 @@ from localprompt.records.run import RequestedSettings, Sampling
 from localprompt.running.admission import predicted_peak
 from localprompt.running.assemble import model_record, with_threads
 from localprompt.running.attention import OnNote, unsuited
+from localprompt.units import GIB, format_seconds
 
+_LEAST_SECONDS, _SECONDS_PER_GIB = 20.0, 200.0
+"""After which measuring is given up: some times what it takes on two cores that do nothing else."""
 _CELLS = 2560
 """Of the largest context that is opened."""
 
@@ -76,8 +79,12 @@ def measure_model(
         settings.n_threads_batch or settings.n_threads or machine.default_threads(),
         settings.repack,
     )
-    found = attention.measure_model(Path(model.path), known_as, model.name)
-    return found or "what was measured contradicts itself: other programs run here now"
+    limit = _LEAST_SECONDS + _SECONDS_PER_GIB * (model.size_bytes or 0) / GIB
+    found = attention.measure_model(Path(model.path), known_as, model.name, seconds=limit)
+    return found or (
+        f"it took longer than {format_seconds(limit)}, or contradicts itself: other programs run "
+        "here now"
+    )
 
 
 def _fits(model: ModelRecord, settings: RequestedSettings) -> bool:

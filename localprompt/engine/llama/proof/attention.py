@@ -40,8 +40,6 @@ from localprompt.records.attention import AttentionTable, Heads, StepCost
 
 SECONDS = 30.0
 """After which the child is ended: this machine has no time for it now."""
-_SECONDS_OF_A_MODEL = 1800.0
-"""The same for a model itself, where somebody asked for it and waits."""
 _CHILD = "localprompt.engine.llama.proof.attention_child"
 _ATTEMPTS = 2
 _LAYERS = 2
@@ -91,9 +89,13 @@ def table(
 
 
 def measure_model(
-    path: Path, model: OfModel, name: str, *, seconds: float = _SECONDS_OF_A_MODEL
+    path: Path, model: OfModel, name: str, *, seconds: float
 ) -> AttentionTable | None:
-    """Measure a model itself, and keep its table if it can be believed."""
+    """Measure a model itself, and keep its table if it can be believed.
+
+    Args:
+        seconds: after which it is given up.
+    """
     command = Measure(
         str(path),
         model.type_k,
