@@ -38,6 +38,9 @@ _QUIET = {
 }
 
 
+_LOUD = ("distributed", "tornado", "asyncio")
+
+
 class Network(msgspec.Struct, frozen=True):
     """What the user typed about it."""
 
@@ -51,8 +54,10 @@ class Network(msgspec.Struct, frozen=True):
 def settle_down() -> None:
     """Dask as it is used here: no pages, no memory limits of its own, nothing on stderr."""
     dask.config.set(_QUIET)
-    for name in ("distributed", "tornado", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Some of its loggers have a level of their own, which their parent's does not change.
+    for name in (*_LOUD, *logging.root.manager.loggerDict):
+        if name.partition(".")[0] in _LOUD:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def check_address(address: str, network: Network) -> tuple[str, int]:

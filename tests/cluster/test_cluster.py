@@ -70,7 +70,7 @@ def test_killed_workers_and_children_lose_and_double_nothing(cluster: ClusterLab
 
 
 def test_a_dead_scheduler_ends_the_evaluation_and_another_one_finishes_it(
-    cluster: ClusterLab,
+    cluster: ClusterLab, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cluster.write("cases.csv", rows(300, SLOW))
     unbroken = cluster.here(cluster.plan())
@@ -86,6 +86,7 @@ def test_a_dead_scheduler_ends_the_evaluation_and_another_one_finishes_it(
     with cluster.hands() as hands, pytest.raises(MachineError, match="scheduler") as caught:
         cluster.carry_out(planned, hands, on_progress=kill)
     assert "--resume" in str(caught.value.next_step)
+    assert "Traceback" not in capfd.readouterr().err
     done = len(cluster.store.done(planned.evaluation.id, 0))
     assert 40 < done < 300
     cluster.scheduler(port)  # its worker has waited for it
