@@ -72,6 +72,7 @@ CALLS: dict[str, list[str]] = {
     "bundle install": ["say.tar"],
     "bench": ["say", "-p", "text=red", "-r", "1", "--yes", "--quiet", "--threads", "1"],
     "eval": ["say", "--threads", "1"],
+    "choose": [str(SUITE), "--limit", "2", "-r", "1", "--quiet", "--threads", "1"],
     "compare": [RUNS[0].id, RUNS[1].id],
     "improve": [
         "say",
