@@ -391,7 +391,7 @@ def conversations(rng: random.Random, zygote: Zygote, places: Places) -> Iterato
             said = (text, f"{rng.choice(words)} {text}", f"{text}\\", f'"""\n{text}\n"""')[kind]
             lines.append(said)
         for state in (zygote.home / "cache" / "prefixes").glob("*.turn"):
-            data = bytearray(state.read_bytes())
+            data = bytearray(state.read_bytes() or b"x")
             data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
             state.write_bytes(bytes(data[: rng.choice((len(data), 20, 0))]))
         go_on = rng.choice(([], ["--continue"], ["--continue", "last~1"]))
