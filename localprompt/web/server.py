@@ -75,7 +75,9 @@ def server_of(app: ASGIApp) -> uvicorn.Server:
 def listener_on(host: str, port: int) -> socket.socket:
     """A socket that takes connections; raises as :func:`serve`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Only where the protocol is named does asyncio send small answers at once (TCP_NODELAY); else
+    # each page and each token may wait 40 ms for the reader's acknowledgement of the one before.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

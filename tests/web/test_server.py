@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -36,6 +37,27 @@ def test_where_the_port_is_in_use_nothing_is_offered_to_open(
     said = capsys.readouterr().err
     assert said.startswith("error: port")
     assert "Open this" not in said
+
+
+def test_connections_send_small_answers_at_once() -> None:
+    async def accepted() -> bool:
+        listener = listener_on("127.0.0.1", 0)
+        loop, made = asyncio.get_running_loop(), asyncio.Queue[asyncio.BaseTransport]()
+
+        class Noted(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                made.put_nowait(transport)
+
+        server = await loop.create_server(Noted, sock=listener)
+        with socket.create_connection(listener.getsockname()):
+            transport = await made.get()
+            connection = transport.get_extra_info("socket")
+            option = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            transport.close()
+        server.close()
+        return bool(option)
+
+    assert asyncio.run(accepted())
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
