@@ -75,6 +75,7 @@ def attention_for(
         kv_bytes_per_token=kv_cache // whole_context(n_ctx),
         n_ubatch=settings.n_ubatch or N_BATCH,
         smaller_ubatch=SMALLER_UBATCH if _may_shrink(cell) else None,
+        threads=settings.n_threads_batch or settings.n_threads or 1,
         step_tokens=FORCED_TOGETHER if cell.template.output_schema else 1,
     )
 

@@ -60,6 +60,8 @@ class Request(msgspec.Struct, frozen=True):
     """What may be taken instead without flash attention; None: nothing."""
     step_tokens: int = 1
     """Of an answer, evaluated together: what a schema forces comes without steps of its own."""
+    threads: int = 1
+    """That share what is evaluated; re-laying is done by one."""
 
 
 class Attention(msgspec.Struct, frozen=True):
@@ -183,6 +185,8 @@ class _Cost:
     def __init__(self, request: Request, table: AttentionTable) -> None:
         self._request = request
         self._costs = Costs(table, request.n_layer)
+        # A shape's seconds are those of one thread, and what is not shared weighs more beside them.
+        self._unshared = 1 if table.whole_model else request.threads
 
     def prompt(self, flash_attn: bool, start: int, end: int, n_ubatch: int | None = None) -> float:
         return self._costs.prompt(flash_attn, start, end, n_ubatch or self._request.n_ubatch)
@@ -194,7 +198,7 @@ class _Cost:
 
     def relay(self, tokens: int) -> float:
         moved = self._request.kv_bytes_per_token * tokens
-        return RELAY_SECONDS + moved / COPIED_BYTES_PER_SECOND
+        return self._unshared * (RELAY_SECONDS + moved / COPIED_BYTES_PER_SECOND)
 
 
 def _reason(request: Request, cost: _Cost, first: int) -> str:

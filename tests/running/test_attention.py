@@ -112,6 +112,13 @@ def test_a_prompt_that_is_hardly_answered_is_read_in_even_batches() -> None:
         assert tokens % size == 0 or tokens % size >= 64
 
 
+def test_re_laying_weighs_more_beside_what_many_threads_share() -> None:
+    one = request(300, answer=16)
+    assert choose(one, table(), may_relay=True).flash_beginning
+    shared = msgspec.structs.replace(one, threads=64)
+    assert not choose(shared, table(), may_relay=True).flash_beginning
+
+
 def test_answers_under_a_schema_come_in_small_batches() -> None:
     one = request(400, answer=24)
     free = choose(one, table(), may_relay=False)
