@@ -39,19 +39,15 @@ COMMANDS: dict[str, Entry] = {
     "bench": Entry("bench", "Measure latency and memory of prompts, models and settings."),
     "eval": Entry("eval", "Evaluate prompts and models over a dataset."),
     "improve": Entry("improve", "Find a better prompt and prove it on held-out cases."),
-    "choose": Entry("choose", "Choose among models: quality, speed, memory and cost in one table."),
+    "choose": Entry("choose", "Choose among models: quality, speed, memory, cost."),
     "tune": Entry("tune", "Find the fastest weights and settings for a prompt on this CPU."),
     "compare": Entry("compare", "Compare two stored benches, evaluations or runs."),
     "finetune": Entry("finetune", "Tell what fine-tuning the same model takes.", group=True),
     "contrast": Entry("contrast", "Compare prompting with fine-tuning, measured and estimated."),
     "evidence": Entry("evidence", "Test the ten reasons for prompting on this machine."),
     "runs": Entry("runs", "Show what was run and measured.", group=True),
-    "report": Entry(
-        "report", "Write stored results as Markdown or as one self-contained HTML file."
-    ),
-    "serve": Entry(
-        "serve", "Serve a page on this machine: try prompts, chat, look at runs, compare."
-    ),
+    "report": Entry("report", "Write stored results as one HTML page, or Markdown."),
+    "serve": Entry("serve", "Serve a page here: try prompts, chat, look at runs."),
     "cluster": Entry("cluster", "Let other machines work, or this one for others.", group=True),
     "config": Entry("config", "Show and set defaults.", group=True),
     "doctor": Entry("doctor", "Check what this machine and this build can do."),

@@ -112,7 +112,7 @@ def command(
     *,
     flags: ChooseFlags,
 ) -> None:
-    """Choose among models: quality, speed, memory and cost in one table."""
+    """Choose among models: quality, speed, memory, cost."""
     from localprompt.choose.running import load_choice
     from localprompt.cli.eval_output import evaluation_store
     from localprompt.views.messages import print_note

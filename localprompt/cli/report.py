@@ -61,7 +61,7 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Write stored results as Markdown or as one self-contained HTML file."""
+    """Write stored results as one HTML page, or Markdown."""
     from localprompt.evaluate.reporting import load_report
     from localprompt.store.history import History
     from localprompt.views.report import html_report, markdown_report

@@ -38,7 +38,7 @@ def command(
         bool, typer.Option("--read-only", help="Look only: no runs, nothing saved.")
     ] = False,
 ) -> None:
-    """Serve a page on this machine: try prompts, chat, look at runs, compare."""
+    """Serve a page here: try prompts, chat, look at runs."""
     from localprompt.views.messages import print_note
 
     try:
