@@ -142,17 +142,19 @@ def overhead(lab: ClusterLab, cases: int, turns: int) -> Iterator[str]:
 def path(lab: ClusterLab, cases: int, turns: int) -> Iterator[str]:
     """Rendering, the scheduler, two workers that answer at once, scoring and the history."""
     lab.write("cases.csv", rows(cases))
-    rates = []
+    rates, spent = [], []
     with _cluster(lab, 2) as address:
         for _ in range(turns):
             lab.address = address
             planned = lab.plan()
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             with lab.hands() as hands:
                 lab.carry_out(planned, hands)
             rates.append(cases / (time.perf_counter() - started))
+            spent.append(1e3 * (time.process_time() - cpu) / cases)
     shown = ", ".join(f"{rate:.0f}" for rate in rates)
     yield f"{cases} cases, opening included, cases/s: {shown}; median {median(rates):.0f}."
+    yield f"CPU of the client, a case: median {median(spent):.2f} ms."
 
 
 def tasks(lab: ClusterLab, portions: int) -> Iterator[str]:
