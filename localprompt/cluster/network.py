@@ -32,6 +32,8 @@ _QUIET = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
+    # Or the last thousand messages, portions of cases with them, are kept for Dask's developers.
+    "distributed.admin.low-level-log-length": 0,
     # Tasks are given to a worker by name.
     "distributed.scheduler.work-stealing": False,
     "distributed.admin.large-graph-warning-threshold": "1GB",
