@@ -3,6 +3,7 @@ open one to, and shown for every command while connections raise."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import socket
@@ -131,6 +132,8 @@ BEFORE = {
     "runs merge": ["eval", "say", "--shard", "1/1", "--threads", "1", "-o", "part.jsonl"],
 }
 """What has to be there first."""
+TYPED = {"chat": "Name a colour.\n"}
+"""On stdin."""
 ENDS_WITH = {"improve": 1}
 """Other codes than 0: four cases show no gain."""
 FETCHES = {"models pull"}
@@ -210,8 +213,12 @@ def no_connections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("lab", "no_connections")
 @pytest.mark.parametrize("command", sorted(set(_all_commands()) - FETCHES - LISTENS))
 def test_a_command_needs_no_connection(
-    command: str, starter_model: Path, capsys: pytest.CaptureFixture[str]
+    command: str,
+    starter_model: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(TYPED.get(command, "")))
     if command in BEFORE:
         assert run(BEFORE[command]) == 0
     arguments = [text.replace("{MODEL}", str(starter_model)) for text in CALLS[command]]
