@@ -132,7 +132,7 @@ BEFORE = {
     "runs merge": ["eval", "say", "--shard", "1/1", "--threads", "1", "-o", "part.jsonl"],
 }
 """What has to be there first."""
-TYPED = {"chat": "Name a colour.\n"}
+TYPED = {"chat": b"Name a colour.\n"}
 """On stdin."""
 ENDS_WITH = {"improve": 1}
 """Other codes than 0: four cases show no gain."""
@@ -218,7 +218,7 @@ def test_a_command_needs_no_connection(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(TYPED.get(command, "")))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TYPED.get(command, b""))))
     if command in BEFORE:
         assert run(BEFORE[command]) == 0
     arguments = [text.replace("{MODEL}", str(starter_model)) for text in CALLS[command]]
