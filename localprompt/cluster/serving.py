@@ -28,6 +28,8 @@ from localprompt.errors import InputError, MachineError
 Announce = Callable[[str], None]
 
 _SECONDS_BETWEEN_TRIES = 1.0
+_SECONDS_TO_CONNECT = 5.0
+"""Shorter than the time for the answer, so that a refused connection is told from silence."""
 _SECONDS_TO_ANSWER = 10.0
 _SECONDS_TO_LEAVE = 5.0
 _MOST = 512
@@ -191,7 +193,7 @@ async def _answers(address: str, security: Security) -> bool:
     """
     arguments = security.get_connection_args("worker")
     try:
-        async with rpc(address, connection_args=arguments, timeout=_SECONDS_TO_ANSWER) as found:
+        async with rpc(address, connection_args=arguments, timeout=_SECONDS_TO_CONNECT) as found:
             identity = await asyncio.wait_for(found.identity(), _SECONDS_TO_ANSWER)
     except Exception as error:
         if _nobody(error):
