@@ -57,7 +57,7 @@ _WORDS = {
 }  # fmt: skip
 """What is typed behind an option that does not say it itself."""
 _KINDS = {"int": "N", "float": "NUMBER", "str": "TEXT"}
-_RANGE = re.compile(r"(?:; )?(?:[\d.]+<=?)?x(?:[<>]=?[\d.]+)+")
+_RANGE = re.compile(r"(?:; )?(?:[\d.]{1,30}<=?)?x(?:[<>]=?[\d.]{1,30}){1,2}")
 _LARGE = 10**6
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -18,7 +18,7 @@ _ABBREVIATIONS = """
 _NEVER_END = frozenset(_ABBREVIATIONS.split())
 _END_BEFORE_A_CAPITAL = frozenset({"a.m", "p.m", "u.s", "u.n"})
 _END = re.compile(r"\n+|(?:[!?]|(?<![.])[.])\s+")
-_LAST_WORD = re.compile(r"([\w.]+)[.]\s*\Z")
+_LAST_WORD = re.compile(r"([\w.]{1,40})[.]\s*\Z")
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (

@@ -199,7 +199,11 @@ def test_a_conversation_whose_model_is_gone_names_it(
 
 def test_a_conversation_longer_than_the_context_says_so(localprompt: Localprompt) -> None:
     ran = localprompt(
-        "chat", *SHORT, "--n-ctx", "512", stdin=_turns(f"Read: {NUMBERS}", f"Again: {NUMBERS}")
+        "chat",
+        *SHORT,
+        "--n-ctx",
+        "512",
+        stdin=_turns(f"Read: {NUMBERS}", f"Again: {NUMBERS} {NUMBERS}"),
     )
     assert ran.code == 2
     assert "the conversation does not fit into the context" in ran.err

@@ -30,10 +30,10 @@ def no_model_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     ("model", "told"),
     [
         (
-            "smollm2-135",
+            "smolm2-135m",
             {
-                "error": "no model is called 'smollm2-135'",
-                "expected": "one of: smollm2-135m, smollm2, smollm2-135m-instruct",
+                "error": "no model is called 'smolm2-135m'",
+                "expected": "one of: smollm2-135m, smollm2-135m-instruct, smollm2",
                 "try": "localprompt models list, or give the path of a .gguf file",
             },
         ),
