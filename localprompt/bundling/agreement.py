@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from localprompt import doors
+from localprompt.bundling.sbom import INSIDE
 from localprompt.bundling.sbom import PATH as BILL
 from localprompt.errors import ChecksumError, InputError, MachineError
 from localprompt.models.cards import card_from
@@ -102,11 +103,17 @@ def _check_cards(manifest: Manifest, texts: Mapping[str, bytes], where: str) -> 
 def _check_bill(
     text: bytes | None, weights: Mapping[str, str], wheels: Mapping[str, str], where: str
 ) -> None:
-    """Every model and every wheel is a component with its sha256, and nothing else is one."""
+    """Every model and every wheel is a component with its sha256; a library inside a wheel may be
+    one, too, and nothing else is."""
     place = f"{where}: {BILL}"
     try:
         bill = doors.parse_json((text or b"")[:_MOST_BYTES])
-        listed = {_subject(component): _sha256(component) for component in bill["components"]}
+        subjects = [(*_subject(component), component) for component in bill["components"]]
+        listed = {
+            (kind, name): _sha256(component)
+            for kind, name, component in subjects
+            if not (kind == "wheel" and name.partition(INSIDE)[0] in wheels and INSIDE in name)
+        }
         if bill["bomFormat"] != "CycloneDX" or bill["specVersion"] != "1.6":
             raise ValueError("not CycloneDX 1.6")
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as cause:

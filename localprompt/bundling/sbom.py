@@ -22,6 +22,8 @@ from localprompt.bundling.licences import Terms, opened, spdx_id, terms_of
 from localprompt.bundling.wheels import Wheel
 
 PATH = "sbom.cdx.json"
+INSIDE = "!"
+"""Between a wheel's path and that of a library in it."""
 _BINDINGS = "llama-cpp-python"
 _LIBRARY = re.compile(r"llama_cpp/lib/libllama\.(?:so|dylib)(?:\.[0-9.]+)?")
 _GGML = re.compile(r"llama_cpp/lib/libggml-base\.(?:so\.)?([0-9]+\.[0-9]+\.[0-9]+)(?:\.dylib)?")
@@ -116,7 +118,7 @@ def _llama_cpp(wheel: Wheel) -> dict[str, Any]:
         "name": "llama.cpp",
         "licenses": [{"license": {"id": "MIT"}}],
         "properties": [
-            {"name": "localprompt:path", "value": f"{wheel.piece.path}!{library or ''}"},
+            {"name": "localprompt:path", "value": f"{wheel.piece.path}{INSIDE}{library or ''}"},
             *([{"name": "localprompt:build", "value": wheel.build}] if wheel.build else []),
             *([{"name": "localprompt:ggml", "value": ggml}] if ggml else []),
         ],

@@ -52,6 +52,9 @@ CHANGES: dict[str, Callable[[Files], object]] = {
     "a component too many": _bill(lambda bill: bill["components"].append(  # type: ignore[attr-defined]
         {"type": "machine-learning-model", "name": "x",
          "hashes": [{"alg": "SHA-256", "content": "0" * 64}]})),
+    "a library in a wheel that is not there": _bill(lambda bill: bill["components"].append(  # type: ignore[attr-defined]
+        {"type": "library", "name": "llama.cpp",
+         "properties": [{"name": "localprompt:path", "value": "wheels/x.whl!libllama.so"}]})),
     "a component with another hash": lambda files: files.update({BILL: files[BILL].replace(
         hashlib.sha256(files[WEIGHTS]).hexdigest().encode(), b"1" * 64)}),
     "card with another sha256": _other_sha256,
