@@ -11,7 +11,7 @@ import typer
 from localprompt.cli.options import RunFlags
 from localprompt.cli.output import unwritable
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, InputError
-from localprompt.records.cell import Cell, SamplingChoices
+from localprompt.records.cell import Cell
 from localprompt.units import parse_bytes
 
 if TYPE_CHECKING:
@@ -32,15 +32,7 @@ def choices(flags: RunFlags, *, lenient: bool = False, continued: bool = False) 
     return RunChoices(
         model=flags.model,
         usual=_usual_model(),
-        sampling=SamplingChoices(
-            temperature=flags.temperature,
-            top_k=flags.top_k,
-            top_p=flags.top_p,
-            min_p=flags.min_p,
-            seed=flags.seed,
-            max_tokens=flags.max_tokens,
-            stop=tuple(flags.stop or ()),
-        ),
+        sampling=flags.sampling(),
         settings=flags.settings(),
         given=tuple(flags.given()),
         profile=flags.profile or "default",

@@ -156,7 +156,6 @@ def request_from_flags(suite: str, flags: ChooseFlags) -> EvalRequest:
     Raises:
         InputError: there is no such scoring.
     """
-    from localprompt.records.cell import SamplingChoices
     from localprompt.records.evaluation import EvalRequest
 
     return EvalRequest(
@@ -165,15 +164,7 @@ def request_from_flags(suite: str, flags: ChooseFlags) -> EvalRequest:
         cases=None if flags.cases is None else str(flags.cases),
         choices=parse_list(flags.choices or ""),
         scoring=cast("Scoring", checked("--scoring", flags.scoring, SCORINGS)),
-        sampling=SamplingChoices(
-            temperature=flags.temperature,
-            top_k=flags.top_k,
-            top_p=flags.top_p,
-            min_p=flags.min_p,
-            seed=flags.seed,
-            max_tokens=flags.max_tokens,
-            stop=tuple(flags.stop or ()),
-        ),
+        sampling=flags.sampling(),
         settings=flags.settings(),
         given=tuple(flags.given()),
         profile=flags.profile or "default",

@@ -235,7 +235,6 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
         InputError: the chat template cannot be read, or there is no such scoring.
     """
     from localprompt.evaluate.shards import parse_shard
-    from localprompt.records.cell import SamplingChoices
     from localprompt.records.evaluation import EvalRequest
     from localprompt.running.assemble import chat_template_text
 
@@ -245,15 +244,7 @@ def request_from_flags(suite: str, flags: EvalFlags) -> EvalRequest:
         cases=None if flags.cases is None else str(flags.cases),
         choices=parse_list(flags.choices or ""),
         scoring=cast("Scoring", checked("--scoring", flags.scoring, SCORINGS)),
-        sampling=SamplingChoices(
-            temperature=flags.temperature,
-            top_k=flags.top_k,
-            top_p=flags.top_p,
-            min_p=flags.min_p,
-            seed=flags.seed,
-            max_tokens=flags.max_tokens,
-            stop=tuple(flags.stop or ()),
-        ),
+        sampling=flags.sampling(),
         settings=flags.settings(),
         given=tuple(flags.given()),
         profile=flags.profile or "default",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 if TYPE_CHECKING:
+    from localprompt.records.cell import SamplingChoices
     from localprompt.records.model import AdapterUse
     from localprompt.records.run import RequestedSettings
 
@@ -110,6 +111,20 @@ class SamplingFlags:
             "--stop", metavar="TEXT", help="Stop the answer before this text; repeatable."
         ),
     ] = None
+
+    def sampling(self) -> SamplingChoices:
+        """What was typed, as the rest of the package knows it."""
+        from localprompt.records.cell import SamplingChoices
+
+        return SamplingChoices(
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            min_p=self.min_p,
+            seed=self.seed,
+            max_tokens=self.max_tokens,
+            stop=tuple(self.stop or ()),
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
 
 import msgspec
 
@@ -48,8 +47,6 @@ JUDGED_AT_ONCE = 64
 """Answers that wait for a judge which is the same model."""
 _SECONDS_BETWEEN_SAVES = 0.5
 _SAVED_AT_ONCE = 500
-
-T = TypeVar("T")
 
 
 class EvalProgress(msgspec.Struct, frozen=True):
@@ -227,7 +224,8 @@ class _Run:
             return
         items = self._items(index, done)
         # A judge that is the same model can only be asked when a batch is through.
-        for part in _chunks(items, JUDGED_AT_ONCE) if shared else (items,):
+        parts = iter(lambda: list(islice(items, JUDGED_AT_ONCE)), []) if shared else (items,)
+        for part in parts:
             self._target(index, part, opened, judge, work, later=shared)
 
     def _items(self, index: int, done: set[tuple[int, int]]) -> Iterator[tuple[EvalCase, int]]:
@@ -444,9 +442,3 @@ class _Run:
                     continue  # an earlier part of this evaluation did it
                 self._unsaved += chosen_among(case, same, judge)
             self.save()
-
-
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
