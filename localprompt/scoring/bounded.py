@@ -33,6 +33,10 @@ CODE_SECONDS = 30.0
 _CHILD = Path(__file__).with_name("bounded_child.py")
 
 
+class CodeRaisedError(CannotScoreError):
+    """What was run raised; the message is the exception in words."""
+
+
 class _Reply(msgspec.Struct, frozen=True, tag_field="is", tag="reply"):
     """What the child made of a request."""
 
@@ -51,7 +55,8 @@ class BoundedChild:
         """The operation's value.
 
         Raises:
-            CannotScoreError: it raised, took longer than ``seconds``, or took the child with it.
+            CodeRaisedError: it raised.
+            CannotScoreError: it took longer than ``seconds``, or took the child with it.
         """
         message = {"operation": operation, "seconds": seconds, **request}
         line = msgspec.Raw(json.dumps(message, default=str).encode())
@@ -66,7 +71,7 @@ class BoundedChild:
                 raise CannotScoreError("ended the process that it ran in") from None
         answer = json.loads(reply.text)
         if "error" in answer:
-            raise CannotScoreError(answer["error"])
+            raise CodeRaisedError(answer["error"])
         return answer["value"]
 
     def close(self) -> None:

@@ -3,25 +3,35 @@
 The value is an expression (``len(output) < 80``), a function body of several lines that returns,
 or ``file://check.py`` (its function ``get_assert``) or ``file://check.py:name``. The code sees
 ``output`` and ``context`` with ``prompt``, ``vars``, ``config`` and ``logProbs``, and returns a
-boolean, a number from 0 to 1, or a mapping (or dataclass) with ``pass``, ``score`` and ``reason``.
+boolean, a number, or a mapping (or dataclass) with ``pass``, ``score`` and ``reason``; the same as
+text, as a script prints it, is taken, too. Anything else fails, as in promptfoo, and so does what
+raises: most of it is ``json.loads`` of what is not JSON. What was stopped, or imports what is not
+installed, says nothing about the answer: it is unscored.
 
 It runs only where the user allowed it, in a child process, for at most 30 seconds.
 """
 
 from __future__ import annotations
 
+import json
+import math
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from localprompt.records.score import Answer, Expectation
-from localprompt.scoring.bounded import CODE_SECONDS, run_bounded
-from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
+from localprompt.scoring.bounded import CODE_SECONDS, CodeRaisedError, run_bounded
+from localprompt.scoring.expectations import Verdict, quoted
+
+_NUMBER = re.compile(r"\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
+_NOT_HERE = ("ModuleNotFoundError:", "ImportError:")
 
 
 def python(answer: Answer, expected: Expectation) -> Verdict:
-    """What the code made of the answer.
+    """What the code made of the answer; ``not-`` is already in the verdict.
 
     Raises:
-        CannotScoreError: it raised, took too long, or returned something else.
+        CannotScoreError: it took too long, or imports what is not installed.
     """
     code = str(expected.value)
     request: dict[str, Any] = {"code": code}
@@ -35,8 +45,13 @@ def python(answer: Answer, expected: Expectation) -> Verdict:
         "logProbs": None,  # promptfoo has the key; answers are kept without probabilities
     }
     seen = answer.text if answer.output is None else answer.output
-    value = run_bounded("call", CODE_SECONDS, output=seen, context=context, **request)
-    return _verdict(value, expected.threshold)
+    try:
+        value = run_bounded("call", CODE_SECONDS, output=seen, context=context, **request)
+    except CodeRaisedError as error:
+        if str(error).startswith(_NOT_HERE):
+            raise
+        return Verdict(False, f"the code raised {error}", 0.0, as_it_is=True)
+    return _verdict(value, expected)
 
 
 def split_code_file(reference: str) -> tuple[str, str]:
@@ -47,35 +62,48 @@ def split_code_file(reference: str) -> tuple[str, str]:
     return reference.removeprefix("file://"), "get_assert"
 
 
-def _verdict(value: Any, threshold: float | None) -> Verdict:
-    if isinstance(value, str) and value.lower() in {"true", "false"}:
-        value = value.lower() == "true"
-    if isinstance(value, bool):
-        return Verdict(value, f"the code returned {value}")
-    if isinstance(value, (int, float)):
-        score = _score(value)
-        met = score > 0 if threshold is None else score >= threshold
-        return Verdict(met, f"the code returned {score:g}", score)
+def _verdict(value: Any, expected: Expectation) -> Verdict:
+    given = value.lower() if isinstance(value, str) else value
+    if isinstance(given, bool) or given in ("true", "false"):
+        true = given in (True, "true")
+        met = true != expected.negated
+        return Verdict(met, f"the code returned {true}", float(met), as_it_is=True)
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return _nonsense(value)
     if isinstance(value, dict):
-        return _from_mapping(value, threshold)
-    raise CannotScoreError(
-        f"the code returned {quoted(value)} instead of a boolean, a number or a mapping"
-        " with pass, score and reason"
-    )
+        return _from_mapping(value, expected)
+    if isinstance(value, str) and (found := _NUMBER.match(value)):
+        value = float(found[1])
+    if not _is_score(value):
+        return _nonsense(value)
+    least = expected.threshold
+    reached = value > 0 if least is None else value >= least
+    met = reached != expected.negated
+    return Verdict(met, f"the code returned {value:g}", float(value), as_it_is=True)
 
 
-def _from_mapping(value: dict[str, Any], threshold: float | None) -> Verdict:
+def _from_mapping(value: Mapping[str, Any], expected: Expectation) -> Verdict:
     passed = value.get("pass", value.get("pass_"))
-    if not isinstance(passed, bool) or not isinstance(value.get("score"), (int, float)):
-        raise CannotScoreError(f"the code returned {quoted(value)} without pass and score")
-    score = _score(value["score"])
-    reason = str(value.get("reason") or f"the code returned pass={passed}, score={score:g}")
-    if threshold is not None and score < threshold:
-        return Verdict(False, f"score {score:g}, threshold {threshold:g}: {reason}", score)
-    return Verdict(passed, reason, score)
+    score, reason = value.get("score"), value.get("reason")
+    if not isinstance(passed, bool) or not _is_score(score) or not isinstance(reason, str):
+        return _nonsense(value)
+    if expected.threshold is not None and score < expected.threshold:
+        passed = False
+        reason = f"score {score:g}, threshold {expected.threshold:g}: {reason}"
+    reason = reason or f"the code returned pass={passed}, score={score:g}"
+    return Verdict(passed != expected.negated, reason, float(score), as_it_is=True)
 
 
-def _score(value: float) -> float:
-    if not 0 <= value <= 1:
-        raise CannotScoreError(f"the code returned a score of {value:g}, expected 0 to 1")
-    return float(value)
+def _is_score(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)
+
+
+def _nonsense(value: Any) -> Verdict:
+    wanted = "a boolean, a number or pass, score and reason"
+    return Verdict(
+        False, f"the code returned {quoted(value)} instead of {wanted}", 0.0, as_it_is=True
+    )

@@ -9,7 +9,6 @@ is unscored.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -123,17 +122,16 @@ def _verdict(result: Result, expected: Expectation) -> Verdict:
     if result.kind == "boolean":
         met = bool(value) != expected.negated
         return Verdict(met, said, float(met), as_it_is=True)
-    if result.kind == "number":
-        score = math.nan if value is None else float(value)
+    if result.kind == "number" and value is not None:
+        score = float(value)
         reached = score > 0 if expected.threshold is None else score >= expected.threshold
-        score = 0.0 if math.isnan(score) else score
         return Verdict(reached != expected.negated, said, score, as_it_is=True)
     if isinstance(value, dict) and _is_grade(value):
         met = bool(value["pass"]) != expected.negated
-        return Verdict(met, str(value.get("reason") or said), float(value["score"]), as_it_is=True)
+        return Verdict(met, value["reason"] or said, float(value["score"]), as_it_is=True)
     return Verdict(
         False,
-        f"{said} instead of a boolean, a number or pass, score and reason",
+        f"{said} instead of a boolean, a finite number or pass, score and reason",
         0.0,
         as_it_is=True,
     )
@@ -142,7 +140,7 @@ def _verdict(result: Result, expected: Expectation) -> Verdict:
 def _is_grade(value: Mapping[str, Any]) -> bool:
     score = value.get("score")
     number = isinstance(score, (int, float)) and not isinstance(score, bool)
-    return isinstance(value.get("pass"), bool) and number
+    return isinstance(value.get("pass"), bool) and number and isinstance(value.get("reason"), str)
 
 
 def _shown(result: Result) -> str:

@@ -233,15 +233,55 @@ def test_a_threshold_decides_over_a_number_from_python() -> None:
     assert check("x", "python", "0.4", threshold=0.4, allow_code=True).passed is True
 
 
-@pytest.mark.parametrize(
-    "code",
-    ["1 / 0", "undefined_name", "5", "'a word'", "return return", "__import__('os')._exit(3)"],
-)
-def test_python_that_raises_or_returns_nonsense_leaves_the_answer_unscored(code: str) -> None:
+@pytest.mark.parametrize("code", ["__import__('os')._exit(3)", "__import__('no_such_package')"])
+def test_python_that_is_stopped_or_lacks_a_package_leaves_the_answer_unscored(code: str) -> None:
     result = check("x", "python", code, allow_code=True)
     assert (result.score, result.passed) == (None, None)
     assert result.reason
     assert check("x", "python", "True", allow_code=True).passed is True
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("1 / 0", "the code raised ZeroDivisionError"),
+        ("undefined_name", "the code raised NameError"),
+        ("return return", "the code raised SyntaxError"),
+        ("'a word'", "instead of a boolean, a number or pass, score and reason"),
+        ("None", "instead of"),
+        ("[True]", "instead of"),
+        ("float('inf')", "instead of"),
+        ("'{\"pass\": true'", "instead of"),
+        ("{'pass': True, 'score': 1}", "instead of"),
+    ],
+)
+@pytest.mark.parametrize("negated", [False, True])
+def test_python_that_raises_or_returns_nonsense_fails_as_in_promptfoo(
+    code: str, reason: str, negated: bool
+) -> None:
+    result = check("x", "not-python" if negated else "python", code, allow_code=True)
+    assert (result.score, result.passed) == (0, False)
+    assert reason in result.reason
+
+
+@pytest.mark.parametrize(
+    ("code", "negated", "verdict"),
+    [
+        ("5", False, (5, True)),
+        ("'0.4 of it'", False, (0.4, True)),
+        ("'False'", False, (0, False)),
+        ("False", True, (1, True)),
+        ("0.4", True, (0.4, False)),
+        ("0", True, (0, True)),
+        ('\'{"pass": true, "score": 0.3, "reason": "so"}\'', False, (0.3, True)),
+        ("{'pass_': True, 'score': 0.3, 'reason': 'so'}", True, (0.3, False)),
+    ],
+)
+def test_python_may_say_it_in_text_and_not_keeps_the_score_of_a_number(
+    code: str, negated: bool, verdict: tuple[float, bool]
+) -> None:
+    result = check("x", "not-python" if negated else "python", code, allow_code=True)
+    assert (result.score, result.passed) == verdict
 
 
 def test_python_that_prints_is_still_understood() -> None:
