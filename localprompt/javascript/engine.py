@@ -187,11 +187,12 @@ _BEYOND = re.compile(
 """What a script ran into that is not what its author meant to find out."""
 
 
+@functools.lru_cache(maxsize=1024)
 def function_body(code: str) -> str:
     """An assertion's code as a function's body.
 
     Several lines are a body as they stand. One line is an expression; where it begins with a
-    declaration, what stands behind its last semicolon is.
+    declaration, what stands behind its last statement is.
     """
     code = code.rstrip()
     if "\n" in code:
@@ -199,12 +200,23 @@ def function_body(code: str) -> str:
     line = re.sub(r";+\s*$", "", code.strip())
     if not re.match(r"(?:const|let|var)\s", line):
         return f"return {line}"
-    ends = [found.start() for found in _TOKEN.finditer(line) if found.group() == ";"]
-    last = line[ends[-1] + 1 :].strip() if ends else ""
-    return f"{line[: ends[-1] + 1]} return {last}" if last else line
+    end = _last_end(line)
+    last = line[end:].strip()
+    return f"{line[:end]} return {last}" if end and last else line
 
 
-_TOKEN = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`|;""")
+def _last_end(line: str) -> int:
+    """Where the last statement but one of a line ends, 0 where there is but one.
+
+    A semicolon inside a text, a pattern, a function or the head of a loop leaves something open
+    before it, which is no body of a function.
+    """
+    ends = [found.end() for found in re.finditer(";", line)][-_MOST_ENDS:]
+    return next((end for end in reversed(ends) if compile_error(line[:end]) is None), 0)
+
+
+_MOST_ENDS = 200
+"""Semicolons of a line that are tried."""
 
 
 def is_available() -> bool:
@@ -297,7 +309,14 @@ class _Engine:
 
 
 _engine = _Engine()
-atexit.register(_engine.close)
+
+
+def close() -> None:
+    """Ends the child; whoever needs it next starts another."""
+    _engine.close()
+
+
+atexit.register(close)
 
 
 def _ask(operation: str, request: Any) -> Any:

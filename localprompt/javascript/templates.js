@@ -71,16 +71,33 @@
     return missing ? value : render(whole(value), variables, env, filters);
   }
 
-  function prompt(body, variables, env, filters) {
+  // What a body is; looked at once for all the cases that it is rendered for.
+  let latest = { body: null };
+  function looked(body) {
+    if (latest.body === body) return latest;
+    latest = { body, json: undefined, text: whole(body) };
     try {
-      return JSON.stringify(inside(JSON.parse(body), variables, env), null, 2);
+      latest.json = JSON.parse(body);
     } catch {
-      const values = {};
-      for (const key of Object.keys(variables)) {
-        values[key] = settled(variables[key], variables, env, filters);
-      }
-      return render(whole(body), values, env, filters);
+      // then it is text
     }
+    return latest;
+  }
+
+  function prompt(body, variables, env, filters) {
+    const { json, text } = looked(body);
+    if (json !== undefined) {
+      try {
+        return JSON.stringify(inside(json, variables, env), null, 2);
+      } catch {
+        // promptfoo takes it as text then
+      }
+    }
+    const values = {};
+    for (const key of Object.keys(variables)) {
+      values[key] = settled(variables[key], variables, env, filters);
+    }
+    return render(text, values, env, filters);
   }
 
   // The same text with what values wrote as text between two marks, so that whoever reads the

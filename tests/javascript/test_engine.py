@@ -186,6 +186,9 @@ def test_a_template_without_end_is_stopped_and_the_next_is_unharmed(code: str) -
         ("output === 'a';", "return output === 'a'"),
         ("const s = output; s === 'a;b'", "const s = output; return s === 'a;b'"),
         ("let x = 1;", "let x = 1"),
+        ("const f = () => { return 1; }", "const f = () => { return 1; }"),
+        ("let a = `;`; /;'/.test(a) || `;`", "let a = `;`; return /;'/.test(a) || `;`"),
+        ("var a = 1; {pass: true}", "var a = 1; return {pass: true}"),
         ("if (a) {\n return 1 }\n", "if (a) {\n return 1 }"),
     ],
 )
