@@ -35,8 +35,12 @@ KINDS: dict[str, Kind] = {
     "regex": Kind("text"),
     "is-json": Kind("schema", value_required=False),
     "contains-json": Kind("schema", value_required=False),
+    "is-xml": Kind("any", value_required=False),
+    "contains-xml": Kind("any", value_required=False),
     "levenshtein": Kind("text", threshold="optional"),
     "rouge-n": Kind("text", threshold="optional"),
+    "bleu": Kind("any", threshold="optional"),
+    "gleu": Kind("any", threshold="optional"),
     "word-count": Kind("count"),
     "finish-reason": Kind("text"),
     "latency": Kind("none", False, threshold="required"),
@@ -79,6 +83,8 @@ _FOREIGN = "runs code in a language other than JavaScript and Python"
 _CALLS = "checks calls of a hosted model's tools"
 _TRACE = "reads traces of an agent, which a prompt does not leave"
 _PROBABILITIES = "needs the probability of every token of an answer, which is not recorded"
+_SQL = "needs the grammar of a database, which is not here; javascript or python can look at SQL"
+_HTML = "goes by promptfoo's own list of tags; contains-xml, regex or javascript can look at tags"
 _OTHER = "is not one of the types that localprompt computes"
 
 REFUSED: dict[str, str] = {
@@ -101,16 +107,12 @@ REFUSED: dict[str, str] = {
     "perplexity": _PROBABILITIES,
     "perplexity-score": _PROBABILITIES,
     "max-score": _OTHER,
-    "bleu": _OTHER,
-    "gleu": _OTHER,
-    "meteor": _OTHER,
-    "is-refusal": _OTHER,
-    "is-html": _OTHER,
-    "contains-html": _OTHER,
-    "is-xml": _OTHER,
-    "contains-xml": _OTHER,
-    "is-sql": _OTHER,
-    "contains-sql": _OTHER,
+    "meteor": "looks up synonyms in a dictionary that is not here; gleu and rouge-n compare words",
+    "is-refusal": "compares with promptfoo's own list of phrases; icontains-any takes yours",
+    "is-html": _HTML,
+    "contains-html": _HTML,
+    "is-sql": _SQL,
+    "contains-sql": _SQL,
 }
 
 _REFUSED_FAMILIES = (("promptfoo:", _SERVICE), ("trajectory:", _TRACE))

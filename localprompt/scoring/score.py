@@ -24,6 +24,7 @@ from localprompt.scoring import (
     script_checks,
     text_checks,
     tool_calls,
+    xml_checks,
 )
 from localprompt.scoring.aggregate import aggregate, combine_set
 from localprompt.scoring.expectations import CannotScoreError, Judge, Verdict
@@ -47,9 +48,13 @@ CHECKS: dict[str, Check] = {
     "regex": text_checks.regex,
     "is-json": json_checks.is_json,
     "contains-json": json_checks.contains_json,
+    "is-xml": xml_checks.is_xml,
+    "contains-xml": xml_checks.contains_xml,
     "javascript": script_checks.javascript,
     "levenshtein": text_checks.levenshtein_distance,
     "rouge-n": text_checks.rouge,
+    "bleu": text_checks.bleu_score,
+    "gleu": text_checks.gleu_score,
     "word-count": text_checks.word_count,
     "finish-reason": text_checks.finish_reason,
     "latency": text_checks.latency,

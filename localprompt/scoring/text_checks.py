@@ -9,11 +9,12 @@ from typing import Any, Literal, cast
 from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.distance import levenshtein
 from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
-from localprompt.scoring.overlap import rouge_n
+from localprompt.scoring.overlap import bleu, gleu, rouge_n
 from localprompt.scoring.pattern import found
 
 LEVENSHTEIN_THRESHOLD = 5
 ROUGE_THRESHOLD = 0.75
+BLEU_THRESHOLD = 0.5
 
 
 def contains(answer: Answer, expected: Expectation) -> Verdict:
@@ -82,6 +83,29 @@ def rouge(answer: Answer, expected: Expectation) -> Verdict:
         raise CannotScoreError("the reference text is empty")
     score = rouge_n(answer.text, value)
     return Verdict(score >= threshold, f"ROUGE-1 {score:.2f}, threshold {threshold:g}", score)
+
+
+def bleu_score(answer: Answer, expected: Expectation) -> Verdict:
+    """Runs of words in common with the closest of the texts, at least ``threshold``, 0.5 by
+    default."""
+    return _likeness(answer, expected, "BLEU", bleu)
+
+
+def gleu_score(answer: Answer, expected: Expectation) -> Verdict:
+    """The same by the measure for single sentences."""
+    return _likeness(answer, expected, "GLEU", gleu)
+
+
+def _likeness(
+    answer: Answer, expected: Expectation, name: str, measure: Callable[[str, list[str]], float]
+) -> Verdict:
+    threshold = BLEU_THRESHOLD if expected.threshold is None else expected.threshold
+    value = expected.value
+    references = [as_text(item) for item in (value if isinstance(value, list) else [value])]
+    if not answer.text.strip() or not all(reference.strip() for reference in references):
+        raise CannotScoreError("a text without words cannot be compared")
+    score = measure(answer.text, references)
+    return Verdict(score >= threshold, f"{name} {score:.2f}, threshold {threshold:g}", score)
 
 
 def word_count(answer: Answer, expected: Expectation) -> Verdict:

@@ -1,4 +1,5 @@
-"""ROUGE-N; the expected numbers were computed by js-rouge 3.2.3, which promptfoo uses."""
+"""ROUGE-N, BLEU and GLEU; the expected numbers were computed by js-rouge 3.2.3, which promptfoo
+uses, and by promptfoo 0.119 itself."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localprompt.scoring.overlap import rouge_n, sentences, words
+from localprompt.records.score import Answer, Expectation
+from localprompt.scoring.overlap import bleu, gleu, rouge_n, sentences, words
+from localprompt.scoring.score import score
 
 
 def test_punctuation_and_clitics_are_words_of_their_own() -> None:
@@ -62,3 +65,34 @@ def test_the_score_is_a_share_and_a_text_equals_itself(answer: str, reference: s
     assert 0 <= rouge_n(answer, reference) <= 1
     if words(reference):
         assert rouge_n(reference, reference) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "references", "as_bleu", "as_gleu"),
+    [
+        ("the cat sat on the mat", ["the cat sat on the mat"], 1, 1),
+        ("The cat sat on a mat today", ["the cat sat on the mat", "a cat sat on the mat."],
+         0.4347208719449915, 0.5),
+        ("the cat", ["the cat sat on the mat"], 0.0006159275845976681, 1 / 6),
+        ("dogs bark", ["the cat sat"], 1.3956124250860887e-7, 0),
+        ("the the the the", ["the cat the"], 4.728708045015879e-6, 0.2),
+        ("A b c d e.", ["a b c d e", "f g"], 0.668740304976422, 1),
+    ],
+)  # fmt: skip
+def test_bleu_and_gleu_are_promptfoos(
+    answer: str, references: list[str], as_bleu: float, as_gleu: float
+) -> None:
+    assert bleu(answer, references) == pytest.approx(as_bleu)
+    assert gleu(answer, references) == pytest.approx(as_gleu)
+
+
+@pytest.mark.parametrize("kind", ["bleu", "gleu"])
+def test_likeness_has_a_threshold_and_needs_words_to_compare(kind: str) -> None:
+    answer = Answer("the cat sat on the mat")
+    assert score(answer, Expectation(kind, "the cat sat on the mat")).passed is True
+    far = score(answer, Expectation(kind, ["one", "another"]))
+    assert far.passed is False
+    assert "threshold 0.5" in far.reason
+    assert score(answer, Expectation(kind, ["one"], negated=True)).passed is True
+    assert score(Answer(" "), Expectation(kind, "one")).passed is None
+    assert score(answer, Expectation(kind, ["one", " "])).passed is None
