@@ -219,7 +219,7 @@ def _targets(
                     sampling=sampling_for(request.sampling, options),
                     results=0,
                     transform=provider.transform,
-                    as_json=provider.as_json,
+                    as_json=provider.as_json or prompt.as_json,
                 )
             )
     return tuple(targets)
@@ -227,7 +227,7 @@ def _targets(
 
 def _held(template: PromptTemplate, provider: SuiteProvider) -> PromptTemplate:
     """The template with the provider's tools, and held to its schema where it has none itself."""
-    if provider.tools:
+    if provider.tools and not template.tools:
         template = msgspec.structs.replace(template, tools=provider.tools)
     if provider.output_schema is None or template.output_schema or template.choices:
         return template
@@ -275,11 +275,7 @@ def _answering(
         if provider.label in mapped:
             yield provider, mapped[provider.label]
     if plain:
-        only = left[0] if len(left) == 1 else None
-        for name in plain:
-            options = only.options if only else {}
-            own = _shared(suite, left)
-            yield SuiteProvider(id="", label="", foreign=False, options=options, **own), name
+        yield from ((provider, name) for name in plain for provider in _stood_in_for(left))
         return
     if foreign := [provider for provider in left if provider.foreign]:
         raise InputError(
@@ -295,25 +291,32 @@ def _answering(
         yield SuiteProvider(id="", label="", foreign=False), None
 
 
-def _shared(suite: EvalSuite, providers: list[SuiteProvider]) -> dict[str, Any]:
-    """What providers make of their answers, where one model stands in for all of them.
+def _stood_in_for(providers: list[SuiteProvider]) -> list[SuiteProvider]:
+    """What one model does in the place of providers: once for all that ask for the same of it, and
+    once for each that holds answers to another form, has other tools or another transform."""
+    kinds: list[list[SuiteProvider]] = []
+    for provider in providers or [SuiteProvider(id="", label="", foreign=False)]:
+        kind = next((kind for kind in kinds if _asked(kind[0]) == _asked(provider)), None)
+        if kind is None:
+            kinds.append([provider])
+        else:
+            kind.append(provider)
+    if len(kinds) == 1:
+        options = providers[0].options if len(providers) == 1 else {}
+        own = {"id": "", "label": "", "foreign": False, "options": options, "prompts": None}
+        return [msgspec.structs.replace(kinds[0][0], **own)]
+    return [msgspec.structs.replace(kind[0], prompts=_prompts_of(kind)) for kind in kinds]
 
-    Raises:
-        InputError: it is not the same for all.
-    """
-    shared = {}
-    for name in ("transform", "output_schema", "as_json", "tools"):
-        values = [getattr(provider, name) for provider in providers]
-        if any(value != values[0] for value in values[1:]):
-            raise InputError(
-                f"the providers of this suite differ in their {name.replace('_', ' ')}",
-                where=suite.path,
-                expected="a model for each of them",
-                next_step=f"-m {providers[0].id}=MODEL, and so on",
-            )
-        if values:
-            shared[name] = values[0]
-    return shared
+
+def _asked(provider: SuiteProvider) -> tuple[Any, ...]:
+    """What a provider makes of an answer."""
+    return provider.transform, provider.output_schema, provider.as_json, provider.tools
+
+
+def _prompts_of(providers: list[SuiteProvider]) -> tuple[str, ...] | None:
+    """The prompts that any of them is given."""
+    lists = [provider.prompts for provider in providers]
+    return None if None in lists else tuple(name for names in lists for name in names or ())
 
 
 def _mappings(suite: EvalSuite, request: EvalRequest) -> tuple[list[str], dict[str, str]]:

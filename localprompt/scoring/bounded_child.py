@@ -11,6 +11,7 @@ was killed first.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import json
 import math
@@ -65,7 +66,7 @@ def call(request: dict[str, Any]) -> Any:
         sys.path.insert(0, str(path.parent))
         names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
         exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # noqa: S102
-        function = names[request["function"]]
+        function = named(names, request["function"])
     else:
         code = request["code"]
         body = code if "\n" in code else f"return {code}"
@@ -75,7 +76,25 @@ def call(request: dict[str, Any]) -> Any:
         )
         exec(compile(source, "<assertion>", "exec"), names)  # noqa: S102
         function = names["check"]
-    return plain(function(request["output"], request["context"]))
+    return plain(finished(function(request["output"], request["context"])))
+
+
+def named(names: dict[str, Any], function: str) -> Any:
+    """A function of a file by its name, or a method as ``Class.method``."""
+    first, *rest = function.split(".")
+    found = names[first]
+    for part in rest:
+        found = getattr(found, part)
+    return found
+
+
+def finished(value: Any) -> Any:
+    """What an ``async`` function comes to."""
+    if not inspect.iscoroutine(value):
+        return value
+    import asyncio
+
+    return asyncio.run(value)
 
 
 def plain(value: Any) -> Any:
@@ -88,12 +107,12 @@ def plain(value: Any) -> Any:
 
 
 def make(request: dict[str, Any]) -> Any:
-    """What a function of the user's Python returns: the tests of a suite."""
+    """What a function of the user's Python returns: tests, a prompt or a variable."""
     path = Path(request["path"])
     sys.path.insert(0, str(path.parent))
     names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # noqa: S102
-    return plain(names[request["function"]](*request["given"]))
+    return plain(finished(named(names, request["function"])(*request["given"])))
 
 
 def script(request: dict[str, Any]) -> str:

@@ -52,7 +52,8 @@ def as_services_answer(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
 
 
 def with_calls(answer: Answer) -> Answer:
-    """The answer as code of a suite sees it: its calls instead of their notation.
+    """The answer as code of a suite sees it: its calls instead of their notation, and
+    ``tool_calls`` as the reason why it ended.
 
     An answer without a call, or with one that is broken, stays text.
     """
@@ -63,7 +64,10 @@ def with_calls(answer: Answer) -> Answer:
     if not calls:
         return answer
     output = as_services_answer(calls)
-    return msgspec.structs.replace(answer, text=stringified(output), output=output)
+    ended = "tool_calls" if answer.finish_reason == "stop" else answer.finish_reason
+    return msgspec.structs.replace(
+        answer, text=stringified(output), output=output, finish_reason=ended
+    )
 
 
 def valid_call(answer: Answer, expected: Expectation) -> Verdict:

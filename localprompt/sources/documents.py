@@ -120,6 +120,11 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_TOOLS = frozenset({"tools", "functions"})
+SCHEMA_KEYS = frozenset({"parameters", "input_schema", "inputSchema", "parametersJsonSchema"})
+"""Where the definition of a tool has the JSON Schema of its arguments."""
+
+
 class _References:
     """Replaces ``$ref`` in one document; other files are read once."""
 
@@ -167,5 +172,9 @@ class _References:
 
 
 def _is_schema(path: KeyPath) -> bool:
-    """Inside an assertion's ``value`` a ``$ref`` belongs to a JSON Schema."""
-    return "value" in path and "assert" in path[: path.index("value")]
+    """Inside an assertion's ``value``, a tool's parameters and a ``response_format`` a ``$ref``
+    belongs to a JSON Schema."""
+    if "value" in path and "assert" in path[: path.index("value")]:
+        return True
+    is_tool = bool(path) and (isinstance(path[0], int) or not _TOOLS.isdisjoint(path))
+    return "response_format" in path or (is_tool and not SCHEMA_KEYS.isdisjoint(path))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from localprompt.errors import DatasetError
 from localprompt.evaluate.received import Received
+from localprompt.records.evaluation import EvalTarget
 from tests.evaluate.harness import Lab
 
 TOOLS = """
@@ -92,6 +94,156 @@ def test_what_is_no_list_of_tools_is_refused(lab: Lab) -> None:
     )
     with pytest.raises(DatasetError, match="not a list of tools"):
         lab.plan("suite.yaml")
+
+
+PAIR = """
+  - {name: get_weather, input_schema: {type: object, properties: {city: {$ref: '#/$defs/city'}},
+     $defs: {city: {type: string}}}}
+  - {name: now}
+"""
+
+
+def held(lab: Lab, choice: str) -> EvalTarget:
+    """The target of a suite whose provider chooses among two tools."""
+    tools = "".join(f"    {line}\n" for line in PAIR.strip("\n").split("\n"))
+    lab.write(
+        "suite.yaml",
+        "prompts: ['{{ q }}']\nproviders:\n- id: small\n  config:\n"
+        f"    {choice}\n    tools:\n{tools}tests: [{{vars: {{q: a}}}}]\n",
+    )
+    return lab.plan("suite.yaml").evaluation.targets[0]
+
+
+def names_of(target: EvalTarget) -> tuple[list[str], list[str]]:
+    """The tools that the model is told of, and those that it is held to call."""
+    schema = target.template.output_schema or {}
+    calls = schema.get("anyOf", [schema] if schema else [])
+    told = [tool["function"]["name"] for tool in target.template.tools]
+    return told, [call["properties"]["name"]["const"] for call in calls]
+
+
+BOTH = ["get_weather", "now"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "told", "to_call"),
+    [
+        ("tool_choice: auto", BOTH, []),
+        ("tool_choice: {type: auto, disable_parallel_tool_use: true}", BOTH, []),
+        ("tool_choice: none", [], []),
+        ("tool_choice: required", BOTH, BOTH),
+        ("tool_choice: any", BOTH, BOTH),
+        ("tool_choice: {type: any}", BOTH, BOTH),
+        ("tool_choice: {type: function, function: {name: now}}", BOTH, ["now"]),
+        ("tool_choice: {type: function, name: now}", BOTH, ["now"]),
+        ("tool_choice: {type: tool, name: get_weather}", BOTH, ["get_weather"]),
+        ("toolChoice: {tool: {name: now}}", BOTH, ["now"]),
+        ("toolChoice: {any: {}}", BOTH, BOTH),
+        ("function_call: {name: now}", BOTH, ["now"]),
+        ("toolConfig: {functionCallingConfig: {mode: ANY}}", BOTH, BOTH),
+        ("toolConfig: {functionCallingConfig: {mode: any, allowedFunctionNames: [now]}}",
+         BOTH, ["now"]),
+        ("tool_config: {function_calling_config: {mode: NONE}}", [], []),
+        ("toolConfig: {toolChoice: {tool: {name: now}}}", BOTH, ["now"]),
+        ("toolConfig: {tools: []}", BOTH, []),
+        ("tool_choice: {type: allowed_tools, mode: auto, tools: [{type: function, name: now}]}",
+         ["now"], []),
+    ],
+)  # fmt: skip
+def test_a_choice_of_tools_is_honoured_in_every_services_form(
+    lab: Lab, choice: str, told: list[str], to_call: list[str]
+) -> None:
+    assert names_of(held(lab, choice)) == (told, to_call)
+
+
+def test_a_call_that_has_to_be_made_follows_the_functions_own_schema(lab: Lab) -> None:
+    schema = held(lab, "tool_choice: required").template.output_schema
+    assert schema is not None
+    checker = Draft202012Validator(schema)
+    assert checker.is_valid({"name": "get_weather", "arguments": {"city": "Porto"}})
+    assert checker.is_valid({"name": "now", "arguments": {}})
+    assert not checker.is_valid({"name": "get_weather", "arguments": {"city": 7}})
+    assert not checker.is_valid({"name": "now", "arguments": {"city": "Porto"}})
+    assert not checker.is_valid({"name": "fly", "arguments": {}})
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ("tool_choice: maybe", "not a choice of tools"),
+        ("tool_choice: 7", "not a choice of tools"),
+        ("tool_choice: [auto]", "not a choice of tools"),
+        ("tool_choice: {type: function}", "not a choice of tools"),
+        ("tool_choice: {type: allowed_tools, tools: now}", "not a choice of tools"),
+        ("toolConfig: {functionCallingConfig: {mode: 3}}", "not a choice of tools"),
+        ("tool_choice: {type: tool, name: fly}", "names a function that is not one of the tools"),
+    ],
+)
+def test_a_choice_that_cannot_be_honoured_is_refused(lab: Lab, choice: str, words: str) -> None:
+    with pytest.raises(DatasetError, match=words) as caught:
+        held(lab, choice)
+    assert "config" in str(caught.value.where)
+
+
+def test_bedrocks_tools_stand_in_its_tool_config(lab: Lab) -> None:
+    lab.write(
+        "suite.yaml",
+        "prompts: [hi]\nproviders: [{id: small, config: {toolConfig: {toolChoice: {any: {}},"
+        " tools: [{toolSpec: {name: now, inputSchema: {json: {type: object}}}}]}}}]\n"
+        "tests: [{vars: {q: a}}]\n",
+    )
+    assert names_of(lab.plan("suite.yaml").evaluation.targets[0]) == (["now"], ["now"])
+
+
+def test_a_choice_without_tools_is_noted(lab: Lab) -> None:
+    lab.write(
+        "suite.yaml",
+        "prompts: [hi]\nproviders: [{id: small, config: {tool_choice: required}}]\n"
+        "tests: [{vars: {q: a}}]\n",
+    )
+    evaluation = lab.plan("suite.yaml").evaluation
+    assert evaluation.targets[0].template.output_schema is None
+    assert any("no functions to call" in note for note in evaluation.notes)
+
+
+def test_a_prompts_own_config_goes_before_the_providers(lab: Lab) -> None:
+    lab.write(
+        "suite.yaml",
+        """
+prompts:
+  - raw: "{{ q }}"
+    label: calls
+    config: {tools: [{name: now}], tool_choice: required}
+  - raw: "{{ q }}!"
+    label: answers
+    config: {response_format: {type: json_schema, json_schema: {schema: {type: object}}}}
+providers: [{id: small, config: {tools: [{name: other}]}}]
+tests: [{vars: {q: a}}]
+""",
+    )
+    calls, answers = lab.plan("suite.yaml").evaluation.targets
+    assert names_of(calls) == (["now"], ["now"])
+    assert [tool["function"]["name"] for tool in answers.template.tools] == ["other"]
+    assert (answers.template.output_schema, answers.as_json) == ({"type": "object"}, True)
+
+
+def test_a_model_in_the_place_of_providers_that_differ_answers_for_each_kind(lab: Lab) -> None:
+    lab.write(
+        "suite.yaml",
+        """
+prompts: [{raw: "one {{ q }}", label: one}, {raw: "two {{ q }}", label: two}]
+providers:
+  - {id: "a:plain"}
+  - {id: "b:calls", config: {tools: [{name: now}]}, prompts: [two]}
+  - {id: "c:plain", config: {temperature: 1}}
+tests: [{vars: {q: a}}]
+""",
+    )
+    targets = lab.plan("suite.yaml", models=("large",)).evaluation.targets
+    assert [(t.provider, t.prompt, len(t.template.tools)) for t in targets] == [
+        ("a:plain", "one", 0), ("a:plain", "two", 0), ("b:calls", "two", 1),
+    ]  # fmt: skip
+    assert {target.model.name for target in targets} == {"large"}
 
 
 def test_an_answer_under_a_json_schema_is_a_value_to_code(lab: Lab) -> None:
@@ -214,6 +366,19 @@ def test_python_makes_prompts_where_that_is_allowed(lab: Lab) -> None:
     assert lab.asked == ["python asks a"]
     with Received(result.evaluation, lab.open_engine) as received:
         assert received.text(lab.results(result)[0]) is None, "looking at it runs no code"
+
+
+def test_python_may_make_prompts_by_a_method_or_an_async_function(lab: Lab) -> None:
+    lab.write(
+        "more.py",
+        "class Prompts:\n    def short(context):\n        return 'short ' + context['vars']['q']\n"
+        "async def late(context):\n    return 'late ' + context['vars']['q']\n",
+    )
+    for reference, asked in (("more.py:Prompts.short", "short a"), ("more.py:late", "late a")):
+        lab.asked.clear()
+        python_suite(lab, f"file://{reference}")
+        lab.evaluate("suite.yaml", allow_code=True, cached=False)
+        assert lab.asked == [asked]
 
 
 def test_python_without_a_function_is_run_and_prints_the_prompt(lab: Lab) -> None:

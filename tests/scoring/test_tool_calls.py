@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from localprompt.records.score import Answer, Expectation, Score
@@ -51,6 +52,14 @@ def test_code_sees_calls_as_services_answer_them() -> None:
     answer = with_calls(Answer('<tool_call>{"name": "now", "arguments": {}}</tool_call>'))
     assert answer.output == [{"type": "function", "function": {"name": "now", "arguments": "{}"}}]
     assert json.loads(answer.text) == answer.output
+
+
+def test_an_answer_that_calls_ended_for_its_calls() -> None:
+    answer = Answer('{"name": "now", "arguments": {}}', finish_reason="stop")
+    wanted = Expectation("finish-reason", "tool_calls")
+    assert score(with_calls(answer), wanted).passed is True
+    cut = with_calls(msgspec.structs.replace(answer, finish_reason="length"))
+    assert score(cut, wanted).passed is False
 
 
 def test_an_answer_without_a_call_stays_text() -> None:

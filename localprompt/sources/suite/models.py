@@ -13,6 +13,8 @@ from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.records import SuiteProvider
 from localprompt.sources.suite.scripts import transform_script
+from localprompt.sources.suite.tool_choice import KEYS as CHOICE_KEYS
+from localprompt.sources.suite.tool_choice import chosen_tools
 from localprompt.sources.suite.tools import KEYS as TOOL_KEYS
 from localprompt.sources.suite.tools import read_tools
 from localprompt.sources.suite.values import file_path
@@ -87,8 +89,7 @@ def read_providers(
             continue
         notes.update(dict.fromkeys(_KEYS.check(item, here, problems)))
         provider = _provider(item["id"], item, here, notes)
-        tools = read_tools(item.get("config"), folder, here / "config", problems, notes)
-        provider = msgspec.structs.replace(provider, tools=tools)
+        provider = _with_tools(provider, item.get("config"), folder, here, problems, notes)
         if item.get("transform") is not None:
             try:
                 transform = transform_script(item["transform"], folder, here / "transform")
@@ -115,11 +116,30 @@ def _provider(name: str, item: dict[str, Any], at: At, notes: dict[str, None]) -
     )
 
 
+def _with_tools(
+    provider: SuiteProvider,
+    config: Any,
+    folder: SuiteFolder,
+    at: At,
+    problems: Problems,
+    notes: dict[str, None],
+) -> SuiteProvider:
+    """The provider with what it may call, held to a call where it has to make one."""
+    here = at / "config"
+    tools = read_tools(config, folder, here, problems, notes)
+    tools, schema = chosen_tools(config, tools, here, problems, notes)
+    if schema is not None:
+        provider = msgspec.structs.replace(provider, output_schema=schema, as_json=False)
+    return msgspec.structs.replace(provider, tools=tools)
+
+
 def options_from(config: Any, at: At, notes: dict[str, None]) -> dict[str, Any]:
     """A provider's or a prompt's ``config`` as ``model.options``; the rest of it is noted."""
     options: dict[str, Any] = {}
     for key, value in config.items() if isinstance(config, dict) else ():
-        if key in TOOL_KEYS or (key == "response_format" and schema_from(config) is not None):
+        if key in TOOL_KEYS + CHOICE_KEYS:
+            continue
+        if key == "response_format" and schema_from(config) is not None:
             continue
         if key not in OPTIONS:
             notes[f"{at / key}: {key!r} is ignored: {_REMOTE}"] = None

@@ -27,10 +27,12 @@ from localprompt.records.prompt import PromptTemplate
 from localprompt.sources.documents import read_document, read_text
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.folder import SuiteFolder
-from localprompt.sources.suite.models import options_from
+from localprompt.sources.suite.models import is_json_schema, options_from, schema_from
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.records import SuitePrompt
 from localprompt.sources.suite.scripts import read_script
+from localprompt.sources.suite.tool_choice import chosen_tools
+from localprompt.sources.suite.tools import read_tools
 from localprompt.sources.suite.values import FILE, used_env
 from localprompt.sources.yaml import At
 
@@ -106,23 +108,35 @@ class PromptReader:
         return tuple(found)
 
     def _entry(self, item: Any, at: At) -> Iterator[SuitePrompt]:
-        label, options = None, {}
+        label, config = None, None
         if isinstance(item, dict):
             self.notes.update(dict.fromkeys(_KEYS.check(item, at, self.problems)))
-            label = item.get("label") or item.get("display")
-            options = options_from(item.get("config"), at / "config", self.notes)
+            label, config = item.get("label") or item.get("display"), item.get("config")
             item = item.get("raw") or item.get("id")
         if not isinstance(item, str) or not item.strip():
             self.problems.add(at, "not a prompt", "a text, a file or {id, label}", repr(item))
             return
+        own = self._own(config, at / "config")
         found = list(self._prompty(item, at))
         for prompty in found:
             name = label if label and len(found) == 1 else prompty.name
-            yield self._labelled(name, self._with(prompty, options), at)
+            yield self._labelled(name, _with(prompty, own), at, config)
         if found:
             return
         for source in self._sources(item, label, at):
-            yield self._labelled(source.label, self._with(self._template(source), options), at)
+            template = _with(self._template(source), own)
+            yield self._labelled(source.label, template, at, config)
+
+    def _own(self, config: Any, at: At) -> dict[str, Any]:
+        """What a prompt's ``config`` sets of its template: it goes before that of the provider."""
+        tools = read_tools(config, self.folder, at, self.problems, self.notes)
+        tools, call = chosen_tools(config, tools, at, self.problems, self.notes)
+        fields = {
+            "options": options_from(config, at, self.notes),
+            "tools": tools,
+            "output_schema": call or schema_from(config),
+        }
+        return {name: value for name, value in fields.items() if value}
 
     def _prompty(self, text: str, at: At) -> Iterator[PromptTemplate]:
         """The prompts that a name, or a path or pattern of ``.prompty`` files, stands for."""
@@ -183,7 +197,8 @@ class PromptReader:
         for path in paths:
             shown = label or _relative(path, self.folder.path)
             text = read_text(path)
-            if function and not re.search(rf"^def\s+{function}\b", text, re.MULTILINE):
+            named = rf"^(?:async\s+)?(?:def|class)\s+{function.partition('.')[0]}\b"
+            if function and not re.search(named, text, re.MULTILINE):
                 self.problems.add(at, f"the file has no function {function!r}", found=name)
             yield _Source(text, shown, at, path, function=function, language="python")
 
@@ -275,15 +290,20 @@ class PromptReader:
                 expected="one of Nunjucks' filters, or of the suite's nunjucksFilters",
             )
 
-    def _with(self, template: PromptTemplate, options: dict[str, Any]) -> PromptTemplate:
-        if not options:
-            return template
-        return msgspec.structs.replace(template, options={**template.options, **options})
-
-    def _labelled(self, label: str, template: PromptTemplate, at: At) -> SuitePrompt:
+    def _labelled(
+        self, label: str, template: PromptTemplate, at: At, config: Any = None
+    ) -> SuitePrompt:
         """Labels are unique: the second ``draft`` is ``draft (2)``."""
         count = self._labels[label] = self._labels.get(label, 0) + 1
-        return SuitePrompt(label if count == 1 else f"{label} ({count})", template, str(at))
+        name = label if count == 1 else f"{label} ({count})"
+        return SuitePrompt(name, template, str(at), as_json=is_json_schema(config))
+
+
+def _with(template: PromptTemplate, own: dict[str, Any]) -> PromptTemplate:
+    """The template with what the suite sets of it."""
+    if "options" in own:
+        own = {**own, "options": {**template.options, **own["options"]}}
+    return msgspec.structs.replace(template, **own) if own else template
 
 
 def with_affixes(template: PromptTemplate, prefix: str, suffix: str) -> PromptTemplate:
@@ -346,8 +366,8 @@ def _is_message(item: Any) -> bool:
 
 
 def _split_function(reference: str) -> tuple[str, str]:
-    """``prompts.js:short`` → the file and its export."""
-    found = re.fullmatch(r"(.+\.(?:py|[cm]?js|ts|go|rb)):(\w+)", reference)
+    """``prompts.js:short`` → the file and its export; in Python also ``Class.method``."""
+    found = re.fullmatch(r"(.+\.(?:py|[cm]?js|ts|go|rb)):([\w.]+)", reference)
     return (found[1], found[2]) if found else (reference, "")
 
 

@@ -18,6 +18,8 @@ class SuitePrompt(msgspec.Struct, frozen=True):
     """Unique in its suite."""
     template: PromptTemplate
     where: str
+    as_json: bool = False
+    """Its own ``response_format`` is a ``json_schema``: code sees answers as values."""
 
     def matches(self, names: tuple[str, ...] | None) -> bool:
         """Whether a list of prompt names selects it: its label, a group, or ``group:*``."""
@@ -38,7 +40,8 @@ class SuiteProvider(msgspec.Struct, frozen=True):
     options: dict[str, Any] = {}
     """``model.options`` with v2 names: temperature, maxOutputTokens, …"""
     output_schema: dict[str, Any] | None = None
-    """The JSON Schema that its ``response_format`` holds answers to."""
+    """The JSON Schema that its ``response_format`` holds answers to, or that of a call of one of
+    its tools, where ``tool_choice`` asks for one."""
     as_json: bool = False
     """That schema came as ``json_schema``: code sees answers as values, not as text."""
     tools: tuple[dict[str, Any], ...] = ()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from localprompt.errors import DatasetError
-from localprompt.sources.documents import read_document
+from localprompt.sources.documents import SCHEMA_KEYS, read_document
 from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.problems import Problems
 from localprompt.sources.suite.values import file_path
@@ -19,13 +19,15 @@ from localprompt.sources.yaml import At
 
 KEYS = ("tools", "functions")
 _DECLARED = ("functionDeclarations", "function_declarations")
-_SCHEMAS = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema")
 
 
 def read_tools(
     config: Any, folder: SuiteFolder, at: At, problems: Problems, notes: dict[str, None]
 ) -> tuple[dict[str, Any], ...]:
-    """``tools`` or ``functions`` of a config, or of the file that it names."""
+    """``tools`` or ``functions`` of a config (Bedrock's stand in its ``toolConfig``), or of the
+    file that it names."""
+    if isinstance(config, dict) and isinstance(config.get("toolConfig"), dict):
+        config, at = {**config["toolConfig"], **config}, at / "toolConfig"
     for key in KEYS:
         value = config.get(key) if isinstance(config, dict) else None
         if value is None:
@@ -72,7 +74,7 @@ def _functions(value: Any) -> Iterator[dict[str, Any] | str]:
 
 
 def _function(given: Mapping[str, Any]) -> dict[str, Any]:
-    schema = next((given[key] for key in _SCHEMAS if given.get(key) is not None), None)
+    schema = next((given[key] for key in SCHEMA_KEYS if given.get(key) is not None), None)
     if isinstance(schema, dict) and isinstance(schema.get("json"), dict):
         schema = schema["json"]
     schema = {"type": "object", "properties": {}} if schema is None else _lower_types(schema)
