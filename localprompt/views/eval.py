@@ -41,6 +41,7 @@ from localprompt.views.eval_text import (
     short,
     target_name,
     use_lines,
+    value_text,
 )
 from localprompt.views.figures import moment_text
 from localprompt.views.grid import Line
@@ -319,7 +320,7 @@ def _failure(evaluation: Evaluation, case: CaseResult) -> Iterator[Line]:
     whose = f"{target.prompt}, {target.model.name}{again}"
     yield Line(f"{state}  {short(name, 60)}  ({whose})", "red")
     for key, value in case.vars.items():
-        yield Line(f"  {key}: {short(str(value))}")
+        yield Line(f"  {key}: {short(value_text(value))}")
     if case.error is None:
         yield Line(f"  answer: {short(case.answer) or '(empty)'}")
     yield Line(f"  {short(case.score.reason)}")

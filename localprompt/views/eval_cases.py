@@ -26,7 +26,7 @@ from localprompt.records.case_matrix import (
 from localprompt.records.evaluation import CaseResult
 from localprompt.records.score import Score
 from localprompt.units import format_seconds
-from localprompt.views.eval_text import short, target_names
+from localprompt.views.eval_text import short, target_names, value_text
 from localprompt.views.figures import moment_text
 from localprompt.views.sections import Block, Notice, Notices
 
@@ -159,7 +159,7 @@ def _common_start(texts: Sequence[str]) -> str:
 
 def _row(row: MatrixRow, number: int, columns: Sequence[CaseColumn]) -> CaseRow:
     case = row.case
-    values = tuple((name, _cut(str(value))) for name, value in case.vars.items())
+    values = tuple((name, _cut(value_text(value))) for name, value in case.vars.items())
     name = case.description or "; ".join(text for _, text in values) or case.case_id
     cells = [
         None if cell is None else _cell(cell, column, _change(cell, column, row.cells))

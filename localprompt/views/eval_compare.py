@@ -17,7 +17,7 @@ from localprompt.records.evaluation import (
 from localprompt.stats.paired import is_shown
 from localprompt.stats.samples import Interval
 from localprompt.units import UNKNOWN
-from localprompt.views.eval_text import short, target_names
+from localprompt.views.eval_text import short, target_names, value_text
 from localprompt.views.markdown import markdown
 from localprompt.views.sections import Block, Column, Lines, Section, Table, text_table
 from localprompt.views.terminal import print_blocks, print_text
@@ -207,7 +207,7 @@ def _flips(flips: tuple[Flip, ...], most: int | None) -> Iterator[Block]:
     rows = (
         (
             "repaired" if flip.repaired else "broken",
-            "; ".join(f"{key}: {short(str(value), 60)}" for key, value in flip.vars.items())
+            "; ".join(f"{key}: {short(value_text(value), 60)}" for key, value in flip.vars.items())
             or flip.case_id,
             short(flip.answer_a, 60),
             short(flip.answer_b, 60),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from localprompt.records.evaluation import (
     EvalResult,
@@ -24,6 +26,11 @@ def short(text: str, most: int = _SHOWN) -> str:
     """A text on one line, cut with a word on how long it is."""
     line = " ".join(text.split())
     return line if len(line) <= most else f"{line[:most]}… ({len(line):,} characters)"
+
+
+def value_text(value: Any) -> str:
+    """A variable's value: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def rate_text(rate: PassRate) -> str:

@@ -15,6 +15,7 @@ from localprompt.records.improvement import Improvement, Standing, Trial, fronti
 from localprompt.stats.samples import Interval
 from localprompt.units import UNKNOWN, format_bytes, format_seconds
 from localprompt.views.charts import Bar, BarPart, scale
+from localprompt.views.eval_text import value_text
 from localprompt.views.html import render_page
 from localprompt.views.progress import say_progress
 from localprompt.views.sections import (
@@ -194,7 +195,7 @@ def _flips(improvement: Improvement) -> Table:
             flip.answer_before,
             flip.answer_after,
         )
-        given = tuple((name, str(value)) for name, value in flip.vars.items())
+        given = tuple((name, value_text(value)) for name, value in flip.vars.items())
         rows.append(Row(flip.case_id, tuple(Value(t, t) for t in texts), texts=given))
     return Table("Cases of the final part that one of the two got right.", columns, tuple(rows))
 

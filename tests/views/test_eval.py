@@ -14,7 +14,7 @@ from localprompt.evaluate.summarize import summarize
 from localprompt.records.evaluation import CaseResult, EvalResult
 from localprompt.records.model_use import Floor, ModelUse
 from localprompt.views.eval import print_evaluation, print_failures
-from localprompt.views.eval_text import use_lines
+from localprompt.views.eval_text import use_lines, value_text
 from localprompt.views.files.eval import SUFFIXES, EvalFormat, write_evaluation
 from localprompt.views.progress import standing_text
 from tests.sample_evaluations import make_evaluation, make_result, make_target
@@ -173,3 +173,9 @@ def test_progress_says_rate_time_left_and_running_pass_rate() -> None:
     assert standing_text(now, 10, 4.0) == "5.0/s, 18.0 s left, 90% passed"
     first = EvalProgress(doing="m, p", done=10, total=120, passed=0, scored=0, cached=0)
     assert standing_text(first, 10, 0.0) == "–, – left, – passed"
+
+
+def test_a_value_is_shown_as_the_suite_has_it_and_not_as_python_does() -> None:
+    shown = {"é": "é", 4: "4", None: "null", True: "true"}
+    assert [value_text(value) for value in shown] == list(shown.values())
+    assert value_text(["popcorn", {"a": None}]) == '["popcorn", {"a": null}]'
