@@ -44,6 +44,7 @@ _KEYS = Keys(
 )
 _SET_KEYS = Keys(frozenset({"type", "assert", "threshold", "weight", "metric", "description"}))
 _SHORTHAND = re.compile(r"(not-)?([a-z][a-z:-]*?)(?:\((\d+(?:\.\d+)?)\))?(?::(.*))?", re.DOTALL)
+_SCRIPT_FILE = re.compile(r"file://\S+\.(?:[cm]?js|ts)(?::\w+)?")
 _NO_SHORTHAND = frozenset({"select-best", "human", "max-score"})
 _IN_CELLS = dict.fromkeys(
     (
@@ -118,7 +119,7 @@ class AssertionReader:
                 return name, text.removeprefix(prefix).strip(), None
         if text.startswith(FILE) and (text.endswith(".py") or ".py:" in text):
             return "python", text, None
-        if text.startswith(FILE) and Path(text).suffix in {".js", ".cjs", ".mjs", ".ts"}:
+        if _SCRIPT_FILE.fullmatch(text):
             return "javascript", text, None
         match = _SHORTHAND.fullmatch(text)
         if match is None:

@@ -15,9 +15,12 @@ from typing import Any
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import DatasetError, LocalPromptError, ScriptError
 from localprompt.javascript.engine import call
 from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet, Script
+from localprompt.scoring.bounded import CODE_SECONDS, run_bounded
+from localprompt.scoring.expectations import CannotScoreError
 from localprompt.scoring.script_checks import transformed_variables
 from localprompt.sources.suite.assertions import names_any, render_expectation
 from localprompt.sources.suite.folder import SuiteFolder
@@ -41,13 +44,21 @@ class CaseMaker:
     """Turns tests into cases, one after the other, and gives them their ids."""
 
     def __init__(
-        self, folder: SuiteFolder, env: Mapping[str, str], stored: Collection[str] = ()
+        self,
+        folder: SuiteFolder,
+        env: Mapping[str, str],
+        stored: Collection[str] = (),
+        *,
+        allow_code: bool = False,
     ) -> None:
         self.folder = folder
         self.env = env
         """What ``env.NAME`` stands for in templates."""
         self.stored = stored
         """Variables under which answers are kept for later cases; it may grow between cases."""
+        self.allow_code = allow_code
+        self.ran_code = False
+        """Whether a variable was made by the suite's Python."""
         self.ids = CaseIds()
         self.index = 0
 
@@ -122,10 +133,10 @@ class CaseMaker:
         """What one variable may be: a list of texts stands for each of them."""
         at = test.at / "vars" / name
         if isinstance(value, list) and value and isinstance(value[0], str) and test.expand:
-            return [choice for item in value for choice in self._loaded(item, at)]
-        return self._loaded(value, at)
+            return [choice for item in value for choice in self._loaded(item, at, test.vars)]
+        return self._loaded(value, at, test.vars)
 
-    def _loaded(self, value: Any, at: At) -> list[Any]:
+    def _loaded(self, value: Any, at: At, beside: Mapping[str, Any]) -> list[Any]:
         if isinstance(value, (dict, list)):
             return [self._nested(value, at)]
         if not isinstance(value, str):
@@ -134,24 +145,44 @@ class CaseMaker:
             # One line end at the end is not part of a text, as promptfoo has it.
             return [value.removesuffix("\n")]
         if SCRIPT.search(value):
-            return [self._made(value, at)]
+            return [self._made(value, at, beside)]
         paths = self.folder.matching(value.removeprefix(FILE), str(at))
         checked = [file_path(f"{FILE}{path}", self.folder, at) for path in paths]
         paths = checked or [file_path(value, self.folder, at)]
         return [variable_from_file(path, self.folder) for path in paths]
 
-    def _made(self, reference: str, at: At) -> Any:
-        """The ``output`` of a variable's function, which is given the variable's name."""
-        script = file_script(reference, self.folder, at)
+    def _made(self, reference: str, at: At, beside: Mapping[str, Any]) -> Any:
+        """The ``output`` of a variable's function, which is given the variable's name and the
+        variables of its test as they are written."""
+        name = at.path[-1]
         try:
-            made = call(script.source, [at.path[-1], "", {}, {}], file=True, name=script.name).value
-        except ScriptError as error:
-            message = f"the value cannot be made: {error.message}"
+            if reference.endswith(".py"):
+                made = self._python(reference, [name, "", beside], at)
+            else:
+                script = file_script(reference, self.folder, at)
+                given = [name, "", beside, {}]
+                made = call(script.source, given, file=True, name=script.name).value
+        except (ScriptError, CannotScoreError) as error:
+            words = error.message if isinstance(error, ScriptError) else str(error)
+            message = f"the value cannot be made: {words}"
             raise DatasetError(message, where=str(at)) from error
         if not isinstance(made, dict) or made.get("output") is None:
             message = str(made.get("error")) if isinstance(made, dict) else "no { output }"
             raise DatasetError(f"the value's function returned {message}", where=str(at))
         return made["output"]
+
+    def _python(self, reference: str, given: list[Any], at: At) -> Any:
+        path = self.folder / reference.removeprefix(FILE)
+        if not self.allow_code:
+            message = "the value is made by this suite's Python code, which has to be allowed"
+            raise DatasetError(
+                message, where=str(at), expected="--allow-code", found=reference.removeprefix(FILE)
+            )
+        if not doors.is_file(path):
+            raise DatasetError("no such file", where=str(at), found=str(path))
+        self.ran_code = True
+        file = str(self.folder.allow(path, str(at)).absolute())
+        return run_bounded("make", CODE_SECONDS, path=file, function="get_var", given=given)
 
     def _nested(self, value: Any, at: At) -> Any:
         """Lists and mappings with the files that they name inside."""
@@ -197,7 +228,7 @@ def _judged(expected: AnyExpectation, test: Test) -> AnyExpectation:
     )
 
 
-SCRIPT = re.compile(r"\.[cm]?js(?::\w+)?\Z")
+SCRIPT = re.compile(r"\.(?:py|[cm]?js(?::\w+)?)\Z")
 _BITS = 23
 
 

@@ -104,11 +104,11 @@ class Keys(msgspec.Struct, frozen=True):
         """Reports refused keys, and unknown ones where that is strict; returns notes on others."""
         notes = []
         for key in value:
-            if key in self.refused:
+            if key in self.refused and value[key] not in (None, [], {}):
                 problems.add(at / str(key), f"{key!r} is not supported: {self.refused[key]}")
             elif key in self.ignored:
                 notes.append(f"{at / str(key)}: {key!r} is ignored: {self.ignored[key]}")
-            elif key not in self.known:
+            elif key not in self.known and key not in self.refused:
                 expected = nearest(str(key), self.known)
                 if problems.strict:
                     problems.add(at / str(key), f"the key {key!r} is not known", expected)

@@ -67,7 +67,7 @@ class CaseStream:
             DatasetError: something is wrong that was not when the suite was checked.
         """
         problems = Problems(strict=self._strict)
-        maker = CaseMaker(self._folder, self._env, self._stored)
+        maker = self._maker()
         for outcome in self._outcomes(self._reader(problems)):
             problems.raise_if_any()
             if isinstance(outcome, Test):
@@ -88,7 +88,7 @@ class CaseStream:
             what was counted, and the reader that knows what the assertions need.
         """
         reader = self._reader(problems)
-        maker = CaseMaker(self._folder, self._env, self._stored)
+        maker = self._maker()
         skipped: list[str] = []
         skipped_rows = 0
         ids: set[int] = set()
@@ -109,7 +109,12 @@ class CaseStream:
                     objections(case, problems)
             except DatasetError as error:
                 problems.add_error(error, outcome.at)
+        if maker.ran_code:
+            reader.assertions.needs.add("code")
         return CaseCounts(maker.index, skipped_rows, tuple(skipped)), reader.assertions
+
+    def _maker(self) -> CaseMaker:
+        return CaseMaker(self._folder, self._env, self._stored, allow_code=self._allow_code)
 
     def _reader(self, problems: Problems) -> TestReader:
         assertions = AssertionReader(self._folder, problems, allow_code=self._allow_code)

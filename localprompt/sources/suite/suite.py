@@ -36,7 +36,7 @@ from localprompt.sources.yaml import At, Document
 
 _SHOW = "it concerns how promptfoo shows or shares results"
 _RUN = "it concerns how promptfoo runs; localprompt fits its work to this machine"
-_CODE = "it runs code around the evaluation"
+_CODE = "'extensions' is not supported: it runs code around the evaluation"
 _KEYS = Keys(
     frozenset(
         {"description", "prompts", "providers", "targets", "tests", "defaultTest", "scenarios"}
@@ -47,6 +47,7 @@ _KEYS = Keys(
             "env",
             "$schema",
             "nunjucksFilters",
+            "extensions",
         }
     ),
     ignored={
@@ -60,7 +61,6 @@ _KEYS = Keys(
         "derivedMetrics": "they only sum metrics up",
         "redteam": "it makes further tests with a remote service",
     },
-    refused={"extensions": _CODE},
 )
 _OPTION_KEYS = Keys(
     frozenset({"repeat"}),
@@ -107,6 +107,7 @@ def load_suite(
     problems = Problems(strict=strict)
     _refuse_other_files(document.data, path)
     notes = dict.fromkeys(_KEYS.check(document.data, document.at, problems))
+    _check_extensions(document, problems, notes)
     environment = {**(os.environ if env is None else env), **_own_env(document, problems)}
     config, at = document.data, document.at
     if "redteam" in config and not {"tests", "scenarios"} & config.keys():
@@ -168,6 +169,18 @@ def _refuse_other_files(data: Any, path: Path) -> None:
         raise DatasetError(
             "not a suite", where=str(path), expected="a mapping with prompts and tests"
         )
+
+
+def _check_extensions(document: Document, problems: Problems, notes: dict[str, None]) -> None:
+    """Code that promptfoo calls when all is done changes no result; other code may."""
+    value, at = document.data.get("extensions") or [], document.at / "extensions"
+    names = value if isinstance(value, list) else [value]
+    if not names:
+        return
+    if all(isinstance(name, str) and name.endswith(":afterAll") for name in names):
+        notes[f"{at}: 'extensions' is ignored: it runs when the results are there"] = None
+    else:
+        problems.add(at, _CODE, found=repr(names[0]))
 
 
 def _listed(value: Any, folder: SuiteFolder) -> Any:

@@ -39,7 +39,7 @@ from localprompt.sources.suite.values import FILE
 from localprompt.sources.yaml import At
 
 _FORMATS = "csv, jsonl, json or yaml"
-_CODE = re.compile(r"\.(py|[cm]?js|ts)(?::\w+)?\Z")
+_CODE = re.compile(r"\.(py|[cm]?js|ts)(?::[\w.]+)?\Z")
 _TABLES = frozenset({".csv", ".jsonl", ".json", ".yaml", ".yml"})
 TEST_KEYS = Keys(
     frozenset(
@@ -181,7 +181,8 @@ class TestReader:
         """The files that a text names, which may be a pattern."""
         name = reference.removeprefix(FILE)
         if "://" in name:
-            self.problems.add(at, "tests are read from files", "file://…", reference)
+            message = "the tests are on the network, and nothing is fetched from there"
+            self.problems.add(at, message, f"a file beside the suite: {_FORMATS}", reference)
             return []
         if _CODE.search(name):
             return []
@@ -209,6 +210,8 @@ class TestReader:
         try:
             if found[1] == "py":
                 tests = self._python(name, given, at)
+            elif found[1] == "ts":
+                raise DatasetError("TypeScript cannot be run")
             else:
                 script = file_script(name, self.folder, at)
                 tests = call(script.source, given, file=True, name=script.name).value
@@ -230,10 +233,11 @@ class TestReader:
             raise DatasetError(
                 "they are made by this suite's Python code, which needs --allow-code"
             )
+        self.assertions.needs.add("code")
         return run_bounded(
             "make",
             CODE_SECONDS,
-            path=str(file),
+            path=str(self.folder.allow(file, str(at)).absolute()),
             function=function or "generate_tests",
             given=given,
         )

@@ -9,6 +9,7 @@ import pytest
 
 from localprompt.errors import DatasetError, PromptFileError
 from localprompt.records.prompt import Message
+from localprompt.records.score import Expectation
 from localprompt.sources.suite.messages import render_case
 from localprompt.sources.suite.prompts import with_affixes
 from localprompt.sources.suite.records import EvalSuite
@@ -337,6 +338,19 @@ def test_tests_made_by_python_need_permission(tmp_path: Path) -> None:
     assert texts(suite(tmp_path, text, allow_code=True)) == ["hi"]
 
 
+def test_tests_may_be_made_by_a_method_and_typescript_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "gen.py").write_text(
+        "class Maker:\n    def make():\n        return [{'vars': {'q': 'made'}}]\n"
+    )
+    text = "prompts: ['{{ q }}']\ntests: file://gen.py:Maker.make\n"
+    loaded = suite(tmp_path, text, allow_code=True)
+    assert texts(loaded) == ["made"]
+    assert "code" in loaded.needs
+    for name in ("gen.ts", "gen.ts:make"):
+        with pytest.raises(DatasetError, match="TypeScript cannot be run"):
+            suite(tmp_path, f"prompts: ['{{{{ q }}}}']\ntests: file://{name}\n")
+
+
 def test_tests_may_be_made_by_javascript(tmp_path: Path) -> None:
     (tmp_path / "gen.js").write_text(
         "module.exports = async () => [{vars: {q: 'a'}}, {vars: {q: 'b'}}];"
@@ -481,3 +495,68 @@ def test_variables_of_a_test_in_a_file_are_named_from_there(tmp_path: Path) -> N
     (tmp_path / "tests/a.yaml").write_text("- vars: ../vars/*.yaml\n- vars: vars/one.yaml\n")
     loaded = suite(tmp_path, "prompts: ['{{ q }}']\nproviders: [m]\ntests: tests/a.yaml\n")
     assert [case.vars for case in loaded.cases()] == [{"q": "tea"}, {"q": "tea"}]
+
+
+def test_a_variable_may_be_made_by_python_where_that_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "made.py").write_text(
+        "def get_var(name, prompt, others):\n"
+        "    if others['base'] == 'none':\n        return {'error': 'there is no ' + name}\n"
+        "    return {'output': name + ' of ' + others['base']}\n"
+    )
+    text = "prompts: ['{{ x }}']\ntests: [{vars: {base: b, x: 'file://made.py'}}]\n"
+    with pytest.raises(DatasetError, match="has to be allowed"):
+        suite(tmp_path, text)
+    loaded = suite(tmp_path, text, allow_code=True)
+    assert texts(loaded) == ["x of b"]
+    assert "code" in loaded.needs
+    with pytest.raises(DatasetError, match="there is no x"):
+        suite(tmp_path, text.replace("base: b", "base: none"), allow_code=True)
+    with pytest.raises(DatasetError, match="no such file"):
+        suite(tmp_path, text.replace("made.py", "gone.py"), allow_code=True)
+
+
+def test_a_variables_function_sees_the_others(tmp_path: Path) -> None:
+    (tmp_path / "made.js").write_text(
+        "module.exports = (name, prompt, others) => ({output: `${name} of ${others.base}`});"
+    )
+    text = "prompts: ['{{ x }}']\ntests: [{vars: {base: b, x: 'file://made.js'}}]\n"
+    assert texts(suite(tmp_path, text)) == ["x of b"]
+
+
+def test_a_pattern_may_lead_up_and_down_again(tmp_path: Path) -> None:
+    for name, text in (
+        ("vars/vars_a.yaml", "q: one"),
+        ("tests/t.yaml", "- vars: ../vars/vars_*.yaml"),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    loaded = suite(tmp_path, "prompts: ['{{ q }}']\ntests: 'file://tests/*.yaml'\n")
+    assert texts(loaded) == ["one"]
+
+
+def test_a_cell_may_name_a_function_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "check.js").write_text("module.exports = { short: (o) => o.length < 9 };")
+    (tmp_path / "t.csv").write_text("q,__expected\na,file://check.js:short\n")
+    loaded = suite(tmp_path, "prompts: ['{{ q }}']\ntests: 'file://t.csv'\n")
+    (case,) = loaded.cases()
+    (expected,) = case.expectations
+    assert isinstance(expected, Expectation)
+    assert expected.type == "javascript"
+    assert expected.script is not None
+    assert expected.script.name == "short"
+
+
+def test_extensions_are_refused_unless_they_cannot_change_a_result(tmp_path: Path) -> None:
+    text = "prompts: [hi]\ntests: [{}]\nextensions: "
+    with pytest.raises(DatasetError, match="runs code around the evaluation"):
+        suite(tmp_path, text + "['file://hooks.js:extensionHook', 'file://done.js:afterAll']\n")
+    assert suite(tmp_path, text + "[]\n").notes == ()
+    (note,) = suite(tmp_path, text + "['file://done.js:afterAll']\n").notes
+    assert "it runs when the results are there" in note
+
+
+def test_a_key_that_is_refused_may_be_there_and_empty(tmp_path: Path) -> None:
+    text = "prompts: [hi]\ntests: [{providerOutput: %s}]\n"
+    assert len(list(suite(tmp_path, text % "null").cases())) == 1
+    with pytest.raises(DatasetError, match="providerOutput"):
+        suite(tmp_path, text % "done")

@@ -178,7 +178,7 @@ def test_all_that_cannot_be_had_is_told_at_once_with_its_key(tmp_path: Path) -> 
         "tests[0].assert[3]): python runs code of this suite",
         "tests[0].assert[4].type): the type 'contians' is not known; expected one of: contains",
         "tests[1].asserts): the key 'asserts' is not known; expected one of: assert",
-        "a value made by Python",
+        "the value is made by this suite's Python code",
     ):
         assert words in message
     assert "refused.yaml:20 (tests[0].assert[3])" in message
