@@ -11,8 +11,11 @@ the log-probabilities of every token of every request as JSON, and cuts context 
 counting characters. So that what is compared is lm-eval and not a protocol, it is given a model
 class here (``benchmarks/lm_eval_model.py``): lm-eval's own ``TemplateLM``, which tokenizes, around
 llama-cpp-python's high-level class with the same library. Like the server it keeps what a request
-shares with the one before it. ``--server ROWS`` times that backend as well, on the first rows: a
-request takes it seconds.
+shares with the one before it. ``--server ROWS`` times that backend as well, on the first rows and
+in turns with localprompt on the same rows: a request takes it seconds.
+
+Where the two disagree, ``-m`` with the same weights written out in f32 says whether it is rounding:
+then neither side quantizes what goes into a product, and both have to give the same choices.
 """
 
 from __future__ import annotations
@@ -86,7 +89,7 @@ def _compared(task: str, python: Path, weights: str, options: argparse.Namespace
         say(f"{task}: {ours[-1]:.1f} s and {theirs[-1]:.1f} s")
     server = {}
     if options.server:
-        server = {"lm_eval_over_server": _by_server(task, python, weights, options)}
+        server = {"lm_eval_by_its_own_backend": _by_server(task, python, weights, options)}
     return {
         "task": task,
         **server,
@@ -102,8 +105,13 @@ def _compared(task: str, python: Path, weights: str, options: argparse.Namespace
 
 
 def _by_server(task: str, python: Path, weights: str, options: argparse.Namespace) -> Any:
-    """lm-eval's own backend for GGUF files on the first rows: seconds a row, and what it says."""
+    """lm-eval's own backend for GGUF files on the first rows, in turns with localprompt: seconds
+    of each (localprompt's with start and load, the other's without), and what it says."""
     url = f"http://127.0.0.1:{PORT}"
+    few = argparse.Namespace(**{**vars(options), "limit": options.server})
+    ours: list[float] = []
+    theirs: list[float] = []
+    cases: list[dict[str, Any]] = []
     with TemporaryDirectory() as folder:
         command = [str(python), "-m", "llama_cpp.server", "--model", weights, "--port", str(PORT)]
         command += ["--logits_all", "true", "--n_ctx", "2048", "--n_threads", str(options.threads)]
@@ -115,13 +123,21 @@ def _by_server(task: str, python: Path, weights: str, options: argparse.Namespac
         )
         try:
             _wait_for(f"{url}/v1/models", server)
-            few = argparse.Namespace(threads=options.threads, limit=options.server)
-            _, seconds, cases = _theirs(task, python, url, few)
+            for _ in range(options.pairs):
+                ours.append(_ours(task, few)[0])
+                _, seconds, cases = _theirs(task, python, url, few)
+                theirs.append(seconds)
+                say(f"{task}, {len(cases)} rows: {ours[-1]:.1f} s and {theirs[-1]:.1f} s")
         finally:
             server.terminate()
             server.wait()
-    logs = [log for case in cases for log in case["logs"]]
-    return {"rows": len(cases), "seconds_per_row": seconds / len(cases), "log_probabilities": logs}
+    return {
+        "rows": len(cases),
+        "localprompt_seconds_with_start_and_load": ours,
+        "server_seconds": theirs,
+        "server_over_localprompt": statistics.median(theirs) / statistics.median(ours),
+        "log_probabilities": [log for case in cases for log in case["logs"]],
+    }
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
