@@ -68,7 +68,7 @@ class At(msgspec.Struct, frozen=True):
 
     @property
     def line(self) -> int | None:
-        for length in range(len(self.path), -1, -1):
+        for length in range(len(self.path), -1, -1) if self.lines else ():
             if self.path[:length] in self.lines:
                 return self.lines[self.path[:length]]
         return self.first_line

@@ -50,6 +50,7 @@ class CaseMaker:
         stored: Collection[str] = (),
         *,
         allow_code: bool = False,
+        with_ids: bool = True,
     ) -> None:
         self.folder = folder
         self.env = env
@@ -59,7 +60,8 @@ class CaseMaker:
         self.allow_code = allow_code
         self.ran_code = False
         """Whether a variable was made by the suite's Python."""
-        self.ids = CaseIds()
+        self.ids = CaseIds() if with_ids else None
+        """None: cases are only looked at, and get no ids but those of their tests."""
         self.index = 0
 
     def cases(self, test: Test) -> Iterator[EvalCase]:
@@ -89,7 +91,7 @@ class CaseMaker:
         late = tuple(e for e in test.expectations if stored and names_any(e, stored))
         try:
             return EvalCase(
-                id=self.ids.next(variables, self.index) if own_id is None else own_id,
+                id=self._id(variables) if own_id is None else own_id,
                 index=self.index,
                 vars=variables,
                 expectations=tuple(
@@ -118,6 +120,9 @@ class CaseMaker:
                 error.message, where=str(test.at), expected=error.expected, found=error.found
             ) from error
 
+    def _id(self, variables: Mapping[str, Any]) -> str:
+        return "" if self.ids is None else self.ids.next(variables, self.index)
+
     def _description(self, test: Test, variables: Mapping[str, Any]) -> str | None:
         return render(test.description, variables, self.env) if test.description else None
 
@@ -131,6 +136,8 @@ class CaseMaker:
 
     def _choices(self, name: str, value: Any, test: Test) -> list[Any]:
         """What one variable may be: a list of texts stands for each of them."""
+        if isinstance(value, str) and not value.startswith(FILE):
+            return [_as_text(value)]  # most are
         at = test.at / "vars" / name
         if isinstance(value, list) and value and isinstance(value[0], str) and test.expand:
             return [choice for item in value for choice in self._loaded(item, at, test.vars)]
@@ -142,8 +149,7 @@ class CaseMaker:
         if not isinstance(value, str):
             return [value]
         if not value.startswith(FILE):
-            # One line end at the end is not part of a text, as promptfoo has it.
-            return [value.removesuffix("\n")]
+            return [_as_text(value)]
         if SCRIPT.search(value):
             return [self._made(value, at, beside)]
         paths = self.folder.matching(value.removeprefix(FILE), str(at))
@@ -195,6 +201,11 @@ class CaseMaker:
         return value
 
 
+def _as_text(value: str) -> str:
+    """One line end at the end is not part of a text, as promptfoo has it."""
+    return value.removesuffix("\n")
+
+
 def _check_combinations(choices: list[list[Any]], test: Test) -> None:
     """
     Raises:
@@ -230,6 +241,7 @@ def _judged(expected: AnyExpectation, test: Test) -> AnyExpectation:
 
 SCRIPT = re.compile(r"\.(?:py|[cm]?js(?::\w+)?)\Z")
 _BITS = 23
+_written = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 
 
 class CaseIds:
@@ -238,7 +250,7 @@ class CaseIds:
 
     def next(self, variables: Mapping[str, Any], index: int) -> str:
         """The id of the next case, unique and the same in every pass."""
-        text = json.dumps(variables, sort_keys=True, ensure_ascii=False, default=str)
+        text = _written(variables)
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         place = int(digest[-8:], 16) & ((1 << _BITS) - 1)
         byte, bit = place >> 3, 1 << (place & 7)

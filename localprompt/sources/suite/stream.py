@@ -88,7 +88,7 @@ class CaseStream:
             what was counted, and the reader that knows what the assertions need.
         """
         reader = self._reader(problems)
-        maker = self._maker()
+        maker = self._maker(with_ids=False)
         skipped: list[str] = []
         skipped_rows = 0
         ids: set[int] = set()
@@ -113,8 +113,14 @@ class CaseStream:
             reader.assertions.needs.add("code")
         return CaseCounts(maker.index, skipped_rows, tuple(skipped)), reader.assertions
 
-    def _maker(self) -> CaseMaker:
-        return CaseMaker(self._folder, self._env, self._stored, allow_code=self._allow_code)
+    def _maker(self, *, with_ids: bool = True) -> CaseMaker:
+        return CaseMaker(
+            self._folder,
+            self._env,
+            self._stored,
+            allow_code=self._allow_code,
+            with_ids=with_ids,
+        )
 
     def _reader(self, problems: Problems) -> TestReader:
         assertions = AssertionReader(self._folder, problems, allow_code=self._allow_code)
