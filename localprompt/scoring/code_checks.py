@@ -77,29 +77,30 @@ def _verdict(value: Any, expected: Expectation) -> Verdict:
         return _from_mapping(value, expected)
     if isinstance(value, str) and (found := _NUMBER.match(value)):
         value = float(found[1])
-    if not _is_score(value):
+    score = _score(value)
+    if score is None:
         return _nonsense(value)
-    least = expected.threshold
-    reached = value > 0 if least is None else value >= least
+    reached = score > 0 if expected.threshold is None else score >= expected.threshold
     met = reached != expected.negated
-    return Verdict(met, f"the code returned {value:g}", float(value), as_it_is=True)
+    return Verdict(met, f"the code returned {score:g}", score, as_it_is=True)
 
 
 def _from_mapping(value: Mapping[str, Any], expected: Expectation) -> Verdict:
     passed = value.get("pass", value.get("pass_"))
-    score, reason = value.get("score"), value.get("reason")
-    if not isinstance(passed, bool) or not _is_score(score) or not isinstance(reason, str):
+    score, reason = _score(value.get("score")), value.get("reason")
+    if not isinstance(passed, bool) or score is None or not isinstance(reason, str):
         return _nonsense(value)
     if expected.threshold is not None and score < expected.threshold:
         passed = False
         reason = f"score {score:g}, threshold {expected.threshold:g}: {reason}"
     reason = reason or f"the code returned pass={passed}, score={score:g}"
-    return Verdict(passed != expected.negated, reason, float(score), as_it_is=True)
+    return Verdict(passed != expected.negated, reason, score, as_it_is=True)
 
 
-def _is_score(value: Any) -> bool:
+def _score(value: Any) -> float | None:
+    """A finite number; None: it is none."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    return float(value) if number and math.isfinite(value) else None
 
 
 def _nonsense(value: Any) -> Verdict:
