@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import settings
 
 from localprompt import paths
 from localprompt.engine.llama.proof import gate
+from localprompt.measure.machine import default_threads
 from localprompt.models.checksum import remember_sha256
 from localprompt.store import under_way
 from tests import needs
@@ -20,6 +22,25 @@ from tests import needs
 # A shell that runs the tests in the background has them ignore Ctrl-C, and programs that they
 # start inherit that; a handler of our own is not inherited, so those begin as they should.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _own_cpus() -> None:
+    """Beside other workers of pytest-xdist, keep to a share of the CPUs that is this one's alone.
+
+    Threads of llama.cpp wait for each other by spinning: two models on the same cores starve.
+    """
+    number, count = (
+        os.environ.get(f"PYTEST_XDIST_{name}", "") for name in ("WORKER", "WORKER_COUNT")
+    )
+    if count and sys.platform == "linux":
+        usable = sorted(os.sched_getaffinity(0))
+        at = int(number.removeprefix("gw")) % len(usable)
+        os.sched_setaffinity(0, usable[at :: int(count)])
+
+
+_own_cpus()
+THREADS = min(2, default_threads())
+"""For models that tests open themselves."""
 
 # Each test's home is new, and would have llama.cpp proved in it; test_proof.py does that.
 os.environ.setdefault(gate.VARIABLE, "off")
@@ -36,6 +57,12 @@ os.environ["LANGUAGE"] = "en"
 
 _skipped: list[str] = []
 """Reasons, in the order of the tests."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What ``-n auto`` stands for: a core each, and no more models at once than memory is for."""
+    return min(4, default_threads())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,13 +9,14 @@ import pytest
 from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.errors import ContextOverflowError, EngineError
 from localprompt.records.run import RequestedSettings
+from tests.conftest import THREADS
 
 pytestmark = pytest.mark.model
 
 
 @pytest.fixture(scope="module")
 def engine(starter_model: Path) -> Iterator[LlamaEngine]:
-    with LlamaEngine(starter_model, RequestedSettings(n_threads=2)) as engine:
+    with LlamaEngine(starter_model, RequestedSettings(n_threads=THREADS)) as engine:
         yield engine
 
 

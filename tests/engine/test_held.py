@@ -12,11 +12,12 @@ from localprompt.engine.base import Finished, GenerationRequest, Prefilled, Toke
 from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.models.adapters import adapters_of
 from localprompt.records.run import RequestedSettings, Sampling
+from tests.conftest import THREADS
 from tests.models.tiny_lora import write_lora
 
 pytestmark = pytest.mark.model
 
-ON = RequestedSettings(n_threads=2, n_threads_batch=2, flash_attn=True)
+ON = RequestedSettings(n_threads=THREADS, n_threads_batch=THREADS, flash_attn=True)
 OFF = msgspec.structs.replace(ON, flash_attn=False)
 TEXT = "The lighthouse keeper counts ships. " * 12
 

@@ -18,10 +18,11 @@ from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.errors import InputError, ModelFileError
 from localprompt.records.prompt import Message, Segment
 from localprompt.records.run import RequestedSettings, Sampling
+from tests.conftest import THREADS
 
 pytestmark = pytest.mark.model
 
-SETTINGS = RequestedSettings(n_threads=2, n_threads_batch=2)
+SETTINGS = RequestedSettings(n_threads=THREADS, n_threads_batch=THREADS)
 QUESTION = (Message("user", (Segment("Name three colours."),)),)
 
 
@@ -188,7 +189,7 @@ def test_buffers_are_those_that_llama_cpp_reports(engine: LlamaEngine) -> None:
 
 
 def test_without_mmap_the_settings_say_so(starter_model: Path) -> None:
-    requested = RequestedSettings(n_threads=2, use_mmap=False, repack=False)
+    requested = RequestedSettings(n_threads=THREADS, use_mmap=False, repack=False)
     with LlamaEngine(starter_model, requested) as engine:
         engine.prepare(requested, n_ctx=256)
         assert engine.settings.use_mmap is False
@@ -204,7 +205,7 @@ def test_a_vocabulary_alone_is_enough_to_encode(starter_model: Path, engine: Lla
 def test_a_quantized_kv_cache_is_smaller(engine: LlamaEngine) -> None:
     engine.prepare(SETTINGS, n_ctx=1024)
     plain = engine.buffers.kv_cache_bytes
-    small = RequestedSettings(n_threads=2, type_k="q8_0", type_v="q8_0")
+    small = RequestedSettings(n_threads=THREADS, type_k="q8_0", type_v="q8_0")
     engine.prepare(small, n_ctx=1024)
     assert plain is not None
     assert engine.buffers.kv_cache_bytes is not None

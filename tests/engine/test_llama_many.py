@@ -20,10 +20,11 @@ from localprompt.engine.base import (
 from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.records.prompt import Message, Segment
 from localprompt.records.run import RequestedSettings, Sampling
+from tests.conftest import THREADS
 
 pytestmark = pytest.mark.model
 
-SETTINGS = RequestedSettings(n_threads=2, n_threads_batch=2)
+SETTINGS = RequestedSettings(n_threads=THREADS, n_threads_batch=THREADS)
 EXAMPLES = "Say what colour a thing has.\n" + "".join(
     f"{thing}: {colour}\n"
     for thing, colour in [("snow", "white"), ("coal", "black"), ("blood", "red"), ("sky", "blue")]

@@ -16,11 +16,12 @@ from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.engine.llama.state import state_conditions
 from localprompt.errors import EngineError
 from localprompt.records.run import RequestedSettings, Sampling
+from tests.conftest import THREADS
 from tests.sample_runs import make_run
 
 pytestmark = pytest.mark.model
 
-SETTINGS = RequestedSettings(n_threads=2, n_threads_batch=2)
+SETTINGS = RequestedSettings(n_threads=THREADS, n_threads_batch=THREADS)
 N_CTX = 512
 TEXTS = (
     "You sort questions by topic. " * 14,
