@@ -33,7 +33,8 @@ SECONDS_FOR_ANOTHER = 600.0
 """How long to wait for one where all are gone."""
 _SECONDS_TO_CONNECT = 10
 _SECONDS_BETWEEN_LOOKS = 0.5
-_SECONDS_TO_FETCH = 30
+_SECONDS_TO_FETCH = (0.5, 2.0, 8.0, 20.0)
+"""Of an answer, try by try: between two it is seen whether its worker is still there."""
 _MORE_THAN_ENOUGH = 10**6
 
 
@@ -287,7 +288,7 @@ class ClusterHands:
     def _arrived(self, ticket: int, address: str, future: Future[bytes]) -> Done | None:
         worker = self._workers.get(address)
         name = worker.name if worker else address
-        reply, cause = self._reply(future)
+        reply, cause = self._reply(address, future)
         if worker is None:
             return Done(ticket, name, cause=f"{name} is gone", lost=True)
         if reply is not None and reply.status == "unfit":
@@ -307,11 +308,23 @@ class ClusterHands:
             return Done(ticket, name, reply.given)
         return Done(ticket, name, cause=reply.cause, lost=reply.status == "unfit")
 
-    def _reply(self, future: Future[bytes]) -> tuple[room.Reply | None, str]:
-        """What came, or why nothing did."""
+    def _reply(self, address: str, future: Future[bytes]) -> tuple[room.Reply | None, str]:
+        """What came, or why nothing did.
+
+        Raises:
+            MachineError: the scheduler is gone.
+        """
         try:
-            found = future.result(timeout=_SECONDS_TO_FETCH)
-            return msgspec.json.decode(found, type=room.Reply), ""
+            for seconds in _SECONDS_TO_FETCH:
+                with suppress(TimeoutError):
+                    found = future.result(timeout=seconds)
+                    return msgspec.json.decode(found, type=room.Reply), ""
+                # What a worker has made lies with it, and Dask would wait for it to come back.
+                if address not in self._seen():
+                    return None, "it went away with what it had made"
+            return None, "what it had made could not be fetched"
+        except MachineError:
+            raise
         except Exception as error:  # noqa: BLE001  Dask raises what the worker raised, too
             return None, f"{type(error).__name__}: {error}"[:300]
         finally:

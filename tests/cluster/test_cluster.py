@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from distributed import Future
 
 from localprompt.cluster import hands as hands_module
 from localprompt.cluster.hands import connect
@@ -69,9 +70,36 @@ def test_killed_workers_and_children_lose_and_double_nothing(cluster: ClusterLab
     assert "late" in {use.hand for use in spread.uses}
 
 
-def test_a_dead_scheduler_ends_the_evaluation_and_another_one_finishes_it(
-    cluster: ClusterLab, capfd: pytest.CaptureFixture[str]
+def test_what_a_dead_worker_had_made_is_not_waited_for(
+    cluster: ClusterLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    cluster.write("cases.csv", rows(64, SLOW))
+    first = cluster.worker("one")
+    patience: list[float] = []
+    usual = Future.result
+
+    def result(future: Future[bytes], timeout: float) -> bytes:
+        patience.append(timeout)
+        return usual(future, timeout)
+
+    def kill(progress: EvalProgress) -> None:
+        if first.poll() is None:
+            cluster.worker("late")  # meanwhile the portion that waited is done, and not fetched
+            first.kill()
+            first.wait()
+
+    monkeypatch.setattr(Future, "result", result)
+    with cluster.hands() as hands:
+        spread = cluster.carry_out(cluster.plan(), hands, on_progress=kill)
+    assert max(patience) < hands_module._SECONDS_TO_FETCH[-2]
+    assert spread.complete
+    assert {use.hand for use in spread.uses} == {"one", "late"}
+
+
+def test_a_dead_scheduler_ends_the_evaluation_and_another_one_finishes_it(
+    cluster: ClusterLab, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hands_module, "_SECONDS_TO_CONNECT", 2)
     cluster.write("cases.csv", rows(300, SLOW))
     unbroken = cluster.here(cluster.plan())
     scheduler = cluster.scheduler()
@@ -193,7 +221,10 @@ def test_machines_say_what_they_are_and_whether_they_agree(cluster: ClusterLab) 
     assert agreed.prompts == 20
 
 
-def test_an_address_where_nobody_is_or_somebody_else_answers_is_said() -> None:
+def test_an_address_where_nobody_is_or_somebody_else_answers_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hands_module, "_SECONDS_TO_CONNECT", 1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 

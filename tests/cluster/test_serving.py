@@ -8,11 +8,21 @@ import sys
 
 import pytest
 
+from localprompt.cluster import serving
+from localprompt.cluster.network import Network
+from localprompt.errors import MachineError
 from tests.cluster.harness import ClusterLab, until
 
 pytestmark = pytest.mark.slow
 
 COMMAND = ("-m", "localprompt", "cluster")
+SOON = """
+from localprompt.__main__ import main
+from localprompt.cluster import serving
+serving._SECONDS_TO_CONNECT = 0.5
+main()
+"""
+"""The program, with less patience for addresses where nobody is."""
 
 
 def _said(lab: ClusterLab, *arguments: str) -> tuple[int, str]:
@@ -53,7 +63,7 @@ def test_a_worker_waits_for_a_scheduler_and_ends_when_it_is_told_to(lab: Cluster
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     address = f"tcp://127.0.0.1:{port}"
-    worker, line = lab.start(*COMMAND, "worker", address, until="waiting for a scheduler")
+    worker, line = lab.start("-c", SOON, "cluster", "worker", address, until="waiting for a sched")
     assert address in line
     lab.end(worker)
     assert worker.returncode == 0
@@ -67,7 +77,9 @@ def test_a_scheduler_that_is_told_to_end_does_so(lab: ClusterLab) -> None:
     until(lambda: scheduler.poll() is not None, 10)
 
 
-def test_what_answers_in_another_way_is_not_worked_for(lab: ClusterLab) -> None:
+def test_what_answers_in_another_way_is_not_worked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_SECONDS_TO_CONNECT", 0.5)
+    monkeypatch.setattr(serving, "_SECONDS_TO_ANSWER", 1.0)
     listening = ("-u", "-m", "http.server", "0", "--bind", "127.0.0.1")
     process = subprocess.Popen(
         [sys.executable, *listening], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -75,9 +87,8 @@ def test_what_answers_in_another_way_is_not_worked_for(lab: ClusterLab) -> None:
     try:
         assert process.stdout is not None
         port = process.stdout.readline().split(" port ")[1].split()[0]
-        code, said = _said(lab, "worker", f"tcp://127.0.0.1:{port}")
-        assert code == 3
-        assert "no scheduler of a cluster answers" in said
+        with pytest.raises(MachineError, match="no scheduler of a cluster answers"):
+            serving.run_worker(f"tcp://127.0.0.1:{port}", None, 0, Network(), print)
     finally:
         process.kill()
         process.communicate()
