@@ -58,7 +58,7 @@ def _build() -> Iterator[Finding]:
     yield Finding("llama.cpp", package)
     yield of_build(features, machine.cpu_flags())
     yield of_proof(proof)
-    yield of_attention(attention.kept(), attention.damaged())
+    yield of_attention(attention.kept(), attention.damaged(), attention.given_up())
 
 
 def _machine() -> Iterator[Finding]:
@@ -209,11 +209,14 @@ def of_proof(proof: Proof | None) -> Finding:
     return Finding("computes", f"right, but not repacked or with AMX: {wrong}", "slow", *again)
 
 
-def of_attention(tables: Collection[AttentionTable], damaged: Collection[Path] = ()) -> Finding:
+def of_attention(
+    tables: Collection[AttentionTable], damaged: Collection[Path] = (), given_up: int = 0
+) -> Finding:
     """How attention is chosen: by what was measured, or not at all yet.
 
     Args:
         damaged: files of tables that cannot be read, or contradict themselves.
+        given_up: tables that were tried in vain during the last hour.
     """
     ratios = sorted(ratio for table in tables if (ratio := _decoded_behind(table)) is not None)
     if damaged:
@@ -221,6 +224,14 @@ def of_attention(tables: Collection[AttentionTable], damaged: Collection[Path] =
             "attention",
             f"{len(damaged)} of the tables cannot be used: damaged, or measured while other "
             "programs ran; it is as llama.cpp chooses, or measured again",
+            "slow",
+            command="localprompt doctor --measure",
+        )
+    if given_up:
+        return Finding(
+            "attention",
+            "measured in vain during the last hour: it took too long or contradicted itself, as it "
+            "does while other programs run. It is as llama.cpp chooses until the hour is over",
             "slow",
             command="localprompt doctor --measure",
         )

@@ -51,5 +51,8 @@ def test_a_library_that_does_not_open_is_broken(monkeypatch: pytest.MonkeyPatch)
 
 def test_attention_is_told_from_what_was_measured() -> None:
     assert doctor.of_attention(()).text.startswith("as llama.cpp chooses")
+    in_vain = doctor.of_attention((), given_up=1)
+    assert in_vain.text.startswith("measured in vain during the last hour")
+    assert (in_vain.level, in_vain.command) == ("slow", "localprompt doctor --measure")
     costs = (AttentionCost(True, 1, 2048, 3e-3), AttentionCost(False, 1, 2048, 1e-3))
     assert "takes 3.0 times as long" in doctor.of_attention([AttentionTable(costs, 1.0)]).text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import msgspec
@@ -95,6 +96,58 @@ def test_a_machine_that_contradicts_itself_is_measured_twice_and_not_believed(
     assert attention.table(HEADS) is None
     assert len(measured) == 2
     assert not attention.path_of(HEADS).exists()
+
+
+def test_a_measurement_in_vain_is_not_tried_again_for_an_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(attention, "measure", lambda heads: None)
+    assert attention.table(HEADS, on_wait=lambda: told.append("wait")) is None
+    assert attention.table(HEADS, on_wait=lambda: told.append("again")) is None
+    assert told == ["wait"]
+    assert attention.given_up() == 1
+    assert attention.kept() == attention.damaged() == []
+    other = msgspec.structs.replace(HEADS, key_length=64)
+    monkeypatch.setattr(attention, "measure", lambda heads: table())
+    assert attention.table(other) == table(), "another shape is another matter"
+
+
+@pytest.mark.parametrize("passed", [3600.0, -60.0], ids=["an hour later", "the clock was set back"])
+def test_then_it_is_tried_again_and_what_came_of_it_counts(
+    passed: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "measure", lambda heads: None)
+    assert attention.table(HEADS) is None
+    now = time.time() + passed
+    monkeypatch.setattr(attention.time, "time", lambda: now)
+    monkeypatch.setattr(attention, "measure", lambda heads: table())
+    assert attention.table(HEADS) == table()
+    assert attention.given_up() == 0
+    assert not attention._given_up_path(HEADS).exists()
+
+
+def test_who_asks_for_a_model_is_not_put_off(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers = iter((None, table(whole=1e-3)))
+    monkeypatch.setattr(attention, "_asked", lambda command, seconds: next(answers))
+    measured = (tmp_path / "m.gguf", MODEL, "mine")
+    assert attention.measure_model(*measured, seconds=1) is None
+    assert attention.given_up() == 1
+    assert attention.measure_model(*measured, seconds=1) is not None
+    assert attention.given_up() == 0
+
+
+def test_a_file_of_another_form_is_neither_used_nor_called_damaged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _keep(HEADS, table())
+    monkeypatch.setattr(attention, "_FORM", "000000")
+    assert attention.kept() == attention.damaged() == []
+    monkeypatch.setattr(attention, "measure", lambda heads: table())
+    assert attention.table(HEADS) == table()
+    assert len(attention.kept()) == 1
 
 
 def test_one_that_is_right_the_second_time_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,10 @@ for which it matters. ``doctor --measure`` measures a model itself, which takes 
 then counts instead of that of its shape. All lie beside the verdict.
 
 A table that contradicts itself (a token behind 2,048 others that is faster than the first one) was
-measured while something else ran: it is measured once more, and if that is no better, nothing is
-kept and llama.cpp's own choice stays.
+measured while something else ran: it is measured once more, and if that is no better, llama.cpp's
+own choice stays. That nothing came of it is kept for an hour: not every request tries again.
+
+Files have the form of what is measured in their names: those of another version are not looked at.
 """
 
 from __future__ import annotations
@@ -36,10 +38,12 @@ from localprompt.engine.llama.proof.attention_child import (
 from localprompt.errors import LocalPromptError
 from localprompt.files import replace_file
 from localprompt.processes import Child, worker_command
-from localprompt.records.attention import AttentionTable, Heads, StepCost
+from localprompt.records.attention import AttentionCost, AttentionTable, Heads, StepCost
 
 SECONDS = 30.0
 """After which the child is ended: this machine has no time for it now."""
+SECONDS_BETWEEN_TRIES = 3600.0
+"""From a measurement of which nothing came to the next one, unless somebody asks for it."""
 _CHILD = "localprompt.engine.llama.proof.attention_child"
 _ATTEMPTS = 2
 _LAYERS = 2
@@ -61,6 +65,13 @@ class OfModel(msgspec.Struct, frozen=True):
     repack: bool
 
 
+class GivenUp(msgspec.Struct, frozen=True):
+    """That a measurement led to nothing."""
+
+    at_seconds: float
+    """Since the epoch."""
+
+
 def table(
     heads: Heads,
     *,
@@ -74,7 +85,8 @@ def table(
         on_wait: called before it is measured, which takes seconds.
 
     Returns:
-        None where there is none, or the gate is left out (:data:`gate.VARIABLE`).
+        None where there is none, nothing came of measuring it lately, or the gate is left out
+        (:data:`gate.VARIABLE`).
     """
     if gate.verdict() is None:
         return None
@@ -82,10 +94,10 @@ def table(
         found = None if facts is None else _kept(path_of(facts), AttentionTable)
         if found is not None and not contradiction(found):
             return found
-    if not may_measure:
+    if not may_measure or _tried_lately(_given_up_path(heads)):
         return None
     on_wait()
-    return _believed(path_of(heads), lambda: measure(heads))
+    return _believed(heads, lambda: measure(heads))
 
 
 def measure_model(
@@ -112,13 +124,12 @@ def measure_model(
             found, whole_model=True, model=name
         )  # fmt: skip
 
-    return _believed(path_of(model), measured)
+    return _believed(model, measured)
 
 
 def kept() -> list[AttentionTable]:
     """All tables of this library on this CPU."""
-    paths = sorted(_folder().glob(f"{gate.verdict_path().stem}-*.json"))
-    tables = (_kept(path, AttentionTable) for path in paths)
+    tables = (_kept(path, AttentionTable) for path in _files("-"))
     return [found for found in tables if found is not None]
 
 
@@ -126,9 +137,14 @@ def damaged() -> list[Path]:
     """Files that should be tables of this library on this CPU, and cannot be read or believed."""
     return [
         path
-        for path in sorted(_folder().glob(f"{gate.verdict_path().stem}-*.json"))
+        for path in _files("-")
         if (found := _kept(path, AttentionTable)) is None or contradiction(found)
     ]
+
+
+def given_up() -> int:
+    """How many tables are not measured now, because nothing came of it lately."""
+    return sum(map(_tried_lately, _files(".given-up-")))
 
 
 def measure(heads: Heads) -> AttentionTable | None:
@@ -175,19 +191,37 @@ def keep_steps(model: OfModel, steps: tuple[StepCost, ...]) -> None:
 
 def path_of(facts: Heads | OfModel) -> Path:
     """Where the table lies, or would."""
-    return _folder() / f"{gate.verdict_path().stem}-{_digest(facts)}.json"
+    return _file("-", facts)
+
+
+def _given_up_path(facts: Heads | OfModel) -> Path:
+    return _file(".given-up-", facts)
 
 
 def _steps_path(model: OfModel) -> Path:
-    return _folder() / f"{gate.verdict_path().stem}.steps-{_digest(model)}.json"
+    return _file(".steps-", model)
 
 
-def _digest(facts: Heads | OfModel) -> str:
-    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:12]
+def _file(kind: str, facts: Heads | OfModel) -> Path:
+    digest = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:12]
+    verdict = gate.verdict_path()
+    return verdict.with_name(f"{verdict.stem}{kind}{_FORM}-{digest}.json")
 
 
-def _folder() -> Path:
-    return gate.verdict_path().parent
+def _files(kind: str) -> list[Path]:
+    verdict = gate.verdict_path()
+    return sorted(verdict.parent.glob(f"{verdict.stem}{kind}{_FORM}-*.json"))
+
+
+def _form() -> str:
+    """A digest of which points are measured, and of what is known of each."""
+    records = (Heads, OfModel, AttentionCost, AttentionTable, StepCost)
+    fields = [record.__struct_fields__ for record in records]
+    facts = (BATCHES, DEPTHS, OWN_TOKENS, SEQUENCES, fields)
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:6]
+
+
+_FORM = _form()
 
 
 def _kept(path: Path, kind: type[T]) -> T | None:
@@ -196,16 +230,27 @@ def _kept(path: Path, kind: type[T]) -> T | None:
     return None
 
 
-def _believed(path: Path, measured: Callable[[], AttentionTable | None]) -> AttentionTable | None:
-    """Measure until nothing contradicts, some times at most, and keep that."""
+def _tried_lately(path: Path) -> bool:
+    found = _kept(path, GivenUp)
+    return found is not None and 0 <= time.time() - found.at_seconds < SECONDS_BETWEEN_TRIES
+
+
+def _believed(
+    facts: Heads | OfModel, measured: Callable[[], AttentionTable | None]
+) -> AttentionTable | None:
+    """Measure until nothing contradicts, some times at most, and keep that; or keep that nothing
+    came of it."""
     for _ in range(_ATTEMPTS):
         found = measured()
         if found is None:
             break
         if not contradiction(found):
             with suppress(OSError):
-                replace_file(path, msgspec.json.encode(found))
+                replace_file(path_of(facts), msgspec.json.encode(found))
+                _given_up_path(facts).unlink(missing_ok=True)
             return found
+    with suppress(OSError):
+        replace_file(_given_up_path(facts), msgspec.json.encode(GivenUp(time.time())))
     return None
 
 
