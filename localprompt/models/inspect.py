@@ -52,6 +52,8 @@ class TensorTypeShare(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+_CAPPED = frozenset({"gemma2", "grok"})
+"""Architectures whose scores llama.cpp caps, whether the file says so or not."""
 _RECURRENT = (".ssm_", ".time_mix_", ".shortconv.")
 """What llama.cpp calls the tensors of such layers."""
 
@@ -111,6 +113,14 @@ class ModelInfo(msgspec.Struct, frozen=True):
     recurrent: bool = False
     """Whether a layer keeps a state of its own kind (Mamba, RWKV, short convolutions), with a KV
     cache beside it or without."""
+    latent: bool = False
+    """Whether keys and values are one compressed vector (MLA): the cache has no values."""
+    sinks: bool = False
+    """Whether heads have sinks, which take a share of every token's attention."""
+    capped: bool = False
+    """Whether scores of attention go through a soft cap."""
+    causal: bool = True
+    """False: every token sees all others, and nothing is kept between evaluations."""
 
 
 def inspect_model(path: Path) -> ModelInfo:
@@ -186,6 +196,10 @@ def describe(head: GgufFile) -> ModelInfo:
         tied_embeddings=tied,
         repackable=matrices_of(head.tensors, tied_embeddings=tied),
         recurrent=any(part in name for name in names for part in _RECURRENT),
+        latent=bool(values.optional_number("attention.key_length_mla")),
+        sinks=any(".attn_sinks." in name for name in names),
+        capped=bool(values.real("attn_logit_softcapping")) or architecture in _CAPPED,
+        causal=head.metadata.get(f"{architecture}.attention.causal") is not False,
     )
 
 

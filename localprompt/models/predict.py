@@ -10,8 +10,9 @@ parts and where their formulas come from:
     only the copies of what was copied.
 ``kv_cache``
     For each layer: cells × (key heads × key length + value heads × value length), in the types
-    chosen. n_ctx is padded to 256. A sliding-window layer needs min(n_ctx, window × sequences +
-    n_ubatch) cells, also padded to 256 (llama.cpp: ``llama_kv_cache_iswa``).
+    chosen; without values where both are one vector (MLA). n_ctx is padded to 256. A layer with a
+    sliding window needs min(n_ctx, window × sequences + n_ubatch) cells, also padded to 256
+    (llama.cpp: ``llama_kv_cache_iswa``).
 ``compute``
     Buffers of one graph over n_ubatch tokens, that is, the larger of the feed-forward network
     and attention. Without flash attention the scores (n_ubatch × cells × heads × 4 bytes) are
@@ -207,7 +208,7 @@ def _kv_cache(info: ModelInfo, graph: _Graph, type_k: str, type_v: str) -> int:
     total = 0
     for heads, slides in zip(info.n_head_kv, info.sliding_layers, strict=True):
         of_cell = _cell_bytes("type_k", type_k, heads * info.key_length)
-        of_cell += _cell_bytes("type_v", type_v, heads * info.value_length)
+        of_cell += _cell_bytes("type_v", type_v, 0 if info.latent else heads * info.value_length)
         total += of_cell * (graph.sliding_cells if slides else graph.cells)
     return total
 

@@ -140,12 +140,22 @@ def table_for(
 
 
 def unsuited(info: ModelInfo, settings: RequestedSettings) -> str | None:
-    """Why there is nothing to choose for such a model or such settings; None: there is."""
-    if info.recurrent or info.n_swa or len(set(info.n_head_kv)) != 1:
-        return "not every layer attends to everything alike"
-    if settings.type_v not in _PLAIN:
-        return f"values in {settings.type_v} need it on"
-    return None
+    """Why there is nothing to choose for such a model or such settings; None: there is.
+
+    What is measured is plain attention with a cache of keys and values that is alike in each layer,
+    and only such a cache can be re-laid in the middle of a request.
+    """
+    reasons = (
+        (info.recurrent, "some of its layers keep a state instead of keys and values"),
+        (not info.causal or not any(info.n_head_kv), "it keeps no keys and values"),
+        (info.n_swa, f"some of its layers see a window of {info.n_swa:,} tokens"),
+        (len(set(info.n_head_kv)) > 1, "its layers have different heads"),
+        (info.latent, "its keys and values are one compressed vector (MLA)"),
+        (info.sinks, "its attention has sinks"),
+        (info.capped, "its attention caps scores"),
+        (settings.type_v not in _PLAIN, f"values in {settings.type_v} need it on"),
+    )
+    return next((why for holds, why in reasons if holds), None)
 
 
 def expected_answer(max_tokens: int) -> int:

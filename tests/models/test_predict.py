@@ -122,6 +122,13 @@ def test_more_context_never_takes_less(
     assert small.kv_cache_bytes <= large.kv_cache_bytes
 
 
+def test_a_cache_of_compressed_vectors_has_no_values() -> None:
+    info = _info("smollm2-135m")
+    latent = msgspec.structs.replace(info, latent=True)
+    whole, keys = (predict_memory(one, n_ctx=512).kv_cache_bytes for one in (info, latent))
+    assert keys == whole // 2, "keys and values are of one length"
+
+
 def test_a_kv_type_that_does_not_exist_and_a_context_of_nothing_are_refused() -> None:
     info = _info("smollm2-135m")
     with pytest.raises(InputError, match="type_k"):

@@ -13,7 +13,6 @@ import pytest
 from localprompt.engine.llama.proof.attention import contradiction
 from localprompt.engine.llama.proof.attention_child import BATCHES, DEPTHS
 from localprompt.engine.scripted import ScriptedEngine
-from localprompt.models.inspect import inspect_model
 from localprompt.records.attention import AttentionCost, AttentionTable, Heads
 from localprompt.records.cell import Cell, MemoryLimit
 from localprompt.records.model import ModelRecord
@@ -23,6 +22,7 @@ from localprompt.running.attention import MEASURING, attention_for
 from localprompt.running.attention_choice import Attention, Request, choose
 from localprompt.running.attention_costs import seconds
 from tests.attention_tables import even, like_amx, table
+from tests.models.tiny_gguf import METADATA, TENSORS, tiny_gguf
 
 
 def request(prompt: int, kept: int = 0, answer: int = 128) -> Request:
@@ -174,18 +174,67 @@ def test_quantized_values_need_flash_attention(starter_model: Path) -> None:
     assert chosen == Attention(None, "llama.cpp's own: values in q8_0 need it on")
 
 
-@pytest.mark.model
+SINKS = ("blk.0.attn_sinks.weight", (4,), "F32")
+STATE = ("blk.0.ssm_a.weight", (64,), "F32")
+
+
 @pytest.mark.parametrize(
-    "other", [{"n_swa": 512}, {"recurrent": True}, {"n_head_kv": (1, 2)}, {"n_head_kv": ()}]
+    ("architecture", "keys", "tensor", "why"),
+    [
+        ("llama", {"attention.causal": False}, None, "it keeps no keys and values"),
+        ("llama", {"attention.head_count_kv": 0}, None, "it keeps no keys and values"),
+        ("llama", {"attention.head_count_kv": [2, 4]}, None, "its layers have different heads"),
+        ("llama", {}, STATE, "some of its layers keep a state instead of keys and values"),
+        (
+            "gemma3",
+            {"attention.sliding_window": 1024},
+            None,
+            "some of its layers see a window of 1,024 tokens",
+        ),
+        (
+            "gpt-oss",
+            {"attention.sliding_window": 128},
+            SINKS,
+            "some of its layers see a window of 128 tokens",
+        ),
+        ("llama", {}, SINKS, "its attention has sinks"),
+        ("grok", {}, None, "its attention caps scores"),
+        ("llama", {"attn_logit_softcapping": 30.0}, None, "its attention caps scores"),
+        (
+            "deepseek2",
+            {
+                "attention.head_count_kv": 1,
+                "attention.key_length": 576,
+                "attention.value_length": 512,
+                "attention.key_length_mla": 192,
+                "attention.value_length_mla": 128,
+            },
+            None,
+            "its keys and values are one compressed vector (MLA)",
+        ),
+    ],
 )
-def test_layers_that_are_not_alike_are_left_to_llama_cpp(
-    starter_model: Path, other: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_attention_that_is_not_the_measured_one_is_left_to_llama_cpp(
+    architecture: str,
+    keys: dict[str, Any],
+    tensor: tuple[str, tuple[int, ...], str] | None,
+    why: str,
+    tmp_path: Path,
 ) -> None:
-    info = msgspec.structs.replace(inspect_model(starter_model), **other)
-    monkeypatch.setattr("localprompt.running.attention.inspect_model", lambda path: info)
-    chosen = _chosen(_cell(starter_model, "ask"), table())
-    assert chosen.flash_attn is None
-    assert chosen.reason == "llama.cpp's own: not every layer attends to everything alike"
+    own = {name.replace("llama.", f"{architecture}."): each for name, each in METADATA.items()}
+    own |= {"general.architecture": architecture}
+    own |= {f"{architecture}.{name}": each for name, each in keys.items()}
+    path = tmp_path / "other.gguf"
+    path.write_bytes(tiny_gguf(own, (*TENSORS, *((tensor,) if tensor else ()))))
+    assert _chosen(_cell(path, "ask"), table()) == Attention(None, f"llama.cpp's own: {why}")
+    typed = _chosen(_cell(path, "ask", flash_attn=False), table())
+    assert typed == Attention(False), "what is typed is obeyed"
+
+
+def test_plain_attention_is_chosen_for(tmp_path: Path) -> None:
+    path = tmp_path / "plain.gguf"
+    path.write_bytes(tiny_gguf())
+    assert _chosen(_cell(path, "ask"), table()).flash_attn is False
 
 
 @pytest.mark.model
