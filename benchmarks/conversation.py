@@ -21,27 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
-import localprompt
-from benchmarks.peers.markdown import to_markdown
+from benchmarks.peers.environment import Began, both_sides, publish
 from benchmarks.peers.processes import localprompt_command, run, say
-from benchmarks.peers.results import (
-    Environment,
-    Figure,
-    PeerResult,
-    Section,
-    Target,
-    figure,
-    write_json,
-)
-from benchmarks.prefix_store import revision
+from benchmarks.peers.results import Figure, Section, Target, figure
 from localprompt import paths
-from localprompt.engine.llama.library import build, cpu_features
-from localprompt.measure import conditions, machine
+from localprompt.measure import conditions
 from localprompt.measure.warnings import condition_warnings
 from localprompt.models.cards import DEFAULT_MODEL
 from localprompt.records import json
@@ -67,37 +53,16 @@ with Chat(RunChoices(model=sys.argv[1]), log=False) as chat:
 
 def main() -> int:
     options = _options()
-    measured_at, load_before = datetime.now(UTC), os.getloadavg()
+    began = Began.now()
     with tempfile.TemporaryDirectory(prefix="localprompt-talk-") as name:
         folder = Path(name)
         (folder / "models").symlink_to(paths.weights_folder())
         bench = _Bench(options.model, folder)
         sections = tuple(_SECTIONS[name](bench, options.n) for name in options.only or _SECTIONS)
-    model = model_record(options.model)
-    result = PeerResult(
-        measured_at=measured_at.isoformat(timespec="seconds"),
-        pairs=options.n,
-        repetitions=1,
-        threads=machine.default_threads(),
-        environment=Environment(
-            machine=machine.describe(llama_cpp_build=build(), cpu_features=cpu_features()),
-            localprompt_version=localprompt.__version__,
-            revision=revision(),
-            model=msgspec.structs.replace(model, path=Path(model.path).name),
-            tools="none, localprompt is on both sides",
-            libraries="the installed package's own libraries",
-            load_average_before=load_before,
-            load_average_after=os.getloadavg(),
-        ),
-        sections=sections,
-    )
-    text = to_markdown(result, TITLE)
-    print(text)
-    if options.output:
-        only = "".join(f"-{name}" for name in options.only or ())
-        stem = options.output / f"{measured_at:%Y-%m-%d}-conversation{only}-{model.name}"
-        write_json(result, stem.with_suffix(".json"))
-        stem.with_suffix(".md").write_text(text, encoding="utf-8")
+    result = both_sides(sections, began=began, model=options.model, rounds=options.n, threads=None)
+    only = "".join(f"-{name}" for name in options.only or ())
+    name = f"{began.day}-conversation{only}-{result.environment.model.name}"
+    publish(result, TITLE, options.output and options.output / name)
     return 0
 
 

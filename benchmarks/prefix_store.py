@@ -20,37 +20,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
-import localprompt
-from benchmarks.peers.markdown import to_markdown
+from benchmarks.peers.environment import Began, both_sides, publish
 from benchmarks.peers.processes import localprompt_command, run, say
-from benchmarks.peers.results import (
-    Environment,
-    Figure,
-    PeerResult,
-    Section,
-    Target,
-    figure,
-    write_json,
-)
+from benchmarks.peers.results import Figure, Section, Target, figure
 from localprompt import paths
-from localprompt.engine.llama.library import build, cpu_features
-from localprompt.measure import conditions, machine, pagecache
+from localprompt.measure import conditions, pagecache
 from localprompt.measure.warnings import condition_warnings
 from localprompt.models.cards import DEFAULT_MODEL
 from localprompt.records import json
 from localprompt.records.run import RunRecord
-from localprompt.running.assemble import RunChoices, model_record, run_cell
+from localprompt.running.assemble import RunChoices, run_cell
 from localprompt.running.preview import receive
 from localprompt.sources.prompt.file import load_prompt
 
@@ -63,32 +49,10 @@ _TOPICS = ("a bridge", "a violin", "a comet", "a harbour", "a loaf of bread", "a
 
 def main() -> int:
     options = _options()
-    measured_at, load_before = datetime.now(UTC), os.getloadavg()
+    began = Began.now()
     sections = tuple(_measure(tokens, options) for tokens in options.tokens)
-    model = model_record(options.model)
-    result = PeerResult(
-        measured_at=measured_at.isoformat(timespec="seconds"),
-        pairs=options.n,
-        repetitions=1,
-        threads=machine.default_threads(),
-        environment=Environment(
-            machine=machine.describe(llama_cpp_build=build(), cpu_features=cpu_features()),
-            localprompt_version=localprompt.__version__,
-            revision=revision(),
-            model=msgspec.structs.replace(model, path=Path(model.path).name),
-            tools="none, localprompt is on both sides",
-            libraries="the installed package's own libraries",
-            load_average_before=load_before,
-            load_average_after=os.getloadavg(),
-        ),
-        sections=sections,
-    )
-    text = to_markdown(result, TITLE)
-    print(text)
-    if options.output:
-        stem = options.output / f"{measured_at:%Y-%m-%d}-prefix-store"
-        write_json(result, stem.with_suffix(".json"))
-        stem.with_suffix(".md").write_text(text, encoding="utf-8")
+    result = both_sides(sections, began=began, model=options.model, rounds=options.n, threads=None)
+    publish(result, TITLE, options.output and options.output / f"{began.day}-prefix-store")
     return 0
 
 
@@ -217,18 +181,6 @@ def _own_home() -> Iterator[tuple[Path, dict[str, str]]]:
         folder = Path(name)
         (folder / "models").symlink_to(paths.weights_folder())
         yield folder, {"LOCALPROMPT_HOME": name}
-
-
-def revision() -> str | None:
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        changes = [*git, "status", "--porcelain", "--untracked-files=no", "--", ":/localprompt"]
-        changed = subprocess.run(changes, capture_output=True, text=True, check=True).stdout
-        head = [*git, "rev-parse", "--short=12", "HEAD"]
-        revision = subprocess.run(head, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return revision + ("+changes" if changed else "")
 
 
 if __name__ == "__main__":

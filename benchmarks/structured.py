@@ -28,37 +28,25 @@ import argparse
 import ctypes
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-import localprompt
 from benchmarks import structured_texts as texts
 from benchmarks.peers.builds import build_tools
-from benchmarks.peers.markdown import to_markdown
+from benchmarks.peers.environment import Began, both_sides, publish
 from benchmarks.peers.processes import say
-from benchmarks.peers.results import (
-    Environment,
-    Figure,
-    PeerResult,
-    Section,
-    Target,
-    figure,
-    write_json,
-)
+from benchmarks.peers.results import Figure, Section, Target, figure
 from benchmarks.peers.server import Server, running
-from benchmarks.prefix_store import revision
 from localprompt.engine.base import Constraint, Finished, GenerationRequest, Token
 from localprompt.engine.constraints.holding import hold
 from localprompt.engine.device import Chosen
 from localprompt.engine.llama.engine import LlamaEngine
-from localprompt.engine.llama.library import build, cpu_features, library, log
+from localprompt.engine.llama.library import library, log
 from localprompt.engine.llama.sampler import Chain
 from localprompt.measure import conditions, machine
 from localprompt.measure.warnings import condition_warnings
@@ -91,35 +79,19 @@ def main() -> int:
     options = _options()
     if options.cpu_time:
         _clock = time.process_time
-    measured_at, load_before = datetime.now(UTC), os.getloadavg()
+    began = Began.now()
     sections: list[Section] = []
     for name in options.models:
         sections += _model(name, options)
-    model = model_record(options.models[0])
-    result = PeerResult(
-        measured_at=measured_at.isoformat(timespec="seconds"),
-        pairs=options.n,
-        repetitions=1,
-        threads=options.threads or machine.default_threads(),
-        environment=Environment(
-            machine=machine.describe(llama_cpp_build=build(), cpu_features=cpu_features()),
-            localprompt_version=localprompt.__version__,
-            revision=revision(),
-            model=msgspec.structs.replace(model, path=Path(model.path).name),
-            tools="none, localprompt is on both sides",
-            libraries="the installed package's own libraries",
-            load_average_before=load_before,
-            load_average_after=os.getloadavg(),
-        ),
-        sections=tuple(sections),
+    result = both_sides(
+        sections,
+        began=began,
+        model=options.models[0],
+        rounds=options.n,
+        threads=options.threads,
     )
-    text = to_markdown(result, TITLE)
-    print(text)
-    if options.output:
-        more = f"-{options.only}" if options.only else ""
-        stem = options.output / f"{measured_at:%Y-%m-%d}-structured{more}"
-        write_json(result, stem.with_suffix(".json"))
-        stem.with_suffix(".md").write_text(text, encoding="utf-8")
+    more = f"-{options.only}" if options.only else ""
+    publish(result, TITLE, options.output and options.output / f"{began.day}-structured{more}")
     return 0
 
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-import localprompt
 from benchmarks.peers import accounting, cold, evaluation, growth, overhead, peak, synthetic
 from benchmarks.peers.builds import build_tools, given_tools
+from benchmarks.peers.environment import Began, environment, publish
 from benchmarks.peers.installs import install_llm, install_promptfoo
-from benchmarks.peers.markdown import to_markdown
 from benchmarks.peers.processes import say
-from benchmarks.peers.results import Environment, PeerResult, Section, write_json
+from benchmarks.peers.results import PeerResult, Section
 from benchmarks.peers.setup import Setup
-from localprompt.engine.llama.library import build, cpu_features
 from localprompt.errors import EXIT_DONE, EXIT_MACHINE, LocalPromptError
 from localprompt.measure import conditions, machine
 from localprompt.measure.warnings import condition_warnings
@@ -45,44 +40,35 @@ EVALUATIONS = (*SERVED, "growth")
 """They take longer than all others together: measured when asked for."""
 RESULTS = Path(__file__).parents[1] / "results"
 
-Load = tuple[float, float, float]
+TITLE = "localprompt beside its peers"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    measured_at = datetime.now(UTC)
+    began = Began.now()
     try:
         chosen = options.only or [name for name in SECTIONS if name not in EVALUATIONS]
         setup = _setup(options, with_server=not set(SERVED).isdisjoint(chosen))
-        load_before = _load_average()
         sections = tuple(_measured(name, setup) for name in chosen)
-        environment = _environment(setup, load_before, _load_average())
+        tools = setup.tools
+        where = environment(setup.model, began.load_average, tools.origin, tools.libraries)
     except LocalPromptError as error:
         say(format_error(error))
         return error.exit_code
     result = PeerResult(
-        measured_at=measured_at.isoformat(timespec="seconds"),
+        measured_at=began.measured_at,
         pairs=setup.pairs,
         repetitions=setup.repetitions,
         threads=setup.threads,
-        environment=environment,
+        environment=where,
         sections=sections,
     )
     # A part, or another model, must not take the place of the day's whole result.
-    model = () if options.model == DEFAULT_MODEL else (environment.model.name,)
-    name = "-".join((f"{measured_at:%Y-%m-%d}", "peers", *(options.only or ()), *model))
-    write(result, options.output / name)
+    model = () if options.model == DEFAULT_MODEL else (where.model.name,)
+    name = "-".join((began.day, "peers", *(options.only or ()), *model))
+    publish(result, TITLE, options.output / name)
+    say(f"written: {options.output / name}.json and .md")
     return EXIT_MACHINE if any(section.failed for section in sections) else EXIT_DONE
-
-
-def write(result: PeerResult, stem: Path) -> None:
-    """JSON and Markdown beside each other; the Markdown to stdout as well."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    text = to_markdown(result)
-    write_json(result, stem.with_suffix(".json"))
-    stem.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
-    say(f"written: {stem}.json and {stem}.md")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -142,41 +128,6 @@ def _measured(name: str, setup: Setup) -> Section:
         warnings=(*section.warnings, *condition_warnings(before, conditions.read())),
         seconds=time.perf_counter() - started,
     )
-
-
-def _environment(setup: Setup, before: Load | None, after: Load | None) -> Environment:
-    model = model_record(setup.model)
-    return Environment(
-        machine=machine.describe(llama_cpp_build=build(), cpu_features=cpu_features()),
-        localprompt_version=localprompt.__version__,
-        revision=_revision(),
-        model=msgspec.structs.replace(model, path=Path(model.path).name),
-        tools=setup.tools.origin,
-        libraries=setup.tools.libraries,
-        load_average_before=before,
-        load_average_after=after,
-    )
-
-
-def _revision() -> str | None:
-    """Of the checkout that is measured; None where it is none."""
-    folder = Path(__file__).parent
-
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/localprompt")
-        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if changed else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _load_average() -> Load | None:
-    return os.getloadavg() if hasattr(os, "getloadavg") else None
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def test_a_section_that_fails_leaves_the_others_their_result(
     )
     tools = Tools(tmp_path, "given", "their own", {})
     monkeypatch.setattr(harness, "_setup", lambda *_, **__: setup_with(tools))
-    monkeypatch.setattr(harness, "_environment", lambda *_: result_with().environment)
+    monkeypatch.setattr(harness, "environment", lambda *_: result_with().environment)
     code = harness.main(["-o", str(tmp_path)])
     (written,) = tmp_path.glob("*-peers.json")
     broken, fine = read_json(written).sections
@@ -192,7 +192,7 @@ def test_a_part_of_the_sections_does_not_replace_the_days_result(
     monkeypatch.setitem(harness.SECTIONS, "peak", lambda _: Section("peak", "Peak", "It ran."))
     tools = Tools(tmp_path, "given", "their own", {})
     monkeypatch.setattr(harness, "_setup", lambda *_, **__: setup_with(tools))
-    monkeypatch.setattr(harness, "_environment", lambda *_: result_with().environment)
+    monkeypatch.setattr(harness, "environment", lambda *_: result_with().environment)
     assert harness.main(["--only", "peak", "-o", str(tmp_path)]) == 0
     assert [path.suffix for path in sorted(tmp_path.glob("*-peers-peak.*"))] == [".json", ".md"]
     assert not list(tmp_path.glob("*-peers.json"))
