@@ -23,6 +23,7 @@ from localprompt.cli.app import COMMANDS
 from localprompt.evidence.contrast import contrast
 from localprompt.records import json as record_json
 from localprompt.store.history import History
+from localprompt.tuning import search
 from tests.cli.program import SHORT, write_prompt
 from tests.evidence.harness import TestBench
 from tests.finetune.training.tiny_model import write_trainable
@@ -127,6 +128,8 @@ CALLS: dict[str, list[str]] = {
     "report": ["last"],
     "doctor": [],
 }
+FEW_CHANGES = ({"flash_attn": False}, {"repack": False})
+"""What ``tune`` tries here: it asks for the same things as with all its changes, less often."""
 BEFORE = {
     "runs repeat": ["ask", "Hi", *SHORT],
     "runs merge": ["eval", "say", "--shard", "1/1", "--threads", "1", "-o", "part.jsonl"],
@@ -219,6 +222,7 @@ def test_a_command_needs_no_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TYPED.get(command, b""))))
+    monkeypatch.setattr(search, "variations", lambda *_, **__: FEW_CHANGES)
     if command in BEFORE:
         assert run(BEFORE[command]) == 0
     arguments = [text.replace("{MODEL}", str(starter_model)) for text in CALLS[command]]
