@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import msgspec
 import typer
 
-from localprompt.cli.options import REFERENCE_HELP, LoraOption, adapters, takes
+from localprompt.cli.options import (
+    REFERENCE_HELP,
+    LoraOption,
+    OutputOption,
+    adapters,
+    format_option,
+    takes,
+)
 from localprompt.cli.output import check_output, console, format_of, output_file
 from localprompt.cli.spreading import ClusterFlags, check_cluster_flags, hands_of
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_MACHINE, InputError
@@ -115,19 +122,11 @@ class BenchFlags(ClusterFlags):
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking.")] = False
     format: Annotated[
         str | None,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="FORMAT",
-            help="table, md, csv, json or jsonl; by default what -o FILE ends in, or a table.",
+        format_option(
+            "table, md, csv, json or jsonl; by default what -o FILE ends in, or a table."
         ),
     ] = None
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
-        ),
-    ] = None
+    output: OutputOption = None
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No plan and no progress.")] = False
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from localprompt.cli.eval import SCORINGS
-from localprompt.cli.options import REFERENCE_HELP, EngineFlags, SamplingFlags, takes
+from localprompt.cli.options import (
+    REFERENCE_HELP,
+    EngineFlags,
+    NoProgressOption,
+    OutputOption,
+    SamplingFlags,
+    format_option,
+    takes,
+)
 from localprompt.cli.output import check_output, checked, console, format_of, output_file
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 from localprompt.units import parse_list
@@ -89,19 +97,10 @@ class ChooseFlags(EngineFlags, SamplingFlags):
     )
     format: Annotated[
         str | None,
-        typer.Option(
-            "--format",
-            "-f",
-            help="table, md, csv, json or html; by default what -o FILE ends in, or a table.",
-        ),
+        format_option("table, md, csv, json or html; by default what -o FILE ends in, or a table."),
     ] = None
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
-        ),
-    ] = None
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False
+    output: OutputOption = None
+    quiet: NoProgressOption = False
 
 
 @takes(ChooseFlags)

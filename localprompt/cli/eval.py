@@ -14,7 +14,10 @@ from localprompt.cli.options import (
     REFERENCE_HELP,
     ChatTemplateOption,
     EngineFlags,
+    EvaluationFormat,
     LenientOption,
+    NoProgressOption,
+    OutputOption,
     SamplingFlags,
     takes,
 )
@@ -135,17 +138,9 @@ class EvalFlags(ClusterFlags, EngineFlags, SamplingFlags):
             "--fail-if", metavar="CONDITION", help="Such as 'pass_rate < 0.9'; repeatable."
         ),
     ] = None
-    format: Annotated[
-        str | None,
-        typer.Option("--format", "-f", help="table, md, csv, json, jsonl or junit."),
-    ] = None
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
-        ),
-    ] = None
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False
+    format: EvaluationFormat = None
+    output: OutputOption = None
+    quiet: NoProgressOption = False
 
 
 @takes(EvalFlags)

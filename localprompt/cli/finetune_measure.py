@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from localprompt.cli.options import takes
+from localprompt.cli.options import NoProgressOption, OutputOption, format_option, takes
 from localprompt.cli.output import check_output, checked, console, format_of, output_file
 from localprompt.errors import InputError
 
@@ -72,22 +72,11 @@ class MeasureFlags:
     ] = False
     no_log: Annotated[bool, typer.Option("--no-log", help="Do not record the result.")] = False
     format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="FORMAT",
-            help="table, md or json; by default what -o FILE ends in, or a table.",
-        ),
+        str | None, format_option("table, md or json; by default what -o FILE ends in, or a table.")
     ] = None
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
-        ),
-    ] = None
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False
+    output: OutputOption = None
+    quiet: NoProgressOption = False
 
 
 @takes(MeasureFlags)

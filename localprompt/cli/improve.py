@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from localprompt.cli.options import EngineFlags, ModelOption, takes
+from localprompt.cli.options import EngineFlags, ModelOption, NoProgressOption, takes
 from localprompt.cli.output import checked, console
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, InputError
 from localprompt.units import parse_list
@@ -111,7 +111,7 @@ class ImproveFlags(EngineFlags):
         str | None, typer.Option(metavar="ID", help="Go on with a search; last is one, too.")
     ] = None
     format: Annotated[str, typer.Option("--format", "-f", help="table or json.")] = "table"
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False
+    quiet: NoProgressOption = False
 
 
 @takes(ImproveFlags)

@@ -69,6 +69,19 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="MODEL|PATH", help="A model's name, or a GGUF file."),
 ]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write to this file instead of stdout."),
+]
+NoProgressOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")]
+
+
+def format_option(which: str) -> Any:
+    """``--format``, which every command has with formats of its own; None chooses by ``-o``."""
+    return typer.Option("--format", "-f", metavar="FORMAT", help=which)
+
+
+EvaluationFormat = Annotated[str | None, format_option("table, md, csv, json, jsonl or junit.")]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from localprompt.cli.help import Commands
-from localprompt.cli.options import REFERENCE_HELP, JsonOption, takes
+from localprompt.cli.options import (
+    REFERENCE_HELP,
+    EvaluationFormat,
+    JsonOption,
+    OutputOption,
+    format_option,
+    takes,
+)
 from localprompt.cli.output import checked, console, format_of, output_file
 from localprompt.cli.repeat import repeat
 from localprompt.errors import InputError
@@ -30,13 +37,7 @@ EXAMPLES = (
 )
 
 FormatChoice = Annotated[
-    str | None,
-    typer.Option(
-        "--format",
-        "-f",
-        metavar="FORMAT",
-        help="csv, json, jsonl or md; by default what -o FILE ends in, or jsonl.",
-    ),
+    str | None, format_option("csv, json, jsonl or md; by default what -o FILE ends in, or jsonl.")
 ]
 TagsArgument = Annotated[list[str], typer.Argument(metavar="TAG...", help="One word each.")]
 
@@ -249,12 +250,7 @@ app.command(
 @takes(FilterFlags)
 def export(
     format: FormatChoice = None,  # noqa: A002
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
-        ),
-    ] = None,
+    output: OutputOption = None,
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="Only the newest N.")
     ] = None,
@@ -319,16 +315,8 @@ def merge(
         list[str] | None,
         typer.Option("--fail-if", metavar="CONDITION", help="The same as for eval; repeatable."),
     ] = None,
-    format: Annotated[  # noqa: A002
-        str | None,
-        typer.Option("--format", "-f", help="table, md, csv, json, jsonl or junit."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write to this file instead of stdout."
-        ),
-    ] = None,
+    format: EvaluationFormat = None,  # noqa: A002
+    output: OutputOption = None,
     no_log: Annotated[
         bool, typer.Option("--no-log", help="Do not record it in the history.")
     ] = False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from localprompt.cli.options import takes
+from localprompt.cli.options import NoProgressOption, takes
 from localprompt.cli.output import check_output, checked, console, output_file
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 from localprompt.units import parse_list
@@ -76,7 +76,7 @@ class TuneFlags:
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="A page: tune.html.")
     ] = None
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")] = False
+    quiet: NoProgressOption = False
 
 
 @takes(TuneFlags)
