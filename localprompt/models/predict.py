@@ -140,20 +140,12 @@ def predict_memory(
         sequences=parallel,
         flash_attn=flash_attn,
     )
-    copies = _layout(layout, repack=repack).copies(info.repackable)
-    mapped = use_mmap
-    if mapped is None:
-        mapped = is_mapping_worth_it(copies, info.weights_bytes)
-    twice = copies.moved_bytes if mapped else 0
+    weights, copied, twice = _weights(info, _layout(layout, repack=repack), mapped=use_mmap)
     return MemoryPrediction(
         baseline_bytes=baseline_bytes,
         file_bytes=info.weights_bytes,
-        weights_bytes=info.weights_bytes
-        - copies.moved_bytes
-        + copies.size_bytes
-        + twice
-        + adapter_bytes,
-        repacked_bytes=copies.size_bytes,
+        weights_bytes=weights + adapter_bytes,
+        repacked_bytes=copied,
         twice_bytes=twice,
         kv_cache_bytes=_kv_cache(info, graph, type_k, type_v),
         compute_bytes=_compute_buffer(info, graph)
@@ -180,6 +172,16 @@ def maps_weights(info: ModelInfo, *, repack: bool = True, layout: Layout | None 
     """Whether the model's file is mapped where nobody says; otherwise it is read."""
     copies = _layout(layout, repack=repack).copies(info.repackable)
     return is_mapping_worth_it(copies, info.weights_bytes)
+
+
+def _weights(info: ModelInfo, layout: Layout, *, mapped: bool | None) -> tuple[int, int, int]:
+    """Bytes of all weights; of these in copies; and of originals that stay mapped beside them."""
+    copies = layout.copies(info.repackable)
+    if mapped is None:
+        mapped = is_mapping_worth_it(copies, info.weights_bytes)
+    twice = copies.moved_bytes if mapped else 0
+    whole = info.weights_bytes - copies.moved_bytes + copies.size_bytes + twice
+    return whole, copies.size_bytes, twice
 
 
 def _layout(given: Layout | None, *, repack: bool) -> Layout:

@@ -203,19 +203,8 @@ class Session:
         """
         created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         before = conditions.read()
-        engine = self._engine
-        settings = msgspec.structs.replace(cell.settings, use_mmap=self._mapped)
-        cell = msgspec.structs.replace(cell, settings=settings)
-
-        asked = as_evaluated(
-            cell,
-            engine,
-            rendered.messages,
-            resident=self._resident,
-            held_flash=self._settings.flash_attn if self._settings else None,
-            on_note=self._on_note,
-        )
-        cell, prompt, weighed = asked.cell, asked.prompt, asked.weighed
+        asked = self._asked(cell, rendered)
+        cell, weighed = asked.cell, asked.weighed
         n_ctx = asked.n_ctx + (cells_of(weighed) if weighed else 0)
         found = self._prepare(cell, n_ctx, weighed, asked.found)
 
@@ -224,49 +213,69 @@ class Session:
         record = msgspec.structs.replace(record, sampling=_with_digest(cell, constraint))
         crashes.begun(lambda: json.encode(record))
 
-        beginning = Continued(cell, engine, found) if found else self._beginning(asked)
+        beginning = Continued(cell, self._engine, found) if found else self._beginning(asked)
         answer = Answer(time.perf_counter(), asked.tokenize_seconds, beginning)
-        request = GenerationRequest(
-            prompt.token_ids, cell.sampling, constraint, keep=cell.after != "forget"
-        )
         if weighed is not None:
-            answer.choose(engine, weighed, cell, on_text)
+            answer.choose(self._engine, weighed, cell, on_text)
         else:
-            answer.collect(engine, request, on_text, on_event)
+            request = GenerationRequest(
+                asked.prompt.token_ids, cell.sampling, constraint, keep=cell.after != "forget"
+            )
+            answer.collect(self._engine, request, on_text, on_event)
         reading, after = memory.read(), conditions.read()
 
-        not_kept = (*beginning.finish(), *(() if answer.failure else keep_turn(cell, engine)))
-
-        counts = TokenCounts(
-            len(prompt.token_ids),
-            beginning.reused_tokens,
-            len(answer.tokens),
-            forced=answer.shortcuts.forced,
-            drafted=answer.shortcuts.drafted,
-            accepted=answer.shortcuts.accepted,
+        warnings = (
+            *beginning.finish(),
+            *(() if answer.failure else keep_turn(cell, self._engine)),
+            *over_limit(cell, reading.peak_rss_bytes),
+            *condition_warnings(before, after, reading),
         )
-        record = self._ended(
-            msgspec.structs.replace(
-                record,
-                tokens=counts,
-                timing=self._timing(answer.marks(), answer.tokens, counts, rendered),
-                memory=self._memory(cell, reading, record.memory.predicted_peak_bytes),
-                machine=machine.after(record.machine, before, after),
-            ),
-            cell,
-            prompt,
-            answer,
-            (
-                *not_kept,
-                *over_limit(cell, reading.peak_rss_bytes),
-                *condition_warnings(before, after, reading),
-            ),
-        )
+        record = self._measured(record, asked, rendered, answer, reading, beginning.reused_tokens)
+        shown = machine.after(record.machine, before, after)
+        record = msgspec.structs.replace(record, machine=shown)
+        record = self._ended(record, cell, asked.prompt, answer, warnings)
         if record.output.completed and on_text is not None:
             with suppress(BrokenPipeError):  # the answer is complete all the same
                 on_text(record.output.completed)
         samples = timeline.samples(answer.marks(), answer.tokens)
         return Execution(record, samples, answer.failure)
+
+    def _asked(self, cell: Cell, rendered: Rendered) -> Asked:
+        """The cell as this model will evaluate it."""
+        settings = msgspec.structs.replace(cell.settings, use_mmap=self._mapped)
+        return as_evaluated(
+            msgspec.structs.replace(cell, settings=settings),
+            self._engine,
+            rendered.messages,
+            resident=self._resident,
+            held_flash=self._settings.flash_attn if self._settings else None,
+            on_note=self._on_note,
+        )
+
+    def _measured(
+        self,
+        record: RunRecord,
+        asked: Asked,
+        rendered: Rendered,
+        answer: Answer,
+        reading: MemoryReading,
+        reused_tokens: int,
+    ) -> RunRecord:
+        """The record with what an answer took."""
+        counts = TokenCounts(
+            len(asked.prompt.token_ids),
+            reused_tokens,
+            len(answer.tokens),
+            forced=answer.shortcuts.forced,
+            drafted=answer.shortcuts.drafted,
+            accepted=answer.shortcuts.accepted,
+        )
+        return msgspec.structs.replace(
+            record,
+            tokens=counts,
+            timing=self._timing(answer.marks(), answer.tokens, counts, rendered),
+            memory=self._memory(asked.cell, reading, record.memory.predicted_peak_bytes),
+        )
 
     def _ended(
         self,

@@ -28,7 +28,7 @@ class SuiteFolder:
     def __init__(self, path: Path, *, allow_outside: bool = False) -> None:
         self.path = path
         self._root = path.resolve()
-        self._allow_outside = allow_outside
+        self.allow_outside = allow_outside
         self.read: dict[Path, None] = {}
         """The files that were allowed, in order."""
 
@@ -50,7 +50,7 @@ class SuiteFolder:
         Raises:
             DatasetError: it lies outside of the folder.
         """
-        if not self._allow_outside and not _resolved(path).is_relative_to(self._root):
+        if not self.allow_outside and not _resolved(path).is_relative_to(self._root):
             raise DatasetError(
                 "the suite reads a file outside its own folder",
                 where=where,

@@ -26,7 +26,7 @@ from localprompt.sources.suite.folder import SuiteFolder, check_outputs
 from localprompt.sources.suite.models import read_providers
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.prompts import LoadPrompt, PromptReader
-from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt
+from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
 from localprompt.sources.suite.scripts import as_expression, file_script
 from localprompt.sources.suite.stream import CaseStream
 from localprompt.sources.suite.test import Outcome, Test
@@ -105,24 +105,12 @@ def load_suite(
     folder = SuiteFolder(path.parent, allow_outside=allow_outside)
     document = read_document(path, allow=folder.allow)
     problems = Problems(strict=strict)
-    _refuse_other_files(document.data, path)
-    notes = dict.fromkeys(_KEYS.check(document.data, document.at, problems))
-    _check_extensions(document, problems, notes)
+    notes = _checked_keys(document, path, problems)
     environment = {**(os.environ if env is None else env), **_own_env(document, problems)}
-    config, at = document.data, document.at
-    if "redteam" in config and not {"tests", "scenarios"} & config.keys():
-        problems.add(at / "redteam", "the suite has no tests: they are made by a remote service")
-    prompts = PromptReader(
-        folder,
-        problems,
-        load_prompt=load_prompt,
-        env=environment,
-        notes=notes,
-        filters=_filters(document, folder, problems),
-        allow_code=allow_code,
-    ).read(_listed(config.get("prompts"), folder), at / "prompts")
-    key = "targets" if "targets" in config else "providers"
-    providers = read_providers(config.get(key), at / key, folder, problems, notes)
+    prompts = _prompts(
+        document, folder, problems, notes, environment, load_prompt, allow_code=allow_code
+    )
+    providers = _providers(document, folder, problems, notes)
     stores: set[str] = set()
     stream = CaseStream(
         folder,
@@ -134,21 +122,15 @@ def load_suite(
         stored=stores,
         providers=frozenset(name for one in providers for name in (one.id, one.label)),
     )
-    objections = _watching(
-        no_objections if lenient else missing_variables(prompts, problems, stores), stores
-    )
-    counts, assertions = stream.check(problems, objections)
+    objections = no_objections if lenient else missing_variables(prompts, problems, stores)
+    counts, assertions = stream.check(problems, _watching(objections, stores))
     repeat = _repeat(document, problems, notes)
-    outputs = _outputs(config.get("outputPath"), folder.path)
-    try:
-        check_outputs(outputs, str(at / "outputPath"), allow_outside=allow_outside)
-    except DatasetError as error:
-        problems.add_error(error, at / "outputPath")
+    outputs = _outputs(document, folder, problems)
     problems.raise_if_any()
     return EvalSuite(
         name=path.stem,
         path=str(path),
-        description=config.get("description"),
+        description=document.data.get("description"),
         prompts=prompts,
         providers=providers,
         open_cases=stream,
@@ -163,12 +145,19 @@ def load_suite(
     )
 
 
-def _refuse_other_files(data: Any, path: Path) -> None:
-    """Raises DatasetError for what is not a suite."""
-    if not isinstance(data, dict):
+def _checked_keys(document: Document, path: Path, problems: Problems) -> dict[str, None]:
+    """Notes on keys that are passed over.
+
+    Raises:
+        DatasetError: it is not a suite.
+    """
+    if not isinstance(document.data, dict):
         raise DatasetError(
             "not a suite", where=str(path), expected="a mapping with prompts and tests"
         )
+    notes = dict.fromkeys(_KEYS.check(document.data, document.at, problems))
+    _check_extensions(document, problems, notes)
+    return notes
 
 
 def _check_extensions(document: Document, problems: Problems, notes: dict[str, None]) -> None:
@@ -183,6 +172,28 @@ def _check_extensions(document: Document, problems: Problems, notes: dict[str, N
         problems.add(at, _CODE, found=repr(names[0]))
 
 
+def _prompts(
+    document: Document,
+    folder: SuiteFolder,
+    problems: Problems,
+    notes: dict[str, None],
+    environment: Mapping[str, str],
+    load_prompt: LoadPrompt | None,
+    *,
+    allow_code: bool,
+) -> tuple[SuitePrompt, ...]:
+    reader = PromptReader(
+        folder,
+        problems,
+        load_prompt=load_prompt,
+        env=environment,
+        notes=notes,
+        filters=_filters(document, folder, problems),
+        allow_code=allow_code,
+    )
+    return reader.read(_listed(document.data.get("prompts"), folder), document.at / "prompts")
+
+
 def _listed(value: Any, folder: SuiteFolder) -> Any:
     """``prompts: file://prompts.yaml``: what stands there, where that is a list of prompts."""
     if not (isinstance(value, str) and value.startswith(FILE)):
@@ -193,6 +204,17 @@ def _listed(value: Any, folder: SuiteFolder) -> Any:
     data = read_document(folder.allow(path, value), allow=folder.allow).data
     chat = isinstance(data, list) and any(isinstance(m, dict) and "role" in m for m in data)
     return data if isinstance(data, list) and not chat else value
+
+
+def _providers(
+    document: Document, folder: SuiteFolder, problems: Problems, notes: dict[str, None]
+) -> tuple[SuiteProvider, ...]:
+    """The models, and an objection to a suite whose tests a service would have to make."""
+    config, at = document.data, document.at
+    if "redteam" in config and not {"tests", "scenarios"} & config.keys():
+        problems.add(at / "redteam", "the suite has no tests: they are made by a remote service")
+    key = "targets" if "targets" in config else "providers"
+    return read_providers(config.get(key), at / key, folder, problems, notes)
 
 
 def _filters(document: Document, folder: SuiteFolder, problems: Problems) -> dict[str, str]:
@@ -361,6 +383,13 @@ def _repeat(document: Document, problems: Problems, notes: dict[str, None]) -> i
     return repeat
 
 
-def _outputs(value: Any, folder: Path) -> tuple[str, ...]:
+def _outputs(document: Document, folder: SuiteFolder, problems: Problems) -> tuple[str, ...]:
+    """Where results are to be written."""
+    value, at = document.data.get("outputPath"), document.at / "outputPath"
     names = value if isinstance(value, list) else [value] if value else []
-    return tuple(str((folder / str(name)).absolute()) for name in names)
+    outputs = tuple(str((folder.path / str(name)).absolute()) for name in names)
+    try:
+        check_outputs(outputs, str(at), allow_outside=folder.allow_outside)
+    except DatasetError as error:
+        problems.add_error(error, at)
+    return outputs
