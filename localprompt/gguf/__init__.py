@@ -1,1 +1,1 @@
-"""GGUF files: the header, tensor types, and telling one file from another."""
+"""GGUF files: the header, tensor types, models in several files, and what a file is instead."""
