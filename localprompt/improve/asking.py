@@ -24,9 +24,6 @@ from localprompt.running.nearness import chosen_by, embedded, embedder, with_nea
 from localprompt.sources.suite.records import CaseCounts, EvalCase, EvalSuite, SuitePrompt
 from localprompt.store.history import History
 
-OnAnswers = Callable[[int], None]
-"""Told how many answers have come."""
-
 
 class Asker:
     """One model that answers cases with any template.

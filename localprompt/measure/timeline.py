@@ -106,19 +106,6 @@ def token_gaps(token_seconds: Sequence[float]) -> tuple[float, ...]:
     return tuple(later - earlier for earlier, later in pairwise(token_seconds))
 
 
-def time_per_output_token(marks: Marks, tokens: Sequence[TokenEvent]) -> float | None:
-    """TPOT: (end-to-end - TTFT) / (N - 1), where end-to-end reaches to the last token.
-
-    N counts from the token that brought the first text: tokens before it are part of TTFT, and
-    dividing by them too would make the pace look faster than it was. None with fewer than two.
-    """
-    shown = [index for index, token in enumerate(tokens) if token.has_text]
-    if not shown or len(tokens) - shown[0] < 2:
-        return None
-    first = shown[0]
-    return (tokens[-1].seconds - tokens[first].seconds) / (len(tokens) - 1 - first)
-
-
 def _first_text(marks: Marks, tokens: Sequence[TokenEvent]) -> float | None:
     return next((token.seconds for token in tokens if token.has_text), marks.released)
 

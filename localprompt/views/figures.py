@@ -99,11 +99,6 @@ def half_width(interval: Interval) -> float:
     return (interval.high - interval.low) / 2
 
 
-def share_text(limit: LimitShare | None) -> str:
-    """``81 % of memory bandwidth``: how much of what binds was used."""
-    return UNKNOWN if limit is None else f"{limit.share * 100:.0f} % of {limit.binds}"
-
-
 def short_share_text(limit: LimitShare | None) -> str:
     """``81 % mem``, where a column is narrow."""
     if limit is None:

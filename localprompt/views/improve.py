@@ -16,7 +16,6 @@ from localprompt.stats.samples import Interval
 from localprompt.units import UNKNOWN, format_bytes, format_seconds
 from localprompt.views.charts import Bar, BarPart, scale
 from localprompt.views.eval_text import value_text
-from localprompt.views.html import render_page
 from localprompt.views.progress import say_progress
 from localprompt.views.sections import (
     BarChart,
@@ -57,12 +56,6 @@ def print_improvement(improvement: Improvement, console: Console) -> None:
     print_blocks(blocks, console)
     for line in difference(improvement):
         print_text(line, console, "bold" if line.startswith("+") else "dim")
-
-
-def improvement_page(improvement: Improvement) -> str:
-    """The whole file."""
-    subtitle = f"{improvement.id}, {request_text(improvement)}"
-    return render_page(improvement.title, subtitle, improvement_sections(improvement))
 
 
 def improvement_sections(improvement: Improvement, prefix: str = "") -> tuple[Section, ...]:

@@ -17,7 +17,7 @@ from localprompt.records.improvement import (
     Weighing,
 )
 from localprompt.stats.samples import Interval
-from localprompt.views.improve import improvement_page, outcome_lines, print_improvement
+from localprompt.views.improve import outcome_lines, print_improvement
 from localprompt.views.report import html_report, markdown_report
 from tests.sample_runs import make_run
 
@@ -111,7 +111,7 @@ def test_every_width_tells_the_winner_and_breaks_no_line_over_it() -> None:
 
 
 def test_the_page_is_whole_and_answers_stay_text() -> None:
-    page = improvement_page(FOUND)
+    page = html_report(improvements=[FOUND])
     assert "gain shown" in page
     assert "<b>fine</b>" not in page
     assert "&lt;b&gt;fine&lt;/b&gt;" in page

@@ -44,12 +44,6 @@ def of_choices(choices: Sequence[str]) -> Constraint:
     return Constraint(_grammars({"lark_grammar": f"start: {words}"}))
 
 
-def of_regex(pattern: str) -> Constraint:
-    """A regular expression that the whole answer matches."""
-    escaped = pattern.replace("/", "\\/")
-    return Constraint(_grammars({"lark_grammar": f"start: /{escaped}/"}))
-
-
 @lru_cache(maxsize=16)
 def of_grammar(text: str, where: str) -> Constraint:
     """A grammar in Lark's notation, or in llama.cpp's (GBNF).
