@@ -91,9 +91,9 @@ def test_a_first_long_prompt_says_what_it_waits_for(monkeypatch: pytest.MonkeyPa
 
 def test_an_evaluation_says_how_it_went_and_goes_on_the_same_way() -> None:
     write_prompt(Path.cwd(), "fox", "---\nname: fox\ninputs:\n  n: {kind: string}\n---\n" + _ASKED)
-    cases = "\n".join(f'{{"n": "{at}"}}' for at in range(24))
+    cases = "\n".join(f'{{"n": "{at}"}}' for at in range(6))
     Path("cases.jsonl").write_text(cases + "\n")
-    fast = ("--max-tokens", "12", "--threads", "1", "--cases", "cases.jsonl", "--format", "json")
+    fast = ("--max-tokens", "6", "--threads", "1", "--cases", "cases.jsonl", "--format", "json")
     whole = completed("eval", "fox", *fast)
     assert whole.code == 0, whole.err
     (use,) = json.loads(whole.out)["uses"]

@@ -84,7 +84,10 @@ def test_exact_match_passes_over_what_it_is_told_to() -> None:
     )
 
 
-def test_a_pattern_that_would_run_for_ever_leaves_the_answer_unscored() -> None:
+def test_a_pattern_that_would_run_for_ever_leaves_the_answer_unscored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("localprompt.scoring.task_checks.PATTERN_SECONDS", 0.5)
     filters = [{"function": "regex", "regex_pattern": "(a+)+$"}]
     result = score(
         Answer("a" * 40 + "b"), Expectation("exact_match", ["x"], config={"filters": filters})
