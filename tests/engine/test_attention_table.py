@@ -107,7 +107,7 @@ def test_a_measurement_in_vain_is_not_tried_again_for_an_hour(
     assert attention.table(HEADS, on_wait=lambda: told.append("again")) is None
     assert told == ["wait"]
     assert attention.given_up() == 1
-    assert attention.kept() == attention.damaged() == []
+    assert (attention.kept(), attention.damaged()) == ([], [])
     other = msgspec.structs.replace(HEADS, key_length=64)
     monkeypatch.setattr(attention, "measure", lambda heads: table())
     assert attention.table(other) == table(), "another shape is another matter"
@@ -120,7 +120,7 @@ def test_then_it_is_tried_again_and_what_came_of_it_counts(
     monkeypatch.setattr(attention, "measure", lambda heads: None)
     assert attention.table(HEADS) is None
     now = time.time() + passed
-    monkeypatch.setattr(attention.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     monkeypatch.setattr(attention, "measure", lambda heads: table())
     assert attention.table(HEADS) == table()
     assert attention.given_up() == 0
@@ -144,7 +144,7 @@ def test_a_file_of_another_form_is_neither_used_nor_called_damaged(
 ) -> None:
     _keep(HEADS, table())
     monkeypatch.setattr(attention, "_FORM", "000000")
-    assert attention.kept() == attention.damaged() == []
+    assert (attention.kept(), attention.damaged()) == ([], [])
     monkeypatch.setattr(attention, "measure", lambda heads: table())
     assert attention.table(HEADS) == table()
     assert len(attention.kept()) == 1
