@@ -11,12 +11,10 @@ demo: .venv/.installed
 	$(BIN)/localprompt run summarize -p text=@benchmarks/demo.txt
 	$(BIN)/localprompt runs show last
 
-# Each core runs the tests of a file; tests/conftest.py says how many there are.
-SHARED := -n auto --dist loadfile
-
+# A core runs the tests of a file; tests/conftest.py says how many cores.
 test: .venv/.dev
 	$(BIN)/localprompt models pull smollm2-135m
-	$(BIN)/python -m pytest $(SHARED)
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # For all users of this machine, as root: the program in PREFIX, its command in LINKS, the starter
 # model in the shared store, everything for all to read. docs/guide/team.md says more.
@@ -31,7 +29,7 @@ system:
 
 # No model, nothing slow: what to run while writing.
 fast: .venv/.dev
-	$(BIN)/python -m pytest -q $(SHARED) -m "not model and not slow"
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not model and not slow"
 
 # What strangers could feed every door, for an hour; the seed is printed, findings are kept.
 fuzz: .venv/.dev
