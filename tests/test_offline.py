@@ -128,8 +128,9 @@ CALLS: dict[str, list[str]] = {
     "report": ["last"],
     "doctor": [],
 }
-FEW_CHANGES = ({"flash_attn": False}, {"repack": False})
-"""What ``tune`` tries here: it asks for the same things as with all its changes, less often."""
+FEW_CHANGES = ({"repack": False},)
+"""What ``tune`` tries here: it asks for the same things as with all its changes, less often; this
+one hardly ever pays, so that nothing has to be proved."""
 BEFORE = {
     "runs repeat": ["ask", "Hi", *SHORT],
     "runs merge": ["eval", "say", "--shard", "1/1", "--threads", "1", "-o", "part.jsonl"],
