@@ -112,8 +112,8 @@ def main() -> None:
         print(_line(number, request, row), flush=True)
     better = [row["better"] / row["chosen"]["seconds"] for row in rows]
     today = [row["on"]["seconds"] / row["chosen"]["seconds"] for row in rows]
-    print(f"\nthe better fixed way / chosen: {min(better):.2f} at least, {_mean(better):.2f}")
-    print(f"flash attention throughout / chosen: {min(today):.2f} at least, {_mean(today):.2f}")
+    print(f"\nthe better fixed way / chosen: {min(better):.2f} at least, {_mean(better)}")
+    print(f"flash attention throughout / chosen: {min(today):.2f} at least, {_mean(today)}")
     if options.output:
         kept = {"model": model.name, "n": options.n, "rows": rows}
         options.output.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

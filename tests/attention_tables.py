@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 
-from localprompt.engine.llama.proof.attention_child import BATCHES, DEPTHS, OWN_TOKENS, SEQUENCES
+from localprompt.engine.llama.proof.attention_child import BATCHES, DEPTHS, SEVERAL
 from localprompt.records.attention import AttentionCost, AttentionTable
 
 Cost = Callable[[bool, int, int], float]
@@ -37,12 +37,13 @@ def table(cost: Cost = like_amx, *, slower_off: float = 1.0, whole: float = 0.0)
         AttentionCost(flash, tokens, depth, at(flash, tokens, depth))
         for flash, tokens, depth in product((True, False), BATCHES, DEPTHS)
     ]
-    for flash, apart, own in product((True, False), (True, False), OWN_TOKENS):
-        others = (SEQUENCES - 1) * own
-        seconds = SEQUENCES * at(flash, 1, own)
+    several = [(count, own) for count, depths in SEVERAL.items() for own in depths]
+    for flash, apart, (count, own) in product((True, False), (True, False), several):
+        others = (count - 1) * own
+        seconds = count * at(flash, 1, own)
         if not apart:
-            skipped = SEQUENCES * others * 0.1e-6
-            shared = at(False, SEQUENCES, own + others)
+            skipped = count * others * 0.1e-6
+            shared = at(False, count, own + others)
             seconds = seconds + skipped if flash else shared
-        one.append(AttentionCost(flash, 1, own, seconds, SEQUENCES, apart))
+        one.append(AttentionCost(flash, 1, own, seconds, count, apart))
     return AttentionTable(tuple(one), 1.0, whole_model=bool(whole))

@@ -58,11 +58,12 @@ def choose(experiments: Sequence[Experiment], only: Sequence[int]) -> tuple[Expe
 
 def plan(experiments: Sequence[Experiment], lab: Lab) -> EvidenceReport:
     """The report before anything has run: hypotheses, rules, and how long it will take."""
-    plans, taken = [], set[str]()
+    plans, taken, larger = [], set[str](), _larger(lab)
     for experiment in experiments:
         seconds = 0.0 if kept(experiment, lab) is not None else experiment.seconds
         if seconds:
             seconds += sum(_new(experiment, lab, taken))
+        seconds *= larger
         plans.append(Plan(experiment.number, experiment.name, experiment.rule, seconds))
     return EvidenceReport(
         created_at=_now(),
@@ -146,6 +147,12 @@ def _key(experiment: Experiment, lab: Lab) -> tuple[str, dict[str, str]]:
     return hashlib.sha256(msgspec.json.encode(inputs)).hexdigest(), inputs
 
 
+def _larger(lab: Lab) -> float:
+    """How many times as large the model is as the one whose times the experiments know: what they
+    take grows with the weights that are read for every token."""
+    return max(1.0, (lab.model.size_bytes or 0) / _TIMED_BYTES)
+
+
 def _new(experiment: Experiment, lab: Lab, taken: set[str]) -> Iterator[float]:
     """The seconds of those tunings and searches that nothing before has made."""
     for tuning in experiment.tunings:
@@ -170,6 +177,9 @@ def _path(lab: Lab, number: int, key: str) -> Path:
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
+
+_TIMED_BYTES = 98_000_000
+"""The starter model's weights: an experiment's ``seconds`` are what they took on two cores."""
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     Resources(),

@@ -55,11 +55,13 @@ def attention_for(
     typed = settings.flash_attn
     if typed is not None and cell.kind not in _ONLY_TOLD:
         return Attention(typed)
+    answer_tokens = 0 if weighed else expected_answer(cell.sampling.max_tokens)
     known = table_for(
         cell.model.path,
         settings,
         engine,
-        may_measure=prompt_tokens >= WORTH_MEASURING and cell.kind not in _ONLY_TOLD,
+        may_measure=prompt_tokens + answer_tokens >= WORTH_MEASURING
+        and cell.kind not in _ONLY_TOLD,
         on_note=on_note,
     )
     if isinstance(known, str):
@@ -70,7 +72,7 @@ def attention_for(
     request = Request(
         prompt_tokens=prompt_tokens,
         beginning_tokens=beginning_tokens,
-        answer_tokens=0 if weighed else expected_answer(cell.sampling.max_tokens),
+        answer_tokens=answer_tokens,
         n_layer=known.info.n_layer,
         kv_bytes_per_token=kv_cache // whole_context(n_ctx),
         n_ubatch=settings.n_ubatch or N_BATCH,
@@ -184,8 +186,8 @@ def _fits(
 _ONLY_TOLD = frozenset({"bench"})
 """There to compare settings: they keep what is typed, and say what would have been chosen."""
 _PLAIN = frozenset({"f32", "f16", "bf16"})
-WORTH_MEASURING = 192
-"""Tokens of a prompt, below which a table is not worth the seconds that it takes."""
+WORTH_MEASURING = 128
+"""Tokens of a prompt and its expected answer, below which a table is not worth its seconds."""
 _SHORT_ANSWER = 64
 """Tokens; who allows no more than these has counted them."""
 _MOST_EXPECTED = 256

@@ -27,6 +27,10 @@ A step of n sequences, one token of each, d tokens before it, differs by where t
 
   896 being the cells of the seven others in the measured batch. From 64 tokens on it works in
   tiles, and the first formula holds for both ways.
+
+What 8 and 32 sequences behind 32 tokens each took, beyond what is counted so, is added: a share of
+it for each sequence, read between 1 (nothing), 8 and 32 and the same beyond. A batch's costs that
+do not grow with its sequences, and the output of all its tokens instead of one, are in it.
 """
 
 from __future__ import annotations
@@ -55,11 +59,16 @@ def seconds(table: AttentionTable, flash_attn: bool, tokens: int, depth: int) ->
 def line(x: float, points: Sequence[tuple[int, float]]) -> float:
     """Between two points on the line through them, beyond the last on that through the last two;
     never below nothing."""
+    return max(0.0, between(x, points))
+
+
+def between(x: float, points: Sequence[tuple[int, float]]) -> float:
+    """The same, below nothing as well."""
     if len(points) == 1:
         return points[0][1]
     at = next((i for i in range(1, len(points) - 1) if x <= points[i][0]), len(points) - 1)
     (x0, y0), (x1, y1) = points[at - 1], points[at]
-    return max(0.0, y0 + (y1 - y0) * (x - x0) / (x1 - x0))
+    return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
 
 
 class Costs:
@@ -108,33 +117,52 @@ class Costs:
             depth: tokens before each.
             others: tokens of other sequences that lie in the same cells.
         """
+        counted = self._counted_step(flash_attn, sequences, depth, others, apart=apart)
+        return max(0.0, counted + sequences * self._uncounted(flash_attn, sequences, apart=apart))
+
+    def _counted_step(
+        self, flash_attn: bool, sequences: int, depth: int, others: int, *, apart: bool
+    ) -> float:
         if sequences == 1 or (not apart and (not flash_attn or sequences >= TILE)):
             return self.attention(flash_attn, sequences, depth + (0 if apart else others))
         if not apart:
             one = self.attention(flash_attn, 1, depth)
             return sequences * (one + others * self._skipping())
-        count, points = self._several(flash_attn, apart=True)
+        count, points = self._first(self._several(flash_attn, apart=True))
         deepest, measured = points[-1]
         if depth <= deepest:
             return sequences / count * line(depth, points)
         grown = self.attention(flash_attn, 1, depth) - self.attention(flash_attn, 1, deepest)
         return sequences * max(0.0, measured / count + grown)
 
+    def _uncounted(self, flash_attn: bool, sequences: int, *, apart: bool) -> float:
+        """What was measured of several sequences and is not counted, for each of so many."""
+        shares = [(1, 0.0)]
+        for count, points in self._several(flash_attn, apart=apart).items():
+            own, measured = points[0]
+            others = 0 if apart else (count - 1) * own
+            counted = self._counted_step(flash_attn, count, own, others, apart=apart)
+            shares.append((count, (measured - counted) / count))
+        return between(min(sequences, shares[-1][0]), shares)
+
     def _skipping(self) -> float:
         """What a token takes for a cell of another sequence, with flash attention."""
-        count, points = self._several(True, apart=False)
+        count, points = self._first(self._several(True, apart=False))
         deepest, together = points[-1]
-        _, (*_, (_, apart)) = self._several(True, apart=True)
+        _, (*_, (_, apart)) = self._first(self._several(True, apart=True))
         return max(0.0, together - apart) / (count * (count - 1) * deepest)
 
-    def _several(self, flash_attn: bool, *, apart: bool) -> tuple[int, list[tuple[int, float]]]:
-        """Sequences of the measured batches of several; tokens before each and what they took."""
-        found = [
-            c
-            for c in self._table.costs
-            if c.sequences > 1 and c.flash_attn == flash_attn and c.apart == apart
-        ]
-        count = found[0].sequences
-        rest = self.rest(count) if self._table.whole_model else 0.0
-        points = sorted((c.depth, max(0.0, self._layers * c.seconds - rest)) for c in found)
-        return count, points
+    def _several(self, flash_attn: bool, *, apart: bool) -> dict[int, list[tuple[int, float]]]:
+        """Of the measured batches of so many sequences: tokens before each, and what they took."""
+        found: dict[int, list[tuple[int, float]]] = {}
+        for c in self._table.costs:
+            if c.sequences > 1 and c.flash_attn == flash_attn and c.apart == apart:
+                rest = self.rest(c.sequences) if self._table.whole_model else 0.0
+                seconds = max(0.0, self._layers * c.seconds - rest)
+                found.setdefault(c.sequences, []).append((c.depth, seconds))
+        return {count: sorted(points) for count, points in sorted(found.items())}
+
+    @staticmethod
+    def _first(several: dict[int, list[tuple[int, float]]]) -> tuple[int, list[tuple[int, float]]]:
+        """Of the fewest sequences, which were measured at two depths."""
+        return next(iter(several.items()))

@@ -14,7 +14,8 @@ import msgspec
 
 from localprompt.errors import LocalPromptError, ModelFileError
 from localprompt.measure import machine, memory
-from localprompt.models.inspect import inspect_model
+from localprompt.models.inspect import ModelInfo, inspect_model
+from localprompt.models.predict import predict_memory
 from localprompt.records.attention import AttentionTable
 from localprompt.records.cell import Cell
 from localprompt.records.model import ModelRecord
@@ -25,10 +26,11 @@ from localprompt.running.assemble import model_record, with_threads
 from localprompt.running.attention import OnNote, unsuited
 from localprompt.units import GIB, format_seconds
 
-_LEAST_SECONDS, _SECONDS_PER_GIB = 20.0, 200.0
+_LEAST_SECONDS, _SECONDS_PER_GIB = 60.0, 300.0
 """After which measuring is given up: some times what it takes on two cores that do nothing else."""
-_CELLS = 2560
-"""Of the largest context that is opened."""
+_CELLS = 8192
+"""Of the largest context that is opened: 32 sequences with cells of their own, of which llama.cpp
+gives each 256."""
 
 
 def measure_all(on_note: OnNote) -> None:
@@ -69,7 +71,7 @@ def measure_model(
         return why
     if model.sha256 is None or gate.verdict() is None:
         return "there is nothing to keep it by"
-    if not _fits(model, settings):
+    if not _fits(model, settings, info):
         return "not enough free memory"
     on_note(f"measuring attention of {model.name} on this CPU")
     known_as = attention.OfModel(
@@ -87,8 +89,9 @@ def measure_model(
     )
 
 
-def _fits(model: ModelRecord, settings: RequestedSettings) -> bool:
-    """Whether there is memory for the model without flash attention, in the child's context."""
+def _fits(model: ModelRecord, settings: RequestedSettings, info: ModelInfo) -> bool:
+    """Whether there is memory for the model without flash attention, in the child's context, and
+    for the cache of the context with it."""
     cell = Cell(
         kind="tune",
         model=model,
@@ -98,4 +101,7 @@ def _fits(model: ModelRecord, settings: RequestedSettings) -> bool:
         settings=msgspec.structs.replace(settings, flash_attn=False),
     )
     peak, free = predicted_peak(cell, _CELLS), memory.available().available_bytes
-    return peak is None or free is None or peak <= free
+    second = predict_memory(
+        info, n_ctx=_CELLS, type_k=settings.type_k, type_v=settings.type_v
+    ).kv_cache_bytes
+    return peak is None or free is None or peak + second <= free

@@ -266,7 +266,7 @@ def test_a_prompt_that_waits_for_its_table_says_so(
                 on_wait()
             return None
 
-    for tokens in (100, 400):
+    for tokens in (40, 400):
         attention_for(
             _cell(starter_model, "ask"),
             Waiting(lambda _: [b"x"]),

@@ -30,8 +30,7 @@ from localprompt.engine.llama.proof import gate, tiny
 from localprompt.engine.llama.proof.attention_child import (
     BATCHES,
     DEPTHS,
-    OWN_TOKENS,
-    SEQUENCES,
+    SEVERAL,
     Measure,
     Measured,
 )
@@ -164,11 +163,12 @@ def contradiction(found: AttentionTable) -> bool:
     """Whether a part of the table cannot be true, or is not there."""
     at = {(c.flash_attn, c.tokens, c.depth): c.seconds for c in found.costs if c.sequences == 1}
     several = {
-        (c.flash_attn, c.apart, c.depth)
+        (c.flash_attn, c.apart, c.sequences, c.depth)
         for c in found.costs
-        if (c.sequences, c.tokens) == (SEQUENCES, 1) and c.depth in OWN_TOKENS
+        if c.tokens == 1 and c.depth in SEVERAL.get(c.sequences, ())
     }
-    if len(at) != 2 * len(BATCHES) * len(DEPTHS) or len(several) != 4 * len(OWN_TOKENS):
+    wanted = 4 * sum(map(len, SEVERAL.values()))
+    if len(at) != 2 * len(BATCHES) * len(DEPTHS) or len(several) != wanted:
         return True
     return any(
         at[flash, tokens, DEPTHS[-1]] < _TOLERATED * at[flash, tokens, DEPTHS[0]]

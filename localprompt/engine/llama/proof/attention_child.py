@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import product
 from typing import Any
 
@@ -20,16 +21,15 @@ from localprompt.errors import EngineError
 from localprompt.processes import Parent, serve
 from localprompt.records.attention import AttentionCost, Heads
 
-BATCHES = (1, 8, 39, 64, 128, 512)
+BATCHES = (1, 8, 32, 39, 64, 128, 512)
 DEPTHS = (0, 512, 2048)
-SEQUENCES = 8
-"""Of the batches of several sequences, a token of each."""
-OWN_TOKENS = (32, 128)
-"""Before each of those tokens."""
+SEVERAL = {8: (32, 128), 32: (32,)}
+"""Batches of so many sequences, a token of each, behind so many others of its own."""
 _N_BATCH = max(BATCHES)
-_REPETITIONS = 2
-_ONCE_FROM = 64
-"""Tokens; larger batches take long enough not to be disturbed by little."""
+_MOST_REPETITIONS = 5
+_ENOUGH_SECONDS = {False: 0.02, True: 0.4}
+"""Of a batch, both ways together, after which it is not evaluated again; of a real model, on the
+wall clock, more than of a shape."""
 
 
 class Measure(msgspec.Struct, frozen=True, tag_field="do", tag="measure"):
@@ -63,28 +63,40 @@ def main() -> int:
 
 def _answer(parent: Parent[Measure]) -> None:
     for command in parent.commands():
-        found = [cost for flash in (True, False) for cost in _costs(command, flash)]
-        parent.say(Measured(tuple(found)))
+        parent.say(Measured(tuple(_costs(command))))
 
 
-def _costs(command: Measure, flash_attn: bool) -> Iterator[AttentionCost]:
-    """Everything that is measured one way."""
+def _costs(command: Measure) -> Iterator[AttentionCost]:
+    """Everything that is measured. The two ways take turns at each batch, so that what else the
+    machine does meets both."""
     with _Model(command) as model:
-        with model.context(flash_attn, DEPTHS[-1] + _N_BATCH) as one:
-            for wanted in DEPTHS:
-                one.fill((0,), wanted)
+        with model.both(DEPTHS[-1] + _N_BATCH) as ways:
+            for depth in DEPTHS:
                 for tokens in BATCHES:
-                    repetitions = 1 if tokens > _ONCE_FROM else _REPETITIONS
-                    seconds = one.fastest((0,), tokens, wanted, repetitions)
-                    yield AttentionCost(flash_attn, tokens, wanted, seconds)
-        for apart in (True, False):
-            everyone = tuple(range(SEQUENCES))
-            cells = 2 * OWN_TOKENS[-1] * SEQUENCES
-            with model.context(flash_attn, cells, sequences=SEQUENCES, apart=apart) as several:
-                for own in OWN_TOKENS:
-                    several.fill(everyone, own)
-                    seconds = several.fastest(everyone, 1, own, _REPETITIONS)
-                    yield AttentionCost(flash_attn, 1, own, seconds, SEQUENCES, apart)
+                    for flash, seconds in _fastest(command, ways, (0,), tokens, depth):
+                        yield AttentionCost(flash, tokens, depth, seconds)
+        for (count, depths), apart in product(SEVERAL.items(), (True, False)):
+            everyone, cells = tuple(range(count)), 2 * depths[-1] * count
+            with model.both(cells, sequences=count, apart=apart) as ways:
+                for depth in depths:
+                    for flash, seconds in _fastest(command, ways, everyone, 1, depth):
+                        yield AttentionCost(flash, 1, depth, seconds, count, apart)
+
+
+def _fastest(
+    command: Measure, ways: _Ways, sequences: Sequence[int], tokens: int, depth: int
+) -> list[tuple[bool, float]]:
+    """Seconds of a batch of so many tokens of each sequence behind so many, in one layer; of either
+    way the fastest of some."""
+    for one in ways.values():
+        one.fill(sequences, depth)
+    times: dict[bool, list[float]] = {flash: [] for flash in ways}
+    for _ in range(_MOST_REPETITIONS):
+        for flash, one in ways.items():
+            times[flash].append(one.seconds(sequences, tokens, depth))
+        if sum(map(sum, times.values())) > _ENOUGH_SECONDS[command.on_the_wall]:
+            break
+    return [(flash, min(found) / command.layers) for flash, found in times.items()]
 
 
 class _Model:
@@ -119,7 +131,18 @@ class _Model:
         if not pointer:
             raise EngineError("llama.cpp does not take this shape")
         clock = time.perf_counter if command.on_the_wall else time.process_time
-        return _Context(pointer, clock, command.n_vocab, command.layers, sequences)
+        return _Context(pointer, clock, command.n_vocab, sequences)
+
+    @contextmanager
+    def both(self, cells: int, *, sequences: int = 1, apart: bool = False) -> Iterator[_Ways]:
+        """A context with flash attention and one without."""
+        with ExitStack() as held:
+            yield {
+                flash: held.enter_context(
+                    self.context(flash, cells, sequences=sequences, apart=apart)
+                )
+                for flash in (True, False)
+            }
 
     def __enter__(self) -> _Model:
         return self
@@ -132,7 +155,7 @@ class _Context:
     """A context of it, and what it takes for a batch."""
 
     def __init__(
-        self, pointer: Any, clock: Callable[[], float], n_vocab: int, layers: int, sequences: int
+        self, pointer: Any, clock: Callable[[], float], n_vocab: int, sequences: int
     ) -> None:
         from localprompt.engine.llama.library import library
 
@@ -140,7 +163,6 @@ class _Context:
         self._pointer = pointer
         self._clock = clock
         self._n_vocab = n_vocab
-        self._layers = layers
         self._batch = self._lib.llama_batch_init(_N_BATCH, 0, sequences)
 
     def fill(self, sequences: Sequence[int], depth: int) -> None:
@@ -153,17 +175,15 @@ class _Context:
                 self._evaluate((sequence,), step, at)
                 at += step
 
-    def fastest(self, sequences: Sequence[int], tokens: int, depth: int, repetitions: int) -> float:
-        """Seconds of a batch of so many tokens of each sequence behind so many, in one layer."""
-        times = []
-        for _ in range(repetitions):
-            started = self._clock()
-            self._evaluate(sequences, tokens, depth)
-            times.append(self._clock() - started)
-            memory = self._lib.llama_get_memory(self._pointer)
-            for sequence in sequences:
-                self._lib.llama_memory_seq_rm(memory, sequence, depth, -1)
-        return min(times) / self._layers
+    def seconds(self, sequences: Sequence[int], tokens: int, depth: int) -> float:
+        """Of a batch of so many tokens of each sequence behind so many; it is forgotten again."""
+        started = self._clock()
+        self._evaluate(sequences, tokens, depth)
+        seconds = self._clock() - started
+        memory = self._lib.llama_get_memory(self._pointer)
+        for sequence in sequences:
+            self._lib.llama_memory_seq_rm(memory, sequence, depth, -1)
+        return seconds
 
     def _evaluate(self, sequences: Sequence[int], tokens: int, depth: int) -> None:
         lib, batch = self._lib, self._batch
@@ -183,6 +203,10 @@ class _Context:
     def __exit__(self, *_: object) -> None:
         self._lib.llama_batch_free(self._batch)
         self._lib.llama_free(self._pointer)
+
+
+_Ways = dict[bool, _Context]
+"""By whether it is with flash attention."""
 
 
 if __name__ == "__main__":
