@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from localprompt import doctor, paths
-from localprompt.errors import EngineError
+from localprompt.cli.doctor import command
+from localprompt.errors import EngineError, MachineError
 from localprompt.records.attention import AttentionCost, AttentionTable
 from tests.models.tiny_gguf import tiny_gguf
 
@@ -47,6 +48,21 @@ def test_a_library_that_does_not_open_is_broken(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("localprompt.engine.llama.library.cpu_features", fail)
     found = next(finding for finding in doctor.diagnose() if finding.name == "llama.cpp")
     assert (found.level, found.advice) == ("broken", "python -m pip …")
+
+
+def test_what_is_broken_is_named_on_stderr_as_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    findings = [
+        doctor.Finding("cores", "2", "ok"),
+        doctor.Finding("model card", "cannot be read", "broken"),
+        doctor.Finding("history", "damaged", "broken"),
+    ]
+    monkeypatch.setattr("localprompt.doctor.diagnose", lambda: findings)
+    with pytest.raises(MachineError) as told:
+        command()
+    assert told.value.found == "model card, history"
+    assert "cannot be read" in capsys.readouterr().out
 
 
 def test_attention_is_told_from_what_was_measured() -> None:

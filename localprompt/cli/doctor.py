@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from localprompt.errors import EXIT_MACHINE
+from localprompt.errors import MachineError
 
 DETAILS = "Tests llama.cpp again. Exits with 3 if something has to be fixed first."
 EXAMPLES = (
@@ -35,5 +35,6 @@ def command(
         measure_all(print_note)
     findings = diagnose()
     print_findings(findings)
-    if any(finding.level == "broken" for finding in findings):
-        raise typer.Exit(EXIT_MACHINE)
+    broken = [finding.name for finding in findings if finding.level == "broken"]
+    if broken:
+        raise MachineError("something has to be fixed first", found=", ".join(broken))

@@ -16,8 +16,9 @@ from tests.adversarial.hostile import NUMBERS, SCALARS, TEMPLATES, TEXTS, Places
 FAST = ("--threads", "1", "--max-tokens", "4")
 _LONG = frozenset(
     {"tune", "evidence", "contrast", "bench", "choose", "finetune", "improve", "serve", "chat"}
+    | {"--measure"}
 )
-"""Commands that may take as long as they like, as long as Ctrl-C ends them."""
+"""Commands and options that may take as long as they like, as long as Ctrl-C ends them."""
 _NEVER = frozenset(
     {("models", "pull"), ("cluster", "worker"), ("cluster", "check"), ("cluster", "scheduler")}
 )
@@ -163,7 +164,7 @@ def command_lines(rng: random.Random, zygote: Zygote, places: Places) -> Iterato
         if {"--max-tokens", "--threads", "-m"}.issubset({o for p in parameters for o in p.opts}):
             arguments += [*FAST, *(("-m", "tiny") if rng.random() < 0.7 else ())]
         clean = [argument.replace("\0", "") for argument in arguments]
-        long = bool(_LONG.intersection(path)) or "--watch" in clean
+        long = bool(_LONG.intersection((*path, *clean))) or "--watch" in clean
         yield Try(clean, rng.choice(("", "", "text", "\udcff", "x" * 100_000)), long)
 
 
