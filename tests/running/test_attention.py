@@ -266,9 +266,10 @@ def test_a_prompt_that_waits_for_its_table_says_so(
                 on_wait()
             return None
 
+    cell = msgspec.structs.replace(_cell(starter_model, "ask"), sampling=Sampling(max_tokens=32))
     for tokens in (40, 400):
         attention_for(
-            _cell(starter_model, "ask"),
+            cell,
             Waiting(lambda _: [b"x"]),
             prompt_tokens=tokens,
             beginning_tokens=0,

@@ -217,7 +217,7 @@ def _form() -> str:
     """A digest of which points are measured, and of what is known of each."""
     records = (Heads, OfModel, AttentionCost, AttentionTable, StepCost)
     fields = [record.__struct_fields__ for record in records]
-    facts = (BATCHES, DEPTHS, OWN_TOKENS, SEQUENCES, fields)
+    facts = (BATCHES, DEPTHS, SEVERAL, fields)
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:6]
 
 
