@@ -10,7 +10,7 @@ import pytest
 
 from localprompt.engine.llama.engine import LlamaEngine
 from localprompt.engine.llama.proof import attention, gate
-from localprompt.engine.llama.proof.attention_child import BATCHES, DEPTHS
+from localprompt.engine.llama.proof.attention_child import BATCHES, DEPTHS, SEVERAL
 from localprompt.measure import machine
 from localprompt.records.attention import AttentionTable, Heads, StepCost
 from localprompt.records.proof import PathVerdict, Proof
@@ -51,7 +51,8 @@ def test_attention_is_measured_for_a_shape() -> None:
     found = attention.measure(HEADS)
     assert found is not None
     points = 2 * len(BATCHES) * len(DEPTHS)
-    assert len(found.costs) == points + 8, "eight of several sequences"
+    several = 4 * sum(len(depths) for depths in SEVERAL.values())
+    assert len(found.costs) == points + several
     assert all(cost.seconds > 0 for cost in found.costs)
 
 
