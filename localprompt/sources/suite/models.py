@@ -65,6 +65,8 @@ def read_providers(
     files with such."""
     if value is None:
         return ()
+    if depth and isinstance(value, dict) and isinstance(value.get("providers"), list):
+        value, at = value["providers"], at / "providers"  # a file that says what its list is
     found: list[SuiteProvider] = []
     for index, item in enumerate(value if isinstance(value, list) else [value]):
         here = at / index if isinstance(value, list) else at
@@ -83,7 +85,8 @@ def read_providers(
             continue
         if isinstance(item, dict) and "id" not in item and len(item) == 1:
             ((name, settings),) = item.items()
-            item = {"id": name, **settings} if isinstance(settings, dict) else None  # noqa: PLW2901
+            if isinstance(settings, dict):
+                item = {"id": name, **settings}  # noqa: PLW2901
         if not isinstance(item, dict) or not isinstance(item.get("id"), str):
             problems.add(here, "not a provider", "a model's name, or a mapping with id", repr(item))
             continue

@@ -180,7 +180,7 @@ class PromptReader:
         for path in paths:
             if path.suffix in _SCRIPT_FILES:
                 shown = label or _relative(path, self.folder.path)
-                source = read_script(path)
+                source = read_script(path, self.folder)
                 yield _Source(source, shown, at, path, function=function, language="javascript")
             else:
                 yield from self._file(path, label if len(paths) == 1 else None, at, depth)

@@ -1,7 +1,8 @@
 """JavaScript files of a suite: assertions, transforms, prompts and filters with exported functions.
 
-They run without Node, so a file is one module: CommonJS as it stands, ES modules with their exports
-rewritten. What imports another module, or is TypeScript, is refused by name when the suite is read.
+They run without Node: CommonJS as it stands, ES modules with their exports rewritten, and files
+beside them joined to one. What imports a module of Node or a package, or is TypeScript, is refused
+by name when the suite is read.
 """
 
 from __future__ import annotations
@@ -14,18 +15,11 @@ from localprompt import doors
 from localprompt.errors import DatasetError
 from localprompt.javascript.engine import ASSERTION, TRANSFORM, compile_error, function_body
 from localprompt.records.score import Script
-from localprompt.sources.documents import read_text
 from localprompt.sources.suite.folder import SuiteFolder
+from localprompt.sources.suite.script_modules import imported, joined
 from localprompt.sources.suite.values import FILE, is_template
 from localprompt.sources.yaml import At
 
-SUFFIXES = frozenset({".js", ".cjs", ".mjs"})
-_IMPORT = re.compile(
-    r"""^[^\S\n]*+import\s++(?:[^'"();]{0,2000}?\bfrom\s*+)?["']([^"'\n]++)["']|"""
-    r"""\b(?:require|import)\s*+\(\s*+["']([^"'\n]++)["']\s*+\)""",
-    re.MULTILINE,
-)
-_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|^[^\S\n]*+//[^\n]*", re.DOTALL | re.MULTILINE)
 _EXPORTS = (
     (
         re.compile(r"^([^\S\n]*+)export\s++default\s++", re.MULTILINE),
@@ -45,24 +39,16 @@ _EXPORTS = (
 _EXPORT_LIST = re.compile(r"^[^\S\n]*+export\s*+\{([^{}]{0,4000}+)\}\s*+;?", re.MULTILINE)
 
 
-def read_script(path: Path) -> str:
-    """The source of a file with exported functions, ready to run.
+def read_script(path: Path, folder: SuiteFolder) -> str:
+    """The source of a file with exported functions, and of the files that it reaches, ready to run.
 
     Raises:
         DatasetError: it cannot be read, needs Node or TypeScript, or is not JavaScript.
     """
-    if path.suffix not in SUFFIXES:
-        raise DatasetError(
-            f"{path.suffix or 'such'} files cannot be run", where=str(path), expected="JavaScript"
-        )
-    source = read_text(path)
-    needed = needs_node(source)
-    if needed is not None:
-        raise DatasetError(
-            f"the script needs {needed}, and Node is not available here",
-            where=str(path),
-            expected="a single-file script without file or network access",
-        )
+    return joined(path, folder, _prepared)
+
+
+def _prepared(source: str, path: Path) -> str:
     source = _as_commonjs(source)
     objection = compile_error(source, ("module", "exports", "require"))
     if objection is not None:
@@ -80,7 +66,8 @@ def file_script(reference: str, folder: SuiteFolder, at: At) -> Script:
     path = folder / (f"{name}js" if function else name)
     if not doors.is_file(path):
         raise DatasetError("no such file", where=str(at), found=str(path))
-    return Script(read_script(folder.allow(path, str(at))), file=True, name=function or None)
+    source = read_script(folder.allow(path, str(at)), folder)
+    return Script(source, file=True, name=function or None)
 
 
 def as_expression(script: Script) -> str:
@@ -140,8 +127,7 @@ def _short(code: str) -> str:
 
 def needs_node(source: str) -> str | None:
     """What a script imports; None: nothing."""
-    found = _IMPORT.search(_COMMENT.sub("", source))
-    return None if found is None else f"{(found[1] or found[2])!r}"
+    return next((repr(name) for name in imported(source)), None)
 
 
 def _as_commonjs(source: str) -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from localprompt.errors import DatasetError, PromptFileError
 from localprompt.records.prompt import Message
-from localprompt.records.score import Expectation
+from localprompt.records.score import Answer, Expectation
+from localprompt.scoring.score import score_case
 from localprompt.sources.suite.messages import render_case
 from localprompt.sources.suite.prompts import with_affixes
 from localprompt.sources.suite.records import EvalSuite
@@ -560,3 +561,89 @@ def test_a_key_that_is_refused_may_be_there_and_empty(tmp_path: Path) -> None:
     assert len(list(suite(tmp_path, text % "null").cases())) == 1
     with pytest.raises(DatasetError, match="providerOutput"):
         suite(tmp_path, text % "done")
+
+
+@pytest.mark.parametrize(
+    ("name", "main", "beside"),
+    [
+        (
+            "check.js",
+            "// require('fs')\nconst { parse } = require('./lib/parse');\n"
+            "module.exports = (output) => parse(output) === 'ab';",
+            {
+                "lib/parse.js": "const marks = require('../marks.json');\n"
+                "exports.parse = (text) => marks.reduce((t, mark) => t.replace(mark, ''), text);",
+                "marks.json": '["(", ")"]',
+            },
+        ),
+        (
+            "check.mjs",
+            "import clean, { twice as double } from './clean.mjs';\n"
+            "import * as all from './clean.mjs'\n"
+            "export default (output) => all.twice(clean(output)) === double('ab');",
+            {
+                "clean.mjs": "export default function (t) { return t.replace(/[()]/g, ''); }\n"
+                "export function twice(t) { return t + t; }\n"
+            },
+        ),
+        (
+            "check.js",
+            "const a = require('./a');\nmodule.exports = { short: (o) => a.b().a().length < 9 };",
+            {
+                "a.js": "exports.a = () => 'a'; const b = require('./b.js'); exports.b = () => b;",
+                "b.js": "const a = require('./a.js'); exports.a = () => a.a();",
+            },
+        ),
+    ],
+)
+def test_a_script_may_be_made_of_several_files(
+    name: str, main: str, beside: dict[str, str], tmp_path: Path
+) -> None:
+    for file, text in {name: main, **beside}.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    function = ":short" if "short" in main else ""
+    loaded = suite(
+        tmp_path,
+        "prompts: [hi]\n"
+        f"tests: [{{assert: [{{type: javascript, value: 'file://{name}{function}'}}]}}]\n",
+    )
+    (case,) = loaded.cases()
+    assert score_case(Answer("(ab)"), case.expectations).passed is True
+    assert {Path(read).name for read in loaded.reads} >= {Path(file).name for file in beside}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("require('fs')", "the script needs 'fs'"),
+        ("require('./lib')", "the script needs 'node:path'"),
+        ("require('./gone')", "no such script"),
+        ("require('../outside')", "outside its own folder"),
+        ("require('./broken')", "not JavaScript"),
+        ("require('./data.json')", "not JSON"),
+    ],
+)
+def test_files_that_a_script_cannot_have_are_named(source: str, words: str, tmp_path: Path) -> None:
+    inside = tmp_path / "suite"
+    inside.mkdir()
+    (tmp_path / "outside.js").write_text("exports.a = 1;")
+    (inside / "lib.js").write_text("import path from 'node:path';")
+    (inside / "broken.js").write_text("exports.a = ;")
+    (inside / "data.json").write_text("{")
+    (inside / "check.js").write_text(f"const x = {source}; module.exports = () => true;")
+    with pytest.raises(DatasetError, match=words):
+        suite(
+            inside,
+            "prompts: [hi]\ntests: [{assert: [{type: javascript, value: file://check.js}]}]\n",
+        )
+
+
+def test_a_file_of_providers_may_say_that_it_is_one(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("providers: [{id: 'openai:gpt-5', label: five}]\n")
+    loaded = suite(tmp_path, "prompts: [hi]\nproviders: file://p.yaml\ntests: [{}]\n")
+    assert [provider.label for provider in loaded.providers] == ["five"]
+    (tmp_path / "p.yaml").write_text("models: [a]\n")
+    with pytest.raises(DatasetError, match="not a provider") as caught:
+        suite(tmp_path, "prompts: [hi]\nproviders: file://p.yaml\ntests: [{}]\n")
+    assert "models" in str(caught.value.found)
