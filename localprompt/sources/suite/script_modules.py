@@ -62,7 +62,8 @@ def joined(path: Path, folder: SuiteFolder, prepare: Prepare) -> str:
     Raises:
         DatasetError: it needs Node, or one of them is not there or outside of the suite's folder.
     """
-    paths, links, sources = [path], [], []
+    paths, sources = [path], list[str]()
+    links: list[dict[str, int]] = []
     for current in paths:  # it grows
         is_data = current.suffix == ".json" and current != path
         if not is_data and current.suffix not in SUFFIXES:
@@ -77,7 +78,7 @@ def joined(path: Path, folder: SuiteFolder, prepare: Prepare) -> str:
             sources.append(f"module.exports = {data};")
             links.append({})
             continue
-        own = {}
+        own: dict[str, int] = {}
         for name in imported(source):
             reached = _reached(name, current, folder)
             if reached not in paths:
