@@ -198,7 +198,7 @@ def _searched(lab: Lab, suite: EvalSuite, task: _Task) -> tuple[Way, Answers]:
     found = lab.searched(plan)
     file = Path(found.prompt)
     asked, answers = _prompting(lab, suite, SEARCHED, load_prompt(file), lab.model, file)
-    own = {"examples": once("examples", min(_EXAMPLES, len(data.read_rows(task.train))), "count")}
+    own = {"examples": once("examples", min(_EXAMPLES, data.count_examples(task.train)), "count")}
     if found.peak_rss_bytes is not None:
         own["memory"] = once("memory", found.peak_rss_bytes, "bytes")
     return _after(asked, found.wall_seconds, found.cpu_seconds, own), answers

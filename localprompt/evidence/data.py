@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from localprompt import paths as home
 from localprompt.errors import DatasetError
+from localprompt.records import json
+from localprompt.sources import rows as sources
 
 DATASETS = "datasets"
 PROMPTS = "prompts"
@@ -75,6 +79,38 @@ def write_rows(path: Path, rows: Sequence[dict[str, str]]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def first_examples(path: Path, count: int, folder: Path, name: str) -> Path:
+    """The first examples of a user's file as a file of their own: csv stays csv, every other kind
+    becomes a JSON object a line.
+
+    Raises:
+        DatasetError: the file cannot be read, or a row of it.
+    """
+    if path.suffix.lower() == ".csv":
+        return write_rows(folder / f"{name}.csv", read_rows(path)[:count])
+    target = folder / f"{name}.jsonl"
+    lines = [json.encode(row) + b"\n" for row in islice(_examples(path), count)]
+    folder.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(b"".join(lines))
+    return target
+
+
+def count_examples(path: Path) -> int:
+    """How many examples a user's file has.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    return sum(1 for _ in _examples(path))
+
+
+def _examples(path: Path) -> Iterator[Any]:
+    for _, row in sources.read_rows(path):
+        if isinstance(row, DatasetError):
+            raise row
+        yield row
 
 
 def without(rows: Iterable[dict[str, str]], column: str) -> list[dict[str, str]]:

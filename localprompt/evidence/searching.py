@@ -48,7 +48,7 @@ class SearchPlan(msgspec.Struct, frozen=True):
             data.digest(self.prompt, self.train, *([self.final] if self.final else [])),
             self.examples,
             self.max_minutes,
-            "edition 1",
+            "edition 2",
         )
         return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()
 
@@ -123,8 +123,7 @@ class Searches:
     def _arguments(self, plan: SearchPlan, output: Path) -> list[str]:
         train = plan.train
         if plan.examples is not None:
-            rows = data.read_rows(plan.train)[: plan.examples]
-            train = data.write_rows(self._folder / f"{plan.name}.csv", rows)
+            train = data.first_examples(plan.train, plan.examples, self._folder, plan.name)
         return [
             *("improve", str(plan.prompt), "--cases", str(train)),
             *(("--final", str(plan.final)) if plan.final else ()),

@@ -103,8 +103,7 @@ class Tunings:
     def _request(self, plan: TuningPlan) -> TrainingRequest:
         train = plan.train
         if plan.examples is not None:
-            rows = data.read_rows(plan.train)[: plan.examples]
-            train = data.write_rows(self._folder / f"{plan.name}.csv", rows)
+            train = data.first_examples(plan.train, plan.examples, self._folder, plan.name)
         return TrainingRequest(
             model=self._model.path,
             train=str(train),
