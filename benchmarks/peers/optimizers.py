@@ -255,7 +255,9 @@ def measure(given: argparse.Namespace, kept: list[Side]) -> None:
     tools = given_tools(given.tools) if given.tools else build_tools(with_server=True)
     weights = Path(model_record(given.model).path)
     for suite, seed, side in left(given, kept):
-        same = [k for k in kept if (k.suite, k.seed, k.side) == (suite, seed, "improve")]
+        same = [
+            k for k in kept if (k.suite, k.seed, k.side, k.failed) == (suite, seed, "improve", None)
+        ]
         minutes = same[0].wall_seconds / 60 if same else _MINUTES[suite]
         if given.within and time.monotonic() - began + 75 * minutes > 60 * given.within:
             say(f"not begun: {side}, {suite}, seed {seed}: about {minutes:.1f} min")
