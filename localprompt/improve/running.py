@@ -24,6 +24,9 @@ from localprompt.store.history import History
 from localprompt.store.under_way import announced
 
 _CHECKED_CASES = 4
+_CLOSED_AT_ONCE = 4
+"""Closed questions that are in the context together: few fill a batch already, and each of more
+would need cells as many as its examples are long. Nothing is generated, so it takes no longer."""
 
 
 def answers_path() -> Path:
@@ -60,6 +63,7 @@ def improve(
         models=(setting.improvement.model.path,),
         settings=request.settings,
         judge=request.judge,
+        parallel=_CLOSED_AT_ONCE if setting.template.choices else None,
         cached=request.cached,
         force=request.force,
     )

@@ -182,12 +182,23 @@ class Search:
         as_text = can_take_block(base.wording.body)
         drawn = sets_of(pool, seed=self._request.seed, hard=hard, as_text=as_text)
         solved = [example_of(case) for case in cases]
-        sets = [*drawn, *nearest_of(solved)]
+        near = [tuple(nearest_of(solved))]
         if self._request.nearest_by is not None:
-            sets += nearest_of(*self._asker.embedded(solved, self._request.nearest_by))
-        keys = [base.key, *(self._field.add(Variant(base.wording, one)) for one in sets)]
+            near.append(tuple(nearest_of(*self._asker.embedded(solved, self._request.nearest_by))))
+        usual = [sets[min(1, len(sets) - 1)] for sets in near if sets]
+        keys = [
+            base.key,
+            *(self._field.add(Variant(base.wording, one)) for one in (*drawn, *usual)),
+        ]
         self._raced_examples = True
-        return self._then("examples", ranked, keys, rest)
+        ranked = self._then("examples", ranked, keys, rest)
+        # Chosen anew for each case they are many times as dear as others: more of them are asked
+        # where some did best.
+        best = self._field.variants[ranked[0]].examples
+        more = next((sets for sets in near if best in sets), ())
+        keys = [self._field.add(Variant(base.wording, one)) for one in more]
+        others = [key for key in keys if key != ranked[0]]
+        return self._then("examples", ranked, [ranked[0], *others], rest) if others else ranked
 
     # ---- 4: how free answers are made
 
@@ -283,7 +294,9 @@ class Search:
 
     def _race(self, stage: str, keys: list[str], cases: Sequence[EvalCase]) -> dict[str, Run]:
         kept = self._field.original.key if self._field.original.key in keys else keys[0]
-        self._full_grid += len(keys) * len(cases)
+        for key in keys:  # what was answered in an earlier race is in its grid
+            known = self._field.results.get(key, {})
+            self._full_grid += sum(case.id not in known for case in cases)
 
         def ask(key: str, block: Sequence[EvalCase]) -> None:
             self._budget.check(len(block))
