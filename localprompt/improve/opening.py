@@ -14,7 +14,7 @@ from localprompt.errors import InputError, UnknownNameError
 from localprompt.evaluate.loading import SUITE_FILES
 from localprompt.improve.judging import check_metric
 from localprompt.improve.labels import LabelWords, in_capitals, read_labels
-from localprompt.improve.parts import Parts, split
+from localprompt.improve.parts import Parts, label_of, split
 from localprompt.improve.wordings import Wording, read_wordings
 from localprompt.measure import machine
 from localprompt.models.cards import DEFAULT_MODEL
@@ -75,6 +75,7 @@ def open_search(
     final_cases = None if final is None else list(final.cases())
     everything = [*cases, *(final_cases or ())]
     check_metric(request.metric, everything)
+    _check_labels(everything, template)
     parts = split(
         cases,
         seed=request.seed,
@@ -153,6 +154,24 @@ def lasting(request: ImproveRequest) -> ImproveRequest:
 
 def _suite(template: PromptTemplate, cases: str | None) -> EvalSuite:
     return suite_from_prompt(template, cases=None if cases is None else Path(cases))
+
+
+def _check_labels(cases: list[EvalCase], template: PromptTemplate) -> None:
+    """
+    Raises:
+        InputError: a case expects what no prompt can answer, since it is not a choice.
+    """
+    if not template.choices:
+        return
+    other = [case for case in cases if label_of(case) not in {"", *template.choices}]
+    if other:
+        more = f", and {len(other) - 1} more" if len(other) > 1 else ""
+        raise InputError(
+            "the expected answer is not one of the choices",
+            where=other[0].where or None,
+            expected=", ".join(template.choices),
+            found=f"{label_of(other[0])!r}{more}",
+        )
 
 
 def _labels(request: ImproveRequest, template: PromptTemplate) -> tuple[LabelWords, ...]:

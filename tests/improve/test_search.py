@@ -218,6 +218,16 @@ def test_an_unknown_metric_is_refused_with_those_there_are(searched: Searched) -
     assert caught.value.expected == "pass, score, macro_f1"
 
 
+def test_a_label_that_is_not_a_choice_is_refused_with_its_line(searched: Searched) -> None:
+    path = searched.folder / "cases.csv"
+    usual = path.read_text().replace("text,expected", "text,__expected")
+    path.write_text(f"{usual}a so-so day,neutral\nanother one,Good\n")
+    with pytest.raises(InputError, match="not one of the choices") as caught:
+        searched.run(likes_a_cue)
+    assert caught.value.where == f"{path}:162"
+    assert caught.value.found == "'neutral', and 1 more"
+
+
 def test_macro_f1_is_proved_by_swapping_answers(searched: Searched) -> None:
     found = searched.run(likes_a_cue, metric="macro_f1")
     assert found.final is not None
