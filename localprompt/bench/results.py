@@ -40,6 +40,7 @@ _BENCH_WIDE = frozenset(
         "another_bench",
         "clock_gap",
         "cpu_quota",
+        "frequency_change",
         "on_battery",
         "other_load",
         "stolen_time",

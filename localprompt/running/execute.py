@@ -37,7 +37,7 @@ from localprompt.engine.constraints.prompts import constraint_of
 from localprompt.errors import LocalPromptError
 from localprompt.measure import conditions, machine, memory, timeline
 from localprompt.measure.memory import MemoryReading
-from localprompt.measure.warnings import condition_warnings
+from localprompt.measure.warnings import condition_warnings, frequency_warnings
 from localprompt.records import json
 from localprompt.records.cell import Cell
 from localprompt.records.ids import new_run_id
@@ -173,6 +173,8 @@ class Session:
         self._n_ctx = 0
         self._parallel = 1
         self._settings: RequestedSettings | None = None
+        self._frequencies: list[float | None] = []
+        """At the end of each run."""
 
     def run(self, cell: Cell, rendered: Rendered, on_text: OnText | None = None) -> Execution:
         """:meth:`attempt` for those who have no use for half an answer: raises what ended it."""
@@ -229,6 +231,7 @@ class Session:
             *(() if answer.failure else keep_turn(cell, self._engine)),
             *over_limit(cell, reading.peak_rss_bytes),
             *condition_warnings(before, after, reading),
+            *self._frequency_changes(cell, after.frequency_hertz),
         )
         record = self._measured(record, asked, rendered, answer, reading, beginning.reused_tokens)
         shown = machine.after(record.machine, before, after)
@@ -239,6 +242,11 @@ class Session:
                 on_text(record.output.completed)
         samples = timeline.samples(answer.marks(), answer.tokens)
         return Execution(record, samples, answer.failure)
+
+    def _frequency_changes(self, cell: Cell, hertz: float | None) -> tuple[RunWarning, ...]:
+        """Whether this one of several repetitions ended at another frequency than earlier ones."""
+        self._frequencies.append(hertz)
+        return frequency_warnings(self._frequencies) if cell.kind == "bench" else ()
 
     def _asked(self, cell: Cell, rendered: Rendered) -> Asked:
         """The cell as this model will evaluate it."""

@@ -16,7 +16,7 @@ from localprompt.engine.synthetic import SyntheticEngine
 from localprompt.measure import conditions, machine, memory
 from localprompt.measure.memory import MemoryReading
 from localprompt.measure.timeline import token_gaps
-from localprompt.measure.warnings import condition_warnings
+from localprompt.measure.warnings import condition_warnings, frequency_warnings
 from localprompt.records.cell import BenchRequest
 from localprompt.records.ids import new_run_id
 from localprompt.records.run import (
@@ -50,6 +50,8 @@ class SyntheticSession:
         self._engine = engine
         self._baseline = baseline
         self._warm = False
+        self._frequencies: list[float | None] = []
+        """At the end of each repetition."""
 
     def warm_up(self) -> None:
         """As llama-bench: the whole prefill once, or one token. From then on each repetition begins
@@ -88,6 +90,7 @@ class SyntheticSession:
         moments = engine.decode(request.decode) if request.decode else []
         finished = time.perf_counter()
         reading, after = memory.read(), conditions.read()
+        self._frequencies.append(after.frequency_hertz)
         described = machine.describe(llama_cpp_build=engine.build, cpu_features=engine.cpu_features)
         record = RunRecord(
             id=new_run_id(),
@@ -112,7 +115,11 @@ class SyntheticSession:
             memory=self._memory(reading),
             output=Output(text="", parsed=None, finish_reason="length"),
             machine=machine.after(described, before, after),
-            warnings=(*engine.remarks, *condition_warnings(before, after, reading)),
+            warnings=(
+                *engine.remarks,
+                *condition_warnings(before, after, reading),
+                *frequency_warnings(self._frequencies),
+            ),
             profile=request.cell.profile,
         )
         return Execution(record, Samples(tuple(moment - started for moment in moments)))

@@ -12,12 +12,13 @@ import pytest
 
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.errors import ContextOverflowError, EngineError, PromptFileError
+from localprompt.measure import conditions
 from localprompt.measure.timeline import token_gaps
 from localprompt.records import json
 from localprompt.records.cell import Cell
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import InputSpec, PromptTemplate
-from localprompt.records.run import RequestedSettings, RunRecord, Sampling
+from localprompt.records.run import Kind, RequestedSettings, RunRecord, Sampling
 from localprompt.running.execute import execute, open_session, render
 
 SCHEMA = {
@@ -301,6 +302,25 @@ def test_a_session_keeps_its_context_while_the_size_fits() -> None:
         for asked in (small, large, small, large):
             session.run(asked, render(asked))
     assert engine.opened == [3 + 4, 3 + 32]
+
+
+@pytest.mark.parametrize(("kind", "told"), [("bench", {"frequency_change"}), ("chat", set())])
+def test_repetitions_that_end_at_another_frequency_say_so(
+    kind: Kind, told: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now: list[float] = []
+    usual = conditions.read
+    monkeypatch.setattr(
+        conditions, "read", lambda: msgspec.structs.replace(usual(), frequency_hertz=now[-1])
+    )
+    asked = msgspec.structs.replace(cell(), kind=kind)
+    with open_session(asked, render(asked), saying(b"a")) as session:
+        found = []
+        for hertz in (3.0e9, 2.95e9, 2.0e9):
+            now.append(hertz)
+            record = session.run(asked, render(asked)).record
+            found.append(codes(record) & {"frequency_change"})
+    assert found == [set(), set(), told]
 
 
 def test_a_warm_up_evaluates_a_part_of_the_prompt_and_one_token() -> None:
