@@ -50,7 +50,10 @@ PEERS = {"dspy": "dspy==3.4.1", "capo": "promptolution[api]==2.3.0"}
 """The package that each is installed from."""
 SIDES = ("improve", *PEERS)
 _SLOTS = 4
-_MAX_TOKENS = 64
+_CELLS = 4096
+"""Of each slot: eight long examples and a case fit."""
+_FRAME_TOKENS = {"dspy": 32}
+"""What a side writes around an answer: DSPy the names of its fields."""
 _MINUTES = {"reviews": 3.0, "tickets": 4.0, "meetings": 8.0, "notes": 5.0}
 """Of one search with the starter model: estimated."""
 
@@ -172,7 +175,7 @@ def theirs(side: str, suite: str, seed: int, model: str, minutes: float, server:
         "slots": server.slots,
         "minutes": minutes,
         "seed": seed,
-        "max_tokens": 8 if template.choices else _MAX_TOKENS,
+        "max_tokens": template.options["maxOutputTokens"] + _FRAME_TOKENS.get(side, 0),
         "labels": list(template.choices),
         "instruction": _instruction(template.body),
         "train": [msgspec.to_builtins(row) for row in learnt],
@@ -269,7 +272,9 @@ def measure(given: argparse.Namespace, kept: list[Side]) -> None:
             if side == "improve":
                 found = ours(suite, seed, given.model, given.threads, folder)
             else:
-                with running(tools, weights, threads=given.threads, slots=_SLOTS) as server:
+                with running(
+                    tools, weights, threads=given.threads, slots=_SLOTS, cells=_CELLS
+                ) as server:
                     found = theirs(side, suite, seed, given.model, minutes, server)
         except WorkerError as error:
             say(format_error(error))

@@ -89,8 +89,13 @@ class Server:
 
 
 @contextmanager
-def running(tools: Tools, weights: Path, *, threads: int, slots: int) -> Iterator[Server]:
+def running(
+    tools: Tools, weights: Path, *, threads: int, slots: int, cells: int = CELLS_PER_SLOT
+) -> Iterator[Server]:
     """A server from the time it is ready until the end of the block.
+
+    Args:
+        cells: of each slot.
 
     Raises:
         MachineError: llama-server was not built.
@@ -99,7 +104,7 @@ def running(tools: Tools, weights: Path, *, threads: int, slots: int) -> Iterato
     port = _free_port()
     command = [
         *(tools.program(SERVER), "-m", str(weights), "--host", _HOST, "--port", str(port)),
-        *("-t", str(threads), "-np", str(slots), "-c", str(slots * CELLS_PER_SLOT)),
+        *("-t", str(threads), "-np", str(slots), "-c", str(slots * cells)),
         *("--no-ui", "--offline", "--metrics"),
     ]
     with tempfile.TemporaryFile() as output:
