@@ -1,13 +1,16 @@
 """A bench on the machines of a cluster: all cells on each of them, one table, nothing pooled.
 
 The plan of one machine becomes a plan with each cell once for every machine, labelled with its
-name. What was estimated or bounded for the planning machine is left out: it is not theirs.
+name. What was estimated or bounded for the planning machine is left out: it is not theirs. When
+something was measured is told by this machine's clock, whatever theirs says: the history is ordered
+by it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -17,8 +20,9 @@ from localprompt.bench.runner import History, OnStep
 from localprompt.records import json
 from localprompt.records.bench import CellFailure, Experiment, PlannedCell, Step
 from localprompt.records.cell import BenchRequest
+from localprompt.records.ids import new_run_id
 from localprompt.records.run import RunRecord, Samples
-from localprompt.records.work import NOTHING, Done, Hand, Hands, Opening, Weights
+from localprompt.records.work import Done, Hand, Hands, Opening, Weights
 
 MACHINE = "machine"
 _PATIENCE_SECONDS = 0.5
@@ -37,7 +41,9 @@ def open_for_bench(experiment: Experiment, hands: Hands, module: str = MODULE) -
             version=localprompt.__version__,
             module=module,
             weights=tuple(Weights(name, sha256 or None) for name, sha256 in weights),
-            given=NOTHING,
+            # Children of its own: neither another bench of the same models nor one that was broken
+            # off goes on in them.
+            given=msgspec.Raw(json.encode(new_run_id())),
         )
     )
     while not (ready := hands.ready()) or hands.opening():
@@ -117,11 +123,21 @@ def _came(done: Done, own: Experiment, history: History) -> Came | None:
         _fail(own, done.cause, history)
         return None
     came = msgspec.json.decode(done.given, type=Came)
+    ahead = came.clock_seconds - time.time()
     for ran in came.runs:
-        history.record(ran.record, Samples(ran.token_seconds))
+        moment = _by_our_clock(ran.record.created_at, ahead)
+        run = msgspec.structs.replace(ran.record, id=new_run_id(), created_at=moment)
+        history.record(run, Samples(ran.token_seconds))
     for failure in came.failures:
-        history.fail(failure)
+        moment = _by_our_clock(failure.created_at, ahead)
+        history.fail(msgspec.structs.replace(failure, created_at=moment))
     return came
+
+
+def _by_our_clock(moment: str, ahead_seconds: float) -> str:
+    """A moment of another machine, whose clock is so far ahead of this one's."""
+    ours = datetime.fromisoformat(moment) - timedelta(seconds=ahead_seconds)
+    return ours.isoformat(timespec="milliseconds")
 
 
 def _fail(own: Experiment, cause: str, history: History) -> None:

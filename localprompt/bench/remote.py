@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -61,6 +62,8 @@ class Came(msgspec.Struct, frozen=True):
     step: Step | None
     """The last one."""
     over: bool
+    clock_seconds: float
+    """The machine's time of day as it says this, since 1970."""
 
 
 class _Heard:
@@ -112,7 +115,7 @@ class _Heard:
                 one = self._said.get_nowait()
         except queue.Empty:
             pass
-        return Came(tuple(runs), tuple(failures), step, self._over)
+        return Came(tuple(runs), tuple(failures), step, self._over, time.time())
 
 
 def main(command: Sequence[str] = WORKER_COMMAND) -> int:
@@ -138,7 +141,9 @@ def answer(parent: Parent[Open | Work], command: Sequence[str]) -> None:
             heard = _begun(what, paths, command)
         if heard is None:
             raise WorkerError("results were asked for before a bench had begun")
-        parent.say(Worked(msgspec.Raw(json.encode(heard.take()))))
+        came = heard.take()
+        unfinished = None if came.over else "a bench"
+        parent.say(Worked(msgspec.Raw(json.encode(came)), unfinished))
 
 
 def _begun(what: Begin, paths: dict[str, str], command: Sequence[str]) -> _Heard:

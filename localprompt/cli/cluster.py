@@ -142,7 +142,7 @@ def _checked(address: str, names: list[str], tls: Path | None, *, insecure: bool
     models = [model_record(name) for name in names]
     module = needs_cluster_extra("hands")
     client = module.connect(address, network_of(tls, insecure=insecure))
-    with module.ClusterHands(client) as hands:
+    with module.ClusterHands(client, waits_for_busy=False) as hands:
         machines = who_is_there(hands, hands.problems())
         agreements = [agreement(m, EvalRequest(suite=""), hands, hands.problems()) for m in models]
     return ClusterCheck(machines, tuple(_models(models)), tuple(agreements))

@@ -12,7 +12,7 @@ import queue
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Self
 
@@ -31,6 +31,8 @@ SECONDS_FOR_FIRST = 60.0
 """How long to wait for a worker at the beginning."""
 SECONDS_FOR_ANOTHER = 600.0
 """How long to wait for one where all are gone."""
+SECONDS_WHILE_BUSY = 5.0
+"""Between one question and the next to a worker that is busy for somebody else."""
 _SECONDS_TO_CONNECT = 10
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_FETCH = (0.5, 2.0, 8.0, 20.0)
@@ -75,11 +77,15 @@ class _Worker(msgspec.Struct):
     """A worker as it is known here."""
 
     name: str
+    life: str = ""
+    """What it is from its start to its end: an address may be another worker's soon after."""
     hand: Hand | None = None
     unfit: str | None = None
     """Why it is not asked."""
     admission: int | None = None
     """The ticket of its opening, while that is under way."""
+    ask_again_at: float | None = None
+    """Where it is only busy for somebody else: when to try once more."""
 
 
 class ClusterHands:
@@ -87,7 +93,9 @@ class ClusterHands:
 
     Args:
         client: connected; closed with the hands.
-        same_cpu_only: leave out workers whose CPU is not the one that most have.
+        same_cpu_only: leave out workers whose CPU is not the one that most have when the first
+            are ready; it stays that one.
+        waits_for_busy: wait for workers that are busy for somebody else, where there are no others.
         note: told what a user should know of workers that come, go or cannot be used.
     """
 
@@ -96,9 +104,11 @@ class ClusterHands:
         client: Client,
         *,
         same_cpu_only: bool = False,
+        waits_for_busy: bool = True,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
+        self._waits_for_busy = waits_for_busy
         self._same_cpu_only = same_cpu_only
         self._note = note
         self._address = str(client.scheduler.address) if client.scheduler else ""
@@ -115,33 +125,37 @@ class ClusterHands:
         self._cpu: str | None = None
 
     def open(self, opening: Opening) -> None:
-        self.drop()
+        self._forget(list(self._given))
+        self._lost.clear()
         self._opening = json.encode(opening)
         self._workers.clear()
-        self._cpu, self._without = None, None
+        self._without, self._worked = None, False
         self._look(at_once=True)
 
     def ready(self) -> tuple[Hand, ...]:
         self._look()
-        hands = {a: worker.hand for a, worker in self._workers.items() if worker.hand is not None}
-        if self._same_cpu_only and self._cpu is None:
-            if any(worker.admission is not None for worker in self._workers.values()):
-                return ()
-            counted = Counter(hand.machine.cpu or "" for hand in hands.values())
-            self._cpu = max(counted, key=lambda cpu: counted[cpu], default=None)
         if self._same_cpu_only:
-            for address, hand in hands.items():
-                if hand.machine.cpu != self._cpu:
-                    found = f"another CPU ({hand.machine.cpu})"
-                    self._set_aside(self._workers[address], found)
-        return tuple(worker.hand for worker in self._workers.values() if worker.hand is not None)
+            if self._cpu is None:
+                if self.opening():
+                    return ()
+                counted = Counter(_cpu_of(worker.hand) for worker in self._ready_workers())
+                # Of as many machines of each, the same is taken whoever came first.
+                self._cpu = max(sorted(counted), key=lambda cpu: counted[cpu], default=None)
+            for worker in self._ready_workers():
+                if (cpu := _cpu_of(worker.hand)) != self._cpu:
+                    self._set_aside(worker, f"another CPU: {cpu}, not {self._cpu}")
+        return tuple(worker.hand for worker in self._ready_workers() if worker.hand is not None)
 
     def opening(self) -> bool:
         return any(worker.admission is not None for worker in self._workers.values())
 
     def give(self, hand: str, line: msgspec.Raw) -> int:
-        address = next(a for a, worker in self._workers.items() if worker.name == hand)
-        return self._submit(address, bytes(line))
+        for address, worker in self._workers.items():
+            if worker.name == hand:
+                return self._submit(address, bytes(line))
+        self._ticket += 1  # it went away since it was said to be ready
+        self._lost.append(Done(self._ticket, hand, cause=f"{hand} is gone", lost=True))
+        return self._ticket
 
     def next(self, seconds: float) -> Done | None:
         self._look()
@@ -157,13 +171,9 @@ class ClusterHands:
         return self._arrived(ticket, *given)
 
     def drop(self) -> None:
-        for _, future in self._given.values():
-            with suppress(Exception):
-                future.cancel()
-        self._given.clear()
+        opening = {worker.admission for worker in self._workers.values()}
+        self._forget([ticket for ticket in self._given if ticket not in opening])
         self._lost.clear()
-        for worker in self._workers.values():
-            worker.admission = None
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """The workers that are not asked, with why; as it is when this is read."""
@@ -172,7 +182,7 @@ class ClusterHands:
                 yield worker.name, worker.unfit
 
     def close(self) -> None:
-        self.drop()
+        self._forget(list(self._given))
         with suppress(Exception):
             self._client.close(timeout=2)
 
@@ -190,17 +200,30 @@ class ClusterHands:
             return
         found = self._seen()
         self._looked = time.monotonic()
-        for address in set(self._workers) - set(found):
-            self._gone(address)
+        for address, worker in list(self._workers.items()):
+            if address not in found or worker.life != _life_of(found[address]):
+                self._gone(address)
         for address, info in found.items():
-            if address in self._workers:
-                continue
-            worker = _Worker(str(info.get("name") or address))
-            self._workers[address] = worker
-            if not info.get("resources", {}).get(RESOURCE):
-                self._set_aside(worker, "not started as a worker of localprompt")
-            else:
+            if address not in self._workers:
+                self._welcome(address, info)
+            elif self._is_due(worker := self._workers[address]):
                 worker.admission = self._submit(address, None)
+
+    def _welcome(self, address: str, info: dict[str, Any]) -> None:
+        worker = _Worker(str(info.get("name") or address), _life_of(info))
+        self._workers[address] = worker
+        if not info.get("resources", {}).get(RESOURCE):
+            self._set_aside(worker, "not started as a worker of localprompt")
+        else:
+            worker.admission = self._submit(address, None)
+
+    def _is_due(self, worker: _Worker) -> bool:
+        """Whether it was busy, and long enough ago."""
+        again = worker.ask_again_at
+        return again is not None and worker.admission is None and self._looked >= again
+
+    def _ready_workers(self) -> list[_Worker]:
+        return [worker for worker in self._workers.values() if worker.hand is not None]
 
     def _seen(self) -> dict[str, dict[str, Any]]:
         """The workers, by address.
@@ -226,28 +249,28 @@ class ClusterHands:
     def _gone(self, address: str) -> None:
         worker = self._workers.pop(address)
         self._note(f"{worker.name} is gone; others take over its work")
-        for ticket, (where, future) in list(self._given.items()):
-            if where == address:
-                del self._given[ticket]
-                with suppress(Exception):
-                    future.cancel()
-                cause = f"{worker.name} went away while it worked"
-                self._lost.append(Done(ticket, worker.name, cause=cause, lost=True))
+        tickets = [ticket for ticket, (where, _) in self._given.items() if where == address]
+        self._forget(tickets)
+        cause = f"{worker.name} went away while it worked"
+        for ticket in tickets:
+            self._lost.append(Done(ticket, worker.name, cause=cause, lost=True))
 
-    def _set_aside(self, worker: _Worker, cause: str) -> None:
+    def _set_aside(self, worker: _Worker, cause: str, *, busy: bool = False) -> None:
+        if worker.unfit != cause:
+            self._note(f"{worker.name} is {'busy' if busy else 'not asked'}: {cause}")
         worker.hand, worker.admission, worker.unfit = None, None, cause
-        self._note(f"{worker.name} is not asked: {cause}")
+        worker.ask_again_at = time.monotonic() + SECONDS_WHILE_BUSY if busy else None
 
     def _check_patience(self) -> None:
         """
         Raises:
-            WorkerError: every worker that is there cannot do this, or none has come for long.
+            WorkerError: no worker that is there can do this, or none has come for long.
         """
         workers = self._workers.values()
-        if any(worker.unfit is None for worker in workers):
+        if any(self._may_work(worker) for worker in workers):
             self._without = None
             return
-        if workers:
+        if workers and not self._worked:  # else those that could have gone, and may come back
             raise WorkerError(
                 "no machine of the cluster can do this",
                 where=self._address,
@@ -257,7 +280,8 @@ class ClusterHands:
         now = time.monotonic()
         if self._without is None:
             self._without = now
-            self._note("waiting for a machine: the cluster has none now")
+            has = "none that can do this" if workers else "none now"
+            self._note(f"waiting for a machine: the cluster has {has}")
         patience = SECONDS_FOR_ANOTHER if self._worked else SECONDS_FOR_FIRST
         if now - self._without > patience:
             raise WorkerError(
@@ -266,7 +290,18 @@ class ClusterHands:
                 next_step=f"localprompt cluster worker {self._address}, on each machine",
             )
 
+    def _may_work(self, worker: _Worker) -> bool:
+        """Whether it works, or may yet do so without anybody's help."""
+        busy = worker.ask_again_at is not None and self._waits_for_busy
+        return worker.unfit is None or busy
+
     # ---- what is given and comes back
+
+    def _forget(self, tickets: Iterable[int]) -> None:
+        for ticket in tickets:
+            _, future = self._given.pop(ticket)
+            with suppress(Exception):
+                future.cancel()
 
     def _submit(self, address: str, line: bytes | None) -> int:
         self._ticket += 1
@@ -291,14 +326,16 @@ class ClusterHands:
         reply, cause = self._reply(address, future)
         if worker is None:
             return Done(ticket, name, cause=f"{name} is gone", lost=True)
-        if reply is not None and reply.status == "unfit":
-            self._set_aside(worker, reply.cause)
-        if worker.admission == ticket:
+        opening = worker.admission == ticket
+        if reply is not None and reply.status in {"unfit", "busy"}:
+            self._set_aside(worker, reply.cause, busy=reply.status == "busy")
+        if opening:
             worker.admission = None
             if reply is None:
                 self._set_aside(worker, cause)
             elif reply.status == "ready" and reply.machine is not None:
                 worker.hand = Hand(worker.name, reply.machine)
+                worker.unfit, worker.ask_again_at = None, None
                 self._without = None
             return None
         if reply is None:
@@ -306,7 +343,7 @@ class ClusterHands:
         if reply.status == "worked":
             self._worked = True
             return Done(ticket, name, reply.given)
-        return Done(ticket, name, cause=reply.cause, lost=reply.status == "unfit")
+        return Done(ticket, name, cause=reply.cause, lost=reply.status != "failed")
 
     def _reply(self, address: str, future: Future[bytes]) -> tuple[room.Reply | None, str]:
         """What came, or why nothing did.
@@ -330,3 +367,12 @@ class ClusterHands:
         finally:
             with suppress(Exception):
                 future.release()
+
+
+def _life_of(info: dict[str, Any]) -> str:
+    """A worker's name and the folder that it made when it started."""
+    return f"{info.get('name')} {info.get('local_directory')}"
+
+
+def _cpu_of(hand: Hand | None) -> str:
+    return (hand and hand.machine.cpu) or "an unknown one"

@@ -2,7 +2,9 @@
 
 A worker of a cluster has one room, local workers have one each. llama.cpp lives in the child, so
 that what takes it down is a cause that can be told, and the worker stays. Whoever asks says each
-time what the work is opened for: a room that is new, or whose child has died, begins again.
+time what the work is opened for: a room that is new, or whose child has died, begins again. A child
+that says that it is in the middle of something, as a bench is, is left alone by others until it is
+through, or until whoever began it has not asked for it in :data:`SECONDS_HELD`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 import os
 import signal
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -27,12 +30,16 @@ from localprompt.records import json
 from localprompt.records.run import Machine
 from localprompt.records.work import NOTHING, Open, Opened, Opening, Weights, Work, Worked
 
+SECONDS_HELD = 30.0
+"""Longer than a link is cut for; shorter than people wait for a bench that was given up."""
+
 
 class Reply(msgspec.Struct, frozen=True):
     """What a room says to a line."""
 
-    status: Literal["ready", "worked", "failed", "unfit"]
-    """``unfit``: no work of this kind can be done here; ``failed``: this line could not be done."""
+    status: Literal["ready", "worked", "failed", "unfit", "busy"]
+    """``unfit``: no work of this kind can be done here; ``failed``: this line could not be done;
+    ``busy``: it can be done later."""
     machine: Machine | None = None
     given: msgspec.Raw = NOTHING
     cause: str = ""
@@ -46,6 +53,8 @@ class Room:
         self._key: bytes | None = None
         self._child: processes.Child[Opened | Worked] | None = None
         self._machine: Machine | None = None
+        self._unfinished: str | None = None
+        self._held_until = 0.0
 
     def answer(self, opening: bytes, line: bytes | None) -> Reply:
         """Do a line of work; None only makes ready for it.
@@ -54,8 +63,11 @@ class Room:
             opening: an :class:`~localprompt.records.work.Opening` as JSON.
         """
         with self._lock:
+            key = hashlib.sha256(opening).digest()
+            if self._is_held(key):
+                return Reply("busy", cause=f"in the middle of {self._unfinished} for somebody else")
             try:
-                self._make_ready(opening)
+                self._make_ready(key, opening)
             except LocalPromptError as error:
                 self._clear()
                 return Reply("unfit", cause=str(error))
@@ -76,8 +88,14 @@ class Room:
         with self._lock:
             self._clear()
 
-    def _make_ready(self, opening: bytes) -> None:
-        key = hashlib.sha256(opening).digest()
+    def _is_held(self, key: bytes) -> bool:
+        """Whether the child is in the middle of what was not asked for with this key."""
+        if self._unfinished is None or key == self._key:
+            return False
+        alive = self._child is not None and self._child.running
+        return alive and time.monotonic() < self._held_until
+
+    def _make_ready(self, key: bytes, opening: bytes) -> None:
         if key == self._key and self._child is not None and self._child.running:
             return
         self._clear()
@@ -101,10 +119,11 @@ class Room:
         reply = self._child.ask(Work(msgspec.Raw(line)))
         if not isinstance(reply, Worked):
             raise self._child.out_of_turn(reply)
+        self._unfinished, self._held_until = reply.unfinished, time.monotonic() + SECONDS_HELD
         return reply.given
 
     def _clear(self) -> None:
-        child, self._child, self._key = self._child, None, None
+        child, self._child, self._key, self._unfinished = self._child, None, None, None
         if child is not None:
             child.kill()
 

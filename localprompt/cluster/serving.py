@@ -10,6 +10,7 @@ import asyncio
 import errno
 import signal
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from tempfile import TemporaryDirectory
@@ -32,6 +33,9 @@ _SECONDS_TO_CONNECT = 5.0
 """Shorter than the time for the answer, so that a refused connection is told from silence."""
 _SECONDS_TO_ANSWER = 10.0
 _SECONDS_TO_LEAVE = 5.0
+SECONDS_TO_BE_FORGOTTEN = 180.0
+"""How long a scheduler may take a worker for connected whose link has broken: longer than the
+timeout of a connection."""
 _MOST = 512
 """Workers of one host."""
 _NOBODY_LISTENS = (ConnectionRefusedError,)
@@ -131,7 +135,8 @@ def run_worker(
         except (RuntimeError, OSError, ValueError) as error:
             cause = error.__cause__ or error  # Dask says only that it failed to start
             if isinstance(cause, ValueError):
-                called.refused(cause)
+                if called.refused(cause):
+                    await _either(stop.wait(), asyncio.sleep(_SECONDS_BETWEEN_TRIES))
             elif port and isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
                 raise _port_taken(port, cause) from error
             else:
@@ -143,6 +148,7 @@ def run_worker(
         room.clear()
         with suppress(Exception):
             await asyncio.wait_for(worker.close(), _SECONDS_TO_LEAVE)
+        called.given_up()
         if not stop.is_set():
             announce("the scheduler is gone")
 
@@ -155,18 +161,29 @@ class _Name:
     def __init__(self, given: str | None) -> None:
         self._given = given
         self._number = 1
+        self._had_until: float | None = None
 
     @property
     def now(self) -> str:
         own = self._given or socket.gethostname()
         return own if self._number == 1 else f"{own}-{self._number}"
 
-    def refused(self, error: BaseException) -> None:
-        """Take the next name.
+    def given_up(self) -> None:
+        """This name was this worker's up to now."""
+        self._had_until = time.monotonic()
+
+    def refused(self, error: BaseException) -> bool:
+        """Take the next name, or keep to the old one where it will be free again.
+
+        Returns:
+            whether to wait for it: a link was broken, and the scheduler has not noticed yet.
 
         Raises:
             InputError: the user chose this one, or the name was not what was refused.
         """
+        since = None if self._had_until is None else time.monotonic() - self._had_until
+        if since is not None and since < SECONDS_TO_BE_FORGOTTEN:
+            return True
         self._number += 1
         if self._given is not None or "name taken" not in str(error) or self._number > _MOST:
             raise InputError(
@@ -174,6 +191,7 @@ class _Name:
                 where=f"--name {self._given or socket.gethostname()}",
                 found=str(error),
             ) from error
+        return False
 
 
 def _port_taken(port: int, error: BaseException) -> MachineError:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any, TextIO, TypeVar
 
 import msgspec
 
+import localprompt
 from localprompt import doors
 from localprompt.errors import DatasetError, InputError
 from localprompt.evaluate.selection import part_of
@@ -49,6 +51,17 @@ class _Head(msgspec.Struct, frozen=True):
     version: int
     evaluation: Evaluation
     uses: tuple[ModelUse, ...]
+
+
+class _MadeBy(msgspec.Struct, frozen=True):
+    localprompt_version: str
+
+
+class _OtherHead(msgspec.Struct, frozen=True):
+    """What is read of the first line of a part that this version does not understand."""
+
+    format: str
+    evaluation: _MadeBy
 
 
 class _End(msgspec.Struct, frozen=True):
@@ -122,6 +135,7 @@ def _read_head(path: Path) -> _Head:
     try:
         head = msgspec.json.decode(first, type=_Head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        _check_version(path, first)
         raise DatasetError(
             "not a part of an evaluation",
             where=f"{path}:1",
@@ -129,6 +143,7 @@ def _read_head(path: Path) -> _Head:
             found=str(cause)[:200],
         ) from cause
     if head.format != _FORMAT or head.version != _VERSION or head.evaluation.shard is None:
+        _check_version(path, first)
         raise DatasetError(
             "not a part of an evaluation that this version reads",
             where=f"{path}:1",
@@ -136,6 +151,24 @@ def _read_head(path: Path) -> _Head:
             found=f"{head.format}, version {head.version}",
         )
     return head
+
+
+def _check_version(path: Path, head: bytes) -> None:
+    """
+    Raises:
+        DatasetError: another version of this program has written that head.
+    """
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        other = msgspec.json.decode(head, type=_OtherHead)
+        made_by = other.evaluation.localprompt_version
+        if other.format == _FORMAT and made_by != localprompt.__version__:
+            raise DatasetError(
+                "this part is of a version of localprompt whose parts this one does not read",
+                where=f"{path}:1",
+                expected=f"localprompt {localprompt.__version__}",
+                found=f"localprompt {made_by}",
+                next_step="merge with the version that made the parts, or make them with this one",
+            )
 
 
 def _check_one_plan(heads: Sequence[tuple[Path, _Head]]) -> None:

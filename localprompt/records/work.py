@@ -61,6 +61,8 @@ class Worked(msgspec.Struct, frozen=True, tag_field="is", tag="worked"):
     """What became of a line."""
 
     given: msgspec.Raw
+    unfinished: str | None = None
+    """What the child is in the middle of, where only whoever began it may go on with it."""
 
 
 class Hand(msgspec.Struct, frozen=True):

@@ -5,7 +5,8 @@
 
 Each repetition is an evaluation of 300 cases on two workers with a scripted engine, while one
 thing happens; where that ends it, ``--resume`` goes on. Its results have to be those of an unbroken
-run in one process, one for each case. The figures are counts; nothing here is timed.
+run in one process, one for each case. The figures are counts; nothing here is timed. FILE gets a
+line of JSON for each, as soon as it is known, and what stands there already is not done again.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import msgspec
 
 from localprompt.errors import MachineError
 from localprompt.evaluate import runner
@@ -54,6 +57,15 @@ class Campaign:
             if worker.poll() is not None:
                 self._number += 1
                 self.workers[index] = self.lab.worker(f"again-{self._number}", host=index)
+
+    def outcome(self, what: str, at: int) -> Outcome:
+        """What becomes of an evaluation during which this happens."""
+        self.mended()
+        result = self.client_killed(at) if what == CLIENT else self.once(EVENTS[what], at)
+        found = self.lab.rows_of(result)
+        places = [row[:3] for row in found]
+        equal, once = found == self.unbroken, len(set(places))
+        return Outcome(what, equal, CASES - once, len(places) - once)
 
     def once(self, happens: Callable[[Campaign], object], at: int) -> EvalResult:
         """One evaluation during which it happens."""
@@ -121,44 +133,74 @@ def cut_link(campaign: Campaign) -> None:
     threading.Thread(target=mend, daemon=True).start()
 
 
+CUT = "a link is cut for 10 s"
 EVENTS: dict[str, Callable[[Campaign], object]] = {
     "a worker is killed": kill_worker,
     "a worker's child is killed": kill_child,
     "the scheduler is killed": kill_scheduler,
     "a worker leaves": leave,
     "a worker comes late, another leaves": come_late,
-    "a link is cut for 10 s": cut_link,
+    CUT: cut_link,
 }
 CLIENT = "the client is killed"
 
 
-def run(repetitions: int, hosts: Hosts) -> str:
-    """A table of what came out, as Markdown."""
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of one evaluation."""
+
+    what: str
+    """What happened meanwhile."""
+    equal: bool
+    """Whether its results are those of an unbroken run."""
+    lost: int
+    twice: int
+    """Results that were counted twice."""
+
+
+class Log:
+    """Outcomes, in a file where one is named."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        there = path is not None and path.exists()
+        lines = path.read_bytes().splitlines() if there and path else []
+        self.outcomes = [msgspec.json.decode(line, type=Outcome) for line in lines]
+
+    def add(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        print(outcome, file=sys.stderr, flush=True)
+        if self._path is not None:
+            with self._path.open("ab") as file:
+                file.write(msgspec.json.encode(outcome) + b"\n")
+
+    def count(self, what: str) -> int:
+        return sum(one.what == what for one in self.outcomes)
+
+
+def run(repetitions: int, hosts: Hosts, log: Log) -> None:
+    """So many of each kind, those in the log included; every kind once before any again."""
     runner._SECONDS_BETWEEN_SAVES = 0.05
-    lines = ["| what happens | runs | equal to an unbroken run | lost | counted twice |"]
-    lines.append("| --- | ---: | ---: | ---: | ---: |")
+    kinds = [*EVENTS, CLIENT]
+    if not hosts.insecure:
+        kinds.remove(CUT)
     with tempfile.TemporaryDirectory() as folder, ClusterLab(Path(folder), hosts) as lab:
         lab.write("cases.csv", rows(CASES, " slow 1"))
         campaign = Campaign(lab)
-        for name in (*EVENTS, CLIENT):
-            if name == "a link is cut for 10 s" and not hosts.insecure:
-                continue
-            equal = lost = doubled = 0
-            for repetition in range(repetitions):
-                campaign.mended()
-                at = _MOMENTS[repetition % len(_MOMENTS)]
-                result = (
-                    campaign.client_killed(at)
-                    if name == CLIENT
-                    else campaign.once(EVENTS[name], at)
-                )
-                found = lab.rows_of(result)
-                places = [row[:3] for row in found]
-                equal += found == campaign.unbroken
-                lost += CASES - len(set(places))
-                doubled += len(places) - len(set(places))
-            lines.append(f"| {name} | {repetitions} | {equal} | {lost} | {doubled} |")
-            print(lines[-1], file=sys.stderr, flush=True)
+        for repetition in range(repetitions):
+            for what in kinds:
+                if log.count(what) <= repetition:
+                    log.add(campaign.outcome(what, _MOMENTS[repetition % len(_MOMENTS)]))
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """What came out, as Markdown."""
+    lines = ["| what happens | runs | equal to an unbroken run | lost | counted twice |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: |")
+    for what in (*EVENTS, CLIENT):
+        if found := [one for one in outcomes if one.what == what]:
+            equal = sum(one.equal for one in found)
+            lost, twice = sum(one.lost for one in found), sum(one.twice for one in found)
+            lines.append(f"| {what} | {len(found)} | {equal} | {lost} | {twice} |")
     return "\n".join(lines) + "\n"
 
 
@@ -205,16 +247,15 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     chosen = parser.parse_args()
     if chosen.loopback or chosen.inside:
-        table = run(chosen.repetitions, in_namespaces() if chosen.inside else LOOPBACK)
-        if chosen.output:
-            chosen.output.write_text(table, encoding="utf-8")
-        print(table)
+        log = Log(chosen.output)
+        run(chosen.repetitions, in_namespaces() if chosen.inside else LOOPBACK, log)
+        print(table(log.outcomes))
         return
     make_hosts()
     try:
         command = [*("ip", "netns", "exec", NAMES[0]), sys.executable, "-m", __spec__.name]
         arguments = ["--inside", "--repetitions", str(chosen.repetitions)]
-        arguments += ["-o", str(chosen.output)] if chosen.output else []
+        arguments += ["-o", str(chosen.output.resolve())] if chosen.output else []
         subprocess.run([*command, *arguments], check=True, cwd=ROOT)
     finally:
         remove_hosts()

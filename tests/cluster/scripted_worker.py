@@ -2,7 +2,7 @@
 
 ``die`` kills the process, as llama.cpp's assertions do; ``once FILE`` kills it unless the file is
 there, and makes it; ``refuse`` is an error of the engine; ``slow N`` takes N
-hundredths of a second.
+hundredths of a second. ``SCRIPTED_CPU`` is what the machine takes its CPU for.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
+
 from localprompt.engine.base import Engine
 from localprompt.errors import EngineError, NotEnoughMemoryError
 from localprompt.evaluate.worker import main
+from localprompt.measure import machine
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.model import ModelRecord
+from localprompt.records.run import Machine
 from tests.cluster.characters import CharacterEngine, tone
 
 MODULE = "tests.cluster.scripted_worker"
@@ -47,5 +51,13 @@ def open_scripted(model: ModelRecord, request: EvalRequest) -> Engine:
     return CharacterEngine(say)
 
 
+def describe_another(
+    *, llama_cpp_build: str | None = None, cpu_features: tuple[str, ...] = ()
+) -> Machine:
+    found = describe(llama_cpp_build=llama_cpp_build, cpu_features=cpu_features)
+    return msgspec.structs.replace(found, cpu=os.environ.get("SCRIPTED_CPU", found.cpu))
+
+
 if __name__ == "__main__":
+    describe, machine.describe = machine.describe, describe_another
     sys.exit(main(open_scripted))

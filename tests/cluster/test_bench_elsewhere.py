@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
 
+import localprompt
 from localprompt.bench.elsewhere import on_each, open_for_bench, run_elsewhere
+from localprompt.bench.remote import Begin, Came, More
 from localprompt.bench.results import bench_result
+from localprompt.cluster import room as room_module
 from localprompt.cluster.local import LocalHands
+from localprompt.cluster.room import Reply, Room
+from localprompt.records import json
 from localprompt.records.bench import Experiment
+from localprompt.records.ids import new_run_id
+from localprompt.records.work import Opening, Weights
 from localprompt.views.bench import bench_markdown
 from tests.bench.benches import experiment, request
+from tests.cluster.clocks import ahead
 from tests.cluster.harness import ClusterLab
 from tests.cluster.scripted_bench import MODULE
 
@@ -91,3 +101,101 @@ def test_a_machine_that_is_not_there_any_more_is_a_failure_of_its_cells(lab: Clu
     (failure,) = lab.store.failures_of(bench.id)
     assert failure.cell.endswith("@gone")
     assert "gone is not there" in failure.cause
+
+
+def test_what_a_machine_measures_is_dated_by_this_machines_clock(
+    lab: ClusterLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ahead(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    planned = plan(lab, "one", "refuse")
+    started = datetime.now(UTC)
+    with LocalHands(1) as hands:
+        bench = on_each(planned, open_for_bench(planned, hands, MODULE))
+        lab.store.begin(bench)
+        run_elsewhere(bench, lab.store, hands, own_threads=True)
+    runs = [run for run, _ in lab.store.runs_of(bench.id)]
+    moments = [run.created_at for run in runs]
+    assert len(runs) == 3
+    moments += [failure.created_at for failure in lab.store.failures_of(bench.id)]
+    assert len(moments) == 4
+    for moment in moments:
+        # Fractions of a second pass between what a machine says and when it is heard.
+        assert -2 < (datetime.fromisoformat(moment) - started).total_seconds() < 600
+    assert bench.id < min(run.id for run in runs)
+    assert max(run.id for run in runs) < new_run_id(), "what is made next is the last"
+
+
+class _OneBench:
+    """Lines to a room, as one client sends them."""
+
+    def __init__(self, lab: ClusterLab, room: Room, whose: str) -> None:
+        self._room = room
+        self._planned = plan(lab, "one")
+        weights = lab.find_model("small")
+        self._opening = json.encode(
+            Opening(
+                localprompt.__version__,
+                MODULE,
+                (Weights(weights.name, weights.sha256),),
+                msgspec.Raw(json.encode(whose)),
+            )
+        )
+
+    def make_ready(self) -> Reply:
+        return self._room.answer(self._opening, None)
+
+    def begin(self) -> Reply:
+        line = json.encode(Begin(self._planned, (), own_threads=True))
+        return self._room.answer(self._opening, line)
+
+    def more(self) -> Reply:
+        return self._room.answer(self._opening, json.encode(More()))
+
+
+def test_a_bench_that_is_under_way_is_not_disturbed_by_somebody_else(lab: ClusterLab) -> None:
+    room = Room()
+    first, second = _OneBench(lab, room, "first"), _OneBench(lab, room, "second")
+    try:
+        reply, measured = first.begin(), 0
+        assert second.make_ready() == Reply(
+            "busy", cause="in the middle of a bench for somebody else"
+        )
+        while not (came := msgspec.json.decode(reply.given, type=Came)).over:
+            measured += len(came.runs)
+            reply = first.more()
+            assert reply.status == "worked"
+        assert measured + len(came.runs) == 3
+        assert second.make_ready().status == "ready"
+    finally:
+        room.close()
+
+
+def test_a_bench_that_nobody_asks_for_any_more_gives_way(
+    lab: ClusterLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room_module, "SECONDS_HELD", 0.0)
+    room = Room()
+    first, second = _OneBench(lab, room, "first"), _OneBench(lab, room, "second")
+    try:
+        first.begin()
+        assert second.make_ready().status == "ready"
+        assert "before a bench had begun" in first.more().cause
+    finally:
+        room.close()
+
+
+def test_two_benches_of_the_same_models_have_children_of_their_own(lab: ClusterLab) -> None:
+    planned, openings = plan(lab, "one"), []
+
+    class Kept(LocalHands):
+        def open(self, opening: Opening) -> None:
+            openings.append(opening)
+            super().open(opening)
+
+    with Kept(1) as hands:
+        for _ in range(2):
+            open_for_bench(planned, hands, MODULE)
+    first, second = openings
+    assert first.weights == second.weights
+    assert first.given != second.given

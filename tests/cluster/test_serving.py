@@ -10,7 +10,7 @@ import pytest
 
 from localprompt.cluster import serving
 from localprompt.cluster.network import Network
-from localprompt.errors import MachineError
+from localprompt.errors import InputError, MachineError
 from tests.cluster.harness import ClusterLab, until
 
 pytestmark = pytest.mark.slow
@@ -57,6 +57,26 @@ def test_a_name_that_is_taken_and_a_port_that_is_taken_are_said(lab: ClusterLab)
     assert code == 3
     assert "nothing can listen on this port" in said
     assert "Traceback" not in said
+
+
+def test_a_name_that_was_this_workers_is_waited_for_until_the_scheduler_has_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = ValueError("name taken, one")
+    chosen, host = serving._Name("one"), serving._Name(None)
+    with pytest.raises(InputError, match="refuses this worker"):
+        chosen.refused(error)
+    first = host.now
+    assert not host.refused(error)
+    assert host.now == f"{first}-2"
+    for name in (serving._Name("one"), host):
+        before = name.now
+        name.given_up()
+        assert name.refused(error)
+        assert name.now == before
+    monkeypatch.setattr(serving, "SECONDS_TO_BE_FORGOTTEN", 0.0)
+    assert not host.refused(error)
+    assert host.now == f"{first}-3"
 
 
 def test_a_worker_waits_for_a_scheduler_and_ends_when_it_is_told_to(lab: ClusterLab) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import localprompt
 from localprompt.errors import DatasetError, InputError
 from localprompt.evaluate.selection import part_of
 from localprompt.evaluate.shards import merge, parse_shard, write_part
@@ -119,6 +120,24 @@ def test_a_part_of_an_older_version_is_refused(many: Lab, tmp_path: Path) -> Non
         pytest.raises(InputError, match="versions of localprompt differ"),
     ):
         merge([one, two], history)
+
+
+@pytest.mark.parametrize("change", [(b'"version":1', b'"version":0'), (b'"repeat":', b'"times":')])
+def test_a_part_whose_lines_meant_something_else_is_told_from_a_foreign_file(
+    many: Lab, tmp_path: Path, change: tuple[bytes, bytes]
+) -> None:
+    part = _part(many, 1, 1)
+    content = part.read_bytes()
+    made_by = f'"localprompt_version":"{localprompt.__version__}"'.encode()
+    assert made_by in content
+    assert change[0] in content
+    part.write_bytes(content.replace(*change, 1).replace(made_by, b'"localprompt_version":"0.0.7"'))
+    with (
+        History(tmp_path / "elsewhere.db") as history,
+        pytest.raises(DatasetError, match="a version of localprompt whose parts") as caught,
+    ):
+        merge([part], history)
+    assert caught.value.found == "localprompt 0.0.7"
 
 
 def test_a_part_that_was_cut_off_says_how_to_finish_it(many: Lab, tmp_path: Path) -> None:
