@@ -3,9 +3,10 @@
 Neighbours share most of their prompts, so a portion is a stretch of the suite, of as many cases as
 its hand answers in :data:`SECONDS_AT_ONCE`; towards the end portions shrink, so that all hands end
 together. Each hand has one portion that it works on and one that waits for it. A portion that comes
-back without answers is tried again in halves, by whoever is free; after three failures its cases
-have failed, with the cause, and the evaluation goes on. What went down with its hand is not the
-portion's fault, and is tried more often.
+back without answers is tried again in halves, and by another hand where there is one, so that a
+machine that fails at everything spoils nothing; after three failures its cases have failed, with
+the cause, and the evaluation goes on. What went down with its hand is not the portion's fault, and
+is tried more often.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class _Given(msgspec.Struct):
     failures: int = 0
     losses: int = 0
     hand: str = ""
+    failed_by: frozenset[str] = frozenset()
+    """Hands that gave it back without answers."""
 
 
 class _Tally(msgspec.Struct):
@@ -184,8 +187,10 @@ class _Elsewhere:
         under_way: dict[int, _Given] = {}
         try:
             while True:
-                for hand in self._hands.ready():
-                    for portion in round_.for_hand(hand, _given_to(hand, under_way)):
+                ready = self._hands.ready()
+                names = frozenset(hand.name for hand in ready)
+                for hand in ready:
+                    for portion in round_.for_hand(hand, _given_to(hand, under_way), names):
                         asks = tuple(map(Ask.of, portion.requests))
                         line = json.encode(
                             Portion(asked.scoring, asked.template, asked.shape, asks)
@@ -237,18 +242,31 @@ class _Round:
             self._add(LEAST)
         return not self._again
 
-    def for_hand(self, hand: Hand, has: int) -> Iterator[_Given]:
-        """Portions for a hand that has so many."""
+    def for_hand(self, hand: Hand, has: int, ready: frozenset[str]) -> Iterator[_Given]:
+        """Portions for a hand that has so many.
+
+        Args:
+            ready: the names of all hands that can be given work.
+        """
         tally = self._tallies.setdefault(hand.name, _Tally(hand))
         while has < AT_HAND:
-            if not self._again:
+            portion = self._take(hand.name, ready)
+            if portion is None:
                 self._add(self._size(tally))
-            if not self._again:
+                portion = self._take(hand.name, ready)
+            if portion is None:
                 return
-            portion = self._again.popleft()
             portion.hand = hand.name
             yield portion
             has += 1
+
+    def _take(self, name: str, ready: frozenset[str]) -> _Given | None:
+        """The first that this hand has not failed at, or that all who are there have."""
+        for index, portion in enumerate(self._again):
+            if name not in portion.failed_by or ready <= portion.failed_by:
+                del self._again[index]
+                return portion
+        return None
 
     def settle(self, portion: _Given, done: Done) -> Iterator[Replied]:
         """What came back of a portion: answers, or another try, or a failure of its cases."""
@@ -263,6 +281,7 @@ class _Round:
                     yield portion.requests[number], answered
                 return
             cause = "the worker left requests without an answer"
+        portion.failed_by |= {done.hand}
         portion.failures += not done.lost
         portion.losses += done.lost
         if portion.failures >= MOST_FAILURES or portion.losses >= MOST_LOSSES:
@@ -299,4 +318,4 @@ def _halves(portion: _Given) -> Sequence[_Given]:
     """So that what fails comes to stand with fewer and fewer others."""
     middle = (len(portion.requests) + 1) // 2
     parts = (portion.requests[middle:], portion.requests[:middle])
-    return [_Given(part, portion.failures, portion.losses) for part in parts if part]
+    return [msgspec.structs.replace(portion, requests=part) for part in parts if part]

@@ -29,7 +29,7 @@ MODULE = "tests.cluster.scripted_worker"
 
 
 def say(prompt: str) -> str:
-    if "die" in prompt:
+    if "die" in prompt or os.environ.get("SCRIPTED_WORKER") == "dying":
         os.kill(os.getpid(), signal.SIGKILL)
     if found := re.search(r"once (\S+)", prompt):
         mark = Path(found[1])

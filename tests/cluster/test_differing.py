@@ -90,6 +90,16 @@ def test_a_machine_with_other_weights_of_that_name_is_left_out_and_other_names_d
     assert "sha256" in said
 
 
+def test_a_machine_that_dies_of_everything_spoils_no_case(cluster: ClusterLab) -> None:
+    cluster.worker("dying", {"SCRIPTED_WORKER": "dying"})
+    cluster.worker("good")
+    unbroken = cluster.here(cluster.plan())
+    with cluster.hands() as hands:
+        spread = cluster.carry_out(cluster.plan(), hands)
+    assert cluster.rows_of(spread) == cluster.rows_of(unbroken)
+    assert {use.hand for use in spread.uses} == {"good"}
+
+
 def test_two_evaluations_at_once_do_not_take_each_others_answers(cluster: ClusterLab) -> None:
     cluster.worker("one")
     cluster.worker("two")

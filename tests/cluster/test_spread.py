@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from localprompt.cluster.local import LocalHands
 from localprompt.errors import InputError, WorkerError
-from localprompt.evaluate.spread import check_spreadable
+from localprompt.evaluate.spread import AT_HAND, _Round, check_spreadable
 from localprompt.records.model import AdapterUse
+from localprompt.records.work import Done, Hand
 from tests.cluster.harness import ClusterLab, figures, rows
+from tests.sample_runs import make_run
 
 
 def test_two_workers_give_the_table_of_this_process(lab: ClusterLab) -> None:
@@ -57,6 +61,25 @@ def test_what_kills_its_worker_three_times_fails_with_the_cause_and_the_rest_goe
     assert 1 <= len(failed) <= 16, "halves keep the damage small"
     assert all("SIGKILL" in str(r.error) for r in failed)
     assert all("3 tries" in str(r.error) for r in failed)
+
+
+def test_what_one_hand_failed_at_is_for_the_others_first() -> None:
+    machine = make_run().machine
+    bad, good = Hand("bad", machine), Hand("good", machine)
+    both, alone = frozenset({"bad", "good"}), frozenset({"bad"})
+    requests: list[Any] = list(range(40))
+    round_ = _Round(iter(requests), 40, {})
+    first = next(round_.for_hand(bad, AT_HAND - 1, both))
+    assert not list(round_.settle(first, Done(1, "bad", cause="it died")))
+    again = list(round_.for_hand(bad, 0, both))
+    assert all(not set(portion.requests) & set(first.requests) for portion in again)
+    assert [
+        number for portion in round_.for_hand(good, 0, both) for number in portion.requests
+    ] == first.requests
+    for portion in again:
+        assert not list(round_.settle(portion, Done(2, "bad", cause="it died")))
+    assert list(round_.for_hand(bad, 0, both)) == []
+    assert len(list(round_.for_hand(bad, 0, alone))) == AT_HAND, "where nobody else is there"
 
 
 def test_an_error_of_the_engine_is_the_portions_failure(lab: ClusterLab) -> None:
