@@ -121,6 +121,7 @@ class ClusterHands:
         self._run = uuid.uuid4().hex
         self._looked = 0.0
         self._without: float | None = None
+        self._knock: Future[bool] | None = None
         self._worked = False
         self._cpu: str | None = None
 
@@ -129,7 +130,8 @@ class ClusterHands:
         self._lost.clear()
         self._opening = json.encode(opening)
         self._workers.clear()
-        self._without, self._worked = None, False
+        self._worked = False
+        self._waits_no_more()
         self._look(at_once=True)
 
     def ready(self) -> tuple[Hand, ...]:
@@ -268,7 +270,7 @@ class ClusterHands:
         """
         workers = self._workers.values()
         if any(self._may_work(worker) for worker in workers):
-            self._without = None
+            self._waits_no_more()
             return
         if workers and not self._worked:  # else those that could have gone, and may come back
             raise WorkerError(
@@ -282,6 +284,7 @@ class ClusterHands:
             self._without = now
             has = "none that can do this" if workers else "none now"
             self._note(f"waiting for a machine: the cluster has {has}")
+            self._knock = self._knocked()
         patience = SECONDS_FOR_ANOTHER if self._worked else SECONDS_FOR_FIRST
         if now - self._without > patience:
             raise WorkerError(
@@ -289,6 +292,15 @@ class ClusterHands:
                 where=self._address,
                 next_step=f"localprompt cluster worker {self._address}, on each machine",
             )
+
+    def _knocked(self) -> Future[bool]:
+        """A task for whoever comes first: a cluster that grows with its work starts one for it."""
+        self._ticket += 1
+        key = f"localprompt-{self._run}-{self._ticket}"
+        return self._client.submit(bool, key=key, resources={RESOURCE: 1}, pure=False)
+
+    def _waits_no_more(self) -> None:
+        self._without, self._knock = None, None
 
     def _may_work(self, worker: _Worker) -> bool:
         """Whether it works, or may yet do so without anybody's help."""
@@ -336,7 +348,7 @@ class ClusterHands:
             elif reply.status == "ready" and reply.machine is not None:
                 worker.hand = Hand(worker.name, reply.machine)
                 worker.unfit, worker.ask_again_at = None, None
-                self._without = None
+                self._waits_no_more()
             return None
         if reply is None:
             return Done(ticket, name, cause=cause, lost=True)

@@ -70,11 +70,9 @@ class FakeClient:
     def scheduler_info(self, n_workers: int) -> dict[str, Any]:
         return {"workers": dict(self.there)}
 
-    def submit(
-        self, _: object, opening: bytes, line: bytes | None, *, key: str, **how: Any
-    ) -> FakeFuture:
-        (address,) = how["workers"]
-        task = FakeFuture(key, address, line)
+    def submit(self, _: object, *given: bytes | None, key: str, **how: Any) -> FakeFuture:
+        (address,) = how.get("workers", [""])
+        task = FakeFuture(key, address, given[-1] if given else None)
         self.tasks.append(task)
         return task
 
@@ -295,3 +293,18 @@ def test_two_clients_of_one_scheduler_never_name_their_work_alike(client: FakeCl
         hands.give("one", LINE)
         hands.give("one", LINE)
     assert len({task.key for task in client.tasks}) == 4
+
+
+def test_where_nobody_is_there_a_task_for_anybody_says_that_somebody_is_wanted(
+    client: FakeClient,
+) -> None:
+    hands = opened(client)
+    for _ in range(3):
+        assert came(hands) is None
+    (knock,) = client.tasks
+    assert knock.address == ""
+    client.come("a", "one")
+    assert names(hands) == []
+    client.end("a", ready())
+    came(hands)
+    assert names(hands) == ["one"]
