@@ -122,7 +122,7 @@ def test_a_part_of_an_older_version_is_refused(many: Lab, tmp_path: Path) -> Non
         merge([one, two], history)
 
 
-@pytest.mark.parametrize("change", [(b'"version":1', b'"version":0'), (b'"repeat":', b'"times":')])
+@pytest.mark.parametrize("change", [(b'"version":1', b'"version":0'), (b'"title":', b'"heading":')])
 def test_a_part_whose_lines_meant_something_else_is_told_from_a_foreign_file(
     many: Lab, tmp_path: Path, change: tuple[bytes, bytes]
 ) -> None:
