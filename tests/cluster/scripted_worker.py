@@ -20,6 +20,7 @@ from localprompt.engine.base import Engine
 from localprompt.errors import EngineError, NotEnoughMemoryError
 from localprompt.evaluate.worker import main
 from localprompt.measure import machine
+from localprompt.measure.kernel import HOST, KernelFiles
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.model import ModelRecord
 from localprompt.records.run import Machine
@@ -52,9 +53,12 @@ def open_scripted(model: ModelRecord, request: EvalRequest) -> Engine:
 
 
 def describe_another(
-    *, llama_cpp_build: str | None = None, cpu_features: tuple[str, ...] = ()
+    *,
+    llama_cpp_build: str | None = None,
+    cpu_features: tuple[str, ...] = (),
+    kernel: KernelFiles = HOST,
 ) -> Machine:
-    found = describe(llama_cpp_build=llama_cpp_build, cpu_features=cpu_features)
+    found = describe(llama_cpp_build=llama_cpp_build, cpu_features=cpu_features, kernel=kernel)
     return msgspec.structs.replace(found, cpu=os.environ.get("SCRIPTED_CPU", found.cpu))
 
 
