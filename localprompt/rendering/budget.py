@@ -99,6 +99,12 @@ def printed_size(value: Any) -> int:
     return size
 
 
+def size_of(value: Any, limits: Limits) -> int:
+    """As :func:`printed_size`, with a budget of its own: for those who ask after it was spent."""
+    with spending(limits):
+        return printed_size(value)
+
+
 def _own_size(value: Any) -> int:
     if isinstance(value, str | bytes):
         return len(value) + 1

@@ -32,7 +32,7 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from localprompt.records.prompt import Origin, Span
-from localprompt.rendering.budget import STEP, Limits, current, printed_size, spending
+from localprompt.rendering.budget import STEP, Limits, current, printed_size, size_of, spending
 from localprompt.rendering.failures import Place, mapped_errors
 from localprompt.rendering.guards import (
     charged,
@@ -265,6 +265,6 @@ def run(
     """
     environment = template.environment
     assert isinstance(environment, TracingEnvironment)  # noqa: S101
-    with spending(limits), mapped_errors(place, tuple(values)):
+    with spending(limits), mapped_errors(place, tuple(values), lambda: size_of(values, limits)):
         context = template.new_context(dict(values))
         return environment.join_pieces(template.root_render_func(context))

@@ -7,7 +7,7 @@ author's mistake and becomes a PromptFileError; what is not in the list below is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -33,6 +33,11 @@ _UNDEFINED_NAME = re.compile(r"'(.+)' is undefined")
 _OUR_STRING = re.compile(r"(?:localprompt\.rendering\.traced\.)?TracedText")
 
 
+LONG_TEXT = 500_000
+"""Characters of values. From here on it is not the template's fault if rendering takes more than it
+may: a chat template handles each character many times."""
+
+
 class TemplateRefusalError(Exception):
     """A chat template called ``raise_exception``."""
 
@@ -50,16 +55,27 @@ class Place(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def mapped_errors(place: Place, known: tuple[str, ...]) -> Iterator[None]:
+def mapped_errors(
+    place: Place, known: tuple[str, ...], given: Callable[[], int] = lambda: 0
+) -> Iterator[None]:
     """Turn what a template raises into errors that name the file and the line.
 
     Args:
         place: where the template stands.
         known: the names that it could have used.
+        given: how many characters its values have.
     """
     try:
         yield
     except BudgetExceededError as error:
+        if (characters := given()) >= LONG_TEXT:
+            raise TemplateLimitError(
+                "the text is too long for a prompt",
+                where=place.line(_line(error)),
+                expected=f"less than {LONG_TEXT:,} characters",
+                found=f"about {round(characters, -3):,} characters",
+                next_step="give a part of it, as head -c 100000 does: models read far less",
+            ) from error
         raise TemplateLimitError(
             "the template runs or grows without end",
             where=place.line(_line(error)),

@@ -122,3 +122,15 @@ def test_many_examples_are_no_reason_to_stop() -> None:
 def test_filters_that_take_quadratic_time_are_not_there(body: str) -> None:
     with pytest.raises(PromptFileError, match=r"urlize|striptags|lipsum"):
         render_segments(body, {})
+
+
+def test_a_long_text_is_blamed_and_not_the_template() -> None:
+    text = "word " * 800_000
+    with pytest.raises(TemplateLimitError, match="the text is too long") as error:
+        render_segments("{% for i in range(9) %}{{ q }}{% endfor %}", {"q": text})
+    assert error.value.found == "about 4,000,000 characters"
+    with pytest.raises(TemplateLimitError, match="runs or grows without end"):
+        render_segments(
+            "{% for i in range(9999) %}{% for j in range(9999) %}{{ q }}{% endfor %}{% endfor %}",
+            {"q": "x" * 99},
+        )
