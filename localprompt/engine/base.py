@@ -352,7 +352,11 @@ class Engine(Protocol):
 
     @property
     def can_cut(self) -> bool:
-        """Whether a state of this model can go back to a shorter one."""
+        """Whether every state of this model can go back to a shorter one."""
+        ...
+
+    def can_cut_held(self, count: int) -> bool:
+        """Whether what the open context holds can go back to its first tokens."""
         ...
 
     @property
@@ -364,7 +368,7 @@ class Engine(Protocol):
         """Take all but the first tokens out of the context; 0 empties it, whatever is there.
 
         Returns:
-            False: this model's state cannot go back; nothing is held any more.
+            False: this state cannot go back so far; nothing is held any more.
         """
         ...
 

@@ -210,6 +210,9 @@ class ScriptedEngine:
 
     can_cut = True
 
+    def can_cut_held(self, count: int) -> bool:
+        return True
+
     def cut_held(self, count: int) -> bool:
         if count < len(self.held):
             self.rewind(HELD_SEQUENCE, count)

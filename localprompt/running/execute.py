@@ -226,9 +226,12 @@ class Session:
             answer.collect(self._engine, request, on_text, on_event)
         reading, after = memory.read(), conditions.read()
 
+        kept: tuple[RunWarning, ...] = ()
+        if answer.failure is None:
+            kept = keep_turn(cell, self._engine, rendered.messages, answer.text)
         warnings = (
             *beginning.finish(),
-            *(() if answer.failure else keep_turn(cell, self._engine)),
+            *kept,
             *over_limit(cell, reading.peak_rss_bytes),
             *condition_warnings(before, after, reading),
             *self._frequency_changes(cell, after.frequency_hertz),

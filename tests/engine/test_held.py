@@ -153,3 +153,43 @@ def test_finished_requests_say_so_with_what_they_hold(engine: LlamaEngine) -> No
     events = list(engine.generate([request]))
     assert isinstance(events[-1], Finished)
     assert len(engine.held) == len(request.token_ids) + 2
+
+
+# ---- sliding windows
+
+
+@pytest.fixture(scope="module")
+def windowed(base_model: Path) -> Iterator[LlamaEngine]:
+    with LlamaEngine(base_model, ON) as opened:
+        opened.prepare(ON, n_ctx=2048)
+        yield opened
+
+
+def test_a_window_goes_back_as_far_as_what_it_needs_is_there(windowed: LlamaEngine) -> None:
+    ids = _ids(windowed, TEXT * 20)[:1400]
+    answer = _say(windowed, ids)
+    assert not windowed.can_cut
+    assert windowed.can_cut_held(len(ids) - 1)
+    assert windowed.cut_held(len(ids) - 1)
+    assert _say(windowed, ids, held=len(ids) - 1) == answer
+    assert not windowed.can_cut_held(100)
+    assert not windowed.cut_held(100)
+    assert windowed.held == ()
+
+
+def test_a_file_goes_on_where_its_window_was_cut(
+    windowed: LlamaEngine, base_model: Path, tmp_path: Path
+) -> None:
+    ids = _ids(windowed, TEXT * 12)[:900]
+    windowed.cut_held(0)
+    _say(windowed, ids)
+    assert windowed.cut_held(len(ids) - 20)
+    held, file = windowed.held, tmp_path / "state"
+    file.touch()
+    windowed.save_prefix(held, file)
+    went_on = _say(windowed, ids, held=len(held))
+    with LlamaEngine(base_model, ON) as other:
+        other.prepare(ON, n_ctx=1024)
+        assert other.restore_prefix(held, file)
+        assert not other.can_cut_held(len(held) - 1)  # only the last window came back
+        assert _say(other, ids, held=len(held)) == went_on

@@ -28,19 +28,28 @@ from tests.models.tiny_gguf import tiny_gguf
 from tests.sample_runs import make_run
 
 LONG = "word " * 40
-VOCABULARY = (b"word ", b"word", b"\n", b"yes ", b"indeed", b"and ", b"then?", b"now?")
+VOCABULARY = (b"word ", b"word", b"\n", b"yes ", b"indeed", b"indeed\n", b"and ", b"then?", b"now?")
+
+
+class Windowed(ScriptedEngine):
+    """A model with a sliding window: what is in the context can go back, what is on disk cannot."""
+
+    can_cut = False
 
 
 class Engines:
     """Opens scripted engines, and remembers them."""
 
-    def __init__(self, n_ctx_train: int = 2048) -> None:
+    def __init__(
+        self, n_ctx_train: int = 2048, engine: type[ScriptedEngine] = ScriptedEngine
+    ) -> None:
         self.opened: list[ScriptedEngine] = []
+        self._engine = engine
         self.says: list[bytes | BaseException] = [b"yes ", b"indeed"]
         self._n_ctx_train = n_ctx_train
 
     def __call__(self, _: object) -> ScriptedEngine:
-        engine = ScriptedEngine(lambda _: self.says, n_ctx_train=self._n_ctx_train)
+        engine = self._engine(lambda _: self.says, n_ctx_train=self._n_ctx_train)
         for word in VOCABULARY:
             engine.say(word)  # the same ids in each
         self.opened.append(engine)
@@ -222,6 +231,22 @@ def test_the_state_after_a_turn_serves_a_new_process(choices: RunChoices, tmp_pa
         second = chat.say("and now?").record
     assert second.tokens.reused >= first.tokens.prompt
     assert second.timing.prefix_store_seconds is not None
+
+
+def test_a_window_goes_back_to_where_the_next_turn_agrees_before_its_state_is_kept(
+    choices: RunChoices,
+) -> None:
+    """An answer is written otherwise when it is read again, by the chat template's words alone."""
+    engines = Engines(engine=Windowed)
+    engines.says = [b"yes ", b"indeed", b"\n", b"\n"]
+    with Chat(choices, open_engine=engines) as chat:
+        first = chat.say("word " * 80).record
+        second = chat.say("and then?").record
+    assert second.tokens.reused >= first.tokens.prompt
+    with Chat(choices, conversation_of(second), open_engine=engines) as chat:
+        third = chat.say("and now?").record
+    assert third.tokens.reused >= second.tokens.prompt
+    assert third.timing.prefix_store_seconds is not None
 
 
 def test_another_question_about_the_same_text_goes_on_from_where_it_differs(

@@ -56,9 +56,8 @@ class Context:
             raise _refused(requested, n_ctx)
         lib, context = self._lib, self._context
         self.kv_unified = kv_unified
-        # A recurrent state cannot go back. A window of attention could, but cells that slid out of
-        # it may be taken again by tokens that are then taken back.
         self._can_cut = can_cut(model)
+        self._window = sliding_window(model)
         self.can_rewind = self._can_cut and lib.llama_model_size(model) >= LEAST_GUESSED_BYTES
         self.cells = int(lib.llama_n_ctx_seq(context))
         self.batch_tokens = int(lib.llama_n_batch(context))
@@ -138,12 +137,24 @@ class Context:
 
     def settle(self, sequence: int, token_ids: Sequence[int]) -> None:
         longer = self._lib.llama_memory_seq_pos_max(self._memory, sequence) >= len(token_ids)
-        if not token_ids or (longer and not self._can_cut):
+        if not token_ids or (longer and not self.can_cut_to(sequence, len(token_ids))):
             self.forget(sequence)
             return
         if longer:
             self.rewind(sequence, len(token_ids))
         self.held = tuple(token_ids)
+
+    def can_cut_to(self, sequence: int, count: int) -> bool:
+        """Whether the sequence can go back to its first tokens.
+
+        With a sliding window, where the window before that place is still there: cells that slid
+        out of it are taken again, the oldest first, and all between the first and the last that
+        are left are there (``llama_kv_cache::apply_ubatch`` sees to that).
+        """
+        if self._can_cut or not self._window:
+            return self._can_cut
+        first = int(self._lib.llama_memory_seq_pos_min(self._memory, sequence))
+        return 0 <= first <= max(0, count - self._window)
 
     def sampler(self, request: GenerationRequest) -> RequestSampler:
         draw: Draw
@@ -185,13 +196,20 @@ class Context:
 
 
 def can_cut(model: Any) -> bool:
-    """Whether the last tokens of a sequence can be taken back, as if they had never been there."""
+    """Whether the last tokens of a sequence can be taken back, as if they had never been there:
+    always, and not only while enough of a window is left."""
+    return not (_is_recurrent(model) or library().llama_model_n_swa(model))
+
+
+def sliding_window(model: Any) -> int:
+    """How far the model's windows of attention reach; 0 where it has none, or a recurrent state
+    beside them, which cannot go back."""
+    return 0 if _is_recurrent(model) else int(library().llama_model_n_swa(model))
+
+
+def _is_recurrent(model: Any) -> bool:
     lib = library()
-    return not (
-        lib.llama_model_is_recurrent(model)
-        or lib.llama_model_is_hybrid(model)
-        or lib.llama_model_n_swa(model)
-    )
+    return bool(lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model))
 
 
 def buffer_sizes(weights: WeightBuffers, context: Context | None) -> BufferSizes:

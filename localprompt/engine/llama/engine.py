@@ -380,6 +380,9 @@ class LlamaEngine:
     def can_cut(self) -> bool:
         return can_cut(self._model)
 
+    def can_cut_held(self, count: int) -> bool:
+        return self._context is not None and self._context.can_cut_to(HELD_SEQUENCE, count)
+
     @property
     def held(self) -> tuple[int, ...]:
         return self._context.held if self._context is not None else ()

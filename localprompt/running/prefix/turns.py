@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from localprompt.engine.base import Engine
 from localprompt.engine.prefixes import common_tokens
 from localprompt.errors import EngineError, LocalPromptError
 from localprompt.records.cell import Cell
+from localprompt.records.prompt import Message, Segment
 from localprompt.records.received import LEAST_KEPT_TOKENS
 from localprompt.records.run import RunWarning
 from localprompt.running.attention import attention_for
@@ -81,7 +82,7 @@ def longest(
     """
     found = None
     if cell.after != "forget":
-        common = _common(engine, engine.held, token_ids)
+        common = _common(engine, engine.held, token_ids, engine.can_cut_held)
         much = common >= LEAST_KEPT_TOKENS or 2 * common >= len(token_ids)
         if much and common >= constant_tokens:
             found = Found(engine.held, common, held_flash)
@@ -113,12 +114,13 @@ def attention_in_turn(
     baseline_bytes: int | None,
 ) -> Attention:
     """With flash attention or without, for a prompt that goes on from a state: as that is laid
-    out, unless re-laying it is paid back by this answer. Arguments as of
-    :func:`localprompt.running.attention.attention_for`."""
+    out, unless re-laying it is paid back by this answer. Where the choice was llama.cpp's own, it
+    was flash attention: that is what it takes wherever there is something to choose. Arguments as
+    of :func:`localprompt.running.attention.attention_for`."""
     if cell.settings.flash_attn is not None:
         return Attention(cell.settings.flash_attn)
     as_it_is = Attention(found.flash_attn, "as what the prompt goes on from")
-    if not found.flash_attn:
+    if found.flash_attn is False:
         return as_it_is
     chosen = attention_for(
         cell,
@@ -145,7 +147,7 @@ class Continued:
     def __init__(self, cell: Cell, engine: Engine, found: Found) -> None:
         self._engine = engine
         self._found = found
-        self._from_flash = found.flash_attn is True and cell.settings.flash_attn is False
+        self._from_flash = found.flash_attn is not False and cell.settings.flash_attn is False
         self.held_tokens = 0
         self.reused_tokens = 0
         self.store_seconds: float | None = None
@@ -177,14 +179,23 @@ class Continued:
             self.held_tokens = self.reused_tokens = self._found.common
 
 
-def keep_turn(cell: Cell, engine: Engine) -> tuple[RunWarning, ...]:
+def keep_turn(
+    cell: Cell, engine: Engine, asked: Sequence[Message], answer: str
+) -> tuple[RunWarning, ...]:
     """Keep what the context holds now that the answer is complete, where the cell asks for it.
+
+    Args:
+        asked, answer: the turn, which the next one will begin with.
 
     Returns:
         why it was not kept, if it should have been.
     """
+    if cell.after != "keep" or not cell.model.sha256:
+        return ()
+    if not engine.can_cut:
+        _leave_what_the_next_begins_with(engine, asked, answer)
     ids = engine.held
-    if cell.after != "keep" or not cell.model.sha256 or len(ids) < LEAST_KEPT_TOKENS:
+    if len(ids) < LEAST_KEPT_TOKENS:
         return ()
     conditions = engine.turn_conditions(cell.settings, engine.settings.n_ctx)
     if conditions is None:
@@ -207,6 +218,18 @@ def keep_turn(cell: Cell, engine: Engine) -> tuple[RunWarning, ...]:
     if engine.can_cut:
         _drop_beginnings(engine, store, family, ids)
     return ()
+
+
+def _leave_what_the_next_begins_with(engine: Engine, asked: Sequence[Message], answer: str) -> None:
+    """Take the rest out of the context. The chat template may write an answer otherwise than the
+    model did, by a line's end for instance; behind a sliding window, going back to where they
+    agree is possible in this context, and from a file only the last window comes back."""
+    answered = Message("assistant", (Segment(answer, "answer"),))
+    question = Message("user", (Segment("?", "question"),))
+    upcoming = engine.encode((*asked, answered, question)).token_ids
+    common = common_tokens(engine.held, upcoming, left=0)
+    if common < len(engine.held) and engine.can_cut_held(common):
+        engine.cut_held(common)
 
 
 def _drop_beginnings(engine: Engine, store: PrefixStore, family: str, ids: tuple[int, ...]) -> None:
@@ -245,12 +268,22 @@ def _saved_tokens(engine: Engine, path: Path) -> tuple[int, ...]:
         return ()
 
 
-def _common(engine: Engine, held: tuple[int, ...], token_ids: tuple[int, ...]) -> int:
-    """How many tokens of a state a prompt can go on from, leaving one to evaluate."""
+def _common(
+    engine: Engine,
+    held: tuple[int, ...],
+    token_ids: tuple[int, ...],
+    can_cut: Callable[[int], bool] = lambda _: False,
+) -> int:
+    """How many tokens of a state a prompt can go on from, leaving one to evaluate.
+
+    Args:
+        can_cut: whether this very state can go back to so many, where not every one can.
+    """
     most = min(len(held), len(token_ids) - 1)
     same = held[:most] == token_ids[:most]
     common = most if same else common_tokens(held, token_ids, left=0)
-    return common if engine.can_cut or common == len(held) else 0
+    usable = engine.can_cut or common == len(held) or can_cut(common)
+    return common if usable else 0
 
 
 def carry_over(engine: Engine, found: Found, cell: Cell, n_ctx: int) -> bool:
