@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localprompt import doors
-from localprompt.cli.options import takes
+from localprompt.cli.options import TunedLoraOption, adapters, takes
 from localprompt.cli.output import check_output
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 DETAILS = (
     "Every prompt of the suite is measured on the model, six times; the model is tuned on the "
     "examples of --train and measured in the same way; for a model of 7 billion parameters both "
-    "are estimated. Every figure says which. The tuning is kept and reused."
+    "are estimated. Every figure says which. The tuning is kept and reused. With --tuned-lora, an "
+    "adapter made elsewhere is the tuned side, with each prompt: what its training took is not "
+    "known then, and left out."
 )
 EXAMPLES = (
     "localprompt contrast -o contrast.html",
-    "localprompt contrast --suite benchmarks/sentiment.yaml -m smollm2-135m",
+    "localprompt contrast --suite benchmarks/sentiment.yaml --tuned-lora style.gguf:0.8",
     "localprompt contrast --from contrast.json --lang pt-BR -o contrast.html",
 )
 
@@ -46,6 +48,7 @@ class ContrastFlags:
             help="Examples to tune on; by default datasets/NAME-train.csv beside the suite.",
         ),
     ] = None
+    tuned_lora: TunedLoraOption = None
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", metavar="MODEL|PATH", help="By default the starter model."),
@@ -84,9 +87,10 @@ def command(*, flags: ContrastFlags) -> None:
     from localprompt.views.messages import print_note
 
     name = flags.model or DEFAULT_MODEL
+    tuned = adapters(flags.tuned_lora, "--tuned-lora") or ()
     with (
         evidence_progress(language) as progress,
-        open_lab(name, prices=flags.prices, on_step=progress.step) as lab,
+        open_lab(name, prices=flags.prices, adapters=tuned, on_step=progress.step) as lab,
     ):
         try:
             report = contrast(lab, flags.suite, flags.train)

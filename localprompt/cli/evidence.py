@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from localprompt import doors
-from localprompt.cli.options import takes
+from localprompt.cli.options import TunedLoraOption, adapters, takes
 from localprompt.cli.output import check_output
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 from localprompt.units import parse_list
@@ -22,7 +22,8 @@ DETAILS = (
     "Each reason is an experiment with a hypothesis and a rule that is fixed before it runs. What "
     "an experiment found is kept, and reused while its inputs stay the same; --fresh measures "
     "again. --plan says what would be run and how long it takes. The page is written before "
-    "anything runs and again after each experiment."
+    "anything runs and again after each experiment. With --tuned-lora, experiments 3 and 9 have an "
+    "adapter made elsewhere as their tuned side; the others keep tunings of their own."
 )
 EXAMPLES = (
     "localprompt evidence --plan",
@@ -48,6 +49,7 @@ class EvidenceFlags:
         str | None,
         typer.Option("--model", "-m", metavar="MODEL|PATH", help="By default the starter model."),
     ] = None
+    tuned_lora: TunedLoraOption = None
     prices: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Your own table of GPU prices (csv)."),
@@ -84,10 +86,12 @@ def command(*, flags: EvidenceFlags) -> None:
     from localprompt.views.evidence_progress import evidence_progress
     from localprompt.views.messages import print_note
 
-    chosen = choose(EXPERIMENTS, _numbers(flags.only))
+    chosen = choose(EXPERIMENTS, _numbers(flags.only), adapted=bool(flags.tuned_lora))
+    tuned = adapters(flags.tuned_lora, "--tuned-lora") or ()
+    model = flags.model or DEFAULT_MODEL
     with (
         evidence_progress(language) as progress,
-        open_lab(flags.model or DEFAULT_MODEL, prices=flags.prices, on_step=progress.step) as lab,
+        open_lab(model, prices=flags.prices, adapters=tuned, on_step=progress.step) as lab,
     ):
         planned = plan(chosen, lab)
         if flags.plan:

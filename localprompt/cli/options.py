@@ -65,6 +65,14 @@ LoraOption = Annotated[
         help="A LoRA adapter on top of the weights, by name or file; repeatable.",
     ),
 ]
+TunedLoraOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tuned-lora",
+        metavar="FILE[:SCALE]",
+        help="A LoRA adapter made elsewhere, in the place of a tuning here; repeatable.",
+    ),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="MODEL|PATH", help="A model's name, or a GGUF file."),
@@ -307,13 +315,13 @@ class RunFlags(EngineFlags, SamplingFlags):
     quiet: QuietOption = False
 
 
-def adapters(lora: list[str] | None) -> tuple[AdapterUse, ...] | None:
-    """The adapters that were typed; None: none were."""
+def adapters(lora: list[str] | None, option: str = "--lora") -> tuple[AdapterUse, ...] | None:
+    """The adapters that were typed behind an option; None: none were."""
     if not lora:
         return None
     from localprompt.models.adapters import adapters_of
 
-    return adapters_of(lora)
+    return adapters_of(lora, option)
 
 
 def takes(flags: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

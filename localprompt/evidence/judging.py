@@ -11,6 +11,7 @@ from localprompt.stats.paired import compare_passes
 
 LESS_IS_BETTER = (
     "memory",
+    "answering_memory",
     "time_to_first_answer",
     "time_per_change",
     "cpu_per_change",
@@ -57,6 +58,16 @@ def break_even(curves: Sequence[Curve], judged: Sequence[Judged]) -> Figure | No
     saved = prompting.per_answer_seconds - tuning.per_answer_seconds
     answers = max(0.0, (tuning.start_seconds - prompting.start_seconds) / saved)
     return Figure("break_even", answers, "count", "measured")
+
+
+def answers_for_an_hour(judged: Sequence[Judged]) -> Figure | None:
+    """Answers that make up for each hour of CPU time that a training took, where nobody saw how
+    long it took; None where an answer of the tuned model is not shown to take less."""
+    one = next((j for j in judged if j.quantity == "cpu_per_answer"), None)
+    if one is None or one.winner != "tuning":
+        return None
+    saved = one.prompting.value - one.tuning.value
+    return Figure("answers_for_an_hour", 3600.0 / saved, "count", "measured")
 
 
 def _less(prompting: Figure, tuning: Figure) -> Winner:

@@ -23,10 +23,12 @@ from localprompt.evidence.tools import REAL, Tools
 from localprompt.evidence.tuning import TuningPlan, Tunings
 from localprompt.finetune.estimate.cost import Price
 from localprompt.finetune.training.support import check_trainable
+from localprompt.gguf.adapter import check_each
 from localprompt.models.inspect import inspect_model
 from localprompt.models.quality.reading import Comparison
 from localprompt.records.evaluation import EvalRequest, Scoring
-from localprompt.records.model import ModelRecord
+from localprompt.records.model import AdapterUse, ModelRecord
+from localprompt.records.run import RequestedSettings
 from localprompt.records.training import TrainingProgress, TrainingResult
 from localprompt.sources.prompt.file import load_prompt
 from localprompt.sources.suite.records import SuitePrompt
@@ -66,6 +68,12 @@ class Lab:
         searches: makes searches for a better prompt.
         prices: of GPUs; what estimates of money rest on.
         tools: the machine; tests bring their own.
+        adapters: made elsewhere, on top of the model; the tuned side wherever what their training
+            took does not matter.
+
+    Raises:
+        InputError: the adapters change nothing.
+        ModelFileError: one is of another model.
     """
 
     def __init__(
@@ -80,9 +88,12 @@ class Lab:
         searches: Searches,
         prices: tuple[Price, ...] = (),
         tools: Tools = REAL,
+        adapters: tuple[AdapterUse, ...] = (),
         on_step: OnStep = lambda _: None,
     ) -> None:
+        _check_adapters(adapters, model)
         self.model = model
+        self.adapters = adapters
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.find_model = find_model
@@ -93,6 +104,17 @@ class Lab:
         self._store = store
         self._models = models
         self._on_step = on_step
+
+    @property
+    def adapters_to_show(self) -> tuple[AdapterUse, ...]:
+        """The adapters in the same way."""
+        return tuple(
+            msgspec.structs.replace(use, path=Path(use.path).name) for use in self.adapters
+        )
+
+    @property
+    def adapter_names(self) -> str:
+        return " + ".join(use.label for use in self.adapters)
 
     @property
     def model_to_show(self) -> ModelRecord:
@@ -112,6 +134,7 @@ class Lab:
         scoring: Scoring = "raw",
         limit: int | None = None,
         cached: bool = True,
+        adapters: tuple[AdapterUse, ...] = (),
     ) -> Answers:
         """Answer and score the cases.
 
@@ -119,6 +142,7 @@ class Lab:
             prompt, cases: a prompt file and its held-out cases.
             model: None: the lab's own.
             cached: False answers everything anew, for figures that are times.
+            adapters: on top of the model.
 
         Raises:
             LocalPromptError: as an evaluation.
@@ -130,6 +154,7 @@ class Lab:
             scoring=scoring,
             limit=limit,
             cached=cached,
+            settings=RequestedSettings(adapters=adapters),
         )
         return self._answer(
             plan_evaluation(open_suite(request), request, find_model=self.find_model)
@@ -143,17 +168,25 @@ class Lab:
         *,
         cached: bool = True,
         file: Path | None = None,
+        adapters: tuple[AdapterUse, ...] = (),
     ) -> Answers:
         """One prompt of a suite, by its label, over the suite's cases.
 
         Args:
             file: another prompt's, which takes the place of the suite's own.
+            adapters: on top of the model.
 
         Raises:
             LocalPromptError: as an evaluation.
         """
         path = (model or self.model).path
-        request = EvalRequest(suite=suite, models=(path,), scoring="raw", cached=cached)
+        request = EvalRequest(
+            suite=suite,
+            models=(path,),
+            scoring="raw",
+            cached=cached,
+            settings=RequestedSettings(adapters=adapters),
+        )
         opened = open_suite(request)
         if file is not None:
             own = SuitePrompt(prompt, load_prompt(file), str(file))
@@ -208,7 +241,17 @@ class Lab:
         """
         self._models.close()
         beside = Path((parent or self.model).path)
-        return self.tools.compare_texts(Path(model.path), beside, text)
+        return self.tools.compare_texts(Path(model.path), beside, text, ())
+
+    def compare_adapted(self, text: str) -> Comparison:
+        """The model with its adapters beside the model without them, over a text.
+
+        Raises:
+            EngineError, ModelFileError: it cannot be read with.
+        """
+        self._models.close()
+        path = Path(self.model.path)
+        return self.tools.compare_texts(path, path, text, self.adapters)
 
     def tuned(self, plan: TuningPlan) -> TrainingResult:
         """The tuning, made now unless it is kept.
@@ -261,3 +304,13 @@ class Lab:
             check_trainable(inspect_model(Path(self.model.path)), self.model.name)
         except InputError as error:
             raise EngineError(error.message) from error
+
+
+def _check_adapters(adapters: tuple[AdapterUse, ...], model: ModelRecord) -> None:
+    if adapters and not any(use.scale for use in adapters):
+        raise InputError(
+            "an adapter of scale 0 changes nothing, so there is nothing to compare",
+            where="--tuned-lora",
+            expected="as style.gguf:0.8",
+        )
+    check_each((Path(use.path) for use in adapters), Path(model.path))

@@ -16,6 +16,7 @@ from localprompt.evidence.lab import Lab, OnStep
 from localprompt.evidence.searching import Searches
 from localprompt.evidence.tuning import Tunings
 from localprompt.finetune.estimate.cost import read_prices
+from localprompt.records.model import AdapterUse
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
 from localprompt.running.assemble import model_record
 from localprompt.store.history import History
@@ -26,18 +27,24 @@ HISTORY = "answers.db"
 
 @contextmanager
 def open_lab(
-    model: str, *, prices: Path | None = None, on_step: OnStep = lambda _: None
+    model: str,
+    *,
+    prices: Path | None = None,
+    adapters: tuple[AdapterUse, ...] = (),
+    on_step: OnStep = lambda _: None,
 ) -> Iterator[Lab]:
     """The lab of one model; its models are closed at the end.
 
     Args:
         model: name or path.
         prices: a table of GPU prices instead of the shipped one.
+        adapters: made elsewhere, to be the tuned side.
 
     Raises:
+        ModelFileError: an adapter is of another model.
         UnknownNameError, ModelMissingError: there is no such model, or the table has a GPU that is
             not known.
-        InputError: the table cannot be read.
+        InputError: the table cannot be read, or the adapters change nothing.
         HistoryError: the folder cannot be used.
     """
     offers = read_prices(prices)
@@ -54,6 +61,7 @@ def open_lab(
             tunings=Tunings(record, folder / "tunings", go_on_or_begin),
             searches=Searches(record, folder / "searches", tools.run),
             prices=offers,
+            adapters=adapters,
             on_step=on_step,
         )
 

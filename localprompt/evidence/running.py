@@ -29,20 +29,30 @@ from localprompt.evidence.experiments.resources import Resources
 from localprompt.evidence.experiments.transparency import Transparency
 from localprompt.evidence.experiments.updates import Updates
 from localprompt.evidence.lab import Lab
+from localprompt.evidence.tuning import TuningPlan
 from localprompt.files import replace_file
 from localprompt.measure import machine
 from localprompt.records import json
 from localprompt.records.evidence import EvidenceReport, Finding, Plan
 
+TAKE_ADAPTERS = frozenset({"updates", "knowledge"})
+"""Experiments whose tuned side may be an adapter that was made elsewhere: they look at what a
+tuning does to a model. The others look at what it takes, or at one on examples that they know."""
+
 OnFinding = Callable[[EvidenceReport, Finding, bool], None]
 """Told the report so far, what was just added to it, and whether that was reused."""
 
 
-def choose(experiments: Sequence[Experiment], only: Sequence[int]) -> tuple[Experiment, ...]:
+def choose(
+    experiments: Sequence[Experiment], only: Sequence[int], *, adapted: bool = False
+) -> tuple[Experiment, ...]:
     """Those that were asked for, in their order; all where none was named.
 
+    Args:
+        adapted: adapters are to be the tuned side.
+
     Raises:
-        InputError: no experiment has that number.
+        InputError: no experiment has that number, or none of them takes adapters.
     """
     known = {experiment.number: experiment for experiment in experiments}
     for number in only:
@@ -53,7 +63,16 @@ def choose(experiments: Sequence[Experiment], only: Sequence[int]) -> tuple[Expe
                 expected=", ".join(map(str, sorted(known))),
                 found=str(number),
             )
-    return tuple(e for e in experiments if not only or e.number in only)
+    chosen = tuple(e for e in experiments if not only or e.number in only)
+    if adapted and not any(e.name in TAKE_ADAPTERS for e in chosen):
+        able = [str(e.number) for e in experiments if e.name in TAKE_ADAPTERS]
+        raise InputError(
+            "none of these experiments can take an adapter made elsewhere",
+            where="--tuned-lora",
+            expected="one of " + ", ".join(able),
+            found=", ".join(str(e.number) for e in chosen),
+        )
+    return chosen
 
 
 def plan(experiments: Sequence[Experiment], lab: Lab) -> EvidenceReport:
@@ -71,6 +90,7 @@ def plan(experiments: Sequence[Experiment], lab: Lab) -> EvidenceReport:
         model=lab.model_to_show,
         machine=machine.describe(),
         plans=tuple(plans),
+        adapters=lab.adapters_to_show,
     )
 
 
@@ -140,10 +160,13 @@ def _key(experiment: Experiment, lab: Lab) -> tuple[str, dict[str, str]]:
         "model": lab.model.sha256 or "",
         "machine": machine.describe().id,
         "version": localprompt.__version__,
-        **{f"tuning {tuning.name}": tuning.key(lab.model) for tuning in experiment.tunings},
+        **{f"tuning {tuning.name}": tuning.key(lab.model) for tuning in _tunings(experiment, lab)},
         **{f"search {search.name}": search.key(lab.model) for search in experiment.searches},
         **experiment.inputs(lab),
     }
+    if lab.adapters and experiment.name in TAKE_ADAPTERS:
+        used = sorted(f"{use.sha256} × {use.scale!r}" for use in lab.adapters)
+        inputs["adapters"] = ", ".join(used)
     return hashlib.sha256(msgspec.json.encode(inputs)).hexdigest(), inputs
 
 
@@ -153,9 +176,15 @@ def _larger(lab: Lab) -> float:
     return max(1.0, (lab.model.size_bytes or 0) / _TIMED_BYTES)
 
 
+def _tunings(experiment: Experiment, lab: Lab) -> tuple[TuningPlan, ...]:
+    """Those that it needs here."""
+    adapted = lab.adapters and experiment.name in TAKE_ADAPTERS
+    return () if adapted else experiment.tunings
+
+
 def _new(experiment: Experiment, lab: Lab, taken: set[str]) -> Iterator[float]:
     """The seconds of those tunings and searches that nothing before has made."""
-    for tuning in experiment.tunings:
+    for tuning in _tunings(experiment, lab):
         if f"tuning {tuning.name}" not in taken and lab.tunings.kept(tuning) is None:
             yield tuning.seconds
         taken.add(f"tuning {tuning.name}")

@@ -22,7 +22,8 @@ from localprompt.errors import WorkerError
 from localprompt.finetune.estimate.shapes import ModelShape
 from localprompt.measure.machine import default_threads
 from localprompt.models.quality.reading import Comparison, read_beside
-from localprompt.records.model import ModelRecord
+from localprompt.records.model import AdapterUse, ModelRecord
+from localprompt.records.run import RequestedSettings
 from localprompt.units import MIB
 
 _CONVERSION_BUFFER_BYTES = 64 * MIB
@@ -49,8 +50,8 @@ class Tools:
     """An engine that encodes; weights are not read."""
     convert: Callable[[ModelRecord, Path, str], None]
     """Write the model's weights to a file, in a type such as F32 or Q8_0."""
-    compare_texts: Callable[[Path, Path, str], Comparison]
-    """A model and its parent over a text."""
+    compare_texts: Callable[[Path, Path, str, tuple[AdapterUse, ...]], Comparison]
+    """A model, with adapters or without, and its parent over a text."""
     run: Callable[[Sequence[str]], Ran]
     """The program with these arguments, in a fresh process."""
     shape: Callable[[Path], ModelShape]
@@ -82,11 +83,14 @@ def convert(model: ModelRecord, target: Path, file_type: str) -> None:
             pass
 
 
-def compare_texts(model: Path, parent: Path, text: str) -> Comparison:
+def compare_texts(
+    model: Path, parent: Path, text: str, adapters: tuple[AdapterUse, ...] = ()
+) -> Comparison:
     """Raises EngineError, ModelFileError: a model cannot be read with."""
     from localprompt.engine.llama.perplexity import LlamaReader
 
-    with LlamaReader(model) as reader, LlamaReader(parent) as other:
+    settings = RequestedSettings(adapters=adapters)
+    with LlamaReader(model, settings) as reader, LlamaReader(parent) as other:
         return read_beside(reader, other, text)
 
 

@@ -130,7 +130,7 @@ def check_fits(adapter: AdapterHead, base: GgufFile) -> None:
                 "weights that it has",
                 f"{name}, which it does not have",
             )
-        own = (b.shape[1], a.shape[1]) if name == _EMBEDDING else (a.shape[0], b.shape[1])
+        own = _changes(name, a, b)
         if own != shape[:2]:
             raise _refused(
                 adapter.path,
@@ -138,6 +138,17 @@ def check_fits(adapter: AdapterHead, base: GgufFile) -> None:
                 f"{name} of {shape[0]} × {shape[1]}",
                 f"{own[0]} × {own[1]}",
             )
+
+
+def pair_fits(name: str, a: TensorInfo, b: TensorInfo, base: GgufFile) -> bool:
+    """Whether a model has a weight of that name and shape."""
+    own = _changes(name, a, b)
+    return any(tensor.name == name and tensor.shape[:2] == own for tensor in base.tensors)
+
+
+def _changes(name: str, a: TensorInfo, b: TensorInfo) -> tuple[int, int]:
+    """The shape of the weight that a pair changes."""
+    return (b.shape[1], a.shape[1]) if name == _EMBEDDING else (a.shape[0], b.shape[1])
 
 
 def check_each(adapters: Iterable[Path], model: Path) -> None:

@@ -19,8 +19,11 @@ from localprompt.records.model import AdapterUse
 MOST_SCALE = 1000.0
 
 
-def adapters_of(texts: Iterable[str]) -> tuple[AdapterUse, ...]:
+def adapters_of(texts: Iterable[str], option: str = "--lora") -> tuple[AdapterUse, ...]:
     """The adapters as they were typed, in that order.
+
+    Args:
+        option: where they were typed.
 
     Raises:
         InputError: one is named twice, or its scale is not a number.
@@ -29,9 +32,9 @@ def adapters_of(texts: Iterable[str]) -> tuple[AdapterUse, ...]:
     """
     uses: list[AdapterUse] = []
     for text in texts:
-        use = _use(text)
+        use = _use(text, option)
         if use.sha256 in {other.sha256 for other in uses}:
-            raise InputError("an adapter is named twice", where=f"--lora {text}")
+            raise InputError("an adapter is named twice", where=f"{option} {text}")
         uses.append(use)
     return tuple(uses)
 
@@ -60,8 +63,8 @@ def as_recorded(uses: Iterable[AdapterUse]) -> tuple[AdapterUse, ...]:
     return found
 
 
-def _use(text: str) -> AdapterUse:
-    name, scale = _name_and_scale(text)
+def _use(text: str, option: str) -> AdapterUse:
+    name, scale = _name_and_scale(text, option)
     found = resolve(name)
     head = read_adapter(found.path)
     return AdapterUse(
@@ -74,7 +77,7 @@ def _use(text: str) -> AdapterUse:
     )
 
 
-def _name_and_scale(text: str) -> tuple[str, float]:
+def _name_and_scale(text: str, option: str) -> tuple[str, float]:
     name, colon, number = text.rpartition(":")
     if not colon or doors.is_file(doors.expand_user(text)):
         return text, 1.0
@@ -84,6 +87,6 @@ def _name_and_scale(text: str) -> tuple[str, float]:
         scale = math.nan
     if not math.isfinite(scale) or abs(scale) > MOST_SCALE or not name:
         raise InputError(
-            "not a scale", where=f"--lora {text}", expected="as style.gguf:0.8", found=number
+            "not a scale", where=f"{option} {text}", expected="as style.gguf:0.8", found=number
         )
     return name, scale

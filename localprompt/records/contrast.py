@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from localprompt.records.evidence import Figure
-from localprompt.records.model import ModelRecord
+from localprompt.records.model import AdapterUse, ModelRecord
 from localprompt.records.run import Machine
 
 Kind = Literal["prompting", "tuning"]
@@ -59,9 +59,19 @@ class ContrastReport(msgspec.Struct, frozen=True):
     judged: tuple[Judged, ...]
     """The prompt with the best score beside the tuning of the same model; empty without one."""
     curves: tuple[Curve, ...] = ()
-    """That prompt and that tuning."""
+    """That prompt and that tuning; empty where it is not known what the tuning took."""
+    compared: tuple[str, ...] = ()
+    """Names of the two ways that are judged; empty where there is one side, and in results of
+    before this was told."""
     break_even: Figure | None = None
     """Answers after which the tuning has taken less CPU time; None: that was not shown, or there
     is no tuning."""
     prevented: str | None = None
     """Why nothing was tuned here."""
+    adapters: tuple[AdapterUse, ...] = ()
+    """Made elsewhere, and the tuned side: what their training took is not known."""
+    answers_for_an_hour: Figure | None = None
+    """Answers with them that make up for each hour of CPU time that their training took; None:
+    that was not shown, or the training was seen."""
+    unsearched: str | None = None
+    """Why no prompt was searched for, where the tuned side is an adapter."""

@@ -20,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-from localprompt.records.model import ModelRecord
+from localprompt.records.model import AdapterUse, ModelRecord
 from localprompt.records.run import Machine
 from localprompt.stats.samples import Interval
 
@@ -164,6 +164,8 @@ class EvidenceReport(msgspec.Struct, frozen=True):
     machine: Machine
     plans: tuple[Plan, ...]
     findings: tuple[Finding, ...] = ()
+    adapters: tuple[AdapterUse, ...] = ()
+    """Made elsewhere; the tuned side of those experiments that can take one, as they note."""
 
     def finding(self, number: int) -> Finding | None:
         return next((f for f in self.findings if f.number == number), None)

@@ -35,6 +35,11 @@ class AdapterUse(msgspec.Struct, frozen=True):
     size_bytes: int | None = None
     """Of its matrices, which are read beside the weights."""
 
+    @property
+    def label(self) -> str:
+        """As it is typed: ``style:0.8``, and ``style`` at the scale that it was trained with."""
+        return self.name if self.scale == 1.0 else f"{self.name}:{self.scale:g}"
+
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,99}\Z"
 

@@ -226,12 +226,11 @@ class Session:
             answer.collect(self._engine, request, on_text, on_event)
         reading, after = memory.read(), conditions.read()
 
-        kept: tuple[RunWarning, ...] = ()
+        not_kept = beginning.finish()
         if answer.failure is None:
-            kept = keep_turn(cell, self._engine, rendered.messages, answer.text)
+            not_kept += keep_turn(cell, self._engine, rendered.messages, answer.text)
         warnings = (
-            *beginning.finish(),
-            *kept,
+            *not_kept,
             *over_limit(cell, reading.peak_rss_bytes),
             *condition_warnings(before, after, reading),
             *self._frequency_changes(cell, after.frequency_hertz),

@@ -16,8 +16,8 @@ from localprompt.records.evidence import Figure
 from localprompt.units import format_bytes
 from localprompt.views.charts import Bar, BarPart, Panel, Scale, Tick, nice_ticks, scale
 from localprompt.views.evidence_charts import localized
-from localprompt.views.evidence_text import page_words, subtitle
-from localprompt.views.html import render_page
+from localprompt.views.evidence_text import adapter_facts, subtitle
+from localprompt.views.html import render_page, words_in
 from localprompt.views.language import Language
 from localprompt.views.sections import (
     BarChart,
@@ -39,6 +39,7 @@ from localprompt.views.terminal import print_blocks
 QUANTITIES = (
     "score",
     "memory",
+    "answering_memory",
     "time_to_first_answer",
     "time_per_change",
     "cpu_per_change",
@@ -71,15 +72,14 @@ def contrast_page(report: ContrastReport, language: Language) -> str:
         Section("environment", say("page.environment"), (_environment(report, say),)),
     ]
     title = say("contrast.title", suite=report.suite)
-    return render_page(title, subtitle(report, say), sections, page_words(say))
+    return render_page(title, subtitle(report, say), sections, words_in(say))
 
 
 def print_contrast(report: ContrastReport, say: Language, console: Console) -> None:
     """What speaks for either side, then everything in tables."""
     print_blocks(_tables(report, say), console)
     lines = [f"{title}: {text}" for title, text in sides(report, say)]
-    if report.prevented is not None:
-        lines.append(say("contrast.not_tuned", reason=report.prevented))
+    lines += _limits(report, say)
     print_blocks([Lines(tuple(lines), quiet=False)], console)
 
 
@@ -88,14 +88,36 @@ def _short(report: ContrastReport, say: Language) -> Iterator[Block]:
     if report.judged:
         yield Lines((headline(report.judged, say),), quiet=False)
         yield _judged(report.judged, say)
-    if report.prevented is not None:
-        yield Prose((Paragraph(say("contrast.not_tuned", reason=report.prevented)),))
+    limits = tuple(map(Paragraph, _limits(report, say)))
+    if limits:
+        yield Prose(limits)
     read = [Paragraph(say("contrast.intro"))]
     if report.judged:
-        best = report.curves[0].name if report.curves else report.ways[0].name
-        read.append(Paragraph(say("contrast.compared", prompt=best)))
+        read.append(Paragraph(_compared(report, say)))
     read.append(Paragraph(say("contrast.advice_text")))
     yield Prose(tuple(read), folded=say("contrast.advice"))
+
+
+def _limits(report: ContrastReport, say: Language) -> list[str]:
+    """What was not done here, and what therefore is not known."""
+    found = []
+    if report.adapters:
+        names = " + ".join(use.label for use in report.adapters)
+        found.append(say("contrast.elsewhere", adapters=names))
+    if report.prevented is not None:
+        found.append(say("contrast.not_tuned", reason=report.prevented))
+    if report.unsearched is not None:
+        found.append(say("contrast.not_searched", reason=report.unsearched))
+    return found
+
+
+def _compared(report: ContrastReport, say: Language) -> str:
+    """Which two ways are judged, and how."""
+    first = [curve.name for curve in report.curves] or [report.ways[0].name]
+    names = report.compared or tuple(first)
+    if report.adapters:
+        return say("contrast.compared_elsewhere", prompt=names[0], tuned=names[-1])
+    return say("contrast.compared", prompt=names[0])
 
 
 def headline(judged: tuple[Judged, ...], say: Language) -> str:
@@ -203,6 +225,8 @@ def _high(figure: Figure) -> float:
 
 
 def _curves(report: ContrastReport, say: Language) -> Iterator[Block]:
+    if report.adapters:
+        yield Prose((Paragraph(_when_it_pays(report.answers_for_an_hour, say)),))
     if not report.curves:
         return
     if report.break_even is None:
@@ -216,6 +240,13 @@ def _curves(report: ContrastReport, say: Language) -> Iterator[Block]:
     title, caption = say("contrast.curves"), say("contrast.curves_caption")
     yield Prose((Paragraph(text),))
     yield PanelChart(title, caption, panels, axis.unit, say("contrast.answers"))
+
+
+def _when_it_pays(answers: Figure | None, say: Language) -> str:
+    """What can be said of a training that nobody saw."""
+    if answers is None:
+        return say("contrast.never_elsewhere")
+    return say("contrast.pays_elsewhere", answers=say.quantity(answers.value, "count"))
 
 
 def _panel(curves: Sequence[Curve], most: float, axis: Scale, say: Language) -> Panel:
@@ -324,6 +355,7 @@ def _environment(report: ContrastReport, say: Language) -> Facts:
         (
             Fact(say("page.model"), f"{model.name}, {model.quantization or '–'}"),
             Fact(say("page.sha256"), model.sha256 or "–"),
+            *adapter_facts(report.adapters, say),
             Fact(say("page.machine"), f"{machine.cpu or '–'}, {machine.physical_cores or '–'}"),
             Fact(say("page.memory"), say.number(format_bytes(machine.memory_bytes))),
             Fact(say("page.version"), report.localprompt_version),

@@ -28,15 +28,15 @@ from localprompt.records.evidence import (
 from localprompt.units import format_bytes
 from localprompt.views.evidence_charts import deciding_charts, group_chart
 from localprompt.views.evidence_text import (
+    adapter_facts,
     figure_name,
     guessed_unit,
     headline,
-    page_words,
     subtitle,
     verdict_kind,
 )
 from localprompt.views.figures import moment_text
-from localprompt.views.html import render_page
+from localprompt.views.html import render_page, words_in
 from localprompt.views.language import DEFAULT, Language
 from localprompt.views.markdown import block_markdown
 from localprompt.views.sections import (
@@ -92,7 +92,7 @@ def evidence_page(report: EvidenceReport, language: Language) -> str:
     sections += [_experiment(plan, report.finding(plan.number), say) for plan in report.plans]
     sections.append(_how_to_read(report, say))
     sections.append(_environment(report, say))
-    return render_page(say("page.title"), subtitle(report, say), sections, page_words(say))
+    return render_page(say("page.title"), subtitle(report, say), sections, words_in(say))
 
 
 def print_evidence(report: EvidenceReport, say: Language, console: Console) -> None:
@@ -265,6 +265,7 @@ def _environment(report: EvidenceReport, say: Language) -> Section:
     facts = [
         Fact(say("page.model"), f"{model.name}, {model.quantization or ''}".strip(", ")),
         Fact(say("page.sha256"), model.sha256 or "–"),
+        *adapter_facts(report.adapters, say),
         Fact(say("page.machine"), f"{machine.cpu or '–'}, {machine.physical_cores or '–'}"),
         Fact(say("page.memory"), say.number(format_bytes(machine.memory_bytes))),
         Fact(say("page.version"), report.localprompt_version),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from localprompt.records.contrast import ContrastReport
 from localprompt.records.evidence import Condition, EvidenceReport, Figure, Finding, Plan, Unit
+from localprompt.records.model import AdapterUse
 from localprompt.views.figures import moment_text
-from localprompt.views.html import PageWords
 from localprompt.views.language import Language
+from localprompt.views.sections import Fact
 
 
 def verdict_kind(finding: Finding | None) -> str:
@@ -62,7 +65,9 @@ def subtitle(report: EvidenceReport | ContrastReport, say: Language) -> str:
     )
 
 
-def page_words(say: Language) -> PageWords:
-    """What stands around the sections, in this language."""
-    names = [name for name in PageWords.__struct_fields__ if name != "language"]
-    return PageWords(language=say.code, **{name: say(f"document.{name}") for name in names})
+def adapter_facts(adapters: Iterable[AdapterUse], say: Language) -> Iterator[Fact]:
+    """Which adapters were the tuned side."""
+    for use in adapters:
+        rank = "–" if use.rank is None else str(use.rank)
+        about = say("contrast.adapter_facts", name=use.label, rank=rank, sha256=use.sha256)
+        yield Fact(say("contrast.adapter"), about)

@@ -26,7 +26,9 @@ import msgspec
 
 from localprompt import __version__
 from localprompt.records.json import well_formed
+from localprompt.views.language import Language
 from localprompt.views.sections import Section
+from localprompt.views.translation import speaking, spoken_code, translated
 
 if TYPE_CHECKING:
     import jinja2
@@ -52,11 +54,23 @@ ENGLISH = PageWords()
 
 
 def render_page(
-    title: str, subtitle: str, sections: Sequence[Section], words: PageWords = ENGLISH
+    title: str, subtitle: str, sections: Sequence[Section], words: PageWords | None = None
 ) -> str:
-    """The whole file. Sections without blocks are left out."""
+    """The whole file. Sections without blocks are left out.
+
+    Args:
+        words: in the language of the sections; None: the sections are in English, and the page
+            comes in the user's language.
+    """
     from markupsafe import Markup
 
+    if words is None:
+        words = ENGLISH
+        if speaking():
+            from localprompt.views.spoken import spoken
+
+            sections, words = spoken(sections), words_in(Language(spoken_code()))
+            subtitle = translated(subtitle)
     assets = dict.fromkeys(name for s in sections for block in s.blocks for name in block.assets)
     files = ("style.css", "script.js", *assets)
     style = "".join(_our_file(name) for name in files if name.endswith(".css"))
@@ -79,17 +93,25 @@ def render_page(
     return well_formed(page)
 
 
+def words_in(say: Language) -> PageWords:
+    """What stands around the sections, in a language."""
+    names = [name for name in PageWords.__struct_fields__ if name != "language"]
+    return PageWords(language=say.code, **{name: say(f"document.{name}") for name in names})
+
+
 @cache
 def _environment() -> jinja2.Environment:
     import jinja2
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("localprompt.views", "page"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["spoken"] = translated
+    return environment
 
 
 def _our_file(name: str) -> str:

@@ -128,11 +128,23 @@ def read_catalogue(file: str) -> Catalogue:
 
 _spoken: list[Catalogue] = []
 """The one catalogue that is spoken; empty: English."""
+PORTUGUESE = "pt-BR"
+"""The one language beside English, as pages call it."""
 
 
 def speak(catalogue: Catalogue | None) -> None:
     """From now on, for this process; None: English."""
     _spoken[:] = [] if catalogue is None else [catalogue]
+
+
+def speak_code(code: str) -> None:
+    """As :func:`speak`, by what pages call a language."""
+    speak(read_catalogue(LANGUAGES["pt"]) if code == PORTUGUESE else None)
+
+
+def spoken_code() -> str:
+    """What pages call the language that is spoken."""
+    return PORTUGUESE if _spoken else "en"
 
 
 def speaking() -> bool:

@@ -103,3 +103,17 @@ def test_an_adapter_that_does_not_fit_is_refused_before_the_load(
     assert str(file) in ran.err
     with History(read_only=True) as history:
         assert history.newest() is None
+
+
+def test_a_contrast_refuses_an_adapter_of_another_model_before_anything_runs(
+    localprompt: Localprompt, work: Path
+) -> None:
+    file = work / "other.gguf"
+    file.write_bytes(lora_gguf())
+    ran = localprompt("contrast", "--tuned-lora", str(file))
+    assert ran.code == 3
+    assert "the adapter is for another model" in ran.err
+    assert str(file) in ran.err
+    ran = localprompt("contrast", "--tuned-lora", f"{file}:loud")
+    assert ran.code == 2
+    assert "--tuned-lora" in ran.err

@@ -20,11 +20,12 @@ from localprompt.evidence.tools import Ran, Tools
 from localprompt.evidence.tuning import Tunings
 from localprompt.finetune.estimate.cost import read_prices
 from localprompt.finetune.estimate.shapes import find_shape
+from localprompt.models.adapters import adapters_of
 from localprompt.models.quality.reading import Comparison
 from localprompt.records import json
 from localprompt.records.evaluation import EvalRequest
 from localprompt.records.improvement import FinalComparison, Improvement, ImproveRequest, Trial
-from localprompt.records.model import ModelRecord
+from localprompt.records.model import AdapterUse, ModelRecord
 from localprompt.records.quality import Divergence, Mean, Perplexity
 from localprompt.records.training import (
     Epoch,
@@ -40,6 +41,7 @@ from localprompt.stats.samples import Interval
 from localprompt.store.history import History
 from localprompt.units import GIB, MIB
 from tests.models.tiny_gguf import TENSORS, tiny_gguf
+from tests.models.tiny_lora import METADATA, lora_gguf
 from tests.sample_runs import make_run
 
 FULL = tuple((name, shape, "F32") for name, shape, _ in TENSORS)
@@ -72,7 +74,7 @@ class TestBench:
         (folder / "small.gguf").write_bytes(tiny_gguf())
         (folder / "gemma3-270m.gguf").write_bytes(tiny_gguf(tensors=OTHER))
 
-    def lab(self) -> Lab:
+    def lab(self, *adapters: str) -> Lab:
         """As a command would open it; what was kept before is there again."""
         store = History(self.folder / "history.db")
         model = self.find_model(str(self.folder / "small.gguf"))
@@ -87,6 +89,7 @@ class TestBench:
             prices=read_prices(),
             tools=Tools(self._vocabulary, self._convert, self._compare, self._run, self._shape),
             on_step=self.steps.append,
+            adapters=adapters_of(adapters),
         )
 
     def find_model(self, name: str) -> ModelRecord:
@@ -134,8 +137,16 @@ class TestBench:
     def _convert(self, model: ModelRecord, target: Path, file_type: str) -> None:
         target.write_bytes(tiny_gguf(tensors=FULL) if file_type == "F32" else tiny_gguf())
 
-    def _compare(self, model: Path, parent: Path, text: str) -> Comparison:
-        tuned = "evidence" in model.name
+    def adapter(self, **metadata: str) -> Path:
+        """One of the small model."""
+        path = self.folder / "style.gguf"
+        path.write_bytes(lora_gguf({**METADATA, **metadata}))
+        return path
+
+    def _compare(
+        self, model: Path, parent: Path, text: str, adapters: tuple[AdapterUse, ...]
+    ) -> Comparison:
+        tuned = "evidence" in model.name or bool(adapters)
         ratio, ends = (1.2, Interval(1.1, 1.3)) if tuned else (1.0, Interval(0.99, 1.01))
         kl = Mean(0.1, 0.01)
         divergence = Divergence(1000, kl, 900, ratio, ends)

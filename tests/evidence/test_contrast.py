@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from localprompt.errors import InputError
 from localprompt.evidence.contrast import contrast
-from localprompt.evidence.judging import break_even, curve, judge
+from localprompt.evidence.judging import answers_for_an_hour, break_even, curve, judge
 from localprompt.evidence.lab import Answers
+from localprompt.evidence.ways import OF_THE_CHANGE, REPETITIONS
+from localprompt.records import json
 from localprompt.records.contrast import ContrastReport, Way
 from localprompt.records.evidence import Figure
 from localprompt.stats.samples import Interval
@@ -80,7 +84,7 @@ def test_a_tuning_contains_the_time_that_it_took(report: ContrastReport) -> None
 
 def test_each_quantity_that_both_have_is_judged_once(report: ContrastReport) -> None:
     quantities = [one.quantity for one in report.judged]
-    assert len(quantities) == len(set(quantities)) == 8
+    assert len(quantities) == len(set(quantities)) == 9
     by_quantity = {one.quantity: one.winner for one in report.judged}
     assert by_quantity["cpu_per_change"] == "prompting"
     assert by_quantity["score"] == "undecided"  # the same engine answers for both
@@ -105,9 +109,90 @@ def test_without_memory_for_training_the_contrast_says_so(tmp_path: Path) -> Non
     assert "training would not fit" in contrast_page(report, Language("en"))
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> tuple[ContrastReport, TestBench]:
+    """With an adapter instead of a tuning."""
+    bench = TestBench(tmp_path_factory.mktemp("elsewhere"))
+    return contrast(bench.lab(f"{bench.adapter()}:0.5"), SUITE), bench
+
+
+def test_an_adapter_made_elsewhere_is_the_tuned_side_with_every_prompt(
+    elsewhere: tuple[ContrastReport, TestBench],
+) -> None:
+    report, bench = elsewhere
+    assert not bench.tuned
+    tuned = [one for one in report.ways if one.kind == "tuning" and one.model == "small"]
+    assert [one.name for one in tuned] == [
+        "style:0.5, sentiment-plain",
+        "style:0.5, sentiment-few-shot",
+    ]
+    asked = [ran for ran in bench.ran if ran[0] == "run"]
+    assert sum("--lora" in ran for ran in asked) == 2 * REPETITIONS
+    assert {
+        ran[ran.index("--lora") + 1].rpartition(":")[2] for ran in asked if "--lora" in ran
+    } == {"0.5"}
+    disk, plain = tuned[0].figure("disk"), report.ways[0].figure("disk")
+    assert disk is not None
+    assert plain is not None
+    assert disk.value == plain.value + (bench.folder / "style.gguf").stat().st_size
+
+
+def test_what_an_unseen_training_took_is_left_out_and_not_judged(
+    elsewhere: tuple[ContrastReport, TestBench],
+) -> None:
+    report, _ = elsewhere
+    for one in report.ways:
+        if one.kind == "tuning" and one.model == "small":
+            assert not OF_THE_CHANGE & {figure.name for figure in one.figures}
+    judged = {one.quantity for one in report.judged}
+    assert judged == {"answering_memory", "cpu_per_answer", "disk", "score"}
+    assert report.curves == ()
+    assert report.break_even is None
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_the_page_and_the_results_name_the_adapter_and_what_is_not_known_of_it(
+    elsewhere: tuple[ContrastReport, TestBench], code: str
+) -> None:
+    say = Language(code)
+    report = msgspec.json.decode(json.encode(elsewhere[0]), type=ContrastReport)
+    (use,) = report.adapters
+    assert (use.name, use.path, use.scale, use.rank) == ("style", "style.gguf", 0.5, 2)
+    page = contrast_page(report, say)
+    assert say("contrast.elsewhere", adapters="style:0.5") in page
+    assert use.sha256 in page
+    assert say("contrast.never")[:60] not in page
+
+
+def test_without_examples_an_adapter_is_compared_with_the_prompts_of_the_suite(
+    bench: TestBench, tmp_path: Path
+) -> None:
+    names = ("sentiment.yaml", "datasets/sentiment.csv")
+    prompts = ("prompts/sentiment-plain.prompty", "prompts/sentiment-few-shot.prompty")
+    for name in (*names, *prompts):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(Path("benchmarks") / name, tmp_path / name)
+    suite = tmp_path / "sentiment.yaml"
+    report = contrast(bench.lab(str(bench.adapter())), str(suite))
+    assert report.prevented is None
+    assert "no examples" in (report.unsearched or "")
+    assert "No prompt was searched" in contrast_page(report, Language("en"))
+    assert len(report.judged) == 4
+
+
+def test_answers_that_make_up_for_an_hour_follow_from_what_one_saves() -> None:
+    cheap, dear = way("b", cpu_per_answer=0.1), way("a", cpu_per_answer=0.3)
+    same = answers(True)
+    found = answers_for_an_hour(tuple(judge(dear, cheap, same, same)))
+    assert found is not None
+    assert found.value == pytest.approx(18_000)
+    assert answers_for_an_hour(tuple(judge(cheap, dear, same, same))) is None
+
+
 def test_a_file_of_examples_that_is_not_there_is_refused(bench: TestBench) -> None:
     with pytest.raises(InputError, match="--train"):
         contrast(bench.lab(), SUITE, Path("nowhere.csv"))
+    assert not bench.steps
 
 
 def test_ways_are_told_apart_only_where_their_intervals_are() -> None:

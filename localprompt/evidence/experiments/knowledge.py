@@ -15,13 +15,13 @@ from localprompt.errors import MachineError
 from localprompt.evidence import data
 from localprompt.evidence.experiment import Outcome
 from localprompt.evidence.figures import gain, once, score
-from localprompt.evidence.lab import Lab
+from localprompt.evidence.lab import Answers, Lab
 from localprompt.evidence.recipes import LARGEST
 from localprompt.evidence.searching import SearchPlan
 from localprompt.models.checksum import sha256_of
 from localprompt.models.quality.measure import load_text
 from localprompt.models.quality.reading import Comparison
-from localprompt.records.evidence import Condition, Figure, Group, Rule
+from localprompt.records.evidence import Condition, Figure, Group, Note, Rule
 from localprompt.records.model import ModelRecord
 from localprompt.records.quality import Perplexity
 
@@ -55,6 +55,8 @@ class Knowledge:
         before = lab.ask(data.prompt(PROMPT), data.dataset(QUESTIONS), cached=False)
         changed = sha256_of(Path(lab.model.path), fresh=True) != lab.model.sha256
         unchanged = once("files_changed_by_prompting", int(changed), "count")
+        if lab.adapters:
+            return _adapted(lab, unchanged, before)
         try:
             tuned = lab.tuned_model(LARGEST)
         except MachineError as error:
@@ -74,19 +76,45 @@ class Knowledge:
                 gain("gain_general", before.passed, after.passed),
             ),
             groups=(
-                Group(
-                    "general",
-                    (score("score_general_before", before), score("score_general_after", after)),
-                ),
-                Group(
-                    "perplexity",
-                    (
-                        _perplexity("perplexity_before", read.parent),
-                        _perplexity("perplexity_after", read.model),
-                    ),
-                ),
+                _scores(before, after),
+                _perplexities(read),
             ),
         )
+
+
+def _adapted(lab: Lab, unchanged: Figure, before: Answers) -> Outcome:
+    """With adapters that were made elsewhere: the same file with them and without, so that no
+    conversion needs a control."""
+    lab.step("the same questions with the adapter")
+    cases = data.dataset(QUESTIONS)
+    after = lab.ask(data.prompt(PROMPT), cases, adapters=lab.adapters)
+    lab.step("ordinary text, read with the adapter and without")
+    read = lab.compare_adapted(load_text(None).text)
+    return Outcome(
+        figures=(
+            unchanged,
+            _ratio("ratio_perplexity_tuned", read),
+            gain("gain_general", before.passed, after.passed),
+        ),
+        groups=(_scores(before, after), _perplexities(read)),
+        notes=(Note("adapter_knowledge", {"adapters": lab.adapter_names}),),
+    )
+
+
+def _scores(before: Answers, after: Answers) -> Group:
+    return Group(
+        "general", (score("score_general_before", before), score("score_general_after", after))
+    )
+
+
+def _perplexities(read: Comparison) -> Group:
+    return Group(
+        "perplexity",
+        (
+            _perplexity("perplexity_before", read.parent),
+            _perplexity("perplexity_after", read.model),
+        ),
+    )
 
 
 def _there_and_back(lab: Lab) -> ModelRecord:

@@ -17,8 +17,10 @@ from localprompt.evidence.figures import gain, once, score
 from localprompt.evidence.lab import Lab
 from localprompt.evidence.recipes import SENTIMENT
 from localprompt.evidence.searching import SearchPlan
+from localprompt.gguf.adapter import pair_fits, read_adapter
 from localprompt.gguf.header import read_gguf
-from localprompt.records.evidence import Condition, Figure, Group, Rule
+from localprompt.gguf.splits import read_model
+from localprompt.records.evidence import Condition, Figure, Group, Note, Rule
 from localprompt.records.model import ModelRecord
 
 OTHER_FAMILY = "gemma3-270m"
@@ -69,13 +71,21 @@ class Updates:
                 shown.append(score(f"score_{name}", answers, model.name))
                 gains.append(gain("gain_on_worst_model", own.passed, answers.passed, model.name))
         worst = min(gains, key=_low)
-        tuned, prevented = _of_tuning(lab, other)
+        notes: tuple[Note, ...] = ()
+        if lab.adapters:
+            tuned, prevented = _of_adapters(lab, other), None
+            notes = (Note("adapter_updates", {"adapters": lab.adapter_names}),)
+        else:
+            tuned, prevented = _of_tuning(lab, other)
         if other is None:
             prevented = (
                 f"no model of another family is installed: localprompt models pull {OTHER_FAMILY}"
             )
         return Outcome(
-            figures=(worst, *tuned), groups=(Group("by_model", tuple(shown)),), prevented=prevented
+            figures=(worst, *tuned),
+            groups=(Group("by_model", tuple(shown)),),
+            notes=notes,
+            prevented=prevented,
         )
 
 
@@ -105,3 +115,17 @@ def _of_tuning(lab: Lab, other: ModelRecord | None) -> tuple[tuple[Figure, ...],
     total = sum(tensor.n_elements for tensor in ours)
     usable = sum(t.n_elements for t in ours if (t.name, t.shape) in theirs)
     return (once("share_of_weights_reusable", usable / total, "share", other.name), again), None
+
+
+def _of_adapters(lab: Lab, other: ModelRecord | None) -> tuple[Figure, ...]:
+    """What of adapters that were made elsewhere fits a model of another family."""
+    if other is None:
+        return ()
+    base = read_model(Path(other.path))
+    total = usable = 0
+    for use in lab.adapters:
+        for name, (a, b) in read_adapter(Path(use.path)).pairs.items():
+            numbers = a.n_elements + b.n_elements
+            total += numbers
+            usable += numbers if pair_fits(name, a, b, base) else 0
+    return (once("share_of_weights_reusable", usable / total, "share", other.name),)
