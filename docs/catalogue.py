@@ -51,6 +51,12 @@ _SHOWN: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
     "_counting": ((0,), ()),
     "Column": ((0,), ("title",)),
     "Section": ((1,), ("title",)),
+    "Table": ((0,), ("caption", "about", "title")),
+    "text_table": ((0,), ("caption", "about", "title")),
+    "Paragraph": ((0, 1), ("text", "lead")),
+    "BarChart": ((0, 1), ("title", "caption", "mark_legend")),
+    "PanelChart": ((0, 1), ("title", "caption")),
+    "ScatterChart": ((0, 1), ("title", "caption")),
     "Fact": ((0,), ("name", "note")),
     "translated": ((0,), ()),
     "to_translate": ((0,), ()),
@@ -59,6 +65,8 @@ _CERTAIN = ("translated", "to_translate")
 """Calls that say themselves that their text is for the catalogue."""
 _NOT_SAID = re.compile(r"web/(?!server)|sources/prompt/(lint|fix)\.")
 """Pages, which have texts of their own, and the names of lint's findings."""
+_SPOKEN = re.compile(r'spoken\("([^"]{1,200})"\)')
+"""What a page's template says itself."""
 _FEWEST_LETTERS = 5
 _VARIABLES = ("text", "advice", "cores", "shapes", "own")
 """Names in the doctor for what it says."""
@@ -77,6 +85,9 @@ def keys() -> dict[str, str]:
         names = _VARIABLES if where == "doctor.py" else ()
         for text in _said_in(ast.parse(path.read_text(encoding="utf-8")), names):
             found.setdefault(text, where)
+    for path in sorted((PACKAGE / "views" / "page").glob("*.html")):
+        for text in _SPOKEN.findall(path.read_text(encoding="utf-8")):
+            found.setdefault(text, path.relative_to(PACKAGE).as_posix())
     return found
 
 

@@ -60,12 +60,22 @@ def command(
             help="An earlier evaluation: what flipped since, and both prompts.",
         ),
     ] = None,
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            "--lang", metavar="LANG", help="Language of the page: en or pt-BR; by default yours."
+        ),
+    ] = None,
 ) -> None:
     """Write stored results as one HTML page, or Markdown."""
     from localprompt.evaluate.reporting import load_report
     from localprompt.store.history import History
+    from localprompt.views import translation
+    from localprompt.views.language import Language
     from localprompt.views.report import html_report, markdown_report
 
+    if lang is not None:
+        translation.speak_code(Language(lang).code)
     if output is not None and output.suffix.lower() in _DATA:
         raise InputError(
             "a report is HTML or Markdown",

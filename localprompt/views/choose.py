@@ -35,6 +35,7 @@ from localprompt.views.sections import (
     Value,
 )
 from localprompt.views.terminal import print_blocks, print_text
+from localprompt.views.translation import to_translate, translated
 
 
 def print_choice(result: ChoiceResult, console: Console) -> None:
@@ -49,7 +50,7 @@ def print_choice(result: ChoiceResult, console: Console) -> None:
 def choice_page(result: ChoiceResult) -> str:
     """The whole file."""
     machine = result.choice.machine
-    about = f"{result.choice.id}, measured on {machine.cpu or machine.id}"
+    about = translated(f"{result.choice.id}, measured on {machine.cpu or machine.id}")
     return render_page(heading(result), about, choice_sections(result))
 
 
@@ -69,7 +70,9 @@ def choice_sections(result: ChoiceResult, prefix: str = "") -> tuple[Section, ..
 
 
 def heading(result: ChoiceResult) -> str:
-    return f"{result.choice.title}: {len(result.rows)} to choose among, {result.cases} cases"
+    return translated(
+        f"{result.choice.title}: {len(result.rows)} to choose among, {result.cases} cases"
+    )
 
 
 def row_names(result: ChoiceResult) -> tuple[str, ...]:
@@ -95,7 +98,7 @@ def choice_table(result: ChoiceResult) -> Table:
         Column("1,000 take", numeric=True),
         Column("USD", numeric=True, below=True),
         *([Column("energy", numeric=True, spare=1)] if measured else []),
-        Column("front"),
+        Column("front", ours=True),
     )
     names = row_names(result)
     rows = []
@@ -112,14 +115,14 @@ def choice_table(result: ChoiceResult) -> Table:
             _taken(done),
             Value(usd_text(done.usd), done.usd.typical) if done else Value(UNKNOWN),
             *([_energy(done)] if measured else []),
-            Value("yes" if row.on_front else "no", "0" if row.on_front else "1"),
+            Value(to_translate("yes" if row.on_front else "no"), "0" if row.on_front else "1"),
         )
         rows.append(Row(name, values, tuple(_facts(row, names))))
     return Table(_caption(result), columns, tuple(rows))
 
 
 def _caption(result: ChoiceResult) -> str:
-    return (
+    return translated(
         "Pass rate with its 95 % interval. TTFT, decode and answer: medians of one answer to the "
         "case of median length, alone in a process, load excluded. 1,000 answers as the "
         f"evaluation made them, many at once; {_priced(result)}. Front: no other is shown to be "
@@ -130,12 +133,12 @@ def _caption(result: ChoiceResult) -> str:
 def _priced(result: ChoiceResult) -> str:
     prices = result.choice.prices
     if prices.usd_per_hour is not None:
-        return f"their cost is their time at {prices.usd_per_hour:g} USD an hour"
+        return translated(f"their cost is their time at {prices.usd_per_hour:g} USD an hour")
     kwh = "0.08 to 0.45" if prices.usd_per_kwh is None else f"{prices.usd_per_kwh:g}"
     known = [row.thousand for row in result.rows if row.thousand]
     if known and all(one.watt_hours is not None for one in known):
-        return f"their cost is the processor's measured energy at {kwh} USD per kWh"
-    return (
+        return translated(f"their cost is the processor's measured energy at {kwh} USD per kWh")
+    return translated(
         f"their cost is electricity, estimated from CPU time at 3 to 20 W a core, {kwh} USD per kWh"
     )
 
@@ -176,7 +179,8 @@ def _facts(row: ChoiceRow, names: tuple[str, ...]) -> Iterator[Fact]:
     for name, summary in (("TTFT", row.ttft), ("Answer", row.answer)):
         if summary is not None and summary.interval is not None:
             low, high = map(format_seconds, (summary.interval.low, summary.interval.high))
-            yield Fact(name, f"{low} to {high} (95 % interval of the median, n = {summary.n})")
+            text = f"{low} to {high} (95 % interval of the median, n = {summary.n})"
+            yield Fact(name, translated(text))
     if (done := row.thousand) is not None:
         yield Fact("CPU time of 1,000 answers", format_seconds(done.cpu_seconds))
         yield Fact("Their cost", f"{usd_text(done.usd)} USD, {done.basis}")
@@ -200,7 +204,7 @@ def _notices(result: ChoiceResult) -> Iterator[Notice]:
             text, advice = one_label(name, row.only_answer, again, result.scoring)
             yield Notice("note", text, advice=advice)
     if not result.complete:
-        text = "incomplete: some answers or repetitions are missing"
+        text = to_translate("incomplete: some answers or repetitions are missing")
         advice = f"localprompt choose --resume {result.choice.id}"
         yield Notice("note", text, advice=advice)
 
@@ -226,13 +230,14 @@ def _highest(result: ChoiceResult) -> int | None:
 def _sentence(pair: ChoicePair, names: tuple[str, ...]) -> str:
     a, b = names[pair.a], names[pair.b]
     if pair.better:
-        text = f"{a} passes {_points(pair.difference, pair.interval)} more of the cases than {b}"
+        points = _points(pair.difference, pair.interval)
+        text = translated(f"{a} passes {points} more of the cases than {b}")
         return f"{text}{_pace(pair, of='a')}"
-    cases = "1 case" if pair.paired == 1 else f"{pair.paired} cases"
-    text = f"{b} is as good as {a} as far as {cases} can tell"
+    cases = translated("1 case" if pair.paired == 1 else f"{pair.paired} cases")
+    text = translated(f"{b} is as good as {a} as far as {cases} can tell")
     text += _pace(pair, of="b")
     if pair.cases_needed is not None:
-        text += (
+        text += translated(
             f"; about {pair.cases_needed:,} cases would show a difference of "
             f"{pair.difference * 100:.1f} points (estimated)"
         )
@@ -240,7 +245,8 @@ def _sentence(pair: ChoicePair, names: tuple[str, ...]) -> str:
 
 
 def _points(difference: float, interval: Interval) -> str:
-    return f"{difference * 100:.1f} points ({interval.low * 100:.1f} to {interval.high * 100:.1f})"
+    low, high = interval.low * 100, interval.high * 100
+    return translated(f"{difference * 100:.1f} points ({low:.1f} to {high:.1f})")
 
 
 def _pace(pair: ChoicePair, *, of: str) -> str:
@@ -249,14 +255,18 @@ def _pace(pair: ChoicePair, *, of: str) -> str:
     if speed is None or speed.ratio is None or speed.verdict == "too few samples":
         return ""
     if speed.verdict == "no difference shown":
-        return ", and no difference in speed is shown"
+        return translated(", and no difference in speed is shown")
     # The ratio is of seconds, b's to a's.
     ratio, ends = speed.ratio, speed.ratio_interval
     slower = ratio if of == "b" else 1 / ratio
     is_fast = slower < 1
     times = 1 / slower if is_fast else slower
-    is_ = "is " if of == "a" else ""
-    said = f", and {is_}{times:.2g}× as fast" if is_fast else f", and takes {times:.2g}× as long"
+    if not is_fast:
+        said = translated(f", and takes {times:.2g}× as long")
+    elif of == "a":
+        said = translated(f", and is {times:.2g}× as fast")
+    else:
+        said = translated(f", and {times:.2g}× as fast")
     if ends is None:
         return said
     turned = is_fast == (of == "b")
@@ -267,8 +277,16 @@ def _pace(pair: ChoicePair, *, of: str) -> str:
 def _charts(result: ChoiceResult) -> Iterator[Block]:
     """Pass rate against what it costs."""
     for title, kind, values in (
-        ("answer time", "seconds", [r.answer.median if r.answer else None for r in result.rows]),
-        ("peak memory", "bytes", [r.peak_rss_bytes for r in result.rows]),
+        (
+            to_translate("Pass rate against answer time"),
+            "seconds",
+            [r.answer.median if r.answer else None for r in result.rows],
+        ),
+        (
+            to_translate("Pass rate against peak memory"),
+            "bytes",
+            [r.peak_rss_bytes for r in result.rows],
+        ),
     ):
         known = [
             (index, value)
@@ -292,7 +310,9 @@ def _charts(result: ChoiceResult) -> Iterator[Block]:
                     interval=(up.position(100 * ends.low), up.position(100 * ends.high)),
                 )
             )
-        caption = "Upwards and to the left is better; the line is the 95 % interval of the rate."
+        caption = to_translate(
+            "Upwards and to the left is better; the line is the 95 % interval of the rate."
+        )
         yield ScatterChart(
-            f"Pass rate against {title}, {across.unit}", caption, apart(points), across, up
+            f"{translated(title)}, {across.unit}", caption, apart(points), across, up
         )

@@ -58,6 +58,7 @@ from localprompt.views.sections import (
     Value,
 )
 from localprompt.views.terminal import print_lines, print_sections, print_text
+from localprompt.views.translation import translated
 
 MOST_FAILURES = 5
 
@@ -120,11 +121,12 @@ def eval_sections(report: EvaluationReport, prefix: str = "") -> tuple[Section, 
     """The evaluation's part of a page; ``prefix`` keeps ids apart where there are several."""
     result = report.result
     title = f"{result.evaluation.title}: " if prefix else ""
+    said = translated("Overview")
     overview = (_lead(report), _facts(result), _targets(result))
     environment = machine_facts(result.evaluation.machine, result.evaluation.localprompt_version)
     differences = () if report.comparison is None else eval_compare.blocks(report.comparison)
     return (
-        Section(f"{prefix}overview", f"{title}Overview", overview),
+        Section(f"{prefix}overview", f"{title}{said}", overview),
         Section(f"{prefix}notices", "Remarks", tuple(_notices(result))),
         Section(f"{prefix}differences", "Differences", tuple(differences)),
         Section(f"{prefix}repetitions", "Repetitions", tuple(repetition_tables(result))),
@@ -166,11 +168,12 @@ def _rate_cards(result: EvalResult) -> Iterator[Fact]:
     best = ordered[-1]
     equal = [one for one in ordered[:-1] if not eval_compare.is_better(best, one, result.pairs)]
     if not equal:
-        note = f"{target_name(best)}: {counts_text(best.passes)}; better than all others"
+        counts = counts_text(best.passes)
+        note = translated(f"{target_name(best)}: {counts}; better than all others")
         yield Fact("Best pass rate", rate_text(best.passes), note)
         return
     low, high = equal[0].passes.rate or 0.0, best.passes.rate or 0.0
-    note = f"no difference is shown between {len(equal) + 1} of {len(rated)}"
+    note = translated(f"no difference is shown between {len(equal) + 1} of {len(rated)}")
     yield Fact("Pass rates", f"{low * 100:.1f} % to {high * 100:.1f} %", note)
 
 
@@ -214,8 +217,9 @@ def _targets(result: EvalResult) -> Table:
         *([Column("mean score", numeric=True)] if scored else []),
         Column("TTFT, batched", numeric=True),
     )
-    rates = "over the cases" if result.evaluation.repeat > 1 else "Wilson's for rates"
-    caption = (
+    repeated = result.evaluation.repeat > 1
+    rates = translated("over the cases" if repeated else "Wilson's for rates")
+    caption = translated(
         f"In brackets: the 95 % interval, {rates}, by bootstrap for means. Unscored results are in "
         "neither. TTFT: median, while other cases ran in the same batch."
     )
@@ -236,7 +240,8 @@ def _targets(result: EvalResult) -> Table:
 
 def _target_facts(summary: TargetSummary) -> Iterator[Fact]:
     sampling = summary.target.sampling
-    yield Fact("Results", f"{summary.done} of {summary.target.results}, {summary.cached} cached")
+    done, cached = summary.done, summary.cached
+    yield Fact("Results", translated(f"{done} of {summary.target.results}, {cached} cached"))
     yield Fact("Tokens", f"{summary.prompt_tokens} prompt, {summary.completion_tokens} completion")
     yield Fact(
         "Sampling",

@@ -29,6 +29,7 @@ from localprompt.units import format_seconds
 from localprompt.views.eval_text import short, target_names, value_text
 from localprompt.views.figures import moment_text
 from localprompt.views.sections import Block, Notice, Notices
+from localprompt.views.translation import to_translate, translated
 
 MOST_TEXT = 20_000
 """Characters of one answer or prompt; the rest stays in the history."""
@@ -36,7 +37,12 @@ _SHARED_PAYS = 64 * 1024
 """Characters that a column has to repeat before they are written once instead."""
 _NAME = 100
 _ANSWER = 60
-_WORDS = {"error": "no answer"}
+_WORDS = {
+    "error": to_translate("no answer"),
+    "passed": to_translate("passed"),
+    "failed": to_translate("failed"),
+    "unscored": to_translate("unscored"),
+}
 
 
 class CaseColumn(msgspec.Struct, frozen=True):
@@ -108,10 +114,13 @@ def _table(matrix: CaseMatrix) -> CaseTable:
         _column(index, column, names[index], matrix.rows)
         for index, column in enumerate(matrix.columns)
     ]
-    caption = "A row is a case. Details hold answers, what the assertions found, and prompts."
+    caption = translated(
+        "A row is a case. Details hold answers, what the assertions found, and prompts."
+    )
     before = next((column.evaluation for column in matrix.columns if column.earlier), None)
     if before is not None:
-        caption += f" Earlier: {before.title} of {moment_text(before.created_at)}, {before.id}."
+        when = moment_text(before.created_at)
+        caption += " " + translated(f"Earlier: {before.title} of {when}, {before.id}.")
     return CaseTable(
         caption,
         tuple(columns),
@@ -136,7 +145,9 @@ def _column(index: int, column: MatrixColumn, name: str, rows: Sequence[MatrixRo
         name,
         column.earlier,
         column.earlier_column,
-        "Prompt as received" if column.received else "Messages, before the chat template",
+        to_translate(
+            "Prompt as received" if column.received else "Messages, before the chat template"
+        ),
         start if pays else "",
         end if pays else "",
     )
@@ -173,7 +184,7 @@ def _change(cell: MatrixCell, column: CaseColumn, cells: Sequence[MatrixCell | N
     before = None if column.earlier_column is None else cells[column.earlier_column]
     if before is None or None in (before.passed, cell.passed) or before.passed == cell.passed:
         return ""
-    return "repaired" if cell.passed else "broken"
+    return to_translate("repaired" if cell.passed else "broken")
 
 
 def _cell(cell: MatrixCell, column: CaseColumn, change: str) -> CaseCell:
@@ -199,7 +210,8 @@ def _answer(result: CaseResult, repetitions: int) -> AnswerText:
     state = state_of(result)
     word = _WORDS.get(state, state)
     if repetitions > 1:
-        word = f"repetition {result.repetition + 1} of {repetitions}: {word}"
+        number = result.repetition + 1
+        word = translated(f"repetition {number} of {repetitions}: {translated(word)}")
     reasons = tuple(_reasons(result.score.scores)) or (("", result.score.reason),)
     return AnswerText(
         title=word,
@@ -224,11 +236,11 @@ def _notes(result: CaseResult) -> Iterator[str]:
     if result.prompt_tokens is not None:
         yield f"{result.prompt_tokens} + {result.completion_tokens or 0} tokens"
     if result.cached:
-        yield "answer taken over"
+        yield translated("answer taken over")
     if result.timing is not None and result.timing.ttft_seconds is not None:
         yield f"TTFT {format_seconds(result.timing.ttft_seconds)} (batched)"
     if result.finish_reason not in (None, "stop"):
-        yield f"ended by {result.finish_reason}"
+        yield translated(f"ended by {result.finish_reason}")
     if result.probabilities:
         likely = sorted(result.probabilities.items(), key=lambda item: -item[1])
         yield "probability " + ", ".join(f"{label} {share:.3f}" for label, share in likely)

@@ -14,6 +14,7 @@ from localprompt.units import Quantity, format_bytes, format_seconds
 from localprompt.views.charts import Bar, BarPart, Point, apart, scale
 from localprompt.views.eval_text import rate_text, target_name
 from localprompt.views.sections import BarChart, Block, ScatterChart
+from localprompt.views.translation import to_translate, translated
 
 _Cost = Callable[[TargetSummary], float | None]
 
@@ -27,8 +28,10 @@ def eval_charts(result: EvalResult) -> Iterator[Block]:
     yield from _against(
         rated,
         "TTFT, batched",
-        f"Median TTFT over the cases, batched: taken while up to {at_once} ran at once. It tells "
-        "the prompts of this evaluation apart and is not for comparison with a bench.",
+        translated(
+            f"Median TTFT over the cases, batched: taken while up to {at_once} ran at once. It "
+            "tells the prompts of this evaluation apart and is not for comparison with a bench."
+        ),
         lambda summary: summary.ttft_seconds,
         "seconds",
     )
@@ -36,7 +39,7 @@ def eval_charts(result: EvalResult) -> Iterator[Block]:
     yield from _against(
         rated,
         "peak memory",
-        "Peak RSS of the process since the model was opened, so one figure per model.",
+        translated("Peak RSS of the process since the model was opened, so one figure per model."),
         lambda summary: peaks.get(summary.target.model.name),
         "bytes",
     )
@@ -56,7 +59,7 @@ def _rates(summaries: list[TargetSummary]) -> BarChart:
                 interval=(axis.position(low), axis.position(high)),
             )
         )
-    caption = "Share of the scored results that passed, with its 95 % interval."
+    caption = to_translate("Share of the scored results that passed, with its 95 % interval.")
     return BarChart("Pass rate, %", caption, tuple(bars), axis)
 
 
@@ -83,11 +86,14 @@ def _against(
             )
         )
     missing = len(summaries) - len(known)
-    left_out = f" Not known for {missing}, which are left out." if missing else ""
+    parts = [
+        caption,
+        translated("Upwards and to the left is better; the line is the 95 % interval of the rate."),
+        *([translated(f"Not known for {missing}, which are left out.")] if missing else []),
+    ]
     yield ScatterChart(
-        f"Pass rate against {cost}, {across.unit}",
-        f"{caption} Upwards and to the left is better; the line is the 95 % interval of the rate."
-        f"{left_out}",
+        f"{translated(f'Pass rate against {cost}')}, {across.unit}",
+        " ".join(parts),
         apart(points),
         across,
         up,

@@ -21,6 +21,7 @@ from localprompt.views.eval_text import short, target_names, value_text
 from localprompt.views.markdown import markdown
 from localprompt.views.sections import Block, Column, Lines, Section, Table, text_table
 from localprompt.views.terminal import print_blocks, print_text
+from localprompt.views.translation import to_translate, translated
 
 _COLUMNS = (
     Column("figure"),
@@ -30,7 +31,7 @@ _COLUMNS = (
     Column("95 % interval", numeric=True, below=True),
     Column("p", numeric=True, spare=1),
     Column("p (Holm)", numeric=True),
-    Column("verdict"),
+    Column("verdict", ours=True),
 )
 _FLIPS = (
     Column("case"),
@@ -47,9 +48,9 @@ _PAIRS = (
     Column("B − A", numeric=True),
     Column("95 % interval", numeric=True, below=True),
     Column("p (Holm)", numeric=True),
-    Column("verdict"),
+    Column("verdict", ours=True),
 )
-UNDECIDED = "no difference shown"
+UNDECIDED = to_translate("no difference shown")
 MOST_FLIPS = 10
 MOST_PAIRS_IN_FULL = 6
 """Of one evaluation; of more the table of all pairs is enough to read."""
@@ -90,7 +91,8 @@ def blocks(comparison: EvalComparison, most: int | None = None) -> Iterator[Bloc
         yield pair_table(comparison.pairs)
     in_full = comparison.a.id != comparison.b.id or len(comparison.pairs) <= MOST_PAIRS_IN_FULL
     for pair in comparison.pairs if in_full else ():
-        caption, title = f"{'; '.join(remarks(pair))}.", f"A → B: {pair_name(pair)}"
+        caption = f"{'; '.join(remarks(pair))}."
+        title = f"A → B: {pair_name(pair)}"
         yield text_table(caption, _COLUMNS, rows(pair), title=title)
         yield from _flips(pair.flips, most)
     if not in_full:
@@ -172,16 +174,16 @@ def rows(pair: TargetComparison) -> Iterator[tuple[str, ...]]:
 
 
 def remarks(pair: TargetComparison) -> Iterator[str]:
-    paired = f"{pair.paired} cases are in both"
+    paired = translated(f"{pair.paired} cases are in both")
     if pair.unscored:
-        paired += f", {pair.unscored} of them left out because one side is unscored"
+        paired += translated(f", {pair.unscored} of them left out because one side is unscored")
     if pair.only_in_a or pair.only_in_b:
-        paired += f"; {pair.only_in_a} only in A, {pair.only_in_b} only in B"
+        paired += translated(f"; {pair.only_in_a} only in A, {pair.only_in_b} only in B")
     yield paired
     if pair.passes is not None:
-        yield f"B repaired {pair.passes.only_b} and broke {pair.passes.only_a}"
+        yield translated(f"B repaired {pair.passes.only_b} and broke {pair.passes.only_a}")
     if pair.cases_needed is not None:
-        yield (
+        yield translated(
             f"about {pair.cases_needed:,} cases would show a difference of this size "
             "with 80 % power (estimated)"
         )
@@ -191,7 +193,7 @@ def _verdict(difference: float, interval: Interval | None, adjusted: float) -> s
     """A winner only where the interval leaves out zero and chance is unlikely even so often."""
     if not is_shown(interval, adjusted):
         return UNDECIDED
-    return "B is better" if difference > 0 else "B is worse"
+    return to_translate("B is better" if difference > 0 else "B is worse")
 
 
 def _interval(interval: Interval | None, factor: int) -> str:
@@ -230,16 +232,16 @@ def _line(evaluation: Evaluation) -> str:
 
 def _tail(comparison: EvalComparison) -> Iterator[str]:
     if not comparison.pairs:
-        yield "no prompt × model is in both: nothing to compare"
+        yield translated("no prompt × model is in both: nothing to compare")
     if comparison.tests:
         yield _tests_line(comparison.tests)
     for side, names in (("A", comparison.only_in_a), ("B", comparison.only_in_b)):
         for name in names:
-            yield f"only in {side}: {name}"
+            yield translated(f"only in {side}: {name}")
 
 
 def _tests_line(tests: int) -> str:
-    return (
+    return translated(
         "pass rates: exact McNemar; scores: sign-flip permutation; p (Holm) is adjusted for "
         f"all {tests} tests here"
     )

@@ -8,6 +8,7 @@ from localprompt.records.evaluation import Classification, EvalResult
 from localprompt.units import UNKNOWN
 from localprompt.views.eval_text import target_name
 from localprompt.views.sections import Column, Row, Table, Value
+from localprompt.views.translation import translated
 
 
 def label_tables(result: EvalResult) -> Iterator[Table]:
@@ -34,7 +35,7 @@ def _confusion(name: str, found: Classification) -> Table:
         )
         for score, counts in zip(found.scores, found.matrix, strict=True)
     )
-    caption = (
+    caption = translated(
         "A row is what was expected, a column with → what was answered. "
         f"Accuracy {found.accuracy:.3f}, macro-F1 {found.macro_f1:.3f}."
     )
@@ -53,7 +54,7 @@ def _calibration(name: str, found: Classification) -> Table:
         )
         for confidence, right, n in bins
     ]
-    caption = (
+    caption = translated(
         "How probable the chosen answer was, and how often it was right, in ten bins of "
         f"equal width. Expected calibration error {error:.3f}; 0 would be exact."
     )

@@ -8,6 +8,7 @@ from localprompt.records.evaluation import EvalResult, RepeatedCase, TargetSumma
 from localprompt.units import UNKNOWN
 from localprompt.views.eval_text import target_names
 from localprompt.views.sections import Column, Row, Table, Value
+from localprompt.views.translation import translated
 
 MOST_CASES = 20
 """That are named; all of them are in the exports."""
@@ -59,7 +60,7 @@ def _by_target(repeated: list[tuple[str, TargetSummary]]) -> Table:
         powers = [*found.pass_power, *[None] * (most - len(found.pass_power))]
         values = (*map(_percent, powers), _percent(found.flipping), _percent(found.consistency))
         rows.append(Row(name, (Value(name, name), *values)))
-    caption = (
+    caption = translated(
         "pass^k: how probable it is that k tries at a case all pass. Consistency: the share of the "
         "repetitions that ended as most of them did. Means over the cases."
     )
@@ -82,8 +83,9 @@ def _by_case(flipping: list[tuple[RepeatedCase, str]]) -> Table:
         for case, name in flipping[:MOST_CASES]
     )
     left = len(flipping) - len(rows)
-    more = f"; {left} more are in the json and csv" if left else ""
-    caption = f"Cases of which some repetitions passed and some failed{more}."
+    caption = translated("Cases of which some repetitions passed and some failed.")
+    if left:
+        caption += " " + translated(f"{left} more are in the json and csv.")
     return Table(caption, _CASES, rows)
 
 

@@ -17,6 +17,7 @@ from localprompt.records.evaluation import (
 )
 from localprompt.records.model_use import ModelUse
 from localprompt.units import UNKNOWN, format_bytes, format_rate, format_seconds
+from localprompt.views.translation import translated
 
 _SHOWN = 200
 """Characters of a text."""
@@ -83,7 +84,7 @@ def heading(evaluation: Evaluation) -> str:
     repeated = f" × {evaluation.repeat}" if evaluation.repeat > 1 else ""
     targets = len(evaluation.targets)
     of = f"{targets} targets" if targets != 1 else "1 target"
-    return f"{evaluation.title}: {evaluation.cases} cases{repeated}, {of}"
+    return translated(f"{evaluation.title}: {evaluation.cases} cases{repeated}, {of}")
 
 
 def remarks(result: EvalResult) -> Iterator[str]:
@@ -91,17 +92,19 @@ def remarks(result: EvalResult) -> Iterator[str]:
     evaluation = result.evaluation
     if not result.complete:
         done = sum(summary.done for summary in result.targets)
-        yield (
+        yield translated(
             f"incomplete: {done} of {evaluation.results} results; go on with:  "
             f"localprompt eval --resume {evaluation.id}"
         )
     if evaluation.skipped_rows:
         first = evaluation.first_skipped[0] if evaluation.first_skipped else ""
-        yield f"{evaluation.skipped_rows} malformed rows were skipped; the first: {first}"
+        yield translated(
+            f"{evaluation.skipped_rows} malformed rows were skipped; the first: {first}"
+        )
     if any(summary.passes.unscored for summary in result.targets):
-        yield "unscored results are left out of all rates and means"
+        yield translated("unscored results are left out of all rates and means")
     if near := sum(summary.near_ties for summary in result.targets):
-        yield (
+        yield translated(
             f"{near} near ties among the choices: another batch or another run may answer those "
             "otherwise"
         )
@@ -115,7 +118,9 @@ def remarks(result: EvalResult) -> Iterator[str]:
         yield from _same_every_time(result)
     cached = sum(summary.cached for summary in result.targets)
     if cached:
-        yield f"{cached} answers were reused from equal requests; --no-cache answers all again"
+        yield translated(
+            f"{cached} answers were reused from equal requests; --no-cache answers all again"
+        )
 
 
 def one_label(name: str, label: str, again: str, scoring: str) -> tuple[str, str]:
@@ -124,7 +129,7 @@ def one_label(name: str, label: str, again: str, scoring: str) -> tuple[str, str
     Args:
         again: the command that answered them.
     """
-    text = (
+    text = translated(
         f"{name} answered {label!r} to all cases: its pass rate only says how often that is right"
     )
     helps = [] if scoring == "batch" else [f"{again} --scoring batch"]
@@ -134,7 +139,7 @@ def one_label(name: str, label: str, again: str, scoring: str) -> tuple[str, str
 def _same_every_time(result: EvalResult) -> Iterator[str]:
     greedy = [s for s in result.targets if s.target.sampling.temperature == 0]
     if greedy and len(greedy) == len(result.targets):
-        yield (
+        yield translated(
             "at temperature 0 repetitions say the same; --temperature 0.7 shows how steady the "
             "answers are"
         )

@@ -24,12 +24,16 @@ from localprompt.views.sections import (
     Table,
     Texts,
 )
+from localprompt.views.spoken import spoken
+from localprompt.views.translation import speaking, translated
 
 _SPECIAL = re.compile(r"[\\`*_\[\]<>|~&$]")
 
 
 def markdown(sections: Iterable[Section], level: int) -> str:
     """The sections with headings of that level; those without blocks are left out."""
+    if speaking():
+        sections = spoken(sections)
     parts = []
     for section in sections:
         blocks = "\n".join(filter(None, map(block_markdown, section.blocks)))
@@ -53,7 +57,7 @@ def block_markdown(block: Block) -> str:
             return _list(f"{fact.name}: {fact.value}{note}" for fact, note in pairs)
         case Notices():
             return _list(
-                ("" if one.level == "note" else f"{one.level}: ")
+                ("" if one.level == "note" else f"{translated(one.level)}: ")
                 + (f"{one.where}: " if one.where else "")
                 + one.text
                 + (f" ({one.advice})" if one.advice else "")

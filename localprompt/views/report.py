@@ -29,6 +29,7 @@ from localprompt.views.improve import improvement_sections
 from localprompt.views.markdown import markdown
 from localprompt.views.runs import run_sections
 from localprompt.views.sections import Section
+from localprompt.views.translation import translated
 
 
 def html_report(
@@ -109,7 +110,7 @@ def _title(
     if len(improvements) == 1 and not (runs or evaluations or benches or choices):
         return improvements[0].title
     if improvements:
-        return f"{len(improvements)} searches and what was measured beside them"
+        return translated(f"{len(improvements)} searches and what was measured beside them")
     if len(benches) == 1 and not (runs or evaluations or choices):
         return benches[0].experiment.title
     if len(evaluations) == 1 and not (runs or benches or choices):
@@ -140,4 +141,4 @@ def _subtitle(
     moments = sorted(moment for moment, _ in made)
     names = dict.fromkeys(machine.cpu or machine.id for _, machine in made)
     when = " to ".join(dict.fromkeys(map(moment_text, moments[:1] + moments[-1:])))
-    return f"Measured {when} on {', '.join(names)}" if moments else ""
+    return translated(f"Measured {when} on {', '.join(names)}") if moments else ""

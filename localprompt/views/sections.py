@@ -97,6 +97,8 @@ class Column(msgspec.Struct, frozen=True):
     """It is typed again, as an id is: never shortened."""
     unit: str = ""
     """Of every figure; it moves into the heading of a narrow table."""
+    ours: bool = False
+    """Its values are words of ours, as verdicts are, and not data: they are translated."""
     spare: int = 0
     """Above 0: it may be left out of a narrow table, which then says so; the largest first."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import msgspec
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
@@ -129,16 +128,9 @@ def _in_language(table: Table) -> Table:
     """With its headings as the user reads them; what stands in its rows is data."""
     if not speaking():
         return table
-    columns = (
-        msgspec.structs.replace(column, title=translated(column.title)) for column in table.columns
-    )
-    return msgspec.structs.replace(
-        table,
-        columns=tuple(columns),
-        title=translated(table.title),
-        about=translated(table.about),
-        caption=translated(table.caption),
-    )
+    from localprompt.views.spoken import spoken_table
+
+    return spoken_table(table)
 
 
 def _with_note(value: str, note: str) -> str:

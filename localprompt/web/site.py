@@ -194,7 +194,7 @@ async def form_of(request: Request) -> dict[str, list[str]]:
 
 @cache
 def environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [
                 jinja2.PackageLoader("localprompt.web", "templates"),
@@ -207,3 +207,5 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals["spoken"] = str  # sections come in English; what stands around them, by say
+    return made

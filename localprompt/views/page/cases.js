@@ -33,8 +33,10 @@ function showCases(block) {
     const test = tests[radios.find((radio) => radio.checked).value];
     let found = 0;
     for (const body of table.tBodies) body.hidden = !test(inQuestion(body)) || ++found > most;
-    block.querySelector(".shown").textContent =
-      found > most ? `The first ${most} of ${found} are shown.` : `${found} of ${table.tBodies.length} are shown.`;
+    const shown = block.querySelector(".shown");
+    const [text, first, of] =
+      found > most ? [shown.dataset.first, most, found] : [shown.dataset.all, found, table.tBodies.length];
+    shown.textContent = text.replace("{0}", first).replace("{1}", of);
     more.hidden = found <= most;
   }
 
