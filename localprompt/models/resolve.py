@@ -90,6 +90,12 @@ def find_card(name: str) -> ModelCard:
     """
     catalog = read_catalog()
     card = catalog.find(name)
+    if card is None and doors.is_file(Path(name)):
+        raise UnknownNameError(
+            "the file has no card, which is found by a name",
+            where=name,
+            next_step=f"localprompt models add {shlex.quote(name)}, then its name",
+        )
     if card is None:
         raise unknown_model(name, catalog)
     return card

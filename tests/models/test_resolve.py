@@ -6,7 +6,7 @@ import pytest
 
 from localprompt.errors import ChecksumError, InputError, ModelMissingError, UnknownNameError
 from localprompt.models.checksum import remember_sha256, sha256_of
-from localprompt.models.resolve import resolve
+from localprompt.models.resolve import find_card, resolve
 from localprompt.models.store import add_model
 
 
@@ -45,6 +45,12 @@ def test_an_unknown_name_brings_the_nearest_ones(store: Path) -> None:
 def test_a_path_to_nothing_is_said_to_be_a_path(store: Path, text: str) -> None:
     with pytest.raises(ModelMissingError, match="no such model file"):
         resolve(text)
+
+
+def test_a_file_without_a_card_is_not_taken_for_a_wrong_name(store: Path, tiny_file: Path) -> None:
+    with pytest.raises(UnknownNameError, match="the file has no card") as caught:
+        find_card(str(tiny_file))
+    assert caught.value.next_step == f"localprompt models add {tiny_file}, then its name"
 
 
 def test_a_folder_is_said_to_be_a_folder(store: Path, tmp_path: Path) -> None:
