@@ -50,7 +50,7 @@ def test_a_path_to_nothing_is_said_to_be_a_path(store: Path, text: str) -> None:
 def test_a_file_without_a_card_is_not_taken_for_a_wrong_name(store: Path, tiny_file: Path) -> None:
     with pytest.raises(UnknownNameError, match="the file has no card") as caught:
         find_card(str(tiny_file))
-    assert caught.value.next_step == f"localprompt models add {tiny_file}, then its name"
+    assert caught.value.next_step == f"localprompt models add '{tiny_file}', then its name"
 
 
 def test_a_folder_is_said_to_be_a_folder(store: Path, tmp_path: Path) -> None:
