@@ -24,6 +24,7 @@ system:
 	umask 022 && $(PYTHON) -m venv $(PREFIX)
 	umask 022 && $(PREFIX)/bin/python -m localprompt.compiling
 	umask 022 && $(PREFIX)/bin/python -m pip install --quiet --constraint constraints.txt .
+	umask 022 && mkdir -p $(LINKS)
 	ln -sf $(PREFIX)/bin/localprompt $(LINKS)/localprompt
 	$(PREFIX)/bin/localprompt models pull smollm2-135m --system
 

@@ -134,7 +134,8 @@ def _priced(result: ChoiceResult) -> str:
     prices = result.choice.prices
     if prices.usd_per_hour is not None:
         return translated(f"their cost is their time at {prices.usd_per_hour:g} USD an hour")
-    kwh = "0.08 to 0.45" if prices.usd_per_kwh is None else f"{prices.usd_per_kwh:g}"
+    usual = translated("0.08 to 0.45")
+    kwh = usual if prices.usd_per_kwh is None else f"{prices.usd_per_kwh:g}"
     known = [row.thousand for row in result.rows if row.thousand]
     if known and all(one.watt_hours is not None for one in known):
         return translated(f"their cost is the processor's measured energy at {kwh} USD per kWh")
@@ -176,14 +177,17 @@ def _facts(row: ChoiceRow, names: tuple[str, ...]) -> Iterator[Fact]:
     yield Fact("Passed", counts_text(row.passes))
     if row.beaten_by:
         yield Fact("Behind", ", ".join(names[index] for index in row.beaten_by))
-    for name, summary in (("TTFT", row.ttft), ("Answer", row.answer)):
+    for name, summary in (("TTFT", row.ttft), (to_translate("Answer"), row.answer)):
         if summary is not None and summary.interval is not None:
             low, high = map(format_seconds, (summary.interval.low, summary.interval.high))
-            text = f"{low} to {high} (95 % interval of the median, n = {summary.n})"
-            yield Fact(name, translated(text))
+            yield Fact(
+                name,
+                translated(f"{low} to {high} (95 % interval of the median, n = {summary.n})"),
+            )
     if (done := row.thousand) is not None:
         yield Fact("CPU time of 1,000 answers", format_seconds(done.cpu_seconds))
-        yield Fact("Their cost", f"{usd_text(done.usd)} USD, {done.basis}")
+        basis = translated("measured" if done.basis == "measured" else "estimated")
+        yield Fact("Their cost", f"{usd_text(done.usd)} USD, {basis}")
         yield Fact("Answers measured", str(done.answered))
 
 

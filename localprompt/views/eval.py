@@ -58,7 +58,7 @@ from localprompt.views.sections import (
     Value,
 )
 from localprompt.views.terminal import print_lines, print_sections, print_text
-from localprompt.views.translation import translated
+from localprompt.views.translation import to_translate, translated
 
 MOST_FAILURES = 5
 
@@ -151,7 +151,7 @@ def _lead(report: EvaluationReport) -> Facts:
     if report.comparison is not None and report.comparison.pairs:
         shown = [pair for pair in report.comparison.pairs if _is_told(pair)]
         pairs = len(report.comparison.pairs)
-        note = "Pairs whose cases show that one side is better; see Differences."
+        note = to_translate("Pairs whose cases show that one side is better; see Differences.")
         facts.append(Fact("Differences shown", f"{len(shown)} of {pairs}", note))
     return Facts(tuple(facts), prominent=True)
 
@@ -243,11 +243,11 @@ def _target_facts(summary: TargetSummary) -> Iterator[Fact]:
     done, cached = summary.done, summary.cached
     yield Fact("Results", translated(f"{done} of {summary.target.results}, {cached} cached"))
     yield Fact("Tokens", f"{summary.prompt_tokens} prompt, {summary.completion_tokens} completion")
-    yield Fact(
-        "Sampling",
+    said = translated(
         f"temperature {sampling.temperature:g}, seed {sampling.seed}, "
-        f"at most {sampling.max_tokens} tokens",
+        f"at most {sampling.max_tokens} tokens"
     )
+    yield Fact("Sampling", said)
     if summary.target.template.choices:
         yield Fact("Choices", ", ".join(summary.target.template.choices))
 

@@ -176,7 +176,9 @@ def _row(row: MatrixRow, number: int, columns: Sequence[CaseColumn]) -> CaseRow:
         None if cell is None else _cell(cell, column, _change(cell, column, row.cells))
         for cell, column in zip(row.cells, columns, strict=True)
     ]
-    return CaseRow(number, short(name, _NAME), (("case", case.case_id), *values), tuple(cells))
+    return CaseRow(
+        number, short(name, _NAME), ((translated("case"), case.case_id), *values), tuple(cells)
+    )
 
 
 def _change(cell: MatrixCell, column: CaseColumn, cells: Sequence[MatrixCell | None]) -> str:

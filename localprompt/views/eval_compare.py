@@ -24,7 +24,7 @@ from localprompt.views.terminal import print_blocks, print_text
 from localprompt.views.translation import to_translate, translated
 
 _COLUMNS = (
-    Column("figure"),
+    Column("figure", ours=True),
     Column("A", numeric=True),
     Column("B", numeric=True),
     Column("B − A", numeric=True),
@@ -34,7 +34,7 @@ _COLUMNS = (
     Column("verdict", ours=True),
 )
 _FLIPS = (
-    Column("case"),
+    Column("case", ours=True),
     Column("asked", prose=True),
     Column("A answered", prose=True),
     Column("B answered", prose=True),
@@ -208,7 +208,7 @@ def _flips(flips: tuple[Flip, ...], most: int | None) -> Iterator[Block]:
         return
     rows = (
         (
-            "repaired" if flip.repaired else "broken",
+            to_translate("repaired" if flip.repaired else "broken"),
             "; ".join(f"{key}: {short(value_text(value), 60)}" for key, value in flip.vars.items())
             or flip.case_id,
             short(flip.answer_a, 60),

@@ -58,9 +58,9 @@ def counts_text(rate: PassRate) -> str:
     """``105 of 120``, and what could not be answered or scored."""
     parts = [f"{rate.passed} of {rate.passed + rate.failed}"]
     if rate.errors:
-        parts.append(f"{rate.errors} without an answer")
+        parts.append(translated(f"{rate.errors} without an answer"))
     if rate.unscored:
-        parts.append(f"{rate.unscored} unscored")
+        parts.append(translated(f"{rate.unscored} unscored"))
     return ", ".join(parts)
 
 
@@ -83,7 +83,7 @@ def target_names(targets: Sequence[EvalTarget]) -> tuple[str, ...]:
 def heading(evaluation: Evaluation) -> str:
     repeated = f" × {evaluation.repeat}" if evaluation.repeat > 1 else ""
     targets = len(evaluation.targets)
-    of = f"{targets} targets" if targets != 1 else "1 target"
+    of = translated(f"{targets} targets" if targets != 1 else "1 target")
     return translated(f"{evaluation.title}: {evaluation.cases} cases{repeated}, {of}")
 
 

@@ -105,7 +105,7 @@ def _row(row: Row, ours: Sequence[bool]) -> Row:
 
 
 def _fact(fact: Fact) -> Fact:
-    return Fact(translated(fact.name), translated(fact.value), translated(fact.note))
+    return Fact(translated(fact.name), fact.value, translated(fact.note))
 
 
 def _notice(notice: Notice) -> Notice:

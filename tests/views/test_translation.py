@@ -15,10 +15,14 @@ import pytest
 
 from localprompt.cli.app import COMMANDS
 from localprompt.errors import InputError
+from localprompt.store.history import History
 from localprompt.views import translation
 from localprompt.views.messages import format_error
+from localprompt.views.report import html_report, markdown_report
 from localprompt.views.translation import Catalogue, language, read_catalogue, read_po, translated
+from tests.choose.samples import choice
 from tests.cli.program import completed
+from tests.views.eval_reports import sample_report
 from tests.views.every_view import views
 from tests.views.test_widths import drawn
 
@@ -164,6 +168,47 @@ def test_no_line_is_too_wide_in_portuguese(portuguese: None, name: str, width: i
 
 def test_english_is_given_back_as_it_came() -> None:
     assert translated("no model is called 'x'") == "no model is called 'x'"
+
+
+_SHOWN = re.compile(
+    r"<(?:h2|dt|th|caption|legend|summary|b|figcaption|li|p)[^>]{0,80}>([^<]{4,300})<"
+)
+_ENGLISH = re.compile(r"\b(?:the|with|of the|and|which|cases|answers|shown|left out|passed)\b")
+_DATA = re.compile(r"Classify|Answer with|case \d|tickets|plain|careful|does not fit|contains")
+
+
+def _english(page: str) -> list[str]:
+    """What a page says in English around its data."""
+    shown = page[page.index("<main") :]
+    said = (text.strip() for text in _SHOWN.findall(shown))
+    return [text for text in said if _ENGLISH.search(text) and not _DATA.search(text)]
+
+
+def test_a_choice_as_a_page_says_nothing_in_english(tmp_path: Path, portuguese: None) -> None:
+    with History(tmp_path / "history.db") as store:
+        right = [n % 2 == 0 for n in range(40)]
+        page = html_report(choices=[choice(store, [right, [True] * 40, [False] * 40])])
+    assert '<html lang="pt-BR">' in page
+    assert "Taxa de acerto com o seu intervalo" in page
+    assert not _english(page)
+
+
+def test_an_evaluation_as_a_page_and_as_markdown_is_in_portuguese(
+    tmp_path: Path, portuguese: None
+) -> None:
+    report = sample_report(tmp_path)
+    page = html_report(evaluations=[report])
+    for said in ("Visão geral", "Uma linha é um caso", "não passaram", "Mostrar mais", "sem nota"):
+        assert said in page
+    assert not _english(page)
+    assert "Every two" not in markdown_report(evaluations=[report])
+
+
+def test_a_page_in_english_is_as_it_was(tmp_path: Path) -> None:
+    page = html_report(evaluations=[sample_report(tmp_path)])
+    assert '<html lang="en">' in page
+    assert "A row is a case." in page
+    assert "{0} of {1} are shown." in page
 
 
 def test_the_program_speaks_portuguese_where_the_environment_says_so() -> None:
