@@ -56,6 +56,23 @@ def test_lines_from_a_pipe_are_turns_and_answers_are_all_of_stdout(
     assert max(map(len, ran.err.splitlines())) <= 80
 
 
+def test_a_model_with_a_sliding_window_reads_only_what_is_new_too(
+    localprompt: Localprompt, base_model: Path
+) -> None:
+    model = ("-m", str(base_model))
+    ran = localprompt("chat", *SHORT, *model, stdin=_turns(f"Numbers: {NUMBERS}", "And then?"))
+    assert ran.code == 0, ran.err
+    ran = localprompt("ask", "And backwards?", "--continue", *model, *SHORT)
+    assert ran.code == 0, ran.err
+    with History(read_only=True) as history:
+        names = ("last~2", "last~1", "last")
+        first, second, third = (history.run(history.find(name).id) for name in names)
+    # A model without a chat template: the end of one turn's text may be another token in the next.
+    assert second.tokens.reused >= first.tokens.prompt - 1
+    assert third.tokens.reused >= second.tokens.prompt - 1
+    assert third.timing.prefix_store_seconds is not None
+
+
 def test_continuing_in_a_new_process_reads_only_what_is_new(
     localprompt: Localprompt, lab_home: Path
 ) -> None:

@@ -103,6 +103,23 @@ def test_another_process_goes_on_from_the_file(
         assert _say(other, longer, held=len(held)) == went_on
 
 
+def test_what_llama_cpp_chose_itself_is_laid_out_as_with_flash_attention(
+    engine: LlamaEngine, starter_model: Path, tmp_path: Path
+) -> None:
+    own = msgspec.structs.replace(ON, flash_attn=None)
+    engine.prepare(own, n_ctx=512)
+    assert engine.settings.flash_attn is True
+    ids = _ids(engine)
+    answer = _say(engine, ids)
+    file, held = tmp_path / "state", engine.held
+    file.touch()
+    engine.save_prefix(held, file)
+    with LlamaEngine(starter_model, OFF) as other:
+        other.prepare(OFF, n_ctx=512)
+        assert other.restore_prefix(held, file, from_flash=True)
+        assert _say(other, [*ids, *answer], held=len(held), most=1)
+
+
 def test_a_file_that_is_no_state_has_no_tokens(engine: LlamaEngine, tmp_path: Path) -> None:
     file = tmp_path / "state"
     for content in (b"", b"GGUF", b"\0" * 100):

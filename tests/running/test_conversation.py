@@ -14,6 +14,7 @@ from localprompt.records.cell import SamplingChoices
 from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.records.run import RunRecord
 from localprompt.running.assemble import RunChoices
+from localprompt.running.attention_choice import Attention
 from localprompt.running.chat import Chat
 from localprompt.running.conversation import (
     Conversation,
@@ -23,6 +24,7 @@ from localprompt.running.conversation import (
     retry_cell,
     turn_cell,
 )
+from localprompt.running.prefix import turns
 from localprompt.store.history import History
 from tests.models.tiny_gguf import tiny_gguf
 from tests.sample_runs import make_run
@@ -321,3 +323,28 @@ def test_sampling_is_the_runs_own_unless_another_is_chosen(choices: RunChoices) 
     chosen = choices_of(msgspec.structs.replace(run, sampling=sampling), choices)
     assert chosen.sampling.temperature == 0.4
     assert chosen.sampling.max_tokens == 4
+
+
+@pytest.mark.parametrize(
+    ("flash", "saved_seconds", "without"),
+    [(None, 1.0, True), (True, 1.0, True), (None, 0.01, False), (False, 1.0, True)],
+)
+def test_a_turn_goes_on_without_flash_attention_where_re_laying_is_paid_back(
+    choices: RunChoices,
+    monkeypatch: pytest.MonkeyPatch,
+    flash: bool | None,
+    saved_seconds: float,
+    without: bool,
+) -> None:
+    """Also from a state for which the choice was llama.cpp's own."""
+    weighed = Attention(False, "off", 100, saved_seconds=saved_seconds, copied_bytes=10_000_000)
+    monkeypatch.setattr(turns, "attention_for", lambda *_, **__: weighed)
+    cell = turn_cell(Conversation(), "and then?", choices)
+    found = turns.Found(tuple(range(100)), 100, flash, key="a")
+    way = turns.attention_in_turn(
+        found, cell, Engines()(None), prompt_tokens=120, n_ctx=512, baseline_bytes=None
+    )
+    assert (way.flash_attn is False) is without
+    going_on = msgspec.structs.replace(cell, settings=way.settings(cell.settings))
+    re_laid = turns.Continued(going_on, Engines()(None), found)._from_flash
+    assert re_laid is (without and flash is not False)
