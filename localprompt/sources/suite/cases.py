@@ -29,6 +29,7 @@ from localprompt.sources.suite.scripts import file_script
 from localprompt.sources.suite.test import Test
 from localprompt.sources.suite.values import (
     FILE,
+    checked_file,
     file_path,
     render,
     resolve_references,
@@ -153,7 +154,7 @@ class CaseMaker:
         if SCRIPT.search(value):
             return [self._made(value, at, beside)]
         paths = self.folder.matching(value.removeprefix(FILE), str(at))
-        checked = [file_path(f"{FILE}{path}", self.folder, at) for path in paths]
+        checked = [checked_file(path, self.folder, at) for path in paths]
         paths = checked or [file_path(value, self.folder, at)]
         return [variable_from_file(path, self.folder) for path in paths]
 

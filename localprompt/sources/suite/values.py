@@ -83,8 +83,12 @@ def file_path(reference: str, folder: SuiteFolder, at: At) -> Path:
     Raises:
         DatasetError: it is code, a picture or a document, or is not there.
     """
-    path = folder / reference.removeprefix(FILE)
-    suffix = ".py" if ".py:" in reference else path.suffix
+    return checked_file(folder / reference.removeprefix(FILE), folder, at)
+
+
+def checked_file(path: Path, folder: SuiteFolder, at: At) -> Path:
+    """A path, where it leads to data that the suite may read; raises as :func:`file_path`."""
+    suffix = ".py" if ".py:" in path.name else path.suffix
     if suffix in _CODE:
         language = "Python" if suffix == ".py" else f"{suffix} files"
         raise DatasetError(

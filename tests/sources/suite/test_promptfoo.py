@@ -647,3 +647,21 @@ def test_a_file_of_providers_may_say_that_it_is_one(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="not a provider") as caught:
         suite(tmp_path, "prompts: [hi]\nproviders: file://p.yaml\ntests: [{}]\n")
     assert "models" in str(caught.value.found)
+
+
+def test_files_of_variables_are_found_where_a_suite_is_named_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = tmp_path / "suite"
+    inside.mkdir()
+    (inside / "note.txt").write_text("noted")
+    (inside / "made.js").write_text("module.exports = () => ({ output: 'made' });")
+    (inside / "check.js").write_text("module.exports = require('./made.js');")
+    monkeypatch.chdir(tmp_path)
+    loaded = suite(
+        Path("suite"),
+        "prompts: ['{{ a }} {{ b }} {{ c }}']\n"
+        "tests: [{vars: {a: file://note.txt, b: 'file://n*.txt', c: file://made.js},"
+        " assert: [{type: javascript, value: file://check.js}]}]\n",
+    )
+    assert texts(loaded) == ["noted noted made"]
