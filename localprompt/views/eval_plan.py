@@ -30,6 +30,7 @@ def plan_lines(planned: Planned) -> Iterator[str]:
     for target in evaluation.targets:
         yield f"  {target.model.name} × {target.prompt}: {target.results} answers"
     prompts = (p.template.path for p in suite.prompts if p.template.path)
+    prompts = (path for path in prompts if not path.startswith(f"{suite.path}:"))  # written there
     yield from _files("reads", (suite.path, *prompts, *suite.reads))
     yield from _files("writes", suite.outputs)
     code = "python" if "code" in suite.needs else "none"

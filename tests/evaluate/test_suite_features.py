@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 from localprompt.errors import DatasetError
 from localprompt.evaluate.received import Received
 from localprompt.records.evaluation import EvalTarget
+from localprompt.views.eval_plan import plan_lines
 from tests.evaluate.harness import Lab
 
 TOOLS = """
@@ -409,3 +410,18 @@ def test_python_that_fails_is_the_error_of_its_case(lab: Lab) -> None:
     lab.write("ask.py", "def ask(context):\n    raise ValueError('no luck')\n")
     (case,) = lab.results(lab.evaluate("suite.yaml", allow_code=True))
     assert "ValueError: no luck" in (case.error or "")
+
+
+def test_a_plan_lists_files_that_are_read_and_no_prompts_that_stand_in_the_suite(lab: Lab) -> None:
+    lab.write("ask.txt", "what of {{ q }}?")
+    lab.write("note.txt", "noted")
+    suite = lab.write(
+        "suite.yaml",
+        "prompts: ['{{ q }}', file://ask.txt]\nproviders: [small]\n"
+        "tests: [{vars: {q: file://note.txt}}]\n",
+    )
+    lines = list(plan_lines(lab.plan("suite.yaml")))
+    at = lines.index("reads: 3 files")
+    assert [Path(line.strip()).name for line in lines[at + 1 : at + 4]] == [
+        suite.name, "ask.txt", "note.txt",
+    ]  # fmt: skip
