@@ -6,7 +6,7 @@ From the most room to the least, the first form that fits is taken:
 2. prose in several lines;
 3. headings in several lines, too;
 4. one blank before figures, where two are usual, and units in headings;
-5. labels in one column, a line each; intervals and shares below their figures;
+5. labels in one column, a line each; intervals and shares below their figures, as their headings;
 6. long names shortened in the middle;
 7. without the columns that can be spared, which are then named below the table;
 8. each row as a few lines of its own.
@@ -179,10 +179,18 @@ def _stacked(table: Table) -> list[_Laid]:
                 f"{a}\n{b}" if b != UNKNOWN else a
                 for a, b in zip(above.cells, one.cells, strict=True)
             ]
-            laid[-1] = above._replace(cells=[cell.strip("\n") for cell in cells])
+            laid[-1] = above._replace(
+                title=f"{above.title}\n{_title_below(above.column, one.title)}",
+                cells=[cell.strip("\n") for cell in cells],
+            )
         else:
             laid.append(_broken(one))
     return laid
+
+
+def _title_below(above: Column, title: str) -> str:
+    """Without the heading that it stands under: ``prefill, of limit`` → ``of limit``."""
+    return title.removeprefix(f"{above.title}, ").removesuffix(f" of {above.title}")
 
 
 def _joined(labels: Sequence[_Laid]) -> list[str]:
