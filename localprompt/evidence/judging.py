@@ -66,8 +66,9 @@ def answers_for_an_hour(judged: Sequence[Judged]) -> Figure | None:
     one = next((j for j in judged if j.quantity == "cpu_per_answer"), None)
     if one is None or one.winner != "tuning":
         return None
-    saved = one.prompting.value - one.tuning.value
-    return Figure("answers_for_an_hour", 3600.0 / saved, "count", "measured")
+    answers = 3600.0 / (one.prompting.value - one.tuning.value)
+    rounded = float(f"{answers:.2g}")  # a difference of two medians knows no more
+    return Figure("answers_for_an_hour", rounded, "count", "measured")
 
 
 def _less(prompting: Figure, tuning: Figure) -> Winner:
