@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -80,6 +81,24 @@ def test_computing_is_asked_to_stop_without_a_line_of_python() -> None:
     assert answers == [False, True]
     _call(lambda: answers.append(function(data)))
     assert answers[-1] is False  # an old Ctrl-C does not end the next call
+
+
+def test_computing_is_asked_to_stop_after_a_loop_of_asyncio_has_listened_as_well() -> None:
+    function, data = interruptible().abort(ABORT)
+
+    async def listen() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: None)
+
+    asyncio.run(listen())
+    answers: list[bool] = []
+
+    def compute() -> None:
+        _press()
+        answers.append(_becomes_true(lambda: function(data)))
+
+    with pytest.raises(KeyboardInterrupt):
+        _call(compute)
+    assert answers == [True]
 
 
 def test_a_handler_of_somebody_elses_stays_in_place() -> None:

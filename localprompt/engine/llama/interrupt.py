@@ -33,7 +33,7 @@ class Interruptible:
         self._pressed = False
         self._flag = ctypes.create_string_buffer(2)
         self._libc = ctypes.CDLL(None)
-        self._watched = False
+        self._write_end: int | None = None
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -46,6 +46,8 @@ class Interruptible:
             yield
             return
         self._pressed, self._flag.value = False, b""
+        if self._write_end is not None:
+            self._listen(self._write_end)
         signal.signal(signal.SIGINT, self._note)
         try:
             yield
@@ -73,16 +75,15 @@ class Interruptible:
 
     def _watch(self) -> None:
         """Fill the flag when a signal comes; once, and only where nobody listens already."""
-        if self._watched or not _raises_keyboard_interrupt():
+        if self._write_end is not None or not _raises_keyboard_interrupt():
             return
-        listening = signal.set_wakeup_fd(-1)
-        if listening != -1:
-            signal.set_wakeup_fd(listening)
-            return
-        self._watched = True
         read_end, write_end = os.pipe()
         os.set_blocking(write_end, False)
-        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        if not self._listen(write_end):
+            os.close(read_end)
+            os.close(write_end)
+            return
+        self._write_end = write_end
 
         def wait() -> None:
             while noted := os.read(read_end, 64):
@@ -90,6 +91,16 @@ class Interruptible:
                     self._flag.value = _PRESSED
 
         threading.Thread(target=wait, name="ctrl-c", daemon=True).start()
+
+    @staticmethod
+    def _listen(write_end: int) -> bool:
+        """Have signals noted in the pipe, again where a loop of asyncio has come and gone meanwhile
+        (the prompt of ``chat`` is one); False: somebody else listens, and stays."""
+        listening = signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        if listening in (-1, write_end):
+            return True
+        signal.set_wakeup_fd(listening)
+        return False
 
 
 @cache
