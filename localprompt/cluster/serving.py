@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 from distributed import Scheduler, Worker
 from distributed.core import rpc
@@ -209,6 +210,8 @@ async def _answers(address: str, security: Security) -> bool:
     Raises:
         MachineError: somebody else is.
     """
+    if not await _listens(address):
+        return False
     arguments = security.get_connection_args("worker")
     try:
         async with rpc(address, connection_args=arguments, timeout=_SECONDS_TO_CONNECT) as found:
@@ -219,6 +222,19 @@ async def _answers(address: str, security: Security) -> bool:
         raise no_scheduler(address, error) from error
     if identity.get("type") != "Scheduler":
         raise no_scheduler(address)
+    return True
+
+
+async def _listens(address: str) -> bool:
+    """Whether anybody takes a connection there. Asked first, because Dask tries a refused one again
+    until its time is up, and what it says then depends on where that was."""
+    place = urlsplit(address)
+    opening = asyncio.open_connection(place.hostname, place.port)
+    try:
+        _, writer = await asyncio.wait_for(opening, _SECONDS_TO_CONNECT)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
     return True
 
 
