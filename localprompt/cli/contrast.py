@@ -26,7 +26,7 @@ DETAILS = (
 )
 EXAMPLES = (
     "localprompt contrast -o contrast.html",
-    "localprompt contrast --suite benchmarks/sentiment.yaml --tuned-lora style.gguf:0.8",
+    "localprompt contrast --tuned-lora style.gguf:0.8 -o contrast.html",
     "localprompt contrast --from contrast.json --lang pt-BR -o contrast.html",
 )
 
