@@ -250,6 +250,17 @@ class Terminal:
         self._descriptor = descriptor
         self.seen = ""
 
+    def press(self, key: str, answer: str) -> None:
+        """A key, again while nothing comes of it: a line that is just drawn may not read yet."""
+        for _ in range(12):
+            self.type(key)
+            try:
+                self.wait_for(answer, seconds=5)
+                return
+            except AssertionError:
+                continue
+        self.wait_for(answer, seconds=0)
+
     def wait_for(self, text: str, seconds: float = 60) -> str:
         """What came since the last wait, up to that text."""
         end = time.monotonic() + seconds
@@ -295,8 +306,7 @@ def test_ctrl_c_stops_an_answer_and_ctrl_d_ends(lab_home: Path) -> None:
     with _terminal("chat", "--threads", "1", "--max-tokens", "2000") as terminal:
         terminal.wait_for("Ctrl-D ends.")
         terminal.wait_for("> ")
-        terminal.type("\x03")
-        terminal.wait_for("Ctrl-D ends the conversation")
+        terminal.press("\x03", "Ctrl-D ends the conversation")
         terminal.wait_for("> ")
         terminal.type("Count to a thousand, number by number.\r")
         terminal.wait_for("\n")

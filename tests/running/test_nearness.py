@@ -105,7 +105,7 @@ def test_a_row_without_its_vector_is_refused(written: Path, vector: Any) -> None
 def test_a_search_tries_them_and_eval_chooses_as_it_did(searched: Searched) -> None:
     found = searched.run(lambda before, word: -1.0, nearest_by="small", search=("examples",))
     tried = {trial.examples for trial in found.trials}
-    assert {"2 nearest examples", "2 nearest examples by small"} <= tried
+    assert {"4 nearest examples", "4 nearest examples by small"} <= tried
     assert all(trial.out is None or "behind" in trial.out for trial in found.trials if trial.out)
 
 
