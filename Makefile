@@ -20,7 +20,12 @@ test: .venv/.dev
 # model in the shared store, everything for all to read. docs/guide/team.md says more.
 PREFIX ?= /opt/localprompt
 LINKS ?= /usr/local/bin
+# A Python in somebody's home would be for that user alone: said before anything is installed.
 system:
+	@$(PYTHON) -c "import pathlib, sys; own = pathlib.Path(sys.executable).resolve(); \
+	  closed = [str(folder) for folder in own.parents if not folder.stat().st_mode & 1]; \
+	  sys.exit(f'error: not all users may run {own}: {closed[-1]} is closed to them\\n' \
+	    '  try:      make system PYTHON=/usr/bin/python3' if closed else 0)"
 	umask 022 && $(PYTHON) -m venv $(PREFIX)
 	umask 022 && $(PREFIX)/bin/python -m localprompt.compiling
 	umask 022 && $(PREFIX)/bin/python -m pip install --quiet --constraint constraints.txt .
