@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 
 from distributed import Scheduler, Worker
 from distributed.core import rpc
@@ -97,7 +96,7 @@ def run_worker(
         InputError: the address or the interface may not be used like that.
         MachineError: what answers there is not a scheduler.
     """
-    network.check_address(address, chosen)
+    place = network.check_address(address, chosen)
     host = network.listening_host(chosen)
     network.settle_down()
     security = network.security(chosen)
@@ -106,7 +105,7 @@ def run_worker(
     async def work(stop: asyncio.Event) -> None:
         waited = False
         while not stop.is_set():
-            if not await _answers(address, security):
+            if not await _listens(*place) or not await _answers(address, security):
                 if not waited:
                     announce(f"waiting for a scheduler at {address}")
                 waited = True
@@ -210,8 +209,6 @@ async def _answers(address: str, security: Security) -> bool:
     Raises:
         MachineError: somebody else is.
     """
-    if not await _listens(address):
-        return False
     arguments = security.get_connection_args("worker")
     try:
         async with rpc(address, connection_args=arguments, timeout=_SECONDS_TO_CONNECT) as found:
@@ -225,12 +222,11 @@ async def _answers(address: str, security: Security) -> bool:
     return True
 
 
-async def _listens(address: str) -> bool:
+async def _listens(host: str, port: int) -> bool:
     """Whether anybody takes a connection there. Asked first, because Dask tries a refused one again
     until its time is up, and what it says then depends on where that was."""
-    place = urlsplit(address)
-    opening = asyncio.open_connection(place.hostname, place.port)
     try:
+        opening = asyncio.open_connection(host, port)
         _, writer = await asyncio.wait_for(opening, _SECONDS_TO_CONNECT)
     except (OSError, TimeoutError):
         return False

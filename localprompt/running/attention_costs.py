@@ -36,6 +36,7 @@ do not grow with its sequences, and the output of all its tokens instead of one,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from localprompt.records.attention import AttentionTable, StepCost
 
@@ -69,6 +70,10 @@ def between(x: float, points: Sequence[tuple[int, float]]) -> float:
     at = next((i for i in range(1, len(points) - 1) if x <= points[i][0]), len(points) - 1)
     (x0, y0), (x1, y1) = points[at - 1], points[at]
     return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+
+
+_Measured = dict[int, list[tuple[int, float]]]
+"""By the number of sequences: tokens before each of them, and the seconds of a batch."""
 
 
 class Costs:
@@ -128,7 +133,7 @@ class Costs:
         if not apart:
             one = self.attention(flash_attn, 1, depth)
             return sequences * (one + others * self._skipping())
-        count, points = self._first(self._several(flash_attn, apart=True))
+        count, points = _fewest(self._several[flash_attn, True])
         deepest, measured = points[-1]
         if depth <= deepest:
             return sequences / count * line(depth, points)
@@ -138,7 +143,7 @@ class Costs:
     def _uncounted(self, flash_attn: bool, sequences: int, *, apart: bool) -> float:
         """What was measured of several sequences and is not counted, for each of so many."""
         shares = [(1, 0.0)]
-        for count, points in self._several(flash_attn, apart=apart).items():
+        for count, points in self._several[flash_attn, apart].items():
             own, measured = points[0]
             others = 0 if apart else (count - 1) * own
             counted = self._counted_step(flash_attn, count, own, others, apart=apart)
@@ -147,22 +152,24 @@ class Costs:
 
     def _skipping(self) -> float:
         """What a token takes for a cell of another sequence, with flash attention."""
-        count, points = self._first(self._several(True, apart=False))
+        count, points = _fewest(self._several[True, False])
         deepest, together = points[-1]
-        _, (*_, (_, apart)) = self._first(self._several(True, apart=True))
+        _, (*_, (_, apart)) = _fewest(self._several[True, True])
         return max(0.0, together - apart) / (count * (count - 1) * deepest)
 
-    def _several(self, flash_attn: bool, *, apart: bool) -> dict[int, list[tuple[int, float]]]:
-        """Of the measured batches of so many sequences: tokens before each, and what they took."""
-        found: dict[int, list[tuple[int, float]]] = {}
-        for c in self._table.costs:
-            if c.sequences > 1 and c.flash_attn == flash_attn and c.apart == apart:
+    @cached_property
+    def _several(self) -> dict[tuple[bool, bool], _Measured]:
+        """What batches of several sequences took, with flash attention or without and with cells of
+        their own or not; those of the fewest sequences, which have two depths, first."""
+        found: dict[tuple[bool, bool], _Measured] = {}
+        for c in sorted(self._table.costs, key=lambda c: (c.sequences, c.depth)):
+            if c.sequences > 1:
                 rest = self.rest(c.sequences) if self._table.whole_model else 0.0
                 seconds = max(0.0, self._layers * c.seconds - rest)
-                found.setdefault(c.sequences, []).append((c.depth, seconds))
-        return {count: sorted(points) for count, points in sorted(found.items())}
+                of_kind = found.setdefault((c.flash_attn, c.apart), {})
+                of_kind.setdefault(c.sequences, []).append((c.depth, seconds))
+        return found
 
-    @staticmethod
-    def _first(several: dict[int, list[tuple[int, float]]]) -> tuple[int, list[tuple[int, float]]]:
-        """Of the fewest sequences, which were measured at two depths."""
-        return next(iter(several.items()))
+
+def _fewest(several: _Measured) -> tuple[int, list[tuple[int, float]]]:
+    return next(iter(several.items()))
