@@ -18,6 +18,7 @@ from localprompt.stats.ranges import Range
 from localprompt.stats.samples import Interval, Summary
 from localprompt.units import UNKNOWN, format_bytes, format_rate, format_seconds
 from localprompt.views.charts import Point, apart, scale
+from localprompt.views.eval_charts import HOW_TO_READ
 from localprompt.views.eval_text import counts_text, one_label, rate_text, target_names
 from localprompt.views.html import render_page
 from localprompt.views.markdown import markdown
@@ -314,9 +315,6 @@ def _charts(result: ChoiceResult) -> Iterator[Block]:
                     interval=(up.position(100 * ends.low), up.position(100 * ends.high)),
                 )
             )
-        caption = to_translate(
-            "Upwards and to the left is better; the line is the 95 % interval of the rate."
-        )
         yield ScatterChart(
-            f"{translated(title)}, {across.unit}", caption, apart(points), across, up
+            f"{translated(title)}, {across.unit}", HOW_TO_READ, apart(points), across, up
         )

@@ -19,6 +19,12 @@ from localprompt.views.translation import to_translate, translated
 _Cost = Callable[[TargetSummary], float | None]
 
 
+HOW_TO_READ = to_translate(
+    "Upwards and to the left is better; the line is the 95 % interval of the rate."
+)
+"""Below a chart of pass rates against what they cost."""
+
+
 def eval_charts(result: EvalResult) -> Iterator[Block]:
     """The charts for which there are figures."""
     rated = [summary for summary in result.targets if summary.passes.rate is not None]
@@ -88,7 +94,7 @@ def _against(
     missing = len(summaries) - len(known)
     parts = [
         caption,
-        translated("Upwards and to the left is better; the line is the 95 % interval of the rate."),
+        translated(HOW_TO_READ),
         *([translated(f"Not known for {missing}, which are left out.")] if missing else []),
     ]
     yield ScatterChart(
