@@ -156,6 +156,7 @@ def command(
     from localprompt.evaluate.loading import open_suite
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.opening import begin, resume
+    from localprompt.evaluate.shards import parse_shard
     from localprompt.records.condition import parse_condition
     from localprompt.running import watch
     from localprompt.views.messages import print_note
@@ -169,7 +170,8 @@ def command(
             expected="a suite, or --resume ID",
             next_step="localprompt eval benchmarks/sentiment.yaml",
         )
-    _check_shard(flags)
+    if flags.shard is not None:
+        _check_part(parse_shard(flags.shard)[0], "--shard", flags)
     check_cluster_flags(flags)
     if flags.plan and suite is not None:
         _show_plan(request_from_flags(suite, flags))
@@ -181,6 +183,8 @@ def command(
     ):
         if flags.resume is not None:
             planned = resume(flags.resume, store)
+            if (shard := planned.evaluation.shard) is not None:
+                _check_part(shard.number, f"--resume {flags.resume}", flags)
             _check_cluster(planned.suite, planned.evaluation.request, flags)
         else:
             request = request_from_flags(suite or "", flags)
@@ -311,14 +315,14 @@ def _executor(flags: EvalFlags) -> Iterator[Executor | None]:
 
 def _report(planned: Planned, store: History, wanted: str, flags: EvalFlags) -> EvalResult:
     """Write the result where the user wants it, and where the suite does."""
-    from localprompt.cli.eval_output import write_result
+    from localprompt.cli.eval_output import write_part_file, write_result
     from localprompt.evaluate.summarize import load_result
     from localprompt.views.files.eval import SUFFIXES
     from localprompt.views.messages import print_note
 
     result = load_result(planned.evaluation, store)
     if planned.evaluation.shard is not None:
-        _write_part(planned, store, flags)
+        write_part_file(result, store, flags.output, quiet=flags.quiet, recorded=not flags.no_log)
         return result
     write_result(result, store, wanted, flags.output)
     if planned.evaluation.request.scoring == "batch" and not flags.quiet:
@@ -337,18 +341,23 @@ def _report(planned: Planned, store: History, wanted: str, flags: EvalFlags) -> 
     return result
 
 
-def _check_shard(flags: EvalFlags) -> None:
+def _check_part(number: int, where: str, flags: EvalFlags) -> None:
     """
+    Args:
+        where: the option that says that only a part is made.
+
     Raises:
         InputError: a part is asked for with what only the whole can have.
     """
-    if flags.shard is None:
+    from localprompt.views.files.eval import SUFFIXES
+
+    if flags.plan:
         return
     if flags.output is None:
         raise InputError(
             "the results of a part go into a file",
-            where="--shard",
-            next_step=f"-o part{flags.shard.partition('/')[0]}.jsonl",
+            where=where,
+            next_step=f"-o part{number}.jsonl",
         )
     if flags.fail_if or flags.watch:
         raise InputError(
@@ -356,20 +365,13 @@ def _check_shard(flags: EvalFlags) -> None:
             where="--fail-if" if flags.fail_if else "--watch",
             next_step="--fail-if with runs merge",
         )
-
-
-def _write_part(planned: Planned, store: History, flags: EvalFlags) -> None:
-    from localprompt.cli.output import output_file
-    from localprompt.evaluate.shards import write_part
-    from localprompt.views.messages import print_note
-
-    shard = planned.evaluation.shard
-    with output_file(flags.output) as stream:
-        write_part(planned.evaluation, store, stream)
-    if shard is not None and not flags.quiet:
-        print_note(
-            f"part {shard.number} of {shard.of}: {planned.evaluation.cases} of {shard.cases} "
-            "cases; when all are there:  localprompt runs merge FILE..."
+    wanted = flags.format or SUFFIXES.get(flags.output.suffix, "jsonl")
+    if wanted != "jsonl":
+        raise InputError(
+            "a part is written as lines of JSON, for runs merge",
+            where=f"-o {flags.output}" if flags.format is None else f"--format {wanted}",
+            expected=f"-o part{number}.jsonl",
+            next_step=f"localprompt runs merge part*.jsonl --format {wanted}, when all are there",
         )
 
 

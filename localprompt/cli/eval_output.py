@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from localprompt.cli.output import console, output_file
-from localprompt.errors import InputError, ThresholdError
+from localprompt.errors import InputError, MachineError, ThresholdError
 
 if TYPE_CHECKING:
     from localprompt.records.condition import Condition
@@ -46,6 +47,48 @@ def write_result(result: EvalResult, store: History, wanted: str, output: Path |
         else:
             chosen = cast("EvalFormat", wanted)
             write_evaluation(result, lambda: store.results(evaluation_id), chosen, stream)
+
+
+def write_part_file(
+    result: EvalResult, store: History, output: Path | None, *, quiet: bool, recorded: bool
+) -> None:
+    """A part of an evaluation for ``runs merge``, and what to do next with it.
+
+    Args:
+        recorded: its results are in the history.
+
+    Raises:
+        MachineError: the file cannot be written.
+    """
+    from localprompt.evaluate.shards import write_part
+    from localprompt.views.messages import print_note
+    from localprompt.views.translation import translated
+
+    evaluation, shard = result.evaluation, result.evaluation.shard
+    assert shard is not None  # noqa: S101  it is a part
+    again = f"localprompt eval --resume {evaluation.id} -o"
+    try:
+        with output_file(output) as stream:
+            write_part(evaluation, store, stream)
+    except MachineError as error:
+        if recorded:
+            error.next_step = translated(f"its results are kept; elsewhere:  {again} FILE")
+        raise
+    if quiet:
+        return
+    if result.complete:
+        print_note(
+            f"part {shard.number} of {shard.of}: {evaluation.cases} of {shard.cases} "
+            "cases; when all are there:  localprompt runs merge FILE..."
+        )
+    else:
+        done = sum(summary.done for summary in result.targets)
+        print_note(
+            f"part {shard.number} of {shard.of} is incomplete: "
+            f"{done} of {evaluation.results} results"
+        )
+        if recorded:
+            print_note(f"go on with:  {again} {shlex.quote(str(output))}")
 
 
 def show_evaluation(evaluation_id: str, store: History, *, failures: bool, json: bool) -> None:

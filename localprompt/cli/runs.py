@@ -324,7 +324,7 @@ def merge(
     """Put the parts of an evaluation together that were made with eval --shard."""
     from localprompt.cli.eval import FORMATS, enforce
     from localprompt.cli.eval_output import evaluation_store, write_result
-    from localprompt.evaluate.shards import merge as merge_parts
+    from localprompt.evaluate.merging import merge as merge_parts
     from localprompt.evaluate.summarize import load_result
     from localprompt.records.condition import parse_condition
     from localprompt.views.messages import print_note

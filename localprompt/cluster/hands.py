@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import msgspec
 from distributed import Client, Future
@@ -65,11 +66,14 @@ def no_scheduler(address: str, error: BaseException | None = None) -> MachineErr
     cause: BaseException | None = error
     while cause is not None and cause.__cause__ is not None:
         cause = cause.__cause__
+    place = urlsplit(address)
+    options = "" if network.is_loopback(place.hostname or "") else " --interface NAME"
+    options += " --tls FOLDER" if place.scheme == "tls" else ""
     return MachineError(
         "no scheduler of a cluster answers",
         where=address,
         found=None if cause is None else f"{type(cause).__name__}: {cause}"[:200],
-        next_step="localprompt cluster scheduler, on the machine of that address",
+        next_step=f"localprompt cluster scheduler{options}, on the machine of that address",
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -106,6 +107,40 @@ def check_reach(loopback: bool, network: Network, where: str) -> None:
         expected=f"--tls FOLDER, with {', '.join(FILES)}; or an SSH tunnel that ends at 127.0.0.1",
         next_step="--insecure-network only where everybody on the network is trusted",
     )
+
+
+def check_called_back(host: str, port: int, network: Network) -> None:
+    """Whether a scheduler there can call a worker that listens as it is told to.
+
+    Raises:
+        InputError: the scheduler is on another machine, and the worker would be on loopback.
+    """
+    if network.interface is not None or is_loopback(host):
+        return
+    own = _interface_towards(host, port)
+    raise InputError(
+        "the scheduler calls its workers back, and this one would listen on loopback only",
+        where=f"{host}:{port}",
+        expected=f"--interface NAME, of: {', '.join(name for _, name in socket.if_nameindex())}",
+        next_step=None if own is None else f"--interface {own}, which leads there",
+    )
+
+
+def _interface_towards(host: str, port: int) -> str | None:
+    """The interface by which this machine reaches another one; nothing is sent."""
+    from distributed.utils import get_ip_interface
+
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.connect((host, port))
+            own = one.getsockname()[0]
+    except OSError:
+        return None
+    for _, name in socket.if_nameindex():
+        with suppress(ValueError, OSError):
+            if get_ip_interface(name) == own:
+                return name
+    return None
 
 
 def is_loopback(host: str) -> bool:

@@ -39,6 +39,8 @@ timeout of a connection."""
 _MOST = 512
 """Workers of one host."""
 _NOBODY_LISTENS = (ConnectionRefusedError,)
+_NOBODY = "nobody listens there yet"
+_SILENCE = "no reply: another address, or a firewall"
 
 
 class Rooms(WorkerPlugin):
@@ -97,21 +99,24 @@ def run_worker(
         MachineError: what answers there is not a scheduler.
     """
     place = network.check_address(address, chosen)
+    network.check_called_back(*place, chosen)
     host = network.listening_host(chosen)
     network.settle_down()
     security = network.security(chosen)
     called = _Name(name)
 
     async def work(stop: asyncio.Event) -> None:
-        waited = False
+        waited: str | None = None
         while not stop.is_set():
-            if not await _listens(*place) or not await _answers(address, security):
-                if not waited:
-                    announce(f"waiting for a scheduler at {address}")
-                waited = True
+            silent = await _why_silent(*place)
+            if silent is not None or not await _answers(address, security):
+                why = silent or _NOBODY
+                if waited != why:
+                    announce(f"waiting for a scheduler at {address}: {why}")
+                waited = why
                 await _either(stop.wait(), asyncio.sleep(_SECONDS_BETWEEN_TRIES))
                 continue
-            waited = False
+            waited = None
             with TemporaryDirectory(prefix="localprompt-") as folder:
                 await _one_life(folder, stop)
 
@@ -222,16 +227,20 @@ async def _answers(address: str, security: Security) -> bool:
     return True
 
 
-async def _listens(host: str, port: int) -> bool:
-    """Whether anybody takes a connection there. Asked first, because Dask tries a refused one again
-    until its time is up, and what it says then depends on where that was."""
+async def _why_silent(host: str, port: int) -> str | None:
+    """Why nobody takes a connection there; None: somebody does. Asked first, because Dask tries a
+    refused one again until its time is up, and what it says then depends on where that was."""
     try:
         opening = asyncio.open_connection(host, port)
         _, writer = await asyncio.wait_for(opening, _SECONDS_TO_CONNECT)
-    except (OSError, TimeoutError):
-        return False
+    except ConnectionRefusedError:
+        return _NOBODY
+    except TimeoutError:
+        return _SILENCE
+    except OSError as error:
+        return f"{error.strerror or error}"
     writer.close()
-    return True
+    return None
 
 
 def _nobody(error: BaseException | None) -> bool:

@@ -94,9 +94,7 @@ def resume(reference: str, store: History) -> Planned:
 
 
 def _lasting(request: EvalRequest) -> EvalRequest:
-    """The request with paths that mean the same from any folder. The suite is read by them, too:
-    where its files are is a part of its cases, and a resumed evaluation has to find them equal.
-    """
+    """The request with paths that mean the same from any folder, as when it is resumed."""
 
     def lasting(name: str) -> str:
         return str(Path(name).absolute()) if doors.is_file(name) else name

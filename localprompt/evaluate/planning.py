@@ -28,8 +28,11 @@ from localprompt.records.ids import new_run_id
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import PromptTemplate
 from localprompt.records.run import Machine
+from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet
 from localprompt.running.assemble import follow_profile, model_record, with_threads
+from localprompt.scoring.code_checks import split_code_file
 from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
+from localprompt.sources.suite.values import FILE
 
 FindModel = Callable[[str], ModelRecord]
 
@@ -77,13 +80,21 @@ def plan_evaluation(
         find_model(request.judge)  # a wrong name is said now, whether anything is judged or not
     repeat = request.repeat or suite.repeat
     targets = tuple(_followed(t, request) for t in _targets(suite, request, find_model))
+    judge = judge_name(suite, request)
     cases, digest, per_target = _count(selection.of(suite.cases()), targets)
-    shard = None
+    shard, whole = None, cases
+    # What the evaluation has of every target, all parts together.
+    counts = per_target
     if request.shard is not None:
-        whole, whole_digest, whole_counts = _count(selection.whole.of(suite.cases()), targets)
-        results = tuple(count * repeat for count in whole_counts)
-        shard = Shard(*request.shard, whole, whole_digest, results)
-    if not (shard.cases if shard else cases):
+        whole, whole_digest, counts = _count(selection.whole.of(suite.cases()), targets)
+        shard = Shard(
+            *request.shard,
+            cases=whole,
+            cases_sha256=whole_digest,
+            results=tuple(count * repeat for count in counts if count),
+            judge_sha256=None if judge is None else find_model(judge).sha256,
+        )
+    if not whole:
         raise InputError("no cases to run", where=suite.path)
     evaluation = Evaluation(
         id=new_run_id(),
@@ -94,12 +105,12 @@ def plan_evaluation(
         path=str(Path(suite.path).absolute()),
         description=suite.description,
         request=msgspec.structs.replace(
-            request, settings=with_threads(request.settings), judge=judge_name(suite, request)
+            request, settings=with_threads(request.settings), judge=judge
         ),
         targets=tuple(
             msgspec.structs.replace(target, results=count * repeat)
-            for target, count in zip(targets, per_target, strict=True)
-            if count or shard
+            for target, count, of_whole in zip(targets, per_target, counts, strict=True)
+            if of_whole
         ),
         cases=cases,
         repeat=repeat,
@@ -355,14 +366,55 @@ def _count(
     cases: Iterator[EvalCase], targets: tuple[EvalTarget, ...]
 ) -> tuple[int, str, list[int]]:
     """How many cases there are, a digest of them, and how many each target has."""
-    digest, total, per_target = hashlib.sha256(), 0, [0] * len(targets)
+    digest, total, per_target = _CasesDigest(), 0, [0] * len(targets)
     for case in cases:
         total += 1
-        # Where a case stands may change without changing what it is.
-        digest.update(json.encode(msgspec.structs.replace(case, where="")))
+        digest.add(case)
         for index, target in enumerate(targets):
             per_target[index] += is_for(case, target)
     return total, digest.hexdigest(), per_target
+
+
+class _CasesDigest:
+    """Of what cases ask and what is expected of the answers. Where they and the code beside them
+    lie is left out: the same suite has the same digest in another folder and on another machine."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._code: dict[str, str] = {}
+        """Digests of code files, by path."""
+
+    def add(self, case: EvalCase) -> None:
+        same_anywhere = msgspec.structs.replace(
+            case,
+            expectations=tuple(map(self._anywhere, case.expectations)),
+            late=tuple(map(self._anywhere, case.late)),
+            where="",
+        )
+        self._digest.update(json.encode(same_anywhere))
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+    def _anywhere(self, expected: AnyExpectation) -> AnyExpectation:
+        if isinstance(expected, ExpectationSet):
+            members = tuple(self._without_places(member) for member in expected.members)
+            return msgspec.structs.replace(expected, members=members, where=None)
+        return self._without_places(expected)
+
+    def _without_places(self, expected: Expectation) -> Expectation:
+        value = expected.value
+        if expected.type == "python" and isinstance(value, str) and value.startswith(FILE):
+            value = self._code_of(value)
+        return msgspec.structs.replace(expected, value=value, where=None)
+
+    def _code_of(self, reference: str) -> str:
+        """``file:///a/check.py:f`` → what stands in the file, and the function's name."""
+        path, function = split_code_file(reference)
+        if path not in self._code:
+            found = doors.read_bytes(path) if doors.is_file(path) else path.encode()
+            self._code[path] = hashlib.sha256(found).hexdigest()
+        return f"{self._code[path]}:{function}"
 
 
 def _selects(names: tuple[str, ...], target: EvalTarget) -> bool:

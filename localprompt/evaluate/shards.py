@@ -1,26 +1,23 @@
-"""An evaluation in parts, on machines that need not see each other.
+"""The parts of an evaluation as files, on machines that need not see each other.
 
     eval suite.yaml --shard 2/4 -o part2.jsonl       on each machine its own part
-    runs merge part*.jsonl                           the evaluation, as if made in one go
+    runs merge part*.jsonl                           :mod:`localprompt.evaluate.merging`
 
 Which part a case belongs to follows from its id alone: the same whoever computes it, and unchanged
 for the cases that are there when others are appended. A part's file is JSON lines: a head with the
 evaluation as it was planned, a line for each result, and an end with their number and digest, so
-that half a copy is not taken for a whole. Parts are merged only if they are of one plan: suite,
-cases, prompts, weights, sampling and version. Pass rates add up over machines; times do not, so
-where parts come from several machines their results lose them.
+that half a copy is not taken for a whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TextIO, TypeVar
 
 import msgspec
 
@@ -30,7 +27,6 @@ from localprompt.errors import DatasetError, InputError
 from localprompt.evaluate.selection import part_of
 from localprompt.records import json
 from localprompt.records.evaluation import CaseResult, Evaluation, Shard
-from localprompt.records.ids import new_run_id
 from localprompt.records.model_use import ModelUse
 from localprompt.store.history import History
 
@@ -40,8 +36,6 @@ MOST_PARTS = 10_000
 _SHARD = re.compile(r"([0-9]{1,5})/([0-9]{1,5})")
 _FORMAT = "localprompt-part"
 _VERSION = 1
-_MOST_NAMED = 5
-_SAVED_AT_ONCE = 1000
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -51,6 +45,25 @@ class _Head(msgspec.Struct, frozen=True):
     version: int
     evaluation: Evaluation
     uses: tuple[ModelUse, ...]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A part that lies in a file, its results not read yet."""
+
+    path: Path
+    evaluation: Evaluation
+    """As it was planned."""
+    shard: Shard
+    uses: tuple[ModelUse, ...]
+
+    def results(self) -> Iterator[CaseResult]:
+        """Its results, each once and where it belongs, and all of them.
+
+        Raises:
+            DatasetError: the file is damaged or was cut off.
+            InputError: a result is missing, there twice, or belongs to another part.
+        """
+        return _checked(self)
 
 
 class _MadeBy(msgspec.Struct, frozen=True):
@@ -107,29 +120,11 @@ def write_part(evaluation: Evaluation, history: History, stream: TextIO) -> None
     stream.write(json.encode(_End(count, digest.hexdigest())).decode() + "\n")
 
 
-def merge(paths: Sequence[Path], history: History) -> Evaluation:
-    """Put parts together, and keep the whole in the history.
-
-    Raises:
-        DatasetError: a file is no part, is damaged or was cut off.
-        InputError: the parts are not of one plan; one is missing, incomplete or there twice.
-        HistoryError: the whole cannot be kept; nothing of it is.
+def read_part(path: Path) -> Part:
     """
-    heads = [(path, _read_head(path)) for path in paths]
-    _check_one_plan(heads)
-    _check_numbers(heads)
-    for path, head in heads:
-        for _ in _checked(path, head):
-            pass
-    machines = {head.evaluation.machine.id for _, head in heads}
-    whole = _whole(heads, machines)
-    history.begin(whole)
-    for path, head in heads:
-        _take_over(path, head, whole, history, timed=len(machines) == 1)
-    return whole
-
-
-def _read_head(path: Path) -> _Head:
+    Raises:
+        DatasetError: the file is not a part, or is one of a version that this one does not read.
+    """
     lines = _lines(path)
     first = next(lines, b"")
     try:
@@ -150,7 +145,13 @@ def _read_head(path: Path) -> _Head:
             expected=f"{_FORMAT}, version {_VERSION}",
             found=f"{head.format}, version {head.version}",
         )
-    return head
+    evaluation, shard = head.evaluation, head.evaluation.shard
+    as_planned = len(shard.results) == len(evaluation.targets)
+    if not 1 <= shard.number <= shard.of <= MOST_PARTS or not as_planned:
+        raise _damaged(
+            f"{path}:1", f"a plan of part {shard.number} of {shard.of} that is not whole"
+        )
+    return Part(path, evaluation, shard, head.uses)
 
 
 def _check_version(path: Path, head: bytes) -> None:
@@ -171,130 +172,34 @@ def _check_version(path: Path, head: bytes) -> None:
             )
 
 
-def _check_one_plan(heads: Sequence[tuple[Path, _Head]]) -> None:
-    (first_path, first), *others = heads
-    wanted = dict(_plan(first.evaluation))
-    for path, head in others:
-        for what, value in _plan(head.evaluation):
-            if value != wanted[what]:
-                raise InputError(
-                    f"these are not parts of one evaluation: their {what} differ",
-                    where=str(path),
-                    expected=f"as in {first_path}: {_shown(wanted[what])}",
-                    found=_shown(value),
-                )
-
-
-def _plan(evaluation: Evaluation) -> Iterator[tuple[str, Any]]:
-    """What parts of one evaluation have in common, most telling first."""
-    shard, request = _shard_of(evaluation), evaluation.request
-    yield "versions of localprompt", evaluation.localprompt_version
-    yield "suites", evaluation.title
-    yield "cases", shard.cases_sha256
-    yield "numbers of parts", shard.of
-    yield "models", tuple(target.model.sha256 for target in evaluation.targets)
-    yield "prompts", tuple((t.prompt, t.template.sha256) for t in evaluation.targets)
-    yield "ways of sampling", tuple(target.sampling for target in evaluation.targets)
-    yield "repetitions", evaluation.repeat
-    yield "scorings", (request.scoring, request.choices)
-    yield "chat templates", request.chat_template
-    yield "judges", request.judge
-
-
-def _check_numbers(heads: Sequence[tuple[Path, _Head]]) -> None:
-    """Every part is there, once, and complete."""
-    found: dict[int, Path] = {}
-    of = _shard_of(heads[0][1].evaluation).of
-    for path, head in heads:
-        number = _shard_of(head.evaluation).number
-        if number in found:
-            raise InputError(
-                f"part {number} of {of} appears twice",
-                where=str(path),
-                found=f"the same part in {found[number]}",
-            )
-        found[number] = path
-    missing = [number for number in range(1, of + 1) if number not in found]
-    if missing:
-        named = ", ".join(map(str, missing[:_MOST_NAMED]))
-        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
-        raise InputError(
-            f"{len(missing)} of {of} parts missing: {named}{more}",
-            where=", ".join(str(path) for path, _ in heads[:_MOST_NAMED]),
-            next_step=f"localprompt eval SUITE --shard {missing[0]}/{of} -o part{missing[0]}.jsonl",
-        )
-
-
-def _whole(heads: Sequence[tuple[Path, _Head]], machines: set[str]) -> Evaluation:
-    first = heads[0][1].evaluation
-    shard = _shard_of(first)
-    made_on = ", ".join(
-        sorted({f"{h.evaluation.machine.cpu or 'a CPU'} ({h.evaluation.machine.id[:8]})"
-                for _, h in heads})
-    )  # fmt: skip
-    return msgspec.structs.replace(
-        first,
-        id=new_run_id(),
-        created_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        request=msgspec.structs.replace(first.request, shard=None),
-        targets=tuple(
-            msgspec.structs.replace(target, results=results)
-            for target, results in zip(first.targets, shard.results, strict=True)
-        ),
-        cases=shard.cases,
-        cases_sha256=shard.cases_sha256,
-        notes=(
-            *first.notes,
-            f"merged from {len(heads)} parts, made on {len(machines)} machine"
-            f"{'' if len(machines) == 1 else 's'}: {made_on}",
-        ),
-        shard=None,
-    )
-
-
-def _take_over(
-    path: Path, head: _Head, whole: Evaluation, history: History, *, timed: bool
-) -> None:
-    """The results of one part into the whole; its times too where all are of one machine."""
-    results = _checked(path, head)
-    while portion := list(islice(results, _SAVED_AT_ONCE)):
-        if not timed:
-            portion = [msgspec.structs.replace(result, timing=None) for result in portion]
-        history.add(whole.id, portion)
-    for use in head.uses:
-        history.add_use(whole.id, use)
-
-
-def _checked(path: Path, head: _Head) -> Iterator[CaseResult]:
-    """The results of a part, each once and where it belongs, and all of them."""
-    evaluation, shard = head.evaluation, _shard_of(head.evaluation)
+def _checked(part: Part) -> Iterator[CaseResult]:
+    evaluation, shard = part.evaluation, part.shard
     seen: set[tuple[int, int, int]] = set()
-    for result in _results(path):
+    for result in _results(part.path):
         place = (result.target, result.case_index, result.repetition)
         if place in seen or not 0 <= result.target < len(evaluation.targets):
             raise InputError(
                 "a case appears twice in one part",
-                where=f"{path}: {result.case_id}",
+                where=f"{part.path}: {result.case_id}",
                 expected="one result for each target and repetition",
             )
         if (own := part_of(result.case_id, shard.of)) != shard.number:
             raise InputError(
                 "a case does not belong to its part",
-                where=f"{path}: {result.case_id}",
+                where=f"{part.path}: {result.case_id}",
                 expected=f"part {own} of {shard.of}",
                 found=f"part {shard.number}",
             )
         seen.add(place)
         yield result
-    expected = sum(target.results for target in evaluation.targets)
-    if len(seen) != expected:
+    if len(seen) != evaluation.results:
+        name = shlex.quote(part.path.name)
         raise InputError(
             f"the part {shard.number} of {shard.of} is incomplete",
-            where=str(path),
-            expected=f"{expected} results",
+            where=str(part.path),
+            expected=f"{evaluation.results} results",
             found=f"{len(seen)}",
-            next_step=f"where it was made: localprompt eval --resume {evaluation.id} "
-            f"-o {path.name}",
+            next_step=f"where it was made: localprompt eval --resume {evaluation.id} -o {name}",
         )
 
 
@@ -310,8 +215,10 @@ def _results(path: Path) -> Iterator[CaseResult]:
         yield _decoded(waiting, CaseResult, f"{path}:{number}")
         waiting = line
     end = _decoded(waiting, _End, str(path))
-    if end != _End(count, digest.hexdigest()):
+    if count != end.results:
         raise _damaged(str(path), f"{count} results, where {end.results} were written")
+    if digest.hexdigest() != end.sha256:
+        raise _damaged(str(path), "other bytes than were written: a letter, or the ends of lines")
 
 
 def _decoded(line: bytes, kind: type[T], where: str) -> T:
@@ -343,14 +250,3 @@ def _lines(path: Path) -> Iterator[bytes]:
                 yield line
     except OSError as error:
         raise doors.refusal(error, str(path), DatasetError) from error
-
-
-def _shard_of(evaluation: Evaluation) -> Shard:
-    if evaluation.shard is None:
-        raise InputError("not a part of an evaluation", where=evaluation.id)
-    return evaluation.shard
-
-
-def _shown(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:79]}…"

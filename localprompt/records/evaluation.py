@@ -98,6 +98,8 @@ class Shard(msgspec.Struct, frozen=True):
     """Of all of them."""
     results: tuple[int, ...]
     """How many the whole has, by target."""
+    judge_sha256: str | None = None
+    """Of the weights that grade; None: nobody does, or whoever answered."""
 
 
 class EvalTarget(msgspec.Struct, frozen=True):

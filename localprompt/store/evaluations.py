@@ -22,6 +22,7 @@ from localprompt.store.experiments import Experiments
 _ADD = """
 INSERT OR REPLACE INTO eval_results (experiment_id, target, case_index, repetition, record)
 VALUES (?, ?, ?, ?, ?)"""
+_ADD_USE = "INSERT INTO eval_model_uses (experiment_id, record) VALUES (?, ?)"
 
 
 class Evaluations(Experiments):
@@ -29,26 +30,28 @@ class Evaluations(Experiments):
 
     def add(self, evaluation_id: str, results: Iterable[CaseResult]) -> None:
         """Add results, or put them in the place of those that are there; all or none."""
-        rows = [
-            (
-                evaluation_id,
-                result.target,
-                result.case_index,
-                result.repetition,
-                json.encode(result).decode(),
-            )
-            for result in results
-        ]
+        rows = [_row(evaluation_id, result) for result in results]
         with explained(self.path), transaction(self._connection):
             self._connection.executemany(_ADD, rows)
+
+    def adopt(
+        self, evaluation: Evaluation, results: Iterable[CaseResult], uses: Iterable[ModelUse]
+    ) -> None:
+        """Add an evaluation that was made elsewhere with all that belongs to it; all or nothing,
+        also where reading the results fails. Others who write wait meanwhile."""
+        with explained(self.path), transaction(self._connection):
+            self._connection.execute(
+                "INSERT INTO experiments (id, record) VALUES (?, ?)",
+                (evaluation.id, json.encode(evaluation).decode()),
+            )
+            self._connection.executemany(_ADD, (_row(evaluation.id, one) for one in results))
+            rows = ((evaluation.id, json.encode(use).decode()) for use in uses)
+            self._connection.executemany(_ADD_USE, rows)
 
     def add_use(self, evaluation_id: str, use: ModelUse) -> None:
         """Add what a model took."""
         with explained(self.path), transaction(self._connection):
-            self._connection.execute(
-                "INSERT INTO eval_model_uses (experiment_id, record) VALUES (?, ?)",
-                (evaluation_id, json.encode(use).decode()),
-            )
+            self._connection.execute(_ADD_USE, (evaluation_id, json.encode(use).decode()))
 
     def evaluation(self, reference: str) -> Evaluation:
         """The evaluation that ``reference`` means.
@@ -151,3 +154,9 @@ class Evaluations(Experiments):
         with explained(self.path):
             rows = self._connection.execute(query, (evaluation_id,)).fetchall()
         return [self._decoded(evaluation_id, record, ModelUse) for (record,) in rows]
+
+
+def _row(evaluation_id: str, result: CaseResult) -> tuple[str, int, int, int, str]:
+    """What :data:`_ADD` takes."""
+    place = result.target, result.case_index, result.repetition
+    return evaluation_id, *place, json.encode(result).decode()

@@ -10,6 +10,7 @@ import pytest
 from localprompt.cluster.network import (
     Network,
     check_address,
+    check_called_back,
     is_loopback,
     listening_host,
     security,
@@ -31,6 +32,14 @@ def test_beyond_it_certificates_are_asked_for_or_a_flag_is_typed(tmp_path: Path)
     assert "--insecure-network" in str(caught.value.next_step)
     check_address("tcp://192.0.2.7:8786", Network(insecure=True))
     check_address("tls://192.0.2.7:8786", Network(tls=tmp_path))
+
+
+def test_a_worker_on_loopback_is_told_that_a_scheduler_elsewhere_cannot_call_it_back() -> None:
+    with pytest.raises(InputError, match="calls its workers back") as caught:
+        check_called_back("192.0.2.7", 8786, Network(insecure=True))
+    assert "--interface NAME, of: " in str(caught.value.expected)
+    check_called_back("192.0.2.7", 8786, Network(insecure=True, interface="eth0"))
+    check_called_back("127.0.0.1", 8786, Network())
 
 
 def test_a_name_that_cannot_be_looked_up_is_not_loopback() -> None:

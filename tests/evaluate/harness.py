@@ -16,6 +16,7 @@ from localprompt.evaluate.models import Models
 from localprompt.evaluate.opening import begin, resume
 from localprompt.evaluate.planning import Planned
 from localprompt.evaluate.runner import EvalProgress, run_evaluation
+from localprompt.evaluate.shards import write_part
 from localprompt.evaluate.summarize import load_result
 from localprompt.records.evaluation import CaseResult, EvalRequest, EvalResult
 from localprompt.records.model import ModelRecord
@@ -83,3 +84,19 @@ class Lab:
 
     def results(self, result: EvalResult) -> list[CaseResult]:
         return list(self.store.results(result.evaluation.id))
+
+
+def write_part_of(
+    lab: Lab,
+    number: int,
+    of: int,
+    suite: str = "tones.yaml",
+    name: str | None = None,
+    **request: Any,
+) -> Path:
+    """A part of an evaluation, made and written into a file."""
+    result = lab.evaluate(suite, shard=(number, of), cached=False, **request)
+    path = lab.folder / (name or f"part{number}.jsonl")
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        write_part(result.evaluation, lab.store, stream)
+    return path
