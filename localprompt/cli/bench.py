@@ -169,8 +169,7 @@ def command(
         result = load_bench(experiment.id, history)
     write_bench(result, wanted, flags.output)
     if interrupted:
-        cluster = "" if flags.cluster is None else f" --cluster {flags.cluster}"
-        resume = f"localprompt bench --resume {experiment.id}{cluster}"
+        resume = f"localprompt bench --resume {experiment.id} {flags.typed}".rstrip()
         print_note(f"interrupted; go on with:  {resume}")
         raise typer.Exit(EXIT_INTERRUPTED)
     if result.cells and all(cell.failure for cell in result.cells):

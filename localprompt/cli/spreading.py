@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,16 @@ class ClusterFlags:
     tls: TlsOption = None
     insecure_network: InsecureOption = False
     same_cpu_only: SameCpuOption = False
+
+    @property
+    def typed(self) -> str:
+        """The same once more on a command line; empty without a cluster."""
+        if self.cluster is None:
+            return ""
+        tls = "" if self.tls is None else f" --tls {shlex.quote(str(self.tls))}"
+        insecure = " --insecure-network" if self.insecure_network else ""
+        same_cpu = " --same-cpu-only" if self.same_cpu_only else ""
+        return f"--cluster {shlex.quote(self.cluster)}{tls}{insecure}{same_cpu}"
 
 
 def needs_cluster_extra(name: str) -> Any:

@@ -39,6 +39,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_FETCH = (0.5, 2.0, 8.0, 20.0)
 """Of an answer, try by try: between two it is seen whether its worker is still there."""
 _MORE_THAN_ENOUGH = 10**6
+_MOST_NAMED = 5
 
 
 def connect(address: str, chosen: Network) -> Client:
@@ -280,7 +281,7 @@ class ClusterHands:
             raise WorkerError(
                 "no machine of the cluster can do this",
                 where=self._address,
-                found="; ".join(f"{worker.name}: {worker.unfit}" for worker in workers),
+                found="; ".join(_by_cause(self.problems())),
                 next_step=f"localprompt cluster check {self._address}",
             )
         now = time.monotonic()
@@ -383,6 +384,16 @@ class ClusterHands:
         finally:
             with suppress(Exception):
                 future.release()
+
+
+def _by_cause(problems: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """``one, two and 14 more: no such model``."""
+    names: dict[str, list[str]] = {}
+    for name, cause in problems:
+        names.setdefault(cause, []).append(name)
+    for cause, those in names.items():
+        more = len(those) - _MOST_NAMED
+        yield f"{', '.join(those[:_MOST_NAMED])}{f' and {more} more' if more > 0 else ''}: {cause}"
 
 
 def _life_of(info: dict[str, Any]) -> str:
