@@ -257,6 +257,21 @@ def test_where_all_are_busy_an_evaluation_waits_and_a_check_does_not(
         assert caught.value.found == "one: in the middle of a bench"
 
 
+def test_many_machines_that_lack_the_same_are_said_in_one_breath(client: FakeClient) -> None:
+    for number in range(1, 9):
+        client.come(f"a{number}", f"pc{number}")
+    hands = opened(client)
+    for number in range(1, 9):
+        cause = "no model is called x" if number < 8 else "not enough memory"
+        client.end(f"a{number}", Reply("unfit", cause=cause))
+        came(hands)
+    with pytest.raises(WorkerError) as caught:
+        came(hands)
+    assert caught.value.found == (
+        "pc1, pc2, pc3, pc4, pc5 and 2 more: no model is called x; pc8: not enough memory"
+    )
+
+
 def test_who_worked_and_went_away_is_waited_for_though_the_rest_cannot_do_it(
     client: FakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
