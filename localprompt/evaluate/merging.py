@@ -85,6 +85,8 @@ def _traits(part: Part) -> Iterator[_Trait]:
     models = dict.fromkeys((target.model.sha256, target.model.name) for target in targets)
     shown = ", ".join(f"{name} ({_short(sha256 or '')})" for sha256, name in models)
     yield "models", tuple(target.model.sha256 for target in targets), shown
+    choices = f" of {', '.join(request.choices)}" if request.choices else ""
+    yield "scorings", (request.scoring, request.choices), f"{request.scoring}{choices}"
     prompts = dict.fromkeys((target.prompt, _prompt_digest(target)) for target in targets)
     shown = ", ".join(f"{label} ({_short(digest)})" for label, digest in prompts)
     yield "prompts", tuple((t.prompt, _prompt_digest(t)) for t in targets), shown
@@ -94,8 +96,6 @@ def _traits(part: Part) -> Iterator[_Trait]:
     shown = "; ".join(dict.fromkeys(text for text, _ in used))
     yield "settings", tuple(value for _, value in used), shown
     yield "repetitions", evaluation.repeat, f"{evaluation.repeat}"
-    choices = f" of {', '.join(request.choices)}" if request.choices else ""
-    yield "scorings", (request.scoring, request.choices), f"{request.scoring}{choices}"
     template = request.chat_template
     shown = "the model's own" if template is None else f"another ({_digest(template)})"
     yield "chat templates", template, shown

@@ -148,9 +148,7 @@ def read_part(path: Path) -> Part:
     evaluation, shard = head.evaluation, head.evaluation.shard
     as_planned = len(shard.results) == len(evaluation.targets)
     if not 1 <= shard.number <= shard.of <= MOST_PARTS or not as_planned:
-        raise _damaged(
-            f"{path}:1", f"a plan of part {shard.number} of {shard.of} that is not whole"
-        )
+        raise _damaged(f"{path}:1", f"no such part: {shard.number} of {shard.of}")
     return Part(path, evaluation, shard, head.uses)
 
 

@@ -160,7 +160,6 @@ def test_what_does_not_belong_together_is_named(one: Machine, where_they_meet: H
             "prompts",
             "Is this good or bad?",
         ),
-        ("varied.yaml", "prompts:", "description: another\nprompts:", "suites", "another"),
     ],
 )
 def test_parts_of_suites_that_differ_are_refused_by_what_differs(
