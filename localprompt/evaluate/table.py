@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import msgspec
 
+from localprompt import doors
 from localprompt.engine.constraints.answers import parse_output
 from localprompt.errors import DatasetError, InputError, LocalPromptError
 from localprompt.evaluate.answering import Answered, answers
@@ -154,36 +156,70 @@ def run_table(
 def _rows_in(to: Path, table: Table) -> int:
     """How many rows the csv has, whole ones; what follows the last of them is cut off.
 
+    Nothing before that is written again: a kill while it was would lose what was answered.
+
     Raises:
         InputError: it is not of this table and prompt.
+        OSError: it cannot be read, or is not a file.
     """
-    if not to.exists():
+    if not doors.exists(to):
         return 0
-    text = to.read_text(encoding="utf-8")
-    if not text:
-        return 0
-    with suppress(csv.Error):
-        lines = list(csv.reader(text.splitlines(keepends=True)))
-        if lines and not text.endswith("\n"):
-            del lines[-1]
-        if lines and lines[0] == table.header and all(len(r) == len(lines[0]) for r in lines):
-            rows = (row for _, row in read_rows(table.path))
-            given = [_cells(table.columns, row) for row in islice(rows, len(lines) - 1)]
-            if [line[: len(table.columns)] for line in lines[1:]] == given:
-                _write_again(to, lines)
-                return len(given)
-    raise InputError(
+    csv.field_size_limit(_MOST_CELL)
+    end = whole = 0
+    given = (_cells(table.columns, row) for _, row in read_rows(table.path))
+    expected = chain([table.header], given)
+    with doors.open_file(to) as file:
+        lines = _WholeLines(file)
+        try:
+            for cells in csv.reader(lines, strict=True):
+                wanted = next(expected, None)
+                if wanted is None or len(cells) != len(table.header):
+                    raise _of_something_else(to, table)
+                if cells[: len(wanted)] != wanted:
+                    raise _of_something_else(to, table)
+                end, whole = lines.bytes_read, whole + 1
+        except UnicodeDecodeError as error:
+            raise _of_something_else(to, table) from error
+        except csv.Error as error:
+            if str(error) != _CUT_OFF:
+                raise _of_something_else(to, table) from error
+        size = file.seek(0, os.SEEK_END)
+    if size and not whole:
+        raise _of_something_else(to, table)
+    if end < size:
+        os.truncate(to, end)
+    return max(whole - 1, 0)
+
+
+_MOST_CELL = 1 << 26
+_CUT_OFF = "unexpected end of data"
+"""What the csv module says of a quoted cell that does not end."""
+
+
+class _WholeLines:
+    """The lines of a file that have an end, and how far they go."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.bytes_read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._file:
+            if line.endswith(b"\n"):
+                self.bytes_read += len(line)
+                yield line.decode("utf-8")
+
+
+def _of_something_else(to: Path, table: Table) -> InputError:
+    with doors.open_file(to) as file:
+        found = file.readline(1000).decode("utf-8", "replace").rstrip("\n")[:200]
+    return InputError(
         "the file exists, and was not made from this table and prompt",
         where=str(to),
         expected=",".join(table.header)[:200],
-        found=text.partition("\n")[0][:200],
+        found=found,
         next_step=f"another name after --to, or remove {to}",
     )
-
-
-def _write_again(to: Path, lines: list[list[str]]) -> None:
-    with to.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(lines)
 
 
 def _request(cell: Cell) -> EvalRequest:

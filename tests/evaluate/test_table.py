@@ -114,6 +114,46 @@ def test_what_was_cut_off_goes_on_behind_the_last_whole_row(tmp_path: Path) -> N
     assert nothing_left == TableDone(rows=3, before=3, errors=0)
 
 
+@pytest.mark.parametrize("say", ["one\ntwo", 'a "quoted" word', "a\u2028b\x0cc", "x,y\n", "é\n"])
+def test_wherever_it_was_cut_off_all_whole_rows_stay_and_nothing_is_doubled(
+    tmp_path: Path, say: str
+) -> None:
+    to = tmp_path / "out.csv"
+    table = "name\nAna\nBo\u2028\nCy\n"
+    run(tmp_path, table, to=to, say=lambda _: say)
+    whole = to.read_bytes()
+    head = whole.index(b"\n") + 1
+    for cut in range(head, len(whole)):
+        to.write_bytes(whole[:cut])
+        asked: list[str] = []
+
+        def answer(prompt: str, asked: list[str] = asked) -> str:
+            asked.append(prompt)
+            return say
+
+        done, _ = run(tmp_path, table, to=to, say=answer)
+        assert to.read_bytes() == whole, cut
+        assert done.before + len(asked) == 3
+
+
+def test_more_rows_than_the_table_has_are_not_its_answers(tmp_path: Path) -> None:
+    to = tmp_path / "out.csv"
+    run(tmp_path, "name\nAna\nBo\n", to=to)
+    before = to.read_bytes()
+    with pytest.raises(InputError, match="not made from this table"):
+        run(tmp_path, "name\nAna\n", to=to)
+    assert to.read_bytes() == before
+
+
+@pytest.mark.parametrize("there", [b"\xff\xfe", b'name,answer,error\n"Ana"x,HI,\n'])
+def test_what_is_no_csv_is_not_written_to(tmp_path: Path, there: bytes) -> None:
+    to = tmp_path / "out.csv"
+    to.write_bytes(there)
+    with pytest.raises(InputError, match="not made from this table"):
+        run(tmp_path, "name\nAna\n", to=to)
+    assert to.read_bytes() == there
+
+
 @pytest.mark.parametrize("there", ["other,columns\n1,2\n", "name,answer,error\nZoe,HI,\n", "x"])
 def test_a_file_of_something_else_is_not_written_to(tmp_path: Path, there: str) -> None:
     to = tmp_path / "out.csv"
