@@ -10,10 +10,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from localprompt import paths
 from localprompt.errors import InputError, MachineError, NotEnoughDiskError
@@ -61,6 +64,72 @@ def give_place(draft: Path, path: Path) -> None:
     elif path.exists():
         shutil.copymode(path, draft)
     draft.replace(path)
+
+
+def make_file(path: Path, content: bytes) -> None:
+    """Make a new file with this content, in one step.
+
+    Raises:
+        FileExistsError: something is there by now; it is as it was.
+        OSError: it could not be written; nothing is there.
+    """
+    draft = path.with_name(f".localprompt-{secrets.token_hex(8)}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk that knows no second names
+            with path.open("xb") as file:
+                file.write(content)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[TextIO]:
+    """A text file (UTF-8, line ends as they are) that gets its name when it is whole: until then,
+    and for good where the body raises or is killed, what was there before stays.
+
+    Pipes, devices, files with several names, and files in folders that cannot be written are
+    written where they are.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    there = target.lstat() if os.path.lexists(target) else None
+    if there is not None and (not stat.S_ISREG(there.st_mode) or there.st_nlink > 1):
+        draft = None
+    else:
+        draft = target.with_name(f".localprompt-{secrets.token_hex(8)}")
+    try:
+        file = (draft or path).open("w" if draft is None else "x", newline="", encoding="utf-8")
+    except PermissionError:
+        if draft is None or there is None:
+            raise
+        draft, file = None, path.open("w", newline="", encoding="utf-8")
+    try:
+        with file:
+            yield file
+        if draft is not None:
+            if there is not None:
+                _make_like(draft, there)
+            draft.replace(target)
+    except BaseException:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+        raise
+
+
+def _make_like(draft: Path, there: os.stat_result) -> None:
+    """The rights and the owner of a file, for the one that takes its place."""
+    if (draft.stat().st_uid, draft.stat().st_gid) != (there.st_uid, there.st_gid):
+        with suppress(PermissionError):
+            os.chown(draft, there.st_uid, there.st_gid)
+    draft.chmod(stat.S_IMODE(there.st_mode))
 
 
 def sync(path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 
 from localprompt.doors import MOST_TEXT_BYTES
 from localprompt.errors import InputError, MachineError, NotEnoughDiskError
+from localprompt.files import written_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,7 +60,7 @@ def check_output(path: Path | None) -> None:
 
 @contextmanager
 def output_file(path: Path | None) -> Iterator[TextIO]:
-    """A new text file to write into, or stdout for None.
+    """A new text file to write into, or stdout for None; the file is there when it is whole.
 
     Raises:
         NotEnoughDiskError, MachineError: it cannot be opened, or not be written to the end.
@@ -68,7 +69,7 @@ def output_file(path: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with written_whole(path) as file:
             yield file
     except OSError as error:
         if isinstance(error, BrokenPipeError):

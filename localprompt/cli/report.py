@@ -147,10 +147,13 @@ def _earlier(reference: str, evaluations: list[Evaluation], store: History) -> E
 
 
 def _write(path: Path, text: str) -> None:
+    from localprompt.files import written_whole
+    from localprompt.records.json import well_formed
     from localprompt.views.messages import print_note
 
     try:
-        path.write_text(text, encoding="utf-8")
+        with written_whole(path) as file:
+            file.write(well_formed(text))
     except IsADirectoryError as error:
         raise InputError("this is a folder", where=str(path), expected="a file") from error
     except OSError as error:

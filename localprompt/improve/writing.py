@@ -18,7 +18,7 @@ import yaml
 
 import localprompt
 from localprompt.errors import MachineError
-from localprompt.files import disk_errors_explained
+from localprompt.files import disk_errors_explained, make_file
 from localprompt.improve.opening import check_output
 from localprompt.improve.variants import Variant, body_with
 from localprompt.records.improvement import Improvement, Weighing
@@ -115,12 +115,10 @@ def write_prompt(
     try:
         with disk_errors_explained(path.absolute().parent):
             if pool is not None:
-                with pool_path.open("xb") as file:
-                    written.append(pool_path)
-                    file.write(pool)
-            with path.open("x", encoding="utf-8", newline="\n") as stream:
-                written.append(path)
-                stream.write(text)
+                make_file(pool_path, pool)
+                written.append(pool_path)
+            make_file(path, text.encode())
+            written.append(path)
         _check(path, expected, cases)
     except BaseException:
         for there in written:

@@ -14,6 +14,7 @@ import msgspec
 
 from localprompt import doors
 from localprompt.errors import InputError, MachineError, PromptFileError
+from localprompt.files import replace_file
 from localprompt.sources.prompt.document import RawDocument, read_raw
 from localprompt.sources.prompt.file import load_prompt
 from localprompt.sources.prompt.search import FOLDER, SUFFIX, find_prompt
@@ -124,7 +125,7 @@ def _write(prompt: Path, texts: Mapping[Path, bytes], *, force: bool) -> None:
         prompt.parent.mkdir(exist_ok=True)
         for path, data in texts.items():
             before[path] = path.read_bytes() if path in there else None
-            path.write_bytes(data)
+            replace_file(path, data)
         _check(prompt)
     except OSError as error:
         _restore(before)
@@ -157,4 +158,4 @@ def _restore(before: Mapping[Path, bytes | None]) -> None:
         if data is None:
             path.unlink(missing_ok=True)
         else:
-            path.write_bytes(data)
+            replace_file(path, data)

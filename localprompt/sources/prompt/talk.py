@@ -17,6 +17,7 @@ import yaml
 
 from localprompt import doors
 from localprompt.errors import InputError, MachineError
+from localprompt.files import replace_file
 from localprompt.records.prompt import Message
 from localprompt.rendering.prompt import render_messages
 from localprompt.rendering.segments import ROLE_LIKE
@@ -55,7 +56,8 @@ def save_conversation(path: Path, messages: Sequence[Message], model: str) -> Pa
         raise InputError("the file exists already", where=str(path), next_step="another name")
     for keep_all in (False, True):
         try:
-            path.write_text(_text(name, messages, model, keep_all=keep_all), encoding="utf-8")
+            text = _text(name, messages, model, keep_all=keep_all)
+            replace_file(path, text.encode())
         except OSError as error:
             raise MachineError(
                 f"cannot write the prompt: {error.strerror}", where=str(path)
