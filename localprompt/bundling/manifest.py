@@ -12,6 +12,7 @@ import msgspec
 from localprompt.bundling.rules import DIGEST, LONGEST_PATH, MANIFEST, SIGNATURE, is_safe_path
 from localprompt.errors import MachineError
 from localprompt.records.bundle import Manifest
+from localprompt.records.json import decode_as
 
 MOST_BYTES = 16 * 1024**2
 """The largest manifest that is read: some 80,000 files."""
@@ -32,8 +33,8 @@ def decode(data: bytes, where: str) -> Manifest:
         MachineError: it is not.
     """
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        manifest = decode_as(data, Manifest)
+    except msgspec.DecodeError as cause:
         raise MachineError(
             "the bundle's manifest cannot be read", where=f"{where}: {MANIFEST}", found=str(cause)
         ) from cause

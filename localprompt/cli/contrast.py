@@ -12,6 +12,7 @@ from localprompt import doors
 from localprompt.cli.options import TunedLoraOption, adapters, takes
 from localprompt.cli.output import check_output
 from localprompt.errors import EXIT_INTERRUPTED, InputError
+from localprompt.records.json import decode_as
 
 if TYPE_CHECKING:
     from localprompt.records.contrast import ContrastReport
@@ -128,7 +129,7 @@ def _read(path: Path) -> ContrastReport:
     from localprompt.records.contrast import ContrastReport
 
     try:
-        return msgspec.json.decode(doors.read_bytes(path), type=ContrastReport)
+        return decode_as(doors.read_bytes(path), ContrastReport)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(
             "not the results of a contrast",

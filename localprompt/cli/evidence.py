@@ -12,6 +12,7 @@ from localprompt import doors
 from localprompt.cli.options import TunedLoraOption, adapters, takes
 from localprompt.cli.output import check_output
 from localprompt.errors import EXIT_INTERRUPTED, InputError
+from localprompt.records.json import decode_as
 from localprompt.units import parse_list
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _read(path: Path) -> EvidenceReport:
     from localprompt.records.evidence import EvidenceReport
 
     try:
-        return msgspec.json.decode(doors.read_bytes(path), type=EvidenceReport)
+        return decode_as(doors.read_bytes(path), EvidenceReport)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(
             "not the results of the evidence",

@@ -27,6 +27,7 @@ from localprompt.errors import DatasetError, InputError
 from localprompt.evaluate.selection import part_of
 from localprompt.records import json
 from localprompt.records.evaluation import CaseResult, Evaluation, Shard
+from localprompt.records.json import decode_as
 from localprompt.records.model_use import ModelUse
 from localprompt.store.history import History
 
@@ -128,8 +129,8 @@ def read_part(path: Path) -> Part:
     lines = _lines(path)
     first = next(lines, b"")
     try:
-        head = msgspec.json.decode(first, type=_Head)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        head = decode_as(first, _Head)
+    except msgspec.DecodeError as cause:
         _check_version(path, first)
         raise DatasetError(
             "not a part of an evaluation",
@@ -157,8 +158,8 @@ def _check_version(path: Path, head: bytes) -> None:
     Raises:
         DatasetError: another version of this program has written that head.
     """
-    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        other = msgspec.json.decode(head, type=_OtherHead)
+    with suppress(msgspec.DecodeError):
+        other = decode_as(head, _OtherHead)
         made_by = other.evaluation.localprompt_version
         if other.format == _FORMAT and made_by != localprompt.__version__:
             raise DatasetError(
@@ -221,8 +222,8 @@ def _results(path: Path) -> Iterator[CaseResult]:
 
 def _decoded(line: bytes, kind: type[T], where: str) -> T:
     try:
-        return msgspec.json.decode(line, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        return decode_as(line, kind)
+    except msgspec.DecodeError as cause:
         raise _damaged(where, str(cause)[:200]) from cause
 
 

@@ -34,6 +34,7 @@ from localprompt.files import replace_file
 from localprompt.measure import machine
 from localprompt.records import json
 from localprompt.records.evidence import EvidenceReport, Finding, Plan
+from localprompt.records.json import decode_as
 
 TAKE_ADAPTERS = frozenset({"updates", "knowledge"})
 """Experiments whose tuned side may be an adapter that was made elsewhere: they look at what a
@@ -123,7 +124,7 @@ def kept(experiment: Experiment, lab: Lab) -> Finding | None:
     """What was found before with the same inputs."""
     try:
         path = _path(lab, experiment.number, _key(experiment, lab)[0])
-        return msgspec.json.decode(path.read_bytes(), type=Finding)
+        return decode_as(path.read_bytes(), Finding)
     except (OSError, msgspec.DecodeError):
         return None
 

@@ -19,6 +19,7 @@ from localprompt.evidence import data
 from localprompt.evidence.tools import Ran
 from localprompt.records import json
 from localprompt.records.improvement import Improvement
+from localprompt.records.json import decode_as
 from localprompt.records.model import ModelRecord
 
 _KEY = 16
@@ -96,7 +97,7 @@ class Searches:
     def kept(self, plan: SearchPlan) -> SearchResult | None:
         """The search, if it was made before and its prompt is still here."""
         try:
-            found = msgspec.json.decode(self._path(plan, ".json").read_bytes(), type=SearchResult)
+            found = decode_as(self._path(plan, ".json").read_bytes(), SearchResult)
         except (OSError, msgspec.DecodeError):
             return None
         return found if Path(found.prompt).is_file() else None
@@ -115,7 +116,7 @@ class Searches:
         for left in (output, output.with_suffix(".examples.jsonl")):
             left.unlink(missing_ok=True)  # of a search that was cut off before it was kept
         ran = self._run(self._arguments(plan, output))
-        record = msgspec.json.decode(ran.stdout, type=Improvement)
+        record = decode_as(ran.stdout, Improvement)
         result = self._result(record, ran)
         self._path(plan, ".json").write_bytes(json.encode(result))
         return result

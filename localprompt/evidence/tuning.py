@@ -17,6 +17,7 @@ import msgspec
 from localprompt.evidence import data
 from localprompt.files import replace_file
 from localprompt.records import json
+from localprompt.records.json import decode_as
 from localprompt.records.model import ModelRecord
 from localprompt.records.training import TrainingProgress, TrainingRequest, TrainingResult
 
@@ -78,7 +79,7 @@ class Tunings:
         are still here."""
         for path in sorted(self._folder.glob(f"*-{plan.key(self._model)[:_KEY]}.json")):
             try:
-                found = msgspec.json.decode(path.read_bytes(), type=TrainingResult)
+                found = decode_as(path.read_bytes(), TrainingResult)
             except (OSError, msgspec.DecodeError):
                 continue
             if all(Path(made.path).is_file() for made in (found.tuned, found.full)):

@@ -30,6 +30,7 @@ from localprompt import paths
 from localprompt.errors import NotEnoughMemoryError
 from localprompt.files import replace_file
 from localprompt.measure import machine, memory
+from localprompt.records.json import decode_as
 from localprompt.records.run import Machine
 from localprompt.units import MIB, format_bytes
 
@@ -153,7 +154,7 @@ def measure_arithmetic(
 def load(machine_id: str) -> ProbeResult | None:
     """The kept result; None where there is none, or none that can be read."""
     try:
-        return msgspec.json.decode(_path(machine_id).read_bytes(), type=ProbeResult)
+        return decode_as(_path(machine_id).read_bytes(), ProbeResult)
     except (OSError, msgspec.DecodeError):
         return None
 

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from localprompt.records.run import RunRecord
 
+T = TypeVar("T")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -42,9 +45,31 @@ def decode(data: bytes | str) -> RunRecord:
             of the field in its message).
     """
     try:
-        return _decoder().decode(data)
+        with _one_kind_of_error():
+            return _decoder().decode(data)
     except msgspec.ValidationError:
         return msgspec.convert(_with_numbers(msgspec.json.decode(data)), RunRecord)
+
+
+def decode_as(data: bytes | str, kind: type[T]) -> T:
+    """The record of another kind that ``data`` describes.
+
+    Raises:
+        msgspec.DecodeError: it is none; whatever is wrong with it.
+    """
+    with _one_kind_of_error():
+        return msgspec.json.decode(data, type=kind)
+
+
+@contextmanager
+def _one_kind_of_error() -> Iterator[None]:
+    """msgspec has errors of its own, but not for all that can be wrong."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"not UTF-8: byte {error.object[error.start]:#04x}") from error
+    except RecursionError:
+        raise msgspec.DecodeError("nested too deep") from None
 
 
 def _with_numbers(record: Any) -> Any:

@@ -22,6 +22,7 @@ from localprompt import doors, paths
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.files import disk_errors_explained, replace_file
 from localprompt.measure import machine
+from localprompt.records.json import decode_as
 from localprompt.records.model import ModelRecord
 from localprompt.records.run import ProfileUse, RequestedSettings
 
@@ -161,7 +162,7 @@ def _names() -> list[str]:
 
 def _read(path: Path) -> Profile:
     try:
-        profile = msgspec.json.decode(doors.read_bytes(path, doors.MOST_SMALL_BYTES), type=Profile)
+        profile = decode_as(doors.read_bytes(path, doors.MOST_SMALL_BYTES), Profile)
         msgspec.convert(profile.settings, RequestedSettings)
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(

@@ -17,6 +17,7 @@ import msgspec
 
 from localprompt import paths
 from localprompt.errors import HistoryError, InputError, UnknownNameError
+from localprompt.records.json import decode_as
 from localprompt.store.connection import BUSY_SECONDS, empty_history, explained, open_history
 
 RUNS = ("ask", "run", "chat")
@@ -215,7 +216,7 @@ class OpenHistory:
     def _decoded(self, id_: str, record: str, what: type[Record]) -> Record:
         """The record, or how to go on without it."""
         try:
-            return msgspec.json.decode(record, type=what)
+            return decode_as(record, what)
         except msgspec.DecodeError as error:
             raise HistoryError(
                 "a record cannot be read",

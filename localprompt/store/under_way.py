@@ -22,6 +22,7 @@ from typing import Literal
 import msgspec
 
 from localprompt import paths
+from localprompt.records.json import decode_as
 
 Activity = Literal["bench", "eval", "tune", "improve", "finetune", "page"]
 WORDS: dict[str, str] = {
@@ -176,8 +177,8 @@ def _is_left_over(descriptor: int) -> bool:
 def _decoded(path: Path, content: bytes) -> UnderWay | None:
     """Read while it is written, it may be a mixture; then its name says what is known."""
     with suppress(msgspec.DecodeError):
-        return msgspec.json.decode(content, type=UnderWay)
-    kind, pid, _ = path.stem.split("-")
+        return decode_as(content, UnderWay)
     with suppress(msgspec.ValidationError, ValueError):
+        kind, pid, _ = path.stem.split("-")
         return msgspec.convert({"kind": kind, "pid": int(pid)}, UnderWay)
     return None

@@ -59,3 +59,22 @@ def test_what_is_no_record_is_refused_with_the_path_of_the_field() -> None:
     tree["tokens"]["prompt"] = "many"
     with pytest.raises(msgspec.ValidationError, match=r"\$\.tokens\.prompt"):
         record_json.decode(json.dumps(tree))
+
+
+class _Anything(msgspec.Struct):
+    kind: object
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "truncated"),
+        (b'{"kind": "\xff"}', "not UTF-8: byte 0xff"),
+        (b'{"kind": "\xed\xa0\x80"}', "not UTF-8"),
+        (b'{"kind": ' + b"[" * 100_000, "nested too deep"),
+        (b'{"other": 1}', "missing required field"),
+    ],
+)
+def test_whatever_is_wrong_with_it_is_one_kind_of_error(data: bytes, said: str) -> None:
+    with pytest.raises(msgspec.DecodeError, match=said):
+        record_json.decode_as(data, _Anything)

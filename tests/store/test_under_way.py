@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +55,20 @@ def test_nothing_stays_of_one_that_ended(running: Path) -> None:
         process.communicate("\n", timeout=30)
         assert list(running.iterdir()) == []
         assert under_way() == ()
+
+
+@pytest.mark.parametrize("content", ["", '{"kind":"\xff"}', "[" * 60_000, "null"])
+@pytest.mark.parametrize("name", ["eval-x-0.json", "a-b-c-d.json", "eval-7-0.json"])
+def test_what_cannot_be_read_is_passed_over(running: Path, name: str, content: str) -> None:
+    with another():
+        (there,) = running.iterdir()
+        odd = running / name
+        odd.write_bytes(content.encode("latin-1"))
+        with odd.open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            found = under_way()
+        assert there.exists()
+    assert [one.kind for one in found] == ["eval"] * (2 if name == "eval-7-0.json" else 1)
 
 
 def test_what_a_killed_process_left_is_not_taken_for_running_and_removed(running: Path) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from localprompt.errors import InputError
 from localprompt.files import replace_file
 from localprompt.finetune.training.ledger import Account
+from localprompt.records.json import decode_as
 
 PARENT_FILE = "parent-f32.gguf"
 _ACCOUNT_FILE = "account.json"
@@ -40,7 +41,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 def read(folder: Path) -> Checkpoint | None:
     """The last checkpoint; None: there is none that could be gone on from."""
     try:
-        found = msgspec.json.decode((folder / _ACCOUNT_FILE).read_bytes(), type=Checkpoint)
+        found = decode_as((folder / _ACCOUNT_FILE).read_bytes(), Checkpoint)
     except (OSError, msgspec.DecodeError):
         return None
     weights = found.account.weights

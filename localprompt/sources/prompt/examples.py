@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from localprompt.errors import PromptFileError
+from localprompt.records.json import decode_as
 from localprompt.records.prompt import EmbeddedBy, Example, NearestExamples
 from localprompt.sources.prompt.front_matter import KeyLines
 from localprompt.sources.prompt.references import inside_folder
@@ -139,8 +140,8 @@ def _rows(data: bytes, path: Path) -> tuple[Example, ...]:
         if not line.strip():
             continue
         try:
-            rows.append(msgspec.json.decode(line, type=Example))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            rows.append(decode_as(line, Example))
+        except msgspec.DecodeError as error:
             raise PromptFileError(
                 "not an example",
                 where=f"{path}:{number}",

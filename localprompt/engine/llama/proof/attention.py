@@ -38,6 +38,7 @@ from localprompt.errors import LocalPromptError
 from localprompt.files import replace_file
 from localprompt.processes import Child, worker_command
 from localprompt.records.attention import AttentionCost, AttentionTable, Heads, StepCost
+from localprompt.records.json import decode_as
 
 SECONDS = 30.0
 """After which the child is ended: this machine has no time for it now."""
@@ -226,7 +227,7 @@ _FORM = _form()
 
 def _kept(path: Path, kind: type[T]) -> T | None:
     with suppress(OSError, msgspec.DecodeError):
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return decode_as(path.read_bytes(), kind)
     return None
 
 

@@ -21,6 +21,7 @@ import msgspec
 from localprompt import paths
 from localprompt.errors import EngineError
 from localprompt.measure import machine
+from localprompt.records.json import decode_as
 from localprompt.records.proof import Proof
 from localprompt.records.run import RunWarning
 
@@ -104,7 +105,7 @@ def verdict_path() -> Path:
 
 def _read(path: Path) -> Proof | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Proof)
+        return decode_as(path.read_bytes(), Proof)
     except (OSError, msgspec.DecodeError):
         return None
 
