@@ -54,7 +54,8 @@ def conforms(request: dict[str, Any]) -> str | None:
     )
     validator.check_schema(request["schema"])
     # An empty registry: a reference to a schema elsewhere must not be fetched.
-    checker = validator(request["schema"], registry=Registry())
+    formats = jsonschema.FormatChecker(request["formats"]) if "formats" in request else None
+    checker = validator(request["schema"], registry=Registry(), format_checker=formats)
     error = jsonschema.exceptions.best_match(checker.iter_errors(request["instance"]))
     return None if error is None else f"{error.json_path}: {error.message}"
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from localprompt.errors import PromptFileError
 from localprompt.records.run import FinishReason
+from localprompt.scoring.bounded import PATTERN_SECONDS, run_bounded
+from localprompt.scoring.expectations import CannotScoreError
 
 _CHECKED_FORMATS = frozenset({"date-time", "time", "date", "email", "ipv4", "ipv6", "uuid"})
 """As far as jsonschema has the packages for them: for some it needs further ones."""
-_NESTED_REPETITION = re.compile(r"[+*}][^()]{0,200}\)[+*{]")
+_CHOICE = re.compile(r"[*+?|]|\{\d*,")
+"""Where a matcher may try several ways; with two of them, more ways than it can ever try."""
+_VALUES = frozenset({"enum", "const", "default", "examples"})
 
 
 def parse_output(
@@ -37,13 +39,15 @@ def parse_output(
     import referencing.exceptions
 
     try:
-        _check(document, schema)
-    except jsonschema.ValidationError as error:
-        return None, f"the answer does not follow the schema at {error.json_path}: {error.message}"
+        objection = _objection(document, schema)
     except jsonschema.SchemaError as error:
         return None, f"the schema itself is wrong at {error.json_path}: {error.message}"
-    except (referencing.exceptions.Unresolvable, RecursionError) as error:
+    except CannotScoreError as error:
+        return None, f"the answer could not be checked against the schema: {error}"
+    except (referencing.exceptions.Unresolvable, RecursionError, ArithmeticError) as error:
         return None, f"the schema could not be followed to its end: {error}"
+    if objection is not None:
+        return None, f"the answer does not follow the schema at {objection}"
     return document, None
 
 
@@ -81,33 +85,57 @@ def check_schema(schema: dict[str, Any], where: str) -> None:
         ) from None
 
 
-def _check(document: Any, schema: dict[str, Any]) -> None:
-    """
+def _objection(document: Any, schema: dict[str, Any]) -> str | None:
+    """The most relevant thing that is wrong, and where; None: nothing.
+
     Raises:
-        jsonschema.ValidationError, jsonschema.SchemaError: the first thing that is wrong.
+        jsonschema.SchemaError: the schema is wrong.
+        CannotScoreError: a pattern of it takes too long.
         referencing.exceptions.Unresolvable, RecursionError: a reference leads nowhere.
     """
     import jsonschema
-    from jsonschema.validators import extend, validator_for
+    from jsonschema.validators import validator_for
 
+    schema, patterns = _with_readable_patterns(schema)
     whole = validator_for(schema, default=jsonschema.Draft202012Validator)
     whole.check_schema(schema)
-    checker = extend(whole, {"pattern": _pattern})  # type: ignore[no-untyped-call]
-    formats = jsonschema.FormatChecker(_CHECKED_FORMATS & jsonschema.FormatChecker.checkers.keys())
-    error = jsonschema.exceptions.best_match(
-        checker(schema, format_checker=formats).iter_errors(document)
-    )
-    if error is not None:
-        raise error
+    formats = _CHECKED_FORMATS & jsonschema.FormatChecker.checkers.keys()
+    if any(len(_CHOICE.findall(pattern)) > 1 for pattern in patterns):
+        # Such a one may never be done, and cannot be interrupted here.
+        given = {"schema": schema, "instance": document, "formats": sorted(formats)}
+        found: str | None = run_bounded("conforms", PATTERN_SECONDS, **given)
+        return found
+    checker = whole(schema, format_checker=jsonschema.FormatChecker(formats))
+    error = jsonschema.exceptions.best_match(checker.iter_errors(document))
+    return None if error is None else f"{error.json_path}: {error.message}"
 
 
-def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
-    """As jsonschema's own, but for patterns that Python's ``re`` cannot read or may never be done
-    with; the answer was held to those while it was written."""
-    from jsonschema import ValidationError
+def _with_readable_patterns(schema: Any) -> tuple[Any, list[str]]:
+    """The schema without patterns that Python cannot read, and the patterns that it has. The
+    answer was held to the others, too, while it was written."""
+    patterns: list[str] = []
 
-    if not isinstance(instance, str) or _NESTED_REPETITION.search(pattern):
-        return
-    with suppress(re.error):
-        if not re.search(pattern, instance):
-            yield ValidationError(f"{instance!r} does not match {pattern!r}")
+    def read(pattern: str) -> bool:
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError):
+            return False
+        patterns.append(pattern)
+        return True
+
+    def kept(value: Any) -> Any:
+        if isinstance(value, list):
+            return [kept(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        found = {key: item if key in _VALUES else kept(item) for key, item in value.items()}
+        if isinstance(pattern := found.get("pattern"), str) and not read(pattern):
+            del found["pattern"]
+        named = found.get("patternProperties")
+        if isinstance(named, dict):
+            found["patternProperties"] = {name: one for name, one in named.items() if read(name)}
+            if len(found["patternProperties"]) < len(named):
+                found.pop("additionalProperties", None)
+        return found
+
+    return kept(schema), patterns
