@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from localprompt.errors import LocalPromptError, UnknownNameError
+from localprompt.errors import LocalPromptError, MachineError, UnknownNameError
 from localprompt.web import cases, chatting, look, models, prompts, trying
 from localprompt.web.chores import Chores
 from localprompt.web.guard import Guard, Keys, TooLargeError
@@ -83,6 +83,7 @@ def build_app(host: Host | None, hosts: frozenset[str], keys: Keys) -> Guard:
         LocalPromptError: _explained,
         HTTPException: _http_error,
         TooLargeError: _too_large,
+        OSError: _unusable,
     }
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)  # type: ignore[arg-type]
     app.state.site = Site(host, chores)
@@ -102,6 +103,13 @@ def _static(request: Request) -> Response:
 
 def _explained(request: Request, error: LocalPromptError) -> Response:
     return problem(request, error)
+
+
+def _unusable(request: Request, error: OSError) -> Response:
+    """A file that is there and cannot be read or written, as the disk says."""
+    found = error.strerror or str(error)
+    where = None if error.filename is None else str(error.filename)
+    return problem(request, MachineError("the file cannot be used", where=where, found=found))
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:

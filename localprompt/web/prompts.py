@@ -14,10 +14,11 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from localprompt import doors
 from localprompt.errors import InputError, LocalPromptError, UnknownNameError
 from localprompt.files import replace_file
 from localprompt.sources.prompt.file import load_prompt
-from localprompt.sources.prompt.search import FOLDER, find_prompt
+from localprompt.sources.prompt.search import FOLDER, SUFFIX, find_prompt
 from localprompt.views.language import Language
 from localprompt.web.site import form_of, language_of, page
 
@@ -39,7 +40,7 @@ def prompt_page(request: Request) -> Response:
     name = request.path_params["name"]
     try:
         path = find_prompt(checked_name(name))
-        source = path.read_text("utf-8")
+        source = doors.read_text(path, most_bytes=doors.MOST_SMALL_BYTES)
         place = str(path)
     except UnknownNameError:
         source, place = _BEGIN.format(name=name), None
@@ -88,12 +89,12 @@ def _saved(name: str, source: str, digest: str, say: Language) -> str | None:
 
 
 def _target(name: str) -> Path:
-    return FOLDER / f"{name}.prompty"
+    return FOLDER / f"{name}{SUFFIX}"
 
 
 def _digest(path: Path) -> str:
     """Of the file as it is now; "" where there is none."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return hashlib.sha256(doors.read_bytes(path)).hexdigest() if doors.is_file(path) else ""
 
 
 def checked_name(name: str) -> str:
@@ -101,7 +102,7 @@ def checked_name(name: str) -> str:
     Raises:
         InputError: it is not the name of a file in a folder of prompts.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name.endswith(SUFFIX):
         raise InputError(
             "not a name for a prompt", expected="letters, digits, dots and hyphens", found=name
         )

@@ -82,9 +82,10 @@ def listener_on(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(128)
-    except OSError as error:
+    except (OSError, UnicodeError, TypeError) as error:  # a name that cannot be one is any of them
         listener.close()
-        if error.errno == errno.EADDRINUSE:
+        number = getattr(error, "errno", None)
+        if number == errno.EADDRINUSE:
             by = listening_on(port)
             raise MachineError(
                 f"port {port} is in use",
@@ -92,7 +93,7 @@ def listener_on(host: str, port: int) -> socket.socket:
                 found=by,
                 next_step=f"localprompt serve --port {port + 1}  (or --port 0: any that is free)",
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM}:
+        if number in {errno.EACCES, errno.EPERM}:
             raise MachineError(
                 f"port {port} may not be used", expected="1024 or above", next_step="--port 8765"
             ) from error

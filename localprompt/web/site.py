@@ -33,6 +33,8 @@ PAGES = (
     ("/models", "models"),
 )
 """Addresses, and the names of their titles in the texts."""
+MOST_FIELDS = 500
+"""Of a form."""
 LANGUAGE_COOKIE = "localprompt-language"
 _MOST_KEPT = 32
 """Pages of lists; each is some 30 kB."""
@@ -186,9 +188,15 @@ async def form_of(request: Request) -> dict[str, list[str]]:
     """The fields of a form, as a browser sends them (urlencoded).
 
     Line ends are those of the text, not those of forms.
+
+    Raises:
+        InputError: there are more than MOST_FIELDS.
     """
     body = (await request.body()).decode("utf-8", "replace")
-    fields = parse_qs(body, keep_blank_values=True, max_num_fields=500)
+    try:
+        fields = parse_qs(body, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError as error:
+        raise InputError("too many fields", expected=f"at most {MOST_FIELDS}") from error
     return {name: [v.replace("\r\n", "\n") for v in values] for name, values in fields.items()}
 
 

@@ -18,6 +18,7 @@ from localprompt.records.ids import new_run_id
 from localprompt.store import schema
 from localprompt.store.history import History
 from localprompt.web.host import Host
+from localprompt.web.site import MOST_FIELDS
 from tests.sample_evaluations import make_evaluation, make_result, make_target
 from tests.sample_runs import make_run
 from tests.sample_tunings import tuning
@@ -186,6 +187,36 @@ def test_a_prompt_that_cannot_be_read_is_not_saved(served: Served) -> None:
     assert got.status == 409
     assert "mine.prompty" in got.text
     assert list(Path("prompts").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["x.prompty", "..", "a%2Fb", "%FF", "a" * 300, "mine%00", "%ED%A0%80"]
+)
+def test_what_cannot_be_a_prompts_name_is_refused(served: Served, path: str) -> None:
+    served.enter()
+    Path("x.prompty").write_text("user:\nsecret\n")
+    got = served.get(f"/prompts/{path}")
+    assert got.status in {400, 404}
+    assert "secret" not in got.text
+
+
+def test_files_that_cannot_be_read_or_written_are_said_in_the_page(served: Served) -> None:
+    served.enter()
+    Path("prompts").write_text("a file, where the folder should be")
+    got = served.post("/prompts/mine", [("source", "user:\nHi\n"), ("digest", "")])
+    assert (got.status, "prompts" in got.text) == (400, True)
+    Path("prompts").unlink()
+    Path("prompts").mkdir()
+    Path("prompts/mine.prompty").write_bytes(b"user:\n\xff\n")
+    got = served.get("/prompts/mine")
+    assert got.status == 400
+    assert "UTF-8" in got.text
+
+
+def test_a_form_of_more_fields_than_any_page_has_is_refused(served: Served) -> None:
+    fields = [(f"param.{number}", "x") for number in range(MOST_FIELDS + 1)]
+    got = served.enter().post("/try", fields)
+    assert (got.status, "too many fields" in got.text) == (400, True)
 
 
 def test_a_list_goes_on_behind_its_last_run(served: Served) -> None:

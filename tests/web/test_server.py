@@ -64,6 +64,9 @@ def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(InputError) as caught:
         listener_on("192.0.2.1", 0)
     assert caught.value.found == "192.0.2.1"
+    for name in ("é" * 200, "\udcff", "a..b"):
+        with pytest.raises(InputError):
+            listener_on(name, 0)
 
 
 def test_a_server_for_this_machine_has_two_names_and_one_for_all_has_its_addresses() -> None:
