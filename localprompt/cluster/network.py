@@ -147,7 +147,7 @@ def is_loopback(host: str) -> bool:
     """Whether only this machine can reach it; a name counts as what it stands for now."""
     try:
         found = {info[4][0] for info in socket.getaddrinfo(host, None)}
-    except OSError:
+    except (OSError, UnicodeError):  # a part of more than 63 letters is not even looked up
         return False
     return all(ipaddress.ip_address(str(one).partition("%")[0]).is_loopback for one in found)
 

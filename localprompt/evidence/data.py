@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from localprompt import doors
 from localprompt import paths as home
 from localprompt.errors import DatasetError
 from localprompt.records import json
@@ -47,7 +48,7 @@ def digest(*paths: Path) -> str:
     total = hashlib.sha256()
     for path in paths:
         try:
-            total.update(hashlib.sha256(path.read_bytes()).digest())
+            total.update(hashlib.sha256(doors.read_bytes(path)).digest())
         except OSError as error:
             raise DatasetError(
                 "a file of the experiment is missing", where=str(path), found=error.strerror
@@ -62,7 +63,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         DatasetError: it cannot be read, or has no rows.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
+        with doors.open_text(path, encoding="utf-8-sig", newline="") as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError("the cases cannot be read", where=str(path), found=str(error)) from error

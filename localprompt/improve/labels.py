@@ -98,7 +98,7 @@ def _renamed(body: str, words: Mapping[str, str]) -> str:
     what is inside ``{{ }}`` stays."""
     longest_first = sorted(words, key=len, reverse=True)
     pattern = re.compile(
-        r"{{.*?}}|(?<!\w)(" + "|".join(map(re.escape, longest_first)) + r")(?!\w)", re.DOTALL
+        r"{{.{0,2000}?}}|(?<!\w)(" + "|".join(map(re.escape, longest_first)) + r")(?!\w)", re.DOTALL
     )
     return pattern.sub(lambda hit: words[hit[1]] if hit[1] else hit[0], body)
 

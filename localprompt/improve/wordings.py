@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from localprompt import doors
 from localprompt.errors import InputError
 from localprompt.improve.turns import MOST_CUE, Field, Simple, Turn, body_of, simple
 from localprompt.records.prompt import PromptTemplate
@@ -21,6 +22,11 @@ from localprompt.rendering.segments import undeclared_variables
 
 AS_IT_IS = "as it is"
 _MOST_CUES = 2
+MOST_WORDINGS = 100
+"""Of a user's own; each is raced."""
+_WORD = re.compile(r"[a-z]{4,}")
+_BETWEEN = re.compile(r"^---[ \t]*+$", re.MULTILINE)
+_ROLE_LINE = re.compile(r"^[^\S\n]*+(?:system|user|assistant)[^\S\n]*+:[^\S\n]*+$", re.MULTILINE)
 _PLAIN_WORDS = frozenset(
     {"answer", "classify", "extract", "find", "from", "give", "into", "label", "make", "plain"}
     | {"prompt", "read", "rewrite", "shot", "simple", "summarize", "tell", "test", "text"}
@@ -163,7 +169,7 @@ def _with_labels(cue: str, choices: Sequence[str]) -> str | None:
 
 def _cues(parts: Simple, template: PromptTemplate) -> list[str | None]:
     """What a prompt could end with: nothing, its own cue, ``Answer``, what its name says."""
-    words = re.findall(r"[a-z]{4,}", template.name.lower())
+    words = _WORD.findall(template.name.lower())
     inputs = {field.name.lower() for field in parts.fields}
     named = [w.capitalize() for w in words if w not in _PLAIN_WORDS and w not in inputs]
     schema = (template.output_schema or {}).get("properties") or {}
@@ -180,19 +186,17 @@ def read_wordings(path: Path, template: PromptTemplate) -> tuple[Wording, ...]:
     Raises:
         InputError: the file cannot be read, or a wording does not name the prompt's variables.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            "cannot read the wordings",
-            where=str(path),
-            expected="a UTF-8 text file",
-            found=getattr(error, "strerror", None) or str(error),
-        ) from error
+    text = doors.read_text(path, most_bytes=doors.MOST_SMALL_BYTES)
     found = []
     line = 1
-    for number, block in enumerate(re.split(r"^---[ \t]*$", text, flags=re.MULTILINE), start=1):
+    for number, block in enumerate(_BETWEEN.split(text), start=1):
         if block.strip():
+            if len(found) >= MOST_WORDINGS:
+                raise InputError(
+                    "too many wordings",
+                    where=f"{path}:{line}",
+                    expected=f"at most {MOST_WORDINGS}",
+                )
             found.append(_own(block, number, f"{path}:{line}", template))
         line += block.count("\n")
     if not found:
@@ -210,7 +214,7 @@ def _own(block: str, number: int, where: str, template: PromptTemplate) -> Wordi
     if lines[0].startswith("# "):
         name = lines.pop(0).removeprefix("# ").strip() or name
     body = "\n".join(lines).strip("\n") + "\n"
-    if not re.search(r"^\s*(?:system|user|assistant)\s*:\s*$", body, re.MULTILINE):
+    if not _ROLE_LINE.search(body):
         body = f"user:\n{body}"
     check_variables(body, template, where)
     return Wording(name, body, tuple(template.label_words.items()))
@@ -235,4 +239,4 @@ def check_variables(body: str, template: PromptTemplate, where: str) -> None:
 
 
 def _plain(body: str) -> str:
-    return re.sub(r"\s+", " ", body).strip()
+    return " ".join(body.split())

@@ -197,7 +197,7 @@ def function_body(code: str) -> str:
     code = code.rstrip()
     if "\n" in code:
         return code
-    line = re.sub(r";+\s*$", "", code.strip())
+    line = code.strip().rstrip(";").rstrip()
     if not re.match(r"(?:const|let|var)\s", line):
         return f"return {line}"
     end = _last_end(line)

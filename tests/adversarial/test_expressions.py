@@ -25,15 +25,18 @@ _BOUNDED = {
     "localprompt.compiling._SOURCE": "command lines of our own build",
 }
 """Expressions whose callers cut what they see."""
+_OURS = frozenset({"localprompt.compiling", "localprompt.bundling.builds"})
+"""Modules whose expressions in place read what our own build and its tools print."""
 
 Expression = tuple[str, re.Pattern[str], frozenset[str]]
 """Where it stands, and how it is used."""
 
 
 def _expressions() -> Iterator[Expression]:
-    """Every ``NAME = re.compile(…)`` at the top of a module."""
+    """Every ``NAME = re.compile(…)`` at the top of a module, and every ``re.search("…", …)``."""
     sources = {path: path.read_text(encoding="utf-8") for path in sorted(_ROOT.rglob("*.py"))}
     for path, source in sources.items():
+        yield from _inline(path, source)
         names = [
             target.id
             for node in ast.parse(source).body
@@ -51,6 +54,29 @@ def _expressions() -> Iterator[Expression]:
                 label = f"{module}.{name}" + (f"[{number}]" if number else "")
                 if label not in _BOUNDED:
                     yield label, pattern, used or frozenset({"search"})
+
+
+def _inline(path: Path, source: str) -> Iterator[Expression]:
+    """The expressions that are written where they are used."""
+    if "re." not in source:
+        return
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        of, method = node.func.value, node.func.attr
+        literal = node.args[0] if node.args else None
+        if not isinstance(of, ast.Name) or of.id != "re" or method not in (*_METHODS, "compile"):
+            continue
+        if not isinstance(literal, ast.Constant) or not isinstance(literal.value, str):
+            continue
+        named = [k.value for k in node.keywords if k.arg == "flags"]
+        at = {"compile": 1, "sub": 4, "split": 3}.get(method, 2)
+        flags = named or node.args[at : at + 1]
+        bits = eval(ast.unparse(flags[0]), {"re": re}) if flags else 0
+        used = frozenset({"search" if method == "compile" else method})
+        label = f"{'.'.join(path.relative_to(_ROOT.parent).with_suffix('').parts)}:{node.lineno}"
+        if label.rpartition(":")[0] not in _OURS:
+            yield label, re.compile(literal.value, bits), used
 
 
 def _patterns(value: object) -> Iterator[re.Pattern[str]]:

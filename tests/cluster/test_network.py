@@ -44,6 +44,8 @@ def test_a_worker_on_loopback_is_told_that_a_scheduler_elsewhere_cannot_call_it_
 
 def test_a_name_that_cannot_be_looked_up_is_not_loopback() -> None:
     assert not is_loopback("no-such-host.invalid")
+    for name in ("a" * 300, "é" * 200, "a..b", "\udcff"):
+        assert not is_loopback(name)
     assert is_loopback("127.0.0.2")
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from localprompt.errors import InputError
 from localprompt.improve.turns import simple
-from localprompt.improve.wordings import read_wordings, rewrites
+from localprompt.improve.wordings import MOST_WORDINGS, read_wordings, rewrites
 from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.rendering.segments import undeclared_variables
 
@@ -72,9 +73,29 @@ def test_a_wording_without_the_prompts_variables_is_refused_with_its_line(tmp_pa
 
 
 def test_an_empty_or_missing_wordings_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the wordings"):
+    with pytest.raises(InputError, match="no such file"):
         read_wordings(tmp_path / "none.md", PLAIN)
     empty = tmp_path / "empty.md"
     empty.write_text("\n---\n")
     with pytest.raises(InputError, match="no wordings"):
         read_wordings(empty, PLAIN)
+
+
+def test_a_device_a_text_without_end_and_wordings_without_number_are_refused(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InputError, match="only files are read"):
+        read_wordings(Path("/dev/zero"), PLAIN)
+    many = tmp_path / "many.md"
+    many.write_text("{{ review }}\n---\n" * 200_000)
+    with pytest.raises(InputError, match="too many wordings") as caught:
+        read_wordings(many, PLAIN)
+    assert caught.value.where == f"{many}:{2 * MOST_WORDINGS + 1}"
+
+
+def test_a_wording_of_blank_lines_is_read_in_linear_time(tmp_path: Path) -> None:
+    path = tmp_path / "blank.md"
+    path.write_text("a" + "\n" * 500_000 + "{{ review }}\n")
+    began = time.process_time()
+    assert read_wordings(path, PLAIN)[0].body.startswith("user:\na\n")
+    assert time.process_time() - began < 5
