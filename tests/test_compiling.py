@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -135,6 +136,7 @@ def test_a_wheel_is_compiled_once_and_kept_under_what_it_depends_on(
 def test_a_home_that_cannot_be_written_costs_the_keeping_and_not_the_wheel(
     pip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "home").write_text("a file where the home should be")
     said: list[str] = []
     assert compiling.native_wheel(Progress(said.append)).is_file()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -184,7 +185,8 @@ def test_what_a_killed_process_had_done_is_there_and_the_rest_is_made(lab: Lab) 
     rows = "".join(f"{'a fine' if n % 3 else 'a grey'} day {n},good\n" for n in range(9))
     lab.write("cases.csv", f"text,__expected\n{rows}")
     command = [sys.executable, "-c", KILLED, str(lab.folder)]
-    killed = subprocess.run(command, cwd=Path(__file__).parents[2], check=False)
+    at_home = {**os.environ, "LOCALPROMPT_HOME": str(lab.folder / "home")}
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], env=at_home, check=False)
     assert killed.returncode == -signal.SIGKILL
     begun = lab.store.evaluation("last")
     assert len(lab.store.done(begun.id, 0)) == 5
