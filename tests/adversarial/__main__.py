@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.adversarial.areas import AREAS
 from tests.adversarial.campaign import campaign
+from tests.adversarial.kills import WRITERS, kill_writers
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9))
     parser.add_argument("--area", choices=list(AREAS), action="append")
     parser.add_argument("--inputs", type=int, help="at most so many of each area")
+    parser.add_argument("--kills", type=int, default=100, help="of writers (%(default)s)")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"))
     given = parser.parse_args()
     chosen = given.area or list(AREAS)
@@ -40,7 +42,21 @@ def main() -> int:
             print(f"  {fault.kind}: {[a[:120] for a in fault.arguments]} {fault.kept or ''}")
             for line in fault.err.strip().splitlines()[-4:]:
                 print(f"    {line[:200]}")
-    return 1 if faults else 0
+    return 1 if not _killed(given.seed, given.kills) or faults else 0
+
+
+def _killed(seed: int, kills: int) -> bool:
+    """Whether all that killed writers left was whole."""
+    if not kills:
+        return True
+    with tempfile.TemporaryDirectory(prefix="localprompt-fuzz-") as folder:
+        try:
+            before = kill_writers(Path(folder), seed=seed, kills=kills)
+        except AssertionError as error:
+            print(f"kills: {error}")
+            return False
+    print(f"kills: {kills} of {len(WRITERS)} writers, {sum(before.values())} before the end")
+    return True
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from tests.adversarial import models
+from tests.adversarial import files, models, peers
 from tests.adversarial.harness import Zygote
 from tests.adversarial.hostile import NUMBERS, SCALARS, TEMPLATES, TEXTS, Places, spoiled
+from tests.adversarial.inputs import FAST, Try
+from tests.adversarial.seeds import BENCH, CARD, CSV, JSONL, PRICES, PROMPT, SUITE, TASK
 
-FAST = ("--threads", "1", "--max-tokens", "4")
 _LONG = frozenset(
     {"tune", "evidence", "contrast", "bench", "choose", "finetune", "improve", "serve", "chat"}
     | {"--measure"}
@@ -23,126 +24,6 @@ _NEVER = frozenset(
     {("models", "pull"), ("cluster", "worker"), ("cluster", "check"), ("cluster", "scheduler")}
 )
 """They would reach for a network."""
-
-PROMPT = """---
-name: say
-description: Says something.
-model:
-  id: tiny
-  options:
-    temperature: 0
-    maxOutputTokens: 4
-    stopSequences: [x]
-inputs:
-  text: {kind: string, required: true}
-  count: {kind: integer, default: 3}
-outputs:
-  a: {kind: string}
-metadata:
-  localprompt:
-    cases: cases.jsonl
-    choices: [red, blue]
----
-system:
-Be short. {{ count }}
-user:
-Say {{ text }} {% if count > 2 %}twice{% endif %}.
-assistant:
-"""
-SUITE = """description: colours
-prompts:
-  - 'Say {{ x }}.'
-  - file://prompt.txt
-providers: [tiny]
-defaultTest:
-  vars: {y: 1}
-  assert:
-    - type: contains
-      value: '{{ x }}'
-tests:
-  - vars: {x: red, z: [a, b]}
-    assert:
-      - {type: regex, value: 'r.d', weight: 2}
-      - {type: not-equals, value: blue, metric: blueness}
-      - {type: is-json, value: {type: object, properties: {a: {$ref: '#/b'}}}}
-  - vars: file://vars.yaml
-  - file://rows.csv
-scenarios:
-  - config: [{vars: {x: green}}]
-    tests: [{assert: [{type: levenshtein, threshold: 3, value: green}]}]
-evaluateOptions: {repeat: 1}
-"""
-TASK = """task: colours
-include: base.yaml
-dataset_path: csv
-dataset_kwargs: {data_files: {test: rows.csv}}
-test_split: test
-fewshot_split: test
-num_fewshot: 1
-output_type: multiple_choice
-description: "Colours. "
-doc_to_text: "{{ x }} is"
-doc_to_choice: [red, blue]
-doc_to_target: 0
-fewshot_config: {sampler: first_n, target_delimiter: ": "}
-metric_list: [{metric: acc, aggregation: mean}, {metric: acc_norm}]
-filter_list:
-  - {name: a, filter: [{function: regex, regex_pattern: '(r.d)'}, {function: take_first}]}
-generation_kwargs: {until: ["\\n"], max_gen_toks: 3, do_sample: false}
-metadata: {version: 1}
-"""
-BENCH = """models: [tiny]
-prompts: [say]
-params: {text: [one, two]}
-settings: {n_threads: [1]}
-repetitions: 2
-synthetic: {prefill: [8], decode: [2]}
-"""
-CSV = 'text,id,__expected,__metric\nred,1,contains:red,m\n"b,lue",2,equals:blue,m\n'
-JSONL = '{"text": "red", "expected": "red"}\n{"text": "blue", "expected": "blue", "id": "b"}\n'
-CARD = """name = "other"
-file = "other.gguf"
-sha256 = "{}"
-size_bytes = 5
-description = "x"
-
-[licence]
-name = "mit"
-
-[[sources]]
-kind = "file"
-path = "other"
-""".format("0" * 64)
-PRICES = "gpu,provider,usd_per_gpu_hour,read_on,source\nH100,x,2.5,2026-01-01,y\n"
-
-
-class Try(NamedTuple):
-    """One input."""
-
-    arguments: list[str]
-    stdin: str = ""
-    long: bool = False
-    file: Path | None = None
-    """What was made for it; kept where it was not withstood."""
-
-
-def prepare(zygote: Zygote) -> Places:
-    """A home with a small model, and a working folder with what names refer to."""
-    (zygote.home / "models" / "tiny.gguf").write_bytes(models.working_gguf())
-    zygote.run("models", "add", str(zygote.home / "models" / "tiny.gguf"), "--name", "tiny")
-    prompts = zygote.work / "prompts"
-    prompts.mkdir(exist_ok=True)
-    (prompts / "say.prompty").write_text(PROMPT)
-    for folder in (prompts, zygote.work):
-        (folder / "cases.jsonl").write_text(JSONL)
-    (zygote.work / "rows.csv").write_text("x,__expected\nred,contains:red\n")
-    (zygote.work / "vars.yaml").write_text("x: yellow\n")
-    (zygote.work / "prompt.txt").write_text("Name {{ x }}\n---\nAnd {{ y }}\n")
-    (zygote.work / "suite.yaml").write_text(SUITE)
-    (zygote.work / "bench.yaml").write_text(BENCH)
-    (zygote.work / "base.yaml").write_text("target_delimiter: ' '\n")
-    zygote.run("ask", "Hello.", "-m", "tiny", *FAST)
-    return Places(zygote.folder / "places")
 
 
 def command_lines(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
@@ -428,4 +309,13 @@ AREAS = {
     "small files": small_files,
     "bundles": bundles,
     "histories": histories,
+    "constraints": files.constraints,
+    "searches": files.searches,
+    "tables": files.tables,
+    "parts": files.parts,
+    "scripts": files.scripts,
+    "results": files.results,
+    "homes": files.homes,
+    "pages": peers.pages,
+    "clusters": peers.clusters,
 }

@@ -1,6 +1,6 @@
 """The campaign: inputs without number through every door, and the counts of what became of them.
 
-    python -m tests.adversarial --seconds 3600 [--seed N] [--area NAME] [--keep FOLDER]
+    python -m tests.adversarial --seconds 3600 [--seed N] [--area NAME] [--kills N] [--keep FOLDER]
 
 The seed is printed; the same seed and area give the same inputs.
 """
@@ -12,8 +12,9 @@ import shutil
 import time
 from pathlib import Path
 
-from tests.adversarial.areas import AREAS, prepare
+from tests.adversarial.areas import AREAS
 from tests.adversarial.harness import Tally, Zygote
+from tests.adversarial.inputs import prepare
 
 
 def campaign(
@@ -41,7 +42,7 @@ def campaign(
             if time.monotonic() > deadline or (inputs is not None and tally.tried >= inputs):
                 break
             patience = 5.0 if one.long else 20.0
-            ran = zygote.run(*one.arguments, stdin=one.stdin, seconds=patience)
+            ran = zygote.run(*one.arguments, stdin=one.stdin, seconds=patience, page=one.page)
             kept = None
             if ran.fault(long=one.long) and keep is not None and one.file is not None:
                 keep.mkdir(parents=True, exist_ok=True)

@@ -106,8 +106,9 @@ class Zygote:
         seconds: float = MOST_SECONDS,
         kill_after: float | None = None,
         environment: dict[str, str] | None = None,
+        page: bool = False,
     ) -> Ran:
-        """Run the program once."""
+        """Run the program once; or answer one request to its local page."""
         request: dict[str, Any] = {
             "arguments": arguments,
             "stdin": stdin,
@@ -120,6 +121,7 @@ class Zygote:
             },
             "seconds": seconds,
             "kill_after": kill_after,
+            "page": page,
         }
         process = self._started()
         assert process.stdin is not None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 TEXTS = (
     "",
@@ -175,3 +178,56 @@ def spoiled(rng: random.Random, text: str, splices: tuple[str, ...]) -> bytes:
         broken[rng.randrange(len(broken))] = rng.randrange(256)
         data = bytes(broken)
     return data if rng.random() > 0.03 else data.decode("utf-8", "replace").encode("utf-16")
+
+
+ODD: tuple[Any, ...] = (
+    None, True, 0, -1, 1, 2**31, 2**63, 2**64, 10**400, 0.5, -0.0, 1e308, float("nan"),
+    float("inf"),
+    "", "x" * 5000, "\x1b[2J", "\ud800", "../../etc/passwd", "/dev/zero", "1e999", "last", "a\nb",
+    [], {}, [[]], [None], {"": 1}, {"$ref": "#"}, {"x" * 300: {}}, "2026-13-45T99:99", "{{ x }}",
+)  # fmt: skip
+
+
+def spoiled_value(rng: random.Random, value: Any) -> Any:
+    """JSON data with one to three things wrong with it, somewhere."""
+    value = copy.deepcopy(value)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        places = list(_containers(value))
+        if not places:
+            return rng.choice(ODD)
+        _spoil(rng, rng.choice(places))
+    return value
+
+
+def _containers(value: Any) -> Any:
+    """Every mapping and list in it that has something in it."""
+    if isinstance(value, (dict, list)) and value:
+        yield value
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _containers(item)
+
+
+def _spoil(rng: random.Random, place: Any) -> None:
+    key = rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
+    kind = rng.randrange(6)
+    if kind == 0:
+        del place[key]
+    elif kind == 1 and isinstance(place, dict):
+        place[rng.choice((key.upper(), "x", "", key + " "))] = place.pop(key)
+    elif kind == 1:
+        place.insert(key, place[key])
+    elif kind == 2 and isinstance(place[key], (int, float)):
+        place[key] = rng.choice((-place[key], place[key] * 10**9, str(place[key]), 1 - place[key]))
+    elif kind == 3:
+        for _ in range(rng.choice((1, 5, 99, 400))):
+            place[key] = [place[key]]
+    else:
+        place[key] = rng.choice(ODD)
+
+
+def as_json(value: Any, *, indent: int | None = None) -> bytes:
+    """JSON as a stranger writes it: NaN, half a surrogate pair and all."""
+    try:
+        return json.dumps(value, indent=indent).encode()
+    except (RecursionError, ValueError):
+        return b"["

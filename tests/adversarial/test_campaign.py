@@ -10,8 +10,8 @@ from tests.adversarial.areas import AREAS
 from tests.adversarial.campaign import campaign
 from tests.adversarial.harness import Ran
 
-SECONDS_OF_AN_AREA = 8.0
-INPUTS_OF_AN_AREA = 80
+SECONDS_OF_AN_AREA = 6.0
+INPUTS_OF_AN_AREA = 60
 SEED = 20261126
 """The same inputs in each run, so that a change is what breaks it; ``make fuzz`` takes new ones."""
 

@@ -12,8 +12,8 @@ from localprompt.engine.llama.library import LogTail
 from localprompt.errors import TemplateLimitError
 from localprompt.records.prompt import Message, Segment
 from localprompt.rendering.chat import apply_chat_template
-from tests.adversarial.areas import FAST, prepare
 from tests.adversarial.harness import Ran, Zygote
+from tests.adversarial.inputs import FAST, prepare
 
 
 @pytest.fixture(scope="module")

@@ -85,9 +85,8 @@ def _run(request: dict[str, Any], fed: int, out: int, err: int) -> None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False, errors="backslashreplace")  # noqa: SIM115
         os.chdir(request["folder"])
         os.environ.update(request["environment"])
-        from localprompt.__main__ import run
-
-        code = run([os.fsdecode(os.fsencode(argument)) for argument in request["arguments"]])
+        given = [os.fsdecode(os.fsencode(argument)) for argument in request["arguments"]]
+        code = _answer(given) if request["page"] else _run_program(given)
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 1
     except BaseException:  # noqa: BLE001 — what Python itself would do with it
@@ -102,6 +101,18 @@ def _run(request: dict[str, Any], fed: int, out: int, err: int) -> None:
             except (OSError, ValueError, UnicodeError):
                 code = code or 120
         os._exit(code)
+
+
+def _run_program(arguments: list[str]) -> int:
+    from localprompt.__main__ import run
+
+    return run(arguments)
+
+
+def _answer(request: list[str]) -> int:
+    from tests.adversarial.pages import ask
+
+    return ask(*request)
 
 
 def _wait(child: int, request: dict[str, Any]) -> tuple[int, resource.struct_rusage, bool]:
