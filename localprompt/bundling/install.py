@@ -29,7 +29,7 @@ from localprompt.files import (
     sync,
 )
 from localprompt.models.checksum import remember_sha256, sha256_of
-from localprompt.models.ownership import others_using
+from localprompt.models.ownership import others_using, somebodys_own
 from localprompt.models.receiver import Progress, no_progress
 from localprompt.records.bundle import BundleFile, Manifest
 
@@ -145,11 +145,19 @@ class _Taking:
         return Installed(names, tuple(order), self._unchanged)
 
     def _check_owners(self, others: list[str], bundled: set[str]) -> None:
-        """Weights that are replaced belong to models of the bundle, and to no other."""
+        """Weights that are replaced are the store's, and belong to models of the bundle."""
         for place in others:
+            if not place.endswith(".gguf"):
+                continue
             target = paths.home() / place
-            users = set(others_using(target)) - bundled if place.endswith(".gguf") else set()
-            if users:
+            if (owner := somebodys_own(target)) is not None:
+                raise InputError(
+                    f"the bundle would overwrite the weights of {owner}, which are yours",
+                    where=str(target),
+                    found="a file that was registered with models add",
+                    next_step="move the file away, or install with another LOCALPROMPT_HOME",
+                )
+            if users := set(others_using(target)) - bundled:
                 raise InputError(
                     f"the bundle would overwrite the weights of {min(users)}",
                     where=str(target),

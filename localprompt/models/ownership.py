@@ -27,19 +27,31 @@ def others_using(weights: Path, card_file: Path | None = None) -> tuple[str, ...
         weights: the file; links are followed.
         card_file: the card that does not count, because the command is about it.
     """
+    cards = (
+        card.name
+        for path, card in _cards_of(weights)
+        if card_file is None or not _same_file(path, card_file)
+    )
+    return tuple(dict.fromkeys(cards))
+
+
+def somebodys_own(weights: Path) -> str | None:
+    """The name of a model that was registered with this file, so that it is not the store's; None:
+    there is none."""
+    return next((card.name for _, card in _cards_of(weights) if card.path is not None), None)
+
+
+def _cards_of(weights: Path) -> Iterator[tuple[Path, ModelCard]]:
+    """The cards that describe a file, each with where it stands."""
     wanted = os.path.realpath(weights)
-    names: dict[str, None] = {}
     for folder in paths.search_path("models"):
         for path in sorted(folder.glob("*.toml")):
-            if card_file is not None and _same_file(path, card_file):
-                continue
             try:
                 card = read_card(path)
             except InputError:
                 continue  # a broken card describes nothing
             if os.path.realpath(card.weights) == wanted:
-                names[card.name] = None
-    return tuple(names)
+                yield path, card
 
 
 def check_may_be_replaced(target: Path, name: str, *, way_out: str) -> None:

@@ -97,6 +97,21 @@ def test_weights_of_another_model_are_not_overwritten(far: Path, made: Made) -> 
     assert theirs.read_bytes() == before
 
 
+def test_weights_that_are_the_users_are_not_overwritten_under_any_name(
+    far: Path, made: Made
+) -> None:
+    install(made.path)
+    weights = far / "models" / "tiny.gguf"
+    (far / "models" / "tiny.toml").unlink()
+    weights.write_bytes(tiny_gguf({**METADATA, "general.name": "My own"}))
+    before = weights.read_bytes()
+    add_model(weights, name="tiny")
+    with pytest.raises(InputError, match="weights of tiny, which are yours"):
+        install(made.path, replace=True)
+    assert weights.read_bytes() == before
+    assert verify_model("tiny").weights == weights
+
+
 def test_one_flipped_bit_is_named_with_its_file_and_nothing_is_installed(
     far: Path, made: Made
 ) -> None:
