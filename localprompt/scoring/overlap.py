@@ -25,6 +25,7 @@ _ABBREVIATIONS = """
 _NEVER_END = frozenset(_ABBREVIATIONS.split())
 _END_BEFORE_A_CAPITAL = frozenset({"a.m", "p.m", "u.s", "u.n"})
 _END = re.compile(r"\n+|(?:[!?]|(?<![.])[.])\s+")
+_LONGEST_WORD = 40
 _LAST_WORD = re.compile(r"([\w.]{1,40})[.]\s*\Z")
 _LONGEST_RUN = 4
 _NONE_IN_COMMON = 1e-7
@@ -97,13 +98,13 @@ def sentences(text: str) -> list[str]:
     """The sentences of a text: cut at line ends and behind . ! ? unless it is an abbreviation."""
     found, begin = [], 0
     for match in _END.finditer(text):
-        before = text[begin : match.end()]
-        last = _LAST_WORD.search(before)
+        # Of abbreviations without end, what stands before each is not looked through again.
+        last = _LAST_WORD.search(text, max(begin, match.start() - _LONGEST_WORD), match.end())
         name = last[1].lower() if last and "\n" not in match[0] else ""
         capital = text[match.end() : match.end() + 1].isupper()
         if name in _NEVER_END or (name in _END_BEFORE_A_CAPITAL and not capital):
             continue
-        found.append(before.rstrip())
+        found.append(text[begin : match.end()].rstrip())
         begin = match.end()
     return [*found, text[begin:]]
 

@@ -3,6 +3,8 @@ uses, and by promptfoo 0.119 itself."""
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +55,16 @@ def test_the_score_is_the_harmonic_mean_of_precision_and_recall(
 
 def test_bigrams_ask_for_the_order() -> None:
     assert rouge_n("world hello", "hello world", n=2) == 0
+
+
+def test_abbreviations_without_end_are_read_in_linear_time() -> None:
+    began = time.process_time()
+    assert len(sentences("etc. " * 200_000)) <= 2
+    assert sentences("word" * 30_000 + ". Then etc. and so on. End.")[1:] == [
+        "Then etc. and so on.",
+        "End.",
+    ]
+    assert time.process_time() - began < 5
 
 
 def test_a_text_without_words_has_nothing_in_common() -> None:

@@ -80,7 +80,8 @@ class CaseMaker:
         combinations = itertools.product(*choices)
         several = any(len(choice) > 1 for choice in choices)
         for number, values in enumerate(combinations, start=1):
-            variables = resolve_references(dict(zip(test.vars, values, strict=True)))
+            chosen = dict(zip(test.vars, values, strict=True))
+            variables = resolve_references(chosen, str(test.at))
             if test.transform_vars is not None:
                 variables = self._transformed(test, test.transform_vars, variables)
             own = f"{test.id}-{number}" if test.id is not None and several else test.id

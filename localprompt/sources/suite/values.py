@@ -30,6 +30,8 @@ _REFERENCE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _ENV = re.compile(r"""\benv\s*(?:\.\s*(\w+)|\[\s*["'](\w+)["']\s*\])""")
 _PASSES = 5
 """How far variables may refer to variables that refer to variables."""
+MOST_CHARACTERS = 10_000_000
+"""Of variables that name each other, put in."""
 
 
 def render(text: str, variables: Mapping[str, Any], env: Mapping[str, str] | None = None) -> str:
@@ -117,23 +119,39 @@ def variable_from_file(path: Path, folder: SuiteFolder) -> str:
     return read_text(path).strip()
 
 
-def resolve_references(variables: dict[str, Any]) -> dict[str, Any]:
+def resolve_references(variables: dict[str, Any], where: str | None = None) -> dict[str, Any]:
     """Variables whose text names others (``{{ city }}``), with those put in.
 
     Only plain names are replaced, as promptfoo does before it renders a prompt; what a name does
     not stand for stays.
+
+    Args:
+        where: the test that has them, for the error.
+
+    Raises:
+        DatasetError: they become more than MOST_CHARACTERS.
     """
     if not any(isinstance(value, str) and "{{" in value for value in variables.values()):
         return variables
     resolved = dict(variables)
+    left = MOST_CHARACTERS
 
     def named(match: re.Match[str]) -> str:
-        return as_javascript(resolved[match[1]]) if match[1] in resolved else match[0]
+        nonlocal left
+        text = as_javascript(resolved[match[1]]) if match[1] in resolved else match[0]
+        left -= len(text)
+        if left < 0:
+            raise DatasetError(
+                "the variables that name each other become too long",
+                where=where,
+                expected=f"at most {MOST_CHARACTERS:,} characters",
+            )
+        return text
 
     for _ in range(_PASSES):
         before = dict(resolved)
         for name, value in before.items():
-            if isinstance(value, str) and "{{" in value and len(value) < 1_000_000:
+            if isinstance(value, str) and "{{" in value:
                 resolved[name] = _REFERENCE.sub(named, value)
         if resolved == before:
             break

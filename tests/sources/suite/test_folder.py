@@ -80,6 +80,21 @@ def test_references_of_references_are_bounded(suite: Path) -> None:
         _load(suite, body)
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        "{a: '{{a}}{{a}}'}",
+        "{a: '" + "{{b}}" * 50_000 + "', b: " + "x" * 1_000 + "}",
+        "{a: '{{b}}{{b}}', b: '{{a}}{{a}}'}",
+    ],
+)
+def test_variables_that_name_each_other_are_bounded(suite: Path, variables: str) -> None:
+    body = f"prompts: ['{{{{a}}}}']\ntests:\n  - vars: {variables}\n"
+    with pytest.raises(DatasetError, match="become too long") as caught:
+        list(_load(suite, body).cases())
+    assert str(caught.value.where).startswith(f"{suite}:")
+
+
 def test_a_table_of_many_columns_is_read_in_linear_time(suite: Path) -> None:
     names = ",".join(f"c{n}" for n in range(100_000))
     values = ",".join("v" for _ in range(100_000))
