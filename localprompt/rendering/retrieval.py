@@ -18,7 +18,7 @@ _WORD = re.compile(r"\w+")
 
 
 class Index:
-    """Passages that can be searched.
+    """Passages that can be searched; a question costs what its words' passages are, and no more.
 
     Args:
         passages: at least one.
@@ -26,10 +26,15 @@ class Index:
 
     def __init__(self, passages: Sequence[str]) -> None:
         self._passages = tuple(passages)
-        self._counts = [Counter(words(passage)) for passage in passages]
-        self._lengths = [counts.total() for counts in self._counts]
-        self._usual = sum(self._lengths) / len(passages)
-        self._holding = Counter(word for counts in self._counts for word in counts)
+        self._holding: dict[str, list[tuple[int, int]]] = {}
+        lengths = []
+        for at, passage in enumerate(passages):
+            counts = Counter(words(passage))
+            lengths.append(counts.total())
+            for word, count in counts.items():
+                self._holding.setdefault(word, []).append((at, count))
+        usual = sum(lengths) / len(passages) or 1.0
+        self._norms = [_K1 * (1 - _B + _B * length / usual) for length in lengths]
 
     def best(self, question: str) -> str:
         """The passage that fits best; the first of equals."""
@@ -37,22 +42,18 @@ class Index:
 
     def ranked(self, question: str) -> list[int]:
         """The passages' positions, best first; equals in their own order."""
-        asked = words(question)
-        scores = [self._score(asked, at) for at in range(len(self._passages))]
+        parts: list[list[float]] = [[] for _ in self._passages]
+        for word, times in Counter(words(question)).items():
+            holding = self._holding.get(word, ())
+            weight = times * self._weight(len(holding)) * (_K1 + 1)
+            for at, count in holding:
+                parts[at].append(weight * count / (count + self._norms[at]))
+        scores = [math.fsum(of_passage) for of_passage in parts]
         return sorted(range(len(scores)), key=lambda at: -scores[at])
 
-    def _score(self, asked: Sequence[str], at: int) -> float:
-        counts, length = self._counts[at], self._lengths[at]
-        norm = _K1 * (1 - _B + _B * length / self._usual)
-        return math.fsum(
-            self._weight(word) * counts[word] * (_K1 + 1) / (counts[word] + norm)
-            for word in asked
-            if counts[word]
-        )
-
-    def _weight(self, word: str) -> float:
+    def _weight(self, holding: int) -> float:
         """Inverse document frequency, in the form that is never negative."""
-        n, holding = len(self._passages), self._holding[word]
+        n = len(self._passages)
         return math.log(1 + (n - holding + 0.5) / (holding + 0.5))
 
 

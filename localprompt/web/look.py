@@ -54,7 +54,7 @@ MOST_COMPARED = 3
 """Texts whose differences are shown together."""
 MOST_CASES = 500
 """Ids of cases that the page of an evaluation offers."""
-MOST_WORDS = 20_000
+MOST_WORDS = 5_000
 """Of two texts together, whose difference is looked for; longer ones are only compared."""
 _FILTERS = ("kind", "model", "prompt", "grep")
 

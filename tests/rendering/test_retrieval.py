@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 
 import pytest
 
@@ -55,3 +56,16 @@ def test_a_question_that_no_passage_shares_a_word_with_gets_the_first() -> None:
 def test_words_are_compared_without_case_and_punctuation() -> None:
     assert words("Don't STOP, now.") == ["don", "t", "stop", "now"]
     assert Index(["x", "STOP!"]).best("stop") == "STOP!"
+
+
+def test_passages_without_words_are_passages() -> None:
+    assert Index(["!", "?"]).ranked("what") == [0, 1]
+    assert Index(["!", "word"]).ranked("word") == [1, 0]
+
+
+def test_a_question_of_any_length_costs_what_it_has_in_common() -> None:
+    index = Index([f"passage {number}" for number in range(20_000)])
+    began = time.process_time()
+    question = " ".join(f"other{number}" for number in range(100_000))
+    assert index.best(f"{question} 777") == "passage 777"
+    assert time.process_time() - began < 5
