@@ -12,7 +12,6 @@ from localprompt import doors
 from localprompt.cli.options import TunedLoraOption, adapters, takes
 from localprompt.cli.output import check_output
 from localprompt.errors import EXIT_INTERRUPTED, InputError
-from localprompt.records.json import decode_as
 
 if TYPE_CHECKING:
     from localprompt.records.contrast import ContrastReport
@@ -127,6 +126,7 @@ def _read(path: Path) -> ContrastReport:
     import msgspec
 
     from localprompt.records.contrast import ContrastReport
+    from localprompt.records.json import decode_as
 
     try:
         return decode_as(doors.read_bytes(path), ContrastReport)

@@ -12,7 +12,6 @@ from localprompt import doors
 from localprompt.cli.options import TunedLoraOption, adapters, takes
 from localprompt.cli.output import check_output
 from localprompt.errors import EXIT_INTERRUPTED, InputError
-from localprompt.records.json import decode_as
 from localprompt.units import parse_list
 
 if TYPE_CHECKING:
@@ -156,6 +155,7 @@ def _read(path: Path) -> EvidenceReport:
     import msgspec
 
     from localprompt.records.evidence import EvidenceReport
+    from localprompt.records.json import decode_as
 
     try:
         return decode_as(doors.read_bytes(path), EvidenceReport)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.adversarial.areas import AREAS
 from tests.adversarial.harness import Tally, Zygote
+from tests.adversarial.hostile import MARKUP
 from tests.adversarial.inputs import prepare
 
 
@@ -49,5 +50,15 @@ def campaign(
                 kept = str(keep / f"{area.replace(' ', '-')}-{tally.tried}{one.file.suffix}")
                 if one.file.is_file():
                     shutil.copy(one.file, kept)
-            tally.add(ran, one.arguments, long=one.long, kept=kept)
+            tally.add(ran, one.arguments, long=one.long, kept=kept, markup=_markup(zygote.work))
     return tally
+
+
+def _markup(folder: Path) -> bool:
+    """Whether a page that was written has markup of a stranger's; pages are taken away."""
+    found = False
+    for page in folder.glob("*.html"):
+        if page.is_file():
+            found |= MARKUP in page.read_text(encoding="utf-8", errors="replace")
+            page.unlink()
+    return found

@@ -9,6 +9,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+MARKUP = "</script><img src=x onerror=alert(1)>"
+"""What must never stand in a page as it is."""
 TEXTS = (
     "",
     " ",
@@ -53,6 +55,7 @@ TEXTS = (
     "💥",
     "x,y,x",
     ",",
+    MARKUP,
 )
 NUMBERS = (
     "-1", "0", "1", "2", "7", "512", "513", "4096", "2147483647", "2147483648", "4294967296",
@@ -183,7 +186,7 @@ def spoiled(rng: random.Random, text: str, splices: tuple[str, ...]) -> bytes:
 ODD: tuple[Any, ...] = (
     None, True, 0, -1, 1, 2**31, 2**63, 2**64, 10**400, 0.5, -0.0, 1e308, float("nan"),
     float("inf"),
-    "", "x" * 5000, "\x1b[2J", "\ud800", "../../etc/passwd", "/dev/zero", "1e999", "last", "a\nb",
+    "", "x" * 5000, "\x1b[2J", "\ud800", "../../etc/passwd", "/dev/zero", "1e999", "last", "a\nb", MARKUP,
     [], {}, [[]], [None], {"": 1}, {"$ref": "#"}, {"x" * 300: {}}, "2026-13-45T99:99", "{{ x }}",
 )  # fmt: skip
 

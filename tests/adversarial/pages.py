@@ -13,9 +13,9 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
+from tests.adversarial.hostile import MARKUP
+
 HOST = "127.0.0.1:8765"
-MARKUP = "<img src=x onerror=alert(1)>"
-"""What must never stand in a page as it is."""
 
 
 def ask(method: str, target: str, body: str, *more: str) -> int:

@@ -11,9 +11,8 @@ from contextlib import suppress
 from urllib.parse import quote, urlencode
 
 from tests.adversarial.harness import Zygote
-from tests.adversarial.hostile import NUMBERS, SCALARS, TEMPLATES, TEXTS, Places, spoiled
+from tests.adversarial.hostile import MARKUP, NUMBERS, SCALARS, TEMPLATES, TEXTS, Places, spoiled
 from tests.adversarial.inputs import FAST, Try
-from tests.adversarial.pages import MARKUP
 from tests.adversarial.seeds import PROMPT
 
 _PATHS = (

@@ -131,3 +131,23 @@ def test_a_header_with_a_key_and_a_name_of_megabytes_is_answered(
         ran = zygote.run(*command)
         assert ran.fault() is None, ran.err
         assert ran.code == 0, ran.err
+
+
+@pytest.mark.parametrize("command", ["evidence", "contrast"])
+@pytest.mark.parametrize("data", [b'{"title": "\xff"}', b'{"title": ' + b"[" * 100_000, b"null"])
+def test_findings_that_are_no_records_are_refused(
+    zygote: Zygote, command: str, data: bytes
+) -> None:
+    (zygote.work / "found.json").write_bytes(data)
+    _refused(zygote.run(command, "--from", "found.json", "-o", "page.html"), "found.json")
+
+
+def test_a_table_goes_on_where_a_cell_of_several_lines_was_cut(zygote: Zygote) -> None:
+    (zygote.work / "lines.csv").write_text('text\n"one\ntwo"\nthree\n')
+    command = ["run", "say", "--each", "lines.csv", "--to", "said.csv", "-m", "tiny", *FAST]
+    assert zygote.run(*command).code in {0, 1}
+    whole = (zygote.work / "said.csv").read_bytes()
+    (zygote.work / "said.csv").write_bytes(whole[: whole.index(b"two")])
+    assert zygote.run(*command).code in {0, 1}
+    assert (zygote.work / "said.csv").read_bytes() == whole
+    _refused(zygote.run(*command[:-4], "--to", "/dev/zero", *FAST), "not a file", code=3)
