@@ -185,8 +185,8 @@ def spoiled(rng: random.Random, text: str, splices: tuple[str, ...]) -> bytes:
 
 ODD: tuple[Any, ...] = (
     None, True, 0, -1, 1, 2**31, 2**63, 2**64, 10**400, 0.5, -0.0, 1e308, float("nan"),
-    float("inf"),
-    "", "x" * 5000, "\x1b[2J", "\ud800", "../../etc/passwd", "/dev/zero", "1e999", "last", "a\nb", MARKUP,
+    float("inf"), MARKUP,
+    "", "x" * 5000, "\x1b[2J", "\ud800", "../../etc/passwd", "/dev/zero", "1e999", "last", "a\nb",
     [], {}, [[]], [None], {"": 1}, {"$ref": "#"}, {"x" * 300: {}}, "2026-13-45T99:99", "{{ x }}",
 )  # fmt: skip
 
