@@ -37,6 +37,7 @@ MOST_PARTS = 10_000
 _SHARD = re.compile(r"([0-9]{1,5})/([0-9]{1,5})")
 _FORMAT = "localprompt-part"
 _VERSION = 1
+_MOST_RESULTS = 10**12
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -146,11 +147,24 @@ def read_part(path: Path) -> Part:
             expected=f"{_FORMAT}, version {_VERSION}",
             found=f"{head.format}, version {head.version}",
         )
-    evaluation, shard = head.evaluation, head.evaluation.shard
-    as_planned = len(shard.results) == len(evaluation.targets)
-    if not 1 <= shard.number <= shard.of <= MOST_PARTS or not as_planned:
-        raise _damaged(f"{path}:1", f"no such part: {shard.number} of {shard.of}")
-    return Part(path, evaluation, shard, head.uses)
+    part = Part(path, head.evaluation, head.evaluation.shard, head.uses)
+    _check_sense(part)
+    return part
+
+
+def _check_sense(part: Part) -> None:
+    """
+    Raises:
+        DatasetError: no plan has such numbers.
+    """
+    shard, targets = part.shard, part.evaluation.targets
+    counts = (part.evaluation.repeat, shard.cases, *shard.results, *(t.results for t in targets))
+    if not (
+        1 <= shard.number <= shard.of <= MOST_PARTS
+        and len(shard.results) == len(targets) > 0
+        and all(0 <= count <= _MOST_RESULTS for count in counts)
+    ):
+        raise _damaged(f"{part.path}:1", f"no such part: {shard.number} of {shard.of}")
 
 
 def _check_version(path: Path, head: bytes) -> None:
@@ -176,7 +190,12 @@ def _checked(part: Part) -> Iterator[CaseResult]:
     seen: set[tuple[int, int, int]] = set()
     for result in _results(part.path):
         place = (result.target, result.case_index, result.repetition)
-        if place in seen or not 0 <= result.target < len(evaluation.targets):
+        most = (len(evaluation.targets), _MOST_RESULTS, evaluation.repeat + 1)
+        if not all(0 <= at < end for at, end in zip(place, most, strict=True)):
+            raise _damaged(
+                f"{part.path}: {result.case_id}", "a result of no case of the evaluation"
+            )
+        if place in seen:
             raise InputError(
                 "a case appears twice in one part",
                 where=f"{part.path}: {result.case_id}",
