@@ -98,7 +98,7 @@ def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
         (0, b'"repeat":1', b'"repeat":-1'),
         (1, b'"case_index":', b'"case_index":99999999999999999999'),
         (1, b'"repetition":', b'"repetition":77'),
-        (1, b'"target":', b'"target":-'),
+        (1, b'"target":', b'"target":7'),
     ],
 )
 def test_numbers_that_no_plan_has_are_refused_with_the_right_digest_too(
