@@ -73,7 +73,7 @@ def make_file(path: Path, content: bytes) -> None:
         FileExistsError: something is there by now; it is as it was.
         OSError: it could not be written; nothing is there.
     """
-    draft = path.with_name(f".localprompt-{secrets.token_hex(8)}")
+    draft = path.with_name(_draft_name())
     try:
         with draft.open("xb") as file:
             file.write(content)
@@ -100,11 +100,11 @@ def written_whole(path: Path) -> Iterator[TextIO]:
         OSError: it cannot be written.
     """
     target = Path(os.path.realpath(path))
-    there = target.lstat() if os.path.lexists(target) else None
-    if there is not None and (not stat.S_ISREG(there.st_mode) or there.st_nlink > 1):
-        draft = None
-    else:
-        draft = target.with_name(f".localprompt-{secrets.token_hex(8)}")
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        there = None
+    draft = None if _stays(path, there) else target.with_name(_draft_name())
     try:
         file = (draft or path).open("w" if draft is None else "x", newline="", encoding="utf-8")
     except PermissionError:
@@ -122,6 +122,17 @@ def written_whole(path: Path) -> Iterator[TextIO]:
         if draft is not None:
             draft.unlink(missing_ok=True)
         raise
+
+
+def _stays(path: Path, there: os.stat_result | None) -> bool:
+    """Whether what is there has to be written itself: nothing could take its place."""
+    if path.is_absolute() and path.parts[1:2] in {("dev",), ("proc",)}:
+        return True  # names of what is open
+    return there is not None and (not stat.S_ISREG(there.st_mode) or there.st_nlink > 1)
+
+
+def _draft_name() -> str:
+    return f".localprompt-{secrets.token_hex(8)}"
 
 
 def _make_like(draft: Path, there: os.stat_result) -> None:

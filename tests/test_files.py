@@ -75,6 +75,30 @@ def test_a_device_is_written_where_it_is(tmp_path: Path) -> None:
         pytest.fail("a folder was opened")
 
 
+def test_what_is_open_is_written_by_its_name(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with written_whole(Path(f"/dev/fd/{writing}")) as file:
+        file.write("x")
+    assert os.read(reading, 10) == b"x"
+    for one in (reading, writing):
+        os.close(one)
+    there = tmp_path / "out"
+    with there.open("w") as held:
+        with written_whole(Path(f"/proc/self/fd/{held.fileno()}")) as file:
+            file.write("x")
+        assert os.fstat(held.fileno()).st_ino == there.stat().st_ino
+    assert there.read_text() == "x"
+
+
+def test_a_name_that_no_file_can_have_is_refused_by_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="too long"), written_whole(tmp_path / ("a" * 300)):
+        pytest.fail("it was opened")
+    long = tmp_path / ("a" * 250)
+    with written_whole(long) as file:
+        file.write("x")
+    assert long.read_text() == "x"
+
+
 def test_a_new_file_takes_nobodys_place(tmp_path: Path) -> None:
     path = tmp_path / "made"
     make_file(path, b"one")
