@@ -87,7 +87,8 @@ def _shared_in(place: Path, _changed_ns: int) -> str | None:
     import tomllib
 
     try:
-        value = tomllib.loads(place.read_text(encoding="utf-8")).get("shared")
+        text = place.read_text(encoding="utf-8") if place.is_file() else ""
+        value = tomllib.loads(text).get("shared")
     except (OSError, ValueError):
         return None  # whoever reads the whole file says what is wrong with it
     return value if isinstance(value, str) else None

@@ -94,7 +94,7 @@ def _memory_path() -> Path:
 def _read_memory() -> dict[str, object]:
     try:
         memory = json.loads(_memory_path().read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return memory if isinstance(memory, dict) else {}
 

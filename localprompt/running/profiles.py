@@ -163,7 +163,9 @@ def _names() -> list[str]:
 def _read(path: Path) -> Profile:
     try:
         profile = decode_as(doors.read_bytes(path, doors.MOST_SMALL_BYTES), Profile)
-        msgspec.convert(profile.settings, RequestedSettings)
+        settings = msgspec.convert(profile.settings, RequestedSettings)
+        if unknown := set(profile.settings) - set(RequestedSettings.__struct_fields__):
+            raise msgspec.ValidationError(f"{min(unknown)!r} is not a setting")
     except (OSError, msgspec.DecodeError) as error:
         raise InputError(
             "this file is not a profile",
@@ -171,4 +173,5 @@ def _read(path: Path) -> Profile:
             found=str(error),
             next_step=f"delete it, and make it again with localprompt tune --name {path.stem}",
         ) from error
-    return profile
+    known = {name: getattr(settings, name) for name in profile.settings}
+    return msgspec.structs.replace(profile, settings=known)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from localprompt import paths
+from localprompt import doors, paths
 from localprompt.errors import InputError, MachineError
 from localprompt.files import replace_file
 
@@ -45,6 +45,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 NAMES = Config.__struct_fields__
+_MOST_BYTES = 1 << 16
 
 
 def path() -> Path:
@@ -102,7 +103,7 @@ def set_value(name: str, text: str | None) -> None:
     value = None if text is None else _value(name, text, name)
     _checked({} if value is None else {name: value}, "config set")
     place = path()
-    old = place.read_text(encoding="utf-8").splitlines() if place.exists() else []
+    old = doors.read_text(place).splitlines() if place.exists() else []
     kept = [line for line in old if line.partition("=")[0].strip() != name]
     if value is not None:
         kept.append(f"{name} = {msgspec.json.encode(value).decode()}")
@@ -121,12 +122,12 @@ def _of_file() -> dict[str, Any]:
     import tomllib
 
     try:
-        values = tomllib.loads(place.read_text(encoding="utf-8"))
+        values = tomllib.loads(doors.read_bytes(place, _MOST_BYTES).decode("utf-8"))
     except OSError as error:
         raise MachineError(
             "the configuration cannot be read", where=str(place), found=error.strerror
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
             "the configuration is not TOML", where=str(place), found=str(error), next_step=_SET
         ) from error

@@ -150,7 +150,7 @@ def _locked(path: Path) -> int:
 def _read(path: Path) -> UnderWay | None:
     """What stands in a file whose process lives; None: it does not, and the file is gone now."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe is not waited for
     except OSError:
         return None
     try:

@@ -80,8 +80,9 @@ def test_a_damaged_profile_is_passed_over_until_it_is_asked_for() -> None:
     assert caught.value.where == str(profiles.folder() / "torn.json")
 
 
-def test_a_setting_that_does_not_exist_makes_no_profile() -> None:
-    write_profile(profile(settings={"n_batch": "many"}))
+@pytest.mark.parametrize("settings", [{"n_batch": "many"}, {"speed": 1}, {"__class__": 1}])
+def test_a_setting_that_does_not_exist_makes_no_profile(settings: dict[str, Any]) -> None:
+    write_profile(profile(settings=settings))
     with pytest.raises(InputError):
         read_profile("fast")
 

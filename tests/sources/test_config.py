@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from localprompt.errors import InputError, LocalPromptError
+from localprompt import paths
+from localprompt.errors import InputError, LocalPromptError, MachineError
 from localprompt.sources.config import (
     Config,
     is_set,
@@ -87,3 +89,19 @@ def test_the_environment_is_held_to_the_same_values() -> None:
     with pytest.raises(InputError) as caught:
         read_config({variable("threads"): "many"})
     assert caught.value.where == "LOCALPROMPT_THREADS"
+
+
+@pytest.mark.parametrize("there", ["pipe", "folder", "device"])
+def test_what_is_no_file_is_not_waited_for(there: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCALPROMPT_SHARED", raising=False)
+    place = path()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if there == "pipe":
+        os.mkfifo(place)
+    elif there == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to("/dev/zero")
+    with pytest.raises(MachineError, match="cannot be read"):
+        read_config()
+    assert paths.shared() == paths.USUAL_SHARED
