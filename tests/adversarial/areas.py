@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 from tests.adversarial import files, models, peers
 from tests.adversarial.harness import Zygote
-from tests.adversarial.hostile import NUMBERS, SCALARS, TEMPLATES, TEXTS, Places, spoiled
+from tests.adversarial.hostile import (
+    NUMBERS,
+    SCALARS,
+    TEMPLATES,
+    TEXTS,
+    Places,
+    as_json,
+    spoiled,
+    spoiled_value,
+)
 from tests.adversarial.inputs import FAST, Try
 from tests.adversarial.seeds import BENCH, CARD, CSV, JSONL, PRICES, PROMPT, SUITE, TASK
 
@@ -215,37 +226,45 @@ def bundles(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]
 def histories(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
     """A database with damaged pages, or with records that are none."""
     del places
-    sound = (zygote.home / "history.db").read_bytes()
-    file = zygote.home / "history.db"
+    for command in (
+        ["run", "say", "-p", "text=red", "-m", "tiny", *FAST],
+        ["ask", "And?", "--continue", "last", *FAST],
+        ["eval", "suite.yaml", "-m", "tiny", *FAST],
+        ["bench", "say", "-p", "text=x", "-m", "tiny", "--threads", "1", "-r", "2", "-y", "-q"],
+    ):
+        zygote.run(*command)
+    file, page = zygote.home / "history.db", str(zygote.work / "report.html")
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("pragma wal_checkpoint(truncate)")
+    sound = file.read_bytes()
+    commands = (
+        ["runs", "list"], ["runs", "show", "last"], ["runs", "stats"], ["runs", "repeat", "last"],
+        ["runs", "export", "--format", "json"], ["runs", "export", "-f", "csv"],
+        ["runs", "prune", "--keep-last", "1"], ["report", "-o", page], ["report", "last", "last~1"],
+        ["ask", "hi", "-m", "tiny", *FAST], ["ask", "hi", "--continue", "last ask", *FAST],
+        ["run", "--again", "last run", *FAST], ["runs", "show", "last eval", "--failures"],
+        ["runs", "show", "last eval"], ["runs", "show", "last bench"], ["runs", "list", "-g", "a"],
+        ["eval", "--resume", "last"], ["bench", "--resume", "last"], ["compare", "last eval"],
+        ["report", "last eval", "-o", page], ["report", "last bench", "-o", page],
+        ["eval", "suite.yaml", "-m", "tiny", "--filter-failing", *FAST],
+    )  # fmt: skip
     while True:
         for part in zygote.home.glob("history.db*"):
             part.unlink()
         broken = bytearray(sound)
-        if rng.random() < 0.5:
+        kind = rng.randrange(4)
+        if kind == 0:
             for _ in range(rng.choice((1, 5, 50))):
                 broken[rng.randrange(len(broken))] = rng.randrange(256)
             file.write_bytes(bytes(broken[: rng.choice((len(broken), 5000, 100, 0))]))
         else:
             file.write_bytes(sound)
-            _spoil_record(rng, file)
-        yield Try(
-            rng.choice(
-                (
-                    ["runs", "list"],
-                    ["runs", "show", "last"],
-                    ["runs", "stats"],
-                    ["runs", "export", "--format", "json"],
-                    ["runs", "prune", "--keep", "1"],
-                    ["report", "-o", str(zygote.work / "report.html")],
-                    ["ask", "hi", "-m", "tiny", *FAST],
-                )
-            ),
-            file=file,
-        )
+            (_spoil_column if kind == 1 else _spoil_record)(rng, file)
+        yield Try(rng.choice(commands), file=file)
 
 
-def _spoil_record(rng: random.Random, file: Path) -> None:
-    with sqlite3.connect(file) as database:
+def _spoil_column(rng: random.Random, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as database, database:
         found = database.execute("select name from sqlite_master where type = 'table'").fetchall()
         tables = [name for (name,) in found if not name.startswith("sqlite_")]
         table = rng.choice(tables)
@@ -258,7 +277,22 @@ def _spoil_record(rng: random.Random, file: Path) -> None:
             database.execute(f"update {table} set {column} = ?", (value,))
         except sqlite3.Error:
             database.execute("pragma user_version = 9999")
-    database.close()
+
+
+def _spoil_record(rng: random.Random, file: Path) -> None:
+    """One thing wrong inside one record, whose id stays."""
+    table = rng.choice(("runs", "experiments", "experiments", "eval_results", "eval_model_uses"))
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("pragma ignore_check_constraints = on")
+        rows = database.execute(f"select rowid, record from {table}").fetchall()
+        if not rows:
+            return
+        row, record = rng.choice(rows)
+        with suppress(sqlite3.Error):
+            spoiled_record = as_json(spoiled_value(rng, json.loads(record))).decode()
+            database.execute(
+                f"update {table} set record = ? where rowid = ?", (spoiled_record, row)
+            )
 
 
 def conversations(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
@@ -311,6 +345,7 @@ AREAS = {
     "histories": histories,
     "constraints": files.constraints,
     "searches": files.searches,
+    "trainings": files.trainings,
     "tables": files.tables,
     "parts": files.parts,
     "scripts": files.scripts,

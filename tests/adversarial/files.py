@@ -93,6 +93,31 @@ def searches(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try
         yield Try(command, long=True, file=zygote.work / tried)
 
 
+def trainings(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
+    """Examples that a model is to be tuned on."""
+    del places
+    rows = MANY.splitlines()[:8]
+    usual = "".join(f"{row}\n" for row in rows)
+    splices = (*TEXTS, *SCALARS, *TEMPLATES, '{"a":1,"a":2}', '"\\ud800"', "[[" * 300)
+    while True:
+        (zygote.work / "plain.prompty").write_text(PLAIN)
+        file = zygote.work / rng.choice(("train.jsonl", "plain.prompty"))
+        (zygote.work / "train.jsonl").write_text(usual)
+        file.write_bytes(spoiled(rng, PLAIN if file.suffix == ".prompty" else usual, splices))
+        command = [
+            "finetune",
+            "measure",
+            "tiny",
+            "--train",
+            "train.jsonl",
+            "--prompt",
+            "plain.prompty",
+        ]
+        command += ["--epochs", "1", "--as", "tuned", "--again", "--threads", "1"]
+        command += rng.choice(((), ("--holdout", "0.3"), ("--loss", "all"), ("--limit", "2")))
+        yield Try(command, long=True, file=file)
+
+
 def tables(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
     """Rows for ``run --each``, and csv files that were there before."""
     rows = {".csv": CSV, ".jsonl": JSONL, ".yaml": "- {text: red}\n- {text: blue, id: 7}\n"}

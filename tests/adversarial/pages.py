@@ -38,7 +38,8 @@ def ask(method: str, target: str, body: str, *more: str) -> int:
         "content-type": "application/x-www-form-urlencoded",
         **dict(line.split(": ", 1) for line in more),
     }
-    app = build_app(Host(), frozenset({HOST}), keys)
+    read_only = headers.pop("read-only", None) is not None
+    app = build_app(None if read_only else Host(), frozenset({HOST}), keys)
     answer = _Answer()
     asyncio.run(_answered(app, _scope(method, target, headers), body, answer))
     return answer.told()  # a job that it began ends with this process

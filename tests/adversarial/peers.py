@@ -47,7 +47,13 @@ def pages(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
         target = path + ("?" + urlencode(query, errors="surrogateescape") if query else "")
         body = _form(rng, values) if post else ""
         more = rng.choice(
-            ((), ("hx-request: true",), ("accept-language: pt;q=x,,",), ("hx-target: rows",))
+            (
+                (),
+                ("hx-request: true",),
+                ("accept-language: pt;q=x,,",),
+                ("hx-target: rows",),
+                ("read-only: yes",),
+            )
         )
         yield Try(["POST" if post else "GET", target, body, *more], page=True)
 
