@@ -6,6 +6,7 @@ import argparse
 import secrets
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.adversarial.areas import AREAS
@@ -25,23 +26,28 @@ def main() -> int:
     given = parser.parse_args()
     chosen = given.area or list(AREAS)
     print(f"seed {given.seed}", flush=True)
-    faults = 0
-    for area in chosen:
+    faults = tried = 0
+    deadline = time.monotonic() + given.seconds
+    for number, area in enumerate(chosen):
+        # What one leaves of its time the others share.
+        seconds = (deadline - time.monotonic()) / (len(chosen) - number)
         with tempfile.TemporaryDirectory(prefix="localprompt-fuzz-") as folder:
             tally = campaign(
                 area,
                 Path(folder),
                 seed=given.seed,
-                seconds=given.seconds / len(chosen),
+                seconds=seconds,
                 inputs=given.inputs,
                 keep=given.keep,
             )
         print(f"{area}: {tally}", flush=True)
+        tried += tally.tried
         for fault in tally.faults:
             faults += 1
             print(f"  {fault.kind}: {[a[:120] for a in fault.arguments]} {fault.kept or ''}")
             for line in fault.err.strip().splitlines()[-4:]:
                 print(f"    {line[:200]}")
+    print(f"{tried} tried, {faults} not withstood", flush=True)
     return 1 if not _killed(given.seed, given.kills) or faults else 0
 
 
