@@ -7,15 +7,16 @@ The seed is printed; the same seed and area give the same inputs.
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import time
 from pathlib import Path
 
 from tests.adversarial.areas import AREAS
-from tests.adversarial.harness import Tally, Zygote
+from tests.adversarial.harness import Ran, Tally, Zygote
 from tests.adversarial.hostile import MARKUP
-from tests.adversarial.inputs import prepare
+from tests.adversarial.inputs import Try, prepare
 
 
 def campaign(
@@ -44,14 +45,20 @@ def campaign(
                 break
             patience = 5.0 if one.long else 20.0
             ran = zygote.run(*one.arguments, stdin=one.stdin, seconds=patience, page=one.page)
-            kept = None
-            if ran.fault(long=one.long) and keep is not None and one.file is not None:
-                keep.mkdir(parents=True, exist_ok=True)
-                kept = str(keep / f"{area.replace(' ', '-')}-{tally.tried}{one.file.suffix}")
-                if one.file.is_file():
-                    shutil.copy(one.file, kept)
+            hurt = ran.fault(long=one.long) is not None
+            kept = _kept(one, ran, keep / f"{area}-{tally.tried}") if keep and hurt else None
             tally.add(ran, one.arguments, long=one.long, kept=kept, markup=_markup(zygote.work))
     return tally
+
+
+def _kept(one: Try, ran: Ran, place: Path) -> str:
+    """Where the input lies now: its file, and beside it a JSON file with all the rest."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    said = {"arguments": one.arguments, "stdin": one.stdin, "page": one.page, "err": ran.err}
+    place.with_suffix(".json").write_text(json.dumps(said, indent=1))
+    if one.file is not None and one.file.is_file():
+        shutil.copy(one.file, place.with_suffix(f".input{one.file.suffix}"))
+    return str(place)
 
 
 def _markup(folder: Path) -> bool:
