@@ -33,7 +33,7 @@ def parse_output(
         return None, f"the answer was cut short ({finish_reason})"
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return None, f"the answer is not JSON: {error}"
     import jsonschema
     import referencing.exceptions

@@ -60,3 +60,10 @@ def test_what_python_cannot_read_is_left_to_what_held_the_answer() -> None:
     }
     assert _problem({"ab": 1}, closed) is None
     assert _problem("pattern", {"const": "pattern"}) is None
+
+
+def test_an_answer_of_brackets_is_no_document() -> None:
+    text = "[" * 100_000 + "]" * 100_000
+    found, problem = parse_output(text, {}, "stop")
+    assert found is None
+    assert "the answer is not JSON" in str(problem)
