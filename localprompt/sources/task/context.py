@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from localprompt.errors import DatasetError, LocalPromptError
@@ -140,14 +141,15 @@ class Examples:
             if task.first:
                 return places[:n]
             return self._chance.sample(places, n) if n <= len(places) else places
-        others = [at for at in places if self._pool[at] != row]
+        others = (at for at in places if self._pool[at] != row)  # looked at as far as needed
         if task.first:
-            return others[:n]
+            return list(islice(others, n))
         if n + 1 > len(places):
             return ()
         drawn = [at for at in self._chance.sample(places, n + 1) if self._pool[at] != row][:n]
-        if len(drawn) < n <= len(others):  # the row stands in the pool more than once
-            return self._chance.sample(others, n)
+        if len(drawn) < n:  # the row stands in the pool more than once
+            left = list(others)
+            return self._chance.sample(left, n) if n <= len(left) else drawn
         return drawn
 
     def _texts(self, drawn: Sequence[int]) -> Iterator[str]:
