@@ -37,8 +37,8 @@ from localprompt.sources.suite.values import (
 )
 from localprompt.sources.yaml import At
 
-MOST_CASES_OF_A_TEST = 100_000
-"""Combinations of one test's variables; a file of rows may have any number of cases."""
+MOST_COMBINATIONS = 100_000
+"""Of lists among variables, all tests together; a file of rows may have any number of cases."""
 
 
 class CaseMaker:
@@ -64,6 +64,7 @@ class CaseMaker:
         self.ids = CaseIds() if with_ids else None
         """None: cases are only looked at, and get no ids but those of their tests."""
         self.index = 0
+        self._combinations = 0
 
     def cases(self, test: Test) -> Iterator[EvalCase]:
         """The cases of one test, in the order in which promptfoo runs them.
@@ -76,7 +77,7 @@ class CaseMaker:
             self.index += 1
             return
         choices = [self._choices(name, value, test) for name, value in test.vars.items()]
-        _check_combinations(choices, test)
+        self._count_combinations(choices, test)
         combinations = itertools.product(*choices)
         several = any(len(choice) > 1 for choice in choices)
         for number, values in enumerate(combinations, start=1):
@@ -87,6 +88,23 @@ class CaseMaker:
             own = f"{test.id}-{number}" if test.id is not None and several else test.id
             yield self._case(test, variables, own)
             self.index += 1
+
+    def _count_combinations(self, choices: list[list[Any]], test: Test) -> None:
+        """
+        Raises:
+            DatasetError: the lists stand for more cases than anybody would run.
+        """
+        wanted = 1
+        for choice in choices:
+            wanted *= len(choice)
+            if self._combinations + wanted > MOST_COMBINATIONS and wanted > 1:
+                raise DatasetError(
+                    "the lists among the variables expand to too many cases",
+                    where=str(test.at / "vars"),
+                    expected=f"at most {MOST_COMBINATIONS:,} combinations in all",
+                    found=" × ".join(str(len(c)) for c in choices[:12]),
+                )
+        self._combinations += wanted if wanted > 1 else 0
 
     def _case(self, test: Test, variables: dict[str, Any], own_id: str | None) -> EvalCase:
         stored = [name for name in self.stored if name not in variables]
@@ -206,23 +224,6 @@ class CaseMaker:
 def _as_text(value: str) -> str:
     """One line end at the end is not part of a text, as promptfoo has it."""
     return value.removesuffix("\n")
-
-
-def _check_combinations(choices: list[list[Any]], test: Test) -> None:
-    """
-    Raises:
-        DatasetError: the lists stand for more cases than anybody would run.
-    """
-    wanted = 1
-    for choice in choices:
-        wanted *= len(choice)
-        if wanted > MOST_CASES_OF_A_TEST:
-            raise DatasetError(
-                "the lists among the variables expand to too many cases",
-                where=str(test.at / "vars"),
-                expected=f"at most {MOST_CASES_OF_A_TEST:,} combinations",
-                found=" × ".join(str(len(c)) for c in choices[:12]),
-            )
 
 
 def _judged(expected: AnyExpectation, test: Test) -> AnyExpectation:

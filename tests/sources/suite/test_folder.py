@@ -70,6 +70,14 @@ def test_lists_of_variables_that_multiply_are_bounded(suite: Path) -> None:
     assert "100,000" in str(caught.value.expected)
 
 
+def test_lists_of_variables_are_bounded_over_all_tests(suite: Path) -> None:
+    one = "{a: [" + ", ".join("x" * 300) + "], b: [" + ", ".join("y" * 300) + "]}"
+    body = f"prompts: [hi]\ntests: [{{vars: {one}}}, {{vars: {one}}}]\n"
+    with pytest.raises(DatasetError, match="too many cases") as caught:
+        _load(suite, body)
+    assert "tests[1]" in str(caught.value.where)
+
+
 def test_references_of_references_are_bounded(suite: Path) -> None:
     levels = ["a0: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     for number in range(1, 10):
