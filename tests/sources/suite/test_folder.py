@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from localprompt.errors import DatasetError
+from localprompt.sources.suite import cases
 from localprompt.sources.suite.records import EvalSuite
 from localprompt.sources.suite.suite import load_suite
 
@@ -70,12 +71,15 @@ def test_lists_of_variables_that_multiply_are_bounded(suite: Path) -> None:
     assert "100,000" in str(caught.value.expected)
 
 
-def test_lists_of_variables_are_bounded_over_all_tests(suite: Path) -> None:
-    one = "{a: [" + ", ".join("x" * 300) + "], b: [" + ", ".join("y" * 300) + "]}"
-    body = f"prompts: [hi]\ntests: [{{vars: {one}}}, {{vars: {one}}}]\n"
+def test_lists_of_variables_are_bounded_over_all_tests(
+    suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases, "MOST_COMBINATIONS", 100)
+    one = "{a: [1, 2, 3, 4, 5, 6, 7, 8], b: [1, 2, 3, 4, 5, 6, 7, 8]}"
+    assert _load(suite, f"prompts: [hi]\ntests: [{{vars: {one}}}]\n").counts.cases == 64
     with pytest.raises(DatasetError, match="too many cases") as caught:
-        _load(suite, body)
-    assert "tests[1]" in str(caught.value.where)
+        _load(suite, f"prompts: [hi]\ntests: [{{vars: {one}}}, {{vars: {one}}}]\n")
+    assert "100 combinations in all" in str(caught.value.expected)
 
 
 def test_references_of_references_are_bounded(suite: Path) -> None:
