@@ -244,7 +244,7 @@ def homes(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
         file = zygote.home / rng.choice(names) if mine else rng.choice(ours)
         sound = (kept / file.relative_to(zygote.home)).read_bytes() if mine else b""
         seed = sound or (CARD if file.suffix == ".toml" else PROMPT).encode()
-        _replace(rng, file, seed, places)
+        _replace(rng, file, seed, places, sent=not mine)
         yield Try(list(rng.choice(commands)), stdin="Hello.\n", file=file, long=True)
         _remove(file)
         if mine:
@@ -270,14 +270,15 @@ def _fill(zygote: Zygote) -> None:
         zygote.run(*command)
 
 
-def _replace(rng: random.Random, file: Path, seed: bytes, places: Places) -> None:
-    """Put something else there."""
+def _replace(rng: random.Random, file: Path, seed: bytes, places: Places, *, sent: bool) -> None:
+    """Put something else there; pipes and devices only among what somebody sent."""
     _remove(file)
-    kind = rng.randrange(8)
+    kind = rng.randrange(0 if sent else 2, 9)
     others: dict[int, Callable[[], Any]] = {
-        0: file.mkdir,
-        1: lambda: file.symlink_to(rng.choice((places.looping, places.dangling, "/dev/zero"))),
-        2: lambda: file.symlink_to(places.pipe),
+        0: lambda: file.symlink_to("/dev/zero"),
+        1: lambda: file.symlink_to(places.pipe),
+        2: lambda: file.symlink_to(rng.choice((places.looping, places.dangling))),
+        5: file.mkdir,
         3: lambda: file.write_bytes(seed[: rng.randrange(len(seed) + 1)]),
         4: lambda: file.write_bytes(_turned(rng, seed)),
     }
