@@ -245,7 +245,8 @@ def homes(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]:
         sound = (kept / file.relative_to(zygote.home)).read_bytes() if mine else b""
         seed = sound or (CARD if file.suffix == ".toml" else PROMPT).encode()
         _replace(rng, file, seed, places, sent=not mine)
-        yield Try(list(rng.choice(commands)), stdin="Hello.\n", file=file, long=True)
+        command = list(rng.choice(commands))
+        yield Try(command, stdin="Hello.\n" if "chat" in command else "", file=file)
         _remove(file)
         if mine:
             file.write_bytes(sound)
