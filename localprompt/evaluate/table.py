@@ -124,7 +124,8 @@ def run_table(
         LocalPromptError: the model cannot be opened, or llama.cpp fails.
         OSError: the csv cannot be written.
     """
-    before = 0 if to is None else _rows_in(to, table)
+    there = None if to is None else _rows_in(to, table)
+    before = there or 0
     if before >= table.rows:
         return TableDone(table.rows, before, 0)
     file = stdout if to is None else to.open("a", newline="", encoding="utf-8")
@@ -132,7 +133,7 @@ def run_table(
     interrupted = False
     try:
         writer = csv.writer(file, lineterminator="\n")
-        if not before:
+        if there is None:
             writer.writerow(table.header)
         request = _request(table.cell)
         opened = OpenModel(table.cell.model, request, open_engine)
@@ -153,8 +154,9 @@ def run_table(
     return TableDone(table.rows, before, errors, interrupted)
 
 
-def _rows_in(to: Path, table: Table) -> int:
-    """How many rows the csv has, whole ones; what follows the last of them is cut off.
+def _rows_in(to: Path, table: Table) -> int | None:
+    """How many rows the csv has, whole ones; what follows the last of them is cut off. None: it
+    has no header either.
 
     Nothing before that is written again: a kill while it was would lose what was answered.
 
@@ -163,7 +165,7 @@ def _rows_in(to: Path, table: Table) -> int:
         OSError: it cannot be read, or is not a file.
     """
     if not doors.exists(to):
-        return 0
+        return None
     csv.field_size_limit(_MOST_CELL)
     end = whole = 0
     given = (_cells(table.columns, row) for _, row in read_rows(table.path))
@@ -188,7 +190,7 @@ def _rows_in(to: Path, table: Table) -> int:
         raise _of_something_else(to, table)
     if end < size:
         os.truncate(to, end)
-    return max(whole - 1, 0)
+    return whole - 1 if whole else None
 
 
 _MOST_CELL = 1 << 26
