@@ -307,9 +307,24 @@ def pack(seconds: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(seconds)}d", *seconds)
 
 
-def unpack(blob: bytes) -> tuple[float, ...]:
-    """The series again, bit for bit."""
-    return struct.unpack(f"<{len(blob) // _FLOAT64_BYTES}d", blob)
+def unpack(blob: bytes, path: Path) -> tuple[float, ...]:
+    """The series again, bit for bit.
+
+    Args:
+        path: of the database that it comes from, for the error.
+
+    Raises:
+        HistoryError: it is no series.
+    """
+    try:
+        return struct.unpack(f"<{len(blob) // _FLOAT64_BYTES}d", blob)
+    except (TypeError, struct.error) as error:
+        raise HistoryError(
+            "the raw times of a run cannot be read",
+            where=str(path),
+            found=str(error),
+            next_step="localprompt runs prune, for the runs that they are of",
+        ) from error
 
 
 def comparable(moment: datetime) -> str:

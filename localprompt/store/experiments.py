@@ -174,7 +174,7 @@ class Experiments(Runs):
         with explained(self.path):
             rows = self._connection.execute(query, (_TOKENS, experiment_id)).fetchall()
         return [
-            (self._decode(run_id, record), Samples(unpack(seconds) if seconds else ()))
+            (self._decode(run_id, record), Samples(unpack(seconds, self.path) if seconds else ()))
             for run_id, record, seconds in rows
         ]
 

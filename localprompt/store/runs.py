@@ -147,12 +147,13 @@ class Runs(OpenHistory):
         """
         with explained(self.path):
             series = {
-                name: unpack(seconds)
+                name: unpack(seconds, self.path)
                 for name, seconds in self._connection.execute(
                     "SELECT series, seconds FROM samples WHERE run_id = ?", (run_id,)
                 )
             }
-        return msgspec.convert(series, Samples) if series else None
+        known = {name: series[name] for name in Samples.__struct_fields__ if name in series}
+        return msgspec.convert(known, Samples) if known else None
 
     def stats(self) -> HistoryStats:
         with explained(self.path):

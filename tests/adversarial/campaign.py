@@ -18,6 +18,8 @@ from tests.adversarial.harness import Ran, Tally, Zygote
 from tests.adversarial.hostile import MARKUP
 from tests.adversarial.inputs import Try, prepare
 
+_FOR_PROGRAMS = frozenset({"--json", "--format", "-f"})
+
 
 def campaign(
     area: str,
@@ -45,9 +47,11 @@ def campaign(
                 break
             patience = 5.0 if one.long else 20.0
             ran = zygote.run(*one.arguments, stdin=one.stdin, seconds=patience, page=one.page)
-            hurt = ran.fault(long=one.long) is not None
-            kept = _kept(one, ran, keep / f"{area}-{tally.tried}") if keep and hurt else None
-            tally.add(ran, one.arguments, long=one.long, kept=kept, markup=_markup(zygote.work))
+            exported = one.page or not _FOR_PROGRAMS.isdisjoint(one.arguments)
+            fault = ran.fault(long=one.long, exported=exported)
+            fault = "markup" if _markup(zygote.work) else fault
+            kept = _kept(one, ran, keep / f"{area}-{tally.tried}") if keep and fault else None
+            tally.add(ran, one.arguments, fault, kept=kept)
     return tally
 
 

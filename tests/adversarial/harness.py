@@ -152,19 +152,9 @@ class Tally:
         self.ends: Counter[str] = Counter()
         self.faults: list[Fault] = []
 
-    def add(
-        self,
-        ran: Ran,
-        arguments: list[str],
-        *,
-        long: bool = False,
-        kept: str | None,
-        markup: bool = False,
-    ) -> None:
-        """Count one run; ``markup``: a page that it wrote has a stranger's."""
+    def add(self, ran: Ran, arguments: list[str], fault: str | None, *, kept: str | None) -> None:
+        """Count one run, and what is wrong with it."""
         self.tried += 1
-        exported = any(a in {"--json", "--format", "-f"} for a in arguments)
-        fault = "markup" if markup else ran.fault(long=long, exported=exported)
         names = {0: "done", 1: "failed its thresholds", 2: "refused", 3: "refused", 130: "ended"}
         self.ends[fault or names.get(ran.code, "other")] += 1
         if fault is not None:

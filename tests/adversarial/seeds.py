@@ -70,8 +70,8 @@ generation_kwargs: {until: ["\\n"], max_gen_toks: 3, do_sample: false}
 metadata: {version: 1}
 """
 BENCH = """models: [tiny]
-prompts: [say]
-params: {text: [one, two]}
+prompts:
+  - {prompt: say, params: {text: one}}
 settings: {n_threads: [1]}
 repetitions: 2
 synthetic: {prefill: [8], decode: [2]}
@@ -117,7 +117,7 @@ GBNF = """root ::= item ("," item)*
 item ::= "a" | [b-d]+ | "x"{2,4} ws
 ws ::= [ \\t\\n]?
 """
-FIELDS = "name, age int, tags [str], when date, more {a int, b [bool]}, kind a|b"
+FIELDS = "name, age int, tags [str], share float, sure bool"
 WORDINGS = """# short
 {{ text }}?
 ---

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -91,7 +92,7 @@ def test_stored_times_compare_as_text_as_the_moments_do(one: datetime, other: da
 
 @given(st.lists(st.floats(allow_nan=False)))
 def test_times_are_packed_bit_for_bit(seconds: list[float]) -> None:
-    assert list(unpack(pack(seconds))) == seconds
+    assert list(unpack(pack(seconds), Path("history.db"))) == seconds
     assert len(pack(seconds)) == 8 * len(seconds)
 
 
@@ -150,3 +151,10 @@ def test_a_record_as_the_first_version_wrote_it_is_still_read(database: Path) ->
         connection.execute("INSERT INTO runs (id, record) VALUES (?, ?)", (make_run().id, first))
     with History(database, read_only=True) as reader:
         assert reader.get("last") == make_run()
+
+
+@pytest.mark.parametrize("blob", ["text", b"123", None])
+def test_times_that_are_none_are_told_as_damaged(blob: Any) -> None:
+    with pytest.raises(HistoryError, match="raw times") as caught:
+        unpack(blob, Path("history.db"))
+    assert caught.value.where == "history.db"
