@@ -17,7 +17,7 @@ import yaml
 
 from localprompt import doors
 from localprompt.errors import InputError, MachineError
-from localprompt.files import replace_file
+from localprompt.files import written_whole
 from localprompt.records.prompt import Message
 from localprompt.rendering.prompt import render_messages
 from localprompt.rendering.segments import ROLE_LIKE
@@ -57,7 +57,8 @@ def save_conversation(path: Path, messages: Sequence[Message], model: str) -> Pa
     for keep_all in (False, True):
         try:
             text = _text(name, messages, model, keep_all=keep_all)
-            replace_file(path, text.encode())
+            with written_whole(path) as file:
+                file.write(text)
         except OSError as error:
             raise MachineError(
                 f"cannot write the prompt: {error.strerror}", where=str(path)

@@ -75,7 +75,7 @@ def test_lists_of_variables_are_bounded_over_all_tests(
     suite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cases, "MOST_COMBINATIONS", 100)
-    one = "{a: [1, 2, 3, 4, 5, 6, 7, 8], b: [1, 2, 3, 4, 5, 6, 7, 8]}"
+    one = "{a: [s, t, u, v, w, x, y, z], b: [s, t, u, v, w, x, y, z]}"
     assert _load(suite, f"prompts: [hi]\ntests: [{{vars: {one}}}]\n").counts.cases == 64
     with pytest.raises(DatasetError, match="too many cases") as caught:
         _load(suite, f"prompts: [hi]\ntests: [{{vars: {one}}}, {{vars: {one}}}]\n")
