@@ -187,7 +187,7 @@ def read_wordings(path: Path, template: PromptTemplate) -> tuple[Wording, ...]:
         InputError: the file cannot be read, or a wording does not name the prompt's variables.
     """
     text = doors.read_text(path, most_bytes=doors.MOST_SMALL_BYTES)
-    found = []
+    found: list[Wording] = []
     line = 1
     for number, block in enumerate(_BETWEEN.split(text), start=1):
         if block.strip():

@@ -211,7 +211,7 @@ def _containers(value: Any) -> Any:
 
 
 def _spoil(rng: random.Random, place: Any) -> None:
-    key = rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
+    key: Any = rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
     kind = rng.randrange(6)
     if kind == 0:
         del place[key]
