@@ -50,7 +50,11 @@ def embedded(pool: Sequence[Example], embed: Embed) -> tuple[Example, ...]:
 def with_near(
     template: PromptTemplate, many: Sequence[Mapping[str, Any]], embed: Embed
 ) -> PromptTemplate:
-    """The template, ready to be rendered with any of these values."""
+    """The template, ready to be rendered with any of these values.
+
+    Raises:
+        InputError: the pool's vectors are of another size than this model's.
+    """
     examples = template.examples
     if examples is None or examples.by is None:
         return template
@@ -115,6 +119,15 @@ def _known(by: EmbeddedBy, text: str, embed: Embed) -> Sequence[float]:
 def _nearest(
     asked: Sequence[float], pool: Sequence[Sequence[float]], examples: NearestExamples
 ) -> tuple[int, ...]:
+    if pool and len(pool[0]) != len(asked):
+        raise InputError(
+            "the examples hold vectors of another size than this model's",
+            where=examples.by.model if examples.by else None,
+            expected=f"{len(asked):,} numbers in each",
+            found=f"{len(pool[0]):,}",
+            next_step="search the prompt again: localprompt improve --nearest-by",
+        )
+
     def likeness(at: int) -> float:
         return sum(a * b for a, b in zip(asked, pool[at], strict=True))
 

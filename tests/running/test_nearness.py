@@ -71,6 +71,14 @@ def test_another_file_of_the_model_is_refused() -> None:
         embedder(BY, find_model=lambda _: other).__enter__()
 
 
+def test_vectors_of_another_size_than_the_model_s_are_refused_with_both_sizes() -> None:
+    with pytest.raises(InputError, match="vectors of another size") as caught:
+        with_near(template(), [{"text": "ab"}], lambda text: (*embed(text), 0.0))
+    assert caught.value.expected == f"{len(embed('a')) + 1} numbers in each"
+    assert caught.value.found == f"{len(embed('a'))}"
+    assert "improve --nearest-by" in (caught.value.next_step or "")
+
+
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     examples = template().examples
