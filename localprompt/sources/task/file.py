@@ -65,8 +65,8 @@ def _merged(path: Path, folder: SuiteFolder, texts: list[str]) -> tuple[dict[str
     data, at = document.data, document.at
     if not isinstance(data, dict):
         raise DatasetError("not a task", where=str(path), expected="a mapping with task")
-    if "group" in data or isinstance(data.get("task"), list):
-        raise _group(data, at)
+    if isinstance(data.get("task"), list) or ("group" in data and "task" not in data):
+        raise _group(data, at)  # beside a task's name, group is what older releases call a tag
     merged: dict[str, Any] = {}
     includes = data.pop("include", None) or []
     for name in includes if isinstance(includes, list) else [includes]:

@@ -23,7 +23,10 @@ from localprompt.sources.yaml import At
 _IMAGES = "a text model reads no images and no sound"
 _WRITING = ("doc_to_text", "doc_to_target", "doc_to_choice")
 _SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
-_ABOUT = ("task_alias", "tag", "metadata", "unsafe_code", "should_decontaminate", "class")
+_ABOUT = (
+    *("task_alias", "tag", "group", "group_alias"),
+    *("metadata", "unsafe_code", "should_decontaminate", "class"),
+)
 _KEYS = Keys(
     frozenset({"task", "output_type", "dataset_path", "dataset_name", "dataset_kwargs"})
     | {*_SPLITS, *_WRITING, *_ABOUT, "doc_to_decontamination_query", "task_list", "repeats"}

@@ -183,6 +183,10 @@ def test_an_included_file_stands_below_the_own_keys(tmp_path: Path) -> None:
     assert next(iter(suite.cases())).prefix == "Question: Capital of France?\nAnswer:"
 
 
+def test_a_group_beside_a_task_s_name_is_a_tag_as_in_older_releases(tmp_path: Path) -> None:
+    assert len(capitals(tmp_path, "group: [geography]\ngroup_alias: world\n")) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
