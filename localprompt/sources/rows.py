@@ -176,6 +176,7 @@ def _csv_rows(file: IO[str], path: Path) -> Iterator[Found]:
     csv.field_size_limit(_MOST_CELL)
     reader = csv.reader(_lines(file, path), strict=True)
     header: list[str] | None = None
+    width = 0
     while True:
         line = reader.line_num + 1
         try:
@@ -192,7 +193,11 @@ def _csv_rows(file: IO[str], path: Path) -> Iterator[Found]:
             continue
         if header is None:
             header = _header(cells, f"{path}:{line}")
-        elif len(cells) != len(header):
+            width = len(cells)
+            continue
+        if len(cells) == width > len(header) and not any(cells[len(header) :]):
+            cells = cells[: len(header)]  # empty columns at the end, as spreadsheets leave them
+        if len(cells) != len(header):
             yield line, _wrong_width(header, cells, f"{path}:{line}")
         else:
             yield line, dict(zip(header, cells, strict=True))
@@ -231,6 +236,8 @@ def _some(names: list[str]) -> str:
 
 def _header(cells: list[str], where: str) -> list[str]:
     names = [cell.strip() for cell in cells]
+    while names and not names[-1]:
+        names.pop()
     times = Counter(names)
     bad = [name for name in names if not name or times[name] > 1]
     if bad:

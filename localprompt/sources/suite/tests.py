@@ -34,7 +34,7 @@ from localprompt.sources.suite.models import (
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.scripts import file_script, transform_script
 from localprompt.sources.suite.test import Outcome, Test
-from localprompt.sources.suite.tests_table import split_columns
+from localprompt.sources.suite.tests_table import remarks, split_columns
 from localprompt.sources.suite.values import FILE
 from localprompt.sources.yaml import At
 
@@ -163,9 +163,11 @@ class TestReader:
         shown = str(path)
         try:
             if path.suffix in {".csv", ".jsonl"}:
-                read = self._row if path.suffix == ".csv" else self.read
+                read, first = self._row if path.suffix == ".csv" else self.read, True
                 for line, row in read_rows(path):
                     at = At(shown, first_line=line)
+                    if first and path.suffix == ".csv" and isinstance(row, dict):
+                        first = self._remark(row, shown)
                     yield read(row, at) if isinstance(row, dict) else not_a_row(row, at)
             elif path.suffix in {".json", ".yaml", ".yml"}:
                 document = read_document(path, allow=self.folder.allow)
@@ -176,6 +178,15 @@ class TestReader:
                 )
         except DatasetError as error:
             self.problems.add_error(error, shown)
+
+    def _remark(self, columns: Iterable[str], file: str) -> bool:
+        """Tells what is doubtful about a table's columns; False: that is done."""
+        for column, words in remarks(columns):
+            if self.problems.strict and column.startswith("__"):
+                self.problems.add(file, words, "a column without __")
+            else:
+                self.assertions.note(f"{file}: {words}")
+        return False
 
     def files(self, reference: str, at: At) -> Iterable[Path]:
         """The files that a text names, which may be a pattern."""

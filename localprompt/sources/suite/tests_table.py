@@ -3,19 +3,36 @@
 Every column is a variable, but for those with two underscores: ``__expected`` (and
 ``__expected1``, ``__expected2`` …), ``__description``, ``__prefix``, ``__suffix``, ``__metric``,
 ``__threshold``, ``__metadata:key`` (``__metadata:tags[]`` for a list between commas),
-``__config:__expected1:threshold``, and ``__id``, a case's own id.
+``__config:__expected1:threshold``, and ``__id``, a case's own id. Another column with two
+underscores is a variable as well, unless it looks like one of these misspelt.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from localprompt.errors import DatasetError
 
 _EXPECTED = re.compile(r"__expected(\d*)")
+_KNOWN = (
+    "__expected, __expected1, __description, __prefix, __suffix, __metric,"
+    " __threshold, __metadata:…, __config:__expected1:threshold or __id"
+)
+_NAMES = (
+    "expected",
+    "description",
+    "prefix",
+    "suffix",
+    "metric",
+    "threshold",
+    "metadata",
+    "config",
+)
+_MISSPELT = 0.8
 _CONFIG = re.compile(r"__config:__expected(\d*):(\w+)")
 _PLAIN = {
     "__description": "description",
@@ -33,7 +50,8 @@ def split_columns(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     number from 0), ``metadata``, and the plain columns without their underscores.
 
     Raises:
-        DatasetError: a special column is not known, or holds no number where one belongs.
+        DatasetError: a special column is misspelt, cannot be meant, or holds no number where one
+            belongs.
     """
     variables: dict[str, Any] = {}
     fields: dict[str, Any] = {"expected": [], "thresholds": {}, "metadata": {}}
@@ -52,13 +70,38 @@ def split_columns(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any
             fields["threshold"] = _number(cell, column) if str(cell).strip() else None
         elif column in _PLAIN:
             fields[_PLAIN[column]] = cell or None
-        else:
+        elif column == "__providerOutput":
             raise DatasetError(
-                f"the column {column!r} is not known",
-                expected="__expected, __expected1, __description, __prefix, __suffix, __metric,"
-                " __threshold, __metadata:…, __config:__expected1:threshold or __id",
+                "the column '__providerOutput' is not supported: answers come from a model that"
+                " runs here"
             )
+        elif _means_a_special_one(column):
+            raise DatasetError(f"the column {column!r} is not known", expected=_KNOWN)
+        else:
+            variables[column] = cell
     return variables, fields
+
+
+def remarks(columns: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Columns that are taken for variables and may mean something else, each with what to say."""
+    for column in columns:
+        name = column.removeprefix("_")
+        if column.startswith("_") and not name.startswith("_") and name.startswith(_NAMES):
+            yield column, f"the column {column!r} is a variable; _{column} is not"
+        elif column.startswith("__") and not _is_special(column):
+            yield column, f"the column {column!r} is taken for a variable"
+
+
+def _is_special(column: str) -> bool:
+    return column in _PLAIN or column == "__threshold" or _means_a_special_one(column)
+
+
+def _means_a_special_one(column: str) -> bool:
+    """Whether a column is one of promptfoo's, or looks like one that is misspelt."""
+    name = column.removeprefix("__").partition(":")[0]
+    return name.startswith(_NAMES) or bool(
+        difflib.get_close_matches(name, _NAMES, n=1, cutoff=_MISSPELT)
+    )
 
 
 def _add_metadata(metadata: dict[str, Any], key: str, cell: Any) -> None:

@@ -119,6 +119,8 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, encodi
         ("text,__expected\na,b\nc,d,e\n", "rows.csv:3", "found 3"),
         ("text,__threshold\na,high\n", "rows.csv:2", "__threshold is not a number"),
         ("text,__expectd\na,b\n", "rows.csv:2", "'__expectd' is not known"),
+        ("text,__providerOutput\na,b\n", "rows.csv:2", "answers come from a model"),
+        ("text,,\na,,b\n", "rows.csv:2", "expected 1 (text), found 3"),
         ('text\n"a"b\n', "rows.csv:2", "not csv"),
     ],
 )
@@ -140,7 +142,7 @@ def test_a_malformed_row_is_told_or_skipped_and_counted(
     [
         ("", "is empty"),
         ("text,text\na,b\n", "twice"),
-        ("text,\na,b\n", "without a name"),
+        ("text,,more\na,b,c\n", "without a name"),
         ("txt\na\n", "there is no 'text'"),
         (b"text\ncaf\xe9\n", "not UTF-8"),
         ("text,__id\na,1\nb,1\n", "twice"),
@@ -153,6 +155,27 @@ def test_what_is_wrong_with_a_whole_table_cannot_be_skipped(
     with pytest.raises(DatasetError) as caught:
         suite_of(tmp_path, rows, skip=True)
     assert words in str(caught.value)
+
+
+def test_other_columns_with_underscores_are_variables_and_said_to_be(tmp_path: Path) -> None:
+    rows = "text,__note,_expected\na,b,c\nd,e,f\n"
+    suite = suite_of(tmp_path, rows)
+    assert [case.vars for case in suite.cases()] == [
+        {"text": "a", "__note": "b", "_expected": "c"},
+        {"text": "d", "__note": "e", "_expected": "f"},
+    ]
+    said = [note.partition(": ")[2] for note in suite.notes]
+    assert said == [
+        "the column '__note' is taken for a variable",
+        "the column '_expected' is a variable; __expected is not",
+    ]
+    with pytest.raises(DatasetError, match="'__note' is taken for a variable"):
+        load_suite(tmp_path / "suite.yaml", strict=True)
+
+
+def test_empty_columns_at_the_end_are_what_a_spreadsheet_left(tmp_path: Path) -> None:
+    suite = suite_of(tmp_path, "text,__expected,,\na,b,,\n")
+    assert [case.vars for case in suite.cases()] == [{"text": "a"}]
 
 
 def test_a_missing_column_is_told_once_for_its_file(tmp_path: Path) -> None:
