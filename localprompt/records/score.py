@@ -8,13 +8,15 @@ import msgspec
 
 
 class Script(msgspec.Struct, frozen=True):
-    """JavaScript of a suite: an assertion, or a transform of an answer or of variables."""
+    """Code of a suite: an assertion, or a transform of an answer or of variables."""
 
     source: str
-    """A function's body, or a file that exports a function."""
+    """JavaScript: a function's body, or a file that exports a function; or a file of Python."""
     file: bool = False
     name: str | None = None
-    """The export; None: the file's only one."""
+    """The export; None: the file's only one. In Python the function."""
+    python: str | None = None
+    """The path of a file of Python, which runs where that was allowed."""
 
 
 class Expectation(msgspec.Struct, frozen=True):

@@ -1,9 +1,9 @@
-"""Checks and transforms written in JavaScript by the suite's author.
+"""Checks and transforms written in JavaScript by the suite's author; transforms in Python, too.
 
 They run without Node, in a realm of their own each, so they need no permission. What the code
 throws is a failure of the answer, as in promptfoo: most of it is ``JSON.parse`` of what is not
 JSON. A script that was stopped, or asked for what is not there, says nothing about the answer: it
-is unscored.
+is unscored. Python runs as it does for its assertions: where the user allowed it, in a child.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from localprompt.javascript.engine import (
     function_body,
 )
 from localprompt.records.score import Answer, Expectation, Script
+from localprompt.scoring.bounded import CODE_SECONDS, run_bounded
 from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
 from localprompt.scoring.json_checks import stringified
 
@@ -51,17 +52,14 @@ def transformed(answer: Answer, script: Script, config: Mapping[str, Any] | None
     Raises:
         CannotScoreError: the transform fails, or returns nothing.
     """
-    source = script.source
-    if not script.file and "\n" not in source:
-        script = msgspec.structs.replace(script, source=f"return {source}")
     try:
-        result = _run(script, TRANSFORM, _seen(answer), _context(answer, config or {}))
+        made = _made(script, TRANSFORM, _seen(answer), _context(answer, config or {}))
     except ScriptError as error:
         raise CannotScoreError(f"the transform failed: {error.message}") from error
-    if result.value is None:
+    if made is None:
         raise CannotScoreError("the transform returned nothing")
-    value = None if isinstance(result.value, str) else result.value
-    return msgspec.structs.replace(answer, text=_text(result.value), output=value)
+    value = None if isinstance(made, str) else made
+    return msgspec.structs.replace(answer, text=_text(made), output=value)
 
 
 def transformed_variables(script: Script, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,12 +68,27 @@ def transformed_variables(script: Script, variables: Mapping[str, Any]) -> dict[
     Raises:
         ScriptError: it fails, or returns something else than variables.
     """
+    made = _made(script, ("vars", "context"), dict(variables), {"vars": variables})
+    if not isinstance(made, dict):
+        raise ScriptError("transformVars returned no variables, expected an object")
+    return {**variables, **made}
+
+
+def _made(script: Script, names: tuple[str, ...], first: Any, context: dict[str, Any]) -> Any:
+    """What a transform returns.
+
+    Raises:
+        ScriptError: it fails.
+    """
+    if script.python is not None:
+        request = {"path": script.python, "function": script.name, "given": [first, context]}
+        try:
+            return run_bounded("make", CODE_SECONDS, **request)
+        except CannotScoreError as error:
+            raise ScriptError(str(error)) from error
     if not script.file and "\n" not in script.source:
         script = msgspec.structs.replace(script, source=f"return {script.source}")
-    result = _run(script, ("vars", "context"), dict(variables), {"vars": variables})
-    if not isinstance(result.value, dict):
-        raise ScriptError("transformVars returned no variables, expected an object")
-    return {**variables, **result.value}
+    return _run(script, names, first, context).value
 
 
 def _run(

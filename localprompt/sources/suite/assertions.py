@@ -194,10 +194,21 @@ class AssertionReader:
         if item.get(key) is None:
             return None
         try:
-            return transform_script(item[key], self.folder, at / key)
+            return self.transform_script(item[key], at / key)
         except DatasetError as error:
             self.problems.add_error(error, at / key)
             return None
+
+    def transform_script(self, value: Any, at: At, first: str = "output") -> Script:
+        """A transform; notes where it needs Python.
+
+        Raises:
+            DatasetError: it is not code that runs here.
+        """
+        script = transform_script(value, self.folder, at, first, allow_code=self.allow_code)
+        if script.python is not None:
+            self.needs.add("code")
+        return script
 
     def rubric_prompt(self, item: Mapping[str, Any], at: At) -> str | None:
         """``rubricPrompt``: a text, messages, or the file of such; messages as JSON."""

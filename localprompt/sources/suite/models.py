@@ -60,6 +60,8 @@ def read_providers(
     problems: Problems,
     notes: dict[str, None],
     depth: int = 0,
+    *,
+    allow_code: bool = False,
 ) -> tuple[SuiteProvider, ...]:
     """``providers``: a name, or a list of names, of mappings with ``id`` or as ``{id: …}``, and of
     files with such."""
@@ -78,7 +80,15 @@ def read_providers(
                 problems.add_error(error, here)
                 continue
             data, there = document.data, document.at
-            found += read_providers(data, there, folder.beside(path), problems, notes, depth + 1)
+            found += read_providers(
+                data,
+                there,
+                folder.beside(path),
+                problems,
+                notes,
+                depth + 1,
+                allow_code=allow_code,
+            )
             continue
         if isinstance(item, str):
             found.append(_provider(item, {}, here, notes))
@@ -95,7 +105,9 @@ def read_providers(
         provider = _with_tools(provider, item.get("config"), folder, here, problems, notes)
         if item.get("transform") is not None:
             try:
-                transform = transform_script(item["transform"], folder, here / "transform")
+                transform = transform_script(
+                    item["transform"], folder, here / "transform", allow_code=allow_code
+                )
                 provider = msgspec.structs.replace(provider, transform=transform)
             except DatasetError as error:
                 problems.add_error(error, here)

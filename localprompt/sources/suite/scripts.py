@@ -1,8 +1,8 @@
-"""JavaScript files of a suite: assertions, transforms, prompts and filters with exported functions.
+"""Code of a suite in files: assertions, transforms, prompts and filters with exported functions.
 
-They run without Node: CommonJS as it stands, ES modules with their exports rewritten, and files
-beside them joined to one. What imports a module of Node or a package, or is TypeScript, is refused
-by name when the suite is read.
+JavaScript runs without Node: CommonJS as it stands, ES modules with their exports rewritten, and
+files beside them joined to one. What imports a module of Node or a package, or is TypeScript, is
+refused by name when the suite is read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from localprompt import doors
 from localprompt.errors import DatasetError
 from localprompt.javascript.engine import ASSERTION, TRANSFORM, compile_error, function_body
 from localprompt.records.score import Script
+from localprompt.sources.documents import read_text
 from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.script_modules import imported, joined
 from localprompt.sources.suite.values import FILE, is_template
@@ -36,6 +37,7 @@ _EXPORTS = (
         r"\1\2 \3 = module.exports.\3 =",
     ),
 )
+_PYTHON = re.compile(r"\Afile://\S[^\n]*\.py(?::[\w.]+)?\Z")
 _EXPORT_LIST = re.compile(r"^[^\S\n]*+export\s*+\{([^{}]{0,4000}+)\}\s*+;?", re.MULTILINE)
 
 
@@ -80,21 +82,44 @@ def as_expression(script: Script) -> str:
     )
 
 
-def transform_script(value: Any, folder: SuiteFolder, at: At, first: str = "output") -> Script:
+def transform_script(
+    value: Any, folder: SuiteFolder, at: At, first: str = "output", *, allow_code: bool
+) -> Script:
     """A ``transform``: an expression, a function's body, or a file.
 
     Args:
         first: what inline code calls the first argument.
+        allow_code: whether it may be Python.
 
     Raises:
-        DatasetError: it is not JavaScript that runs here.
+        DatasetError: it is not JavaScript that runs here, nor Python that may.
     """
     if not isinstance(value, str) or not value.strip():
         raise DatasetError("not a transform", where=str(at), expected="JavaScript, or a file of it")
+    if _PYTHON.search(value):
+        return _python_script(value, folder, at, allow_code=allow_code)
     if value.startswith(FILE):
         return file_script(value, folder, at)
     check_code(value, (first, *TRANSFORM[1:]), at, body=value)
     return Script(value)
+
+
+def _python_script(reference: str, folder: SuiteFolder, at: At, *, allow_code: bool) -> Script:
+    """``file://transform.py`` (its function ``get_transform``) or ``file://transform.py:name``."""
+    if not allow_code:
+        raise DatasetError(
+            "the transform is this suite's Python code, which has to be allowed",
+            where=str(at),
+            expected="--allow-code",
+            found=reference,
+        )
+    name, _, function = reference.removeprefix(FILE).partition(".py:")
+    path = folder / (f"{name}.py" if function else name)
+    if not doors.is_file(path):
+        raise DatasetError("no such file", where=str(at), found=str(path))
+    allowed = folder.allow(path, str(at)).absolute()
+    source, named = read_text(allowed), function or "get_transform"
+    return Script(source, file=True, name=named, python=str(allowed))
 
 
 def check_code(

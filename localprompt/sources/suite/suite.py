@@ -110,7 +110,7 @@ def load_suite(
     prompts = _prompts(
         document, folder, problems, notes, environment, load_prompt, allow_code=allow_code
     )
-    providers = _providers(document, folder, problems, notes)
+    providers = _providers(document, folder, problems, notes, allow_code=allow_code)
     stores: set[str] = set()
     stream = CaseStream(
         folder,
@@ -139,7 +139,7 @@ def load_suite(
         outputs=outputs,
         reads=tuple(map(str, folder.read)),
         in_turn=bool(stores) or any(_TURNS in prompt.template.body for prompt in prompts),
-        needs=frozenset(assertions.needs) | _code(prompts),
+        needs=frozenset(assertions.needs) | _code(prompts, providers),
         judges=tuple(sorted(assertions.judges)),
         notes=(*notes, *assertions.notes),
     )
@@ -207,14 +207,19 @@ def _listed(value: Any, folder: SuiteFolder) -> Any:
 
 
 def _providers(
-    document: Document, folder: SuiteFolder, problems: Problems, notes: dict[str, None]
+    document: Document,
+    folder: SuiteFolder,
+    problems: Problems,
+    notes: dict[str, None],
+    *,
+    allow_code: bool,
 ) -> tuple[SuiteProvider, ...]:
     """The models, and an objection to a suite whose tests a service would have to make."""
     config, at = document.data, document.at
     if "redteam" in config and not {"tests", "scenarios"} & config.keys():
         problems.add(at / "redteam", "the suite has no tests: they are made by a remote service")
     key = "targets" if "targets" in config else "providers"
-    return read_providers(config.get(key), at / key, folder, problems, notes)
+    return read_providers(config.get(key), at / key, folder, problems, notes, allow_code=allow_code)
 
 
 def _filters(document: Document, folder: SuiteFolder, problems: Problems) -> dict[str, str]:
@@ -234,9 +239,11 @@ def _filters(document: Document, folder: SuiteFolder, problems: Problems) -> dic
     return filters
 
 
-def _code(prompts: tuple[SuitePrompt, ...]) -> frozenset[str]:
-    """``code``, where Python makes a prompt."""
-    made = any(prompt.template.language == "python" for prompt in prompts)
+def _code(prompts: tuple[SuitePrompt, ...], providers: tuple[SuiteProvider, ...]) -> frozenset[str]:
+    """``code``, where Python makes a prompt or transforms what a model says."""
+    made = any(prompt.template.language == "python" for prompt in prompts) or any(
+        provider.transform is not None and provider.transform.python for provider in providers
+    )
     return frozenset({"code"} if made else ())
 
 

@@ -32,7 +32,7 @@ from localprompt.sources.suite.models import (
     schema_from,
 )
 from localprompt.sources.suite.problems import Keys, Problems
-from localprompt.sources.suite.scripts import file_script, transform_script
+from localprompt.sources.suite.scripts import file_script
 from localprompt.sources.suite.test import Outcome, Test
 from localprompt.sources.suite.tests_table import remarks, split_columns
 from localprompt.sources.suite.values import FILE
@@ -290,7 +290,7 @@ class TestReader:
         for key in keys:
             if options.get(key) is not None:
                 try:
-                    return transform_script(options[key], self.folder, at / key, first)
+                    return self.assertions.transform_script(options[key], at / key, first)
                 except DatasetError as error:
                     self.problems.add_error(error, at / key)
                     return None

@@ -424,6 +424,14 @@ def test_variables_may_be_transformed(tmp_path: Path) -> None:
     assert texts(loaded) == ["four 4"]
 
 
+def test_variables_may_be_transformed_by_python(tmp_path: Path) -> None:
+    (tmp_path / "v.py").write_text("def longer(vars, context): return {'n': len(vars['q'])}\n")
+    text = "prompts: ['{{ q }} {{ n }}']\ndefaultTest:\n  options: {transformVars: 'file://v.py:longer'}\n"
+    loaded = suite(tmp_path, text + "tests: [{vars: {q: four}}]", allow_code=True)
+    assert texts(loaded) == ["four 4"]
+    assert "code" in loaded.needs
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
