@@ -30,7 +30,8 @@ from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.suite.models import is_json_schema, options_from, schema_from
 from localprompt.sources.suite.problems import Keys, Problems
 from localprompt.sources.suite.records import SuitePrompt
-from localprompt.sources.suite.scripts import read_script
+from localprompt.sources.suite.script_modules import TYPESCRIPT, no_typescript
+from localprompt.sources.suite.scripts import read_script, split_function
 from localprompt.sources.suite.tool_choice import chosen_tools
 from localprompt.sources.suite.tools import read_tools
 from localprompt.sources.suite.values import FILE, used_env
@@ -45,7 +46,7 @@ _KEYS = Keys(
 )
 _TEXT_FILES = frozenset({".txt", ".md", ".j2", ".json", ".jsonl", ".yaml", ".yml", ".csv"})
 _SCRIPT_FILES = frozenset({".js", ".cjs", ".mjs"})
-_CODE_FILES = frozenset({".ts", ".sh", ".bash", ".rb", ".pl", ".go"})
+_CODE_FILES = frozenset({".sh", ".bash", ".rb", ".pl", ".go"})
 _NAME = re.compile(r"[\w.-]+")
 _LONGEST_NAME = 1024
 _DEEPEST = 3
@@ -159,12 +160,14 @@ class PromptReader:
     def _sources(self, text: str, label: str | None, at: At, depth: int = 0) -> Iterator[_Source]:
         reference = text.removeprefix(FILE)
         one_line = "\n" not in reference.strip()
-        name, function = _split_function(reference) if one_line else (reference, "")
+        name, function = split_function(reference) if one_line else (reference, "")
         suffix = Path(name).suffix if one_line else ""
         scheme = re.match(r"(exec|langfuse|portkey|helicone|https?|package):", reference)
         if suffix == ".py" and " " not in name:
             yield from self._python(name, function, label, at)
             return
+        if suffix in TYPESCRIPT and " " not in name:
+            raise no_typescript(self.folder / name, str(at))
         if scheme or (suffix in _CODE_FILES and " " not in name):
             self.problems.add(
                 at, "prompts made by programs or services are not supported", "a text or a file"
@@ -363,12 +366,6 @@ def _leading_blanks(lines: list[str]) -> Iterator[str]:
 
 def _is_message(item: Any) -> bool:
     return isinstance(item, dict) and "role" in item
-
-
-def _split_function(reference: str) -> tuple[str, str]:
-    """``prompts.js:short`` → the file and its export; in Python also ``Class.method``."""
-    found = re.fullmatch(r"(.+\.(?:py|[cm]?js|ts|go|rb)):([\w.]+)", reference)
-    return (found[1], found[2]) if found else (reference, "")
 
 
 def _relative(path: Path, folder: Path) -> str:

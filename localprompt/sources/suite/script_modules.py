@@ -33,6 +33,7 @@ _ES_IMPORT = re.compile(
 _CLAUSE = re.compile(r"\s*+(?:(\w++)\s*+,?)?+\s*+(?:\{([^{}]*+)\}|\*\s*+as\s++(\w++))?+\s*+")
 _AS = re.compile(r"\bas\b")
 SUFFIXES = frozenset({".js", ".cjs", ".mjs"})
+TYPESCRIPT = frozenset({".ts", ".mts", ".cts"})
 _ENDINGS = ("", ".js", ".cjs", ".mjs", ".json", "/index.js")
 _LOADER = """\
 const $made = [];
@@ -65,6 +66,8 @@ def joined(path: Path, folder: SuiteFolder, prepare: Prepare) -> str:
     paths, sources = [path], list[str]()
     links: list[dict[str, int]] = []
     for current in paths:  # it grows
+        if current.suffix in TYPESCRIPT:
+            raise no_typescript(current, str(current))
         is_data = current.suffix == ".json" and current != path
         if not is_data and current.suffix not in SUFFIXES:
             raise DatasetError(
@@ -98,6 +101,17 @@ def joined(path: Path, folder: SuiteFolder, prepare: Prepare) -> str:
         return sources[0]
     bodies = ",\n".join(f"function (module, exports, require) {{\n{s}\n}}" for s in sources)
     return f"const $files = [{bodies}];\nconst $links = {json.dumps(links)};\n{_LOADER}"
+
+
+def no_typescript(path: Path, where: str) -> DatasetError:
+    """That a file of TypeScript cannot be run, and what makes JavaScript of it."""
+    return DatasetError(
+        "TypeScript cannot be run here",
+        where=where,
+        expected="JavaScript: npx esbuild --bundle --format=cjs FILE.ts --outfile=FILE.js, where"
+        " there is Node",
+        found=path.name,
+    )
 
 
 def _reached(name: str, current: Path, folder: SuiteFolder) -> Path:

@@ -38,6 +38,7 @@ _EXPORTS = (
     ),
 )
 _PYTHON = re.compile(r"\Afile://\S[^\n]*\.py(?::[\w.]+)?\Z")
+_WITH_FUNCTION = re.compile(r"(.+\.(?:py|[cm]?[jt]s|go|rb)):([\w.]+)")
 _EXPORT_LIST = re.compile(r"^[^\S\n]*+export\s*+\{([^{}]{0,4000}+)\}\s*+;?", re.MULTILINE)
 
 
@@ -64,12 +65,18 @@ def file_script(reference: str, folder: SuiteFolder, at: At) -> Script:
     Raises:
         DatasetError: as :func:`read_script`, or it is not there.
     """
-    name, _, function = reference.removeprefix(FILE).partition("js:")
-    path = folder / (f"{name}js" if function else name)
+    name, function = split_function(reference.removeprefix(FILE))
+    path = folder / name
     if not doors.is_file(path):
         raise DatasetError("no such file", where=str(at), found=str(path))
     source = read_script(folder.allow(path, str(at)), folder)
     return Script(source, file=True, name=function or None)
+
+
+def split_function(reference: str) -> tuple[str, str]:
+    """``prompts.js:short`` → the file and its export; in Python also ``Class.method``."""
+    found = _WITH_FUNCTION.fullmatch(reference)
+    return (found[1], found[2]) if found else (reference, "")
 
 
 def as_expression(script: Script) -> str:
@@ -113,8 +120,8 @@ def _python_script(reference: str, folder: SuiteFolder, at: At, *, allow_code: b
             expected="--allow-code",
             found=reference,
         )
-    name, _, function = reference.removeprefix(FILE).partition(".py:")
-    path = folder / (f"{name}.py" if function else name)
+    name, function = split_function(reference.removeprefix(FILE))
+    path = folder / name
     if not doors.is_file(path):
         raise DatasetError("no such file", where=str(at), found=str(path))
     allowed = folder.allow(path, str(at)).absolute()

@@ -32,6 +32,7 @@ from localprompt.sources.suite.models import (
     schema_from,
 )
 from localprompt.sources.suite.problems import Keys, Problems
+from localprompt.sources.suite.script_modules import no_typescript
 from localprompt.sources.suite.scripts import file_script
 from localprompt.sources.suite.test import Outcome, Test
 from localprompt.sources.suite.tests_table import remarks, split_columns
@@ -222,7 +223,7 @@ class TestReader:
             if found[1] == "py":
                 tests = self._python(name, given, at)
             elif found[1] == "ts":
-                raise DatasetError("TypeScript cannot be run")
+                raise no_typescript(self.folder / name, str(at))
             else:
                 script = file_script(name, self.folder, at)
                 tests = call(script.source, given, file=True, name=script.name).value

@@ -352,6 +352,19 @@ def test_tests_may_be_made_by_a_method_and_typescript_is_refused_by_name(tmp_pat
             suite(tmp_path, f"prompts: ['{{{{ q }}}}']\ntests: file://{name}\n")
 
 
+@pytest.mark.parametrize("named", ["", ":check"])
+def test_typescript_is_refused_by_name_wherever_it_stands(tmp_path: Path, named: str) -> None:
+    (tmp_path / "a.ts").write_text("export function check(output: string) { return true; }")
+    file = f"file://a.ts{named}"
+    text = (
+        "prompts: ['{{ q }}']\ntests:\n  - vars: {q: a}\n"
+        f"    assert: [{{type: javascript, value: {file!r}}}]\n"
+    )
+    for one in (text, text.replace("'{{ q }}'", repr(file))):
+        with pytest.raises(DatasetError, match=r"(?s)TypeScript cannot be run here.*esbuild"):
+            suite(tmp_path, one)
+
+
 def test_tests_may_be_made_by_javascript(tmp_path: Path) -> None:
     (tmp_path / "gen.js").write_text(
         "module.exports = async () => [{vars: {q: 'a'}}, {vars: {q: 'b'}}];"
