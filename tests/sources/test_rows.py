@@ -59,7 +59,7 @@ def test_every_format_gives_the_same_cases_with_their_lines(
         ("c.csv", "a,b\n1,2\n3,4,5\n", 3, "different number of cells"),
         ("c.csv", 'a,b\n"x"y,2\n', 2, "not csv"),
         ("c.csv", "a,a\n1,2\n", 1, "column twice"),
-        ("c.csv", "a,\n1,2\n", 1, "without a name"),
+        ("c.csv", "a,,b\n1,2,3\n", 1, "without a name"),
         ("c.csv", "", None, "empty"),
         ("c.jsonl", '{"a": 1}\n{"a": \n', 2, "not JSON"),
         ("c.jsonl", '{"a": 1}\n[1]\n', 2, "not a mapping"),
