@@ -101,7 +101,8 @@ def _raise_undefined(
     where = place.line(_line(error))
     match = _UNDEFINED_NAME.fullmatch(error.message or "")
     if match is None:
-        raise PromptFileError(_first_line(error), where=where) from error
+        lenient = "--lenient leaves it empty, as Prompty's own runtimes do" if known else None
+        raise PromptFileError(_first_line(error), where=where, next_step=lenient) from error
     name = match.group(1)
     raise PromptFileError(
         f"the variable {name!r} is not defined",

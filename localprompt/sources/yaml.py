@@ -125,7 +125,7 @@ def read_yaml(
         for event in yaml.parse(text, Loader=loader):
             builder.take(event)
     except yaml.YAMLError as problem:
-        raise builder.not_yaml(problem) from None
+        raise builder.not_yaml(problem, text) from None
     except UnicodeEncodeError:
         raise builder.problem("not valid YAML: half of a surrogate pair", 0) from None
     return Document(builder.document, At(shown, lines=builder.lines))
@@ -244,11 +244,13 @@ class _Builder:
     def problem(self, message: str, line: int, **more: str) -> LocalPromptError:
         return self.error(message, where=f"{self.shown}:{line + self.first_line}", **more)
 
-    def not_yaml(self, problem: Any) -> LocalPromptError:
-        """PyYAML's own error, with our line."""
-        mark = getattr(problem, "problem_mark", None)
+    def not_yaml(self, problem: Any, text: str) -> LocalPromptError:
+        """PyYAML's own error, with our line; of a character that YAML forbids it knows none."""
+        mark, character = getattr(problem, "problem_mark", None), getattr(problem, "character", "")
         words = getattr(problem, "problem", None) or str(problem).splitlines()[0]
         line = 0 if mark is None else min(mark.line, self.last_line)
+        if isinstance(character, int):
+            line = text.count("\n", 0, max(text.find(chr(character)), 0))
         return self.problem(f"not valid YAML: {words}", line)
 
     def take(self, event: Any) -> None:

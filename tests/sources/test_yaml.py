@@ -166,6 +166,12 @@ def test_a_bad_document_is_refused_with_its_line_at_every_door(
     assert ":" in str(error.value.where).rpartition("/")[2], error.value.where
 
 
+def test_a_character_that_yaml_forbids_is_told_with_its_line() -> None:
+    with pytest.raises(DatasetError, match="control characters are not allowed") as caught:
+        read_yaml("a: é\nb: x\nc: don\x80t\n", "a.yaml")
+    assert caught.value.where == "a.yaml:3"
+
+
 @pytest.mark.parametrize("door", DOORS)
 def test_aliases_that_stand_for_too_much_are_refused_at_once(door: Any, tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
