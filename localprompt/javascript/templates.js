@@ -54,7 +54,8 @@
   // The variables that a value names at the beginning of a tag: promptfoo leaves a value alone
   // that names one which is not there.
   function named(text) {
-    const plain = text.replace(/\{#[\s\S]*?#\}/g, "");
+    const literal = /\{\{-?\s*(?:'[^']*'|"[^"]*")\s*-?\}\}/g; // {{ '{{name}}' }} names nothing
+    const plain = text.replace(/\{#[\s\S]*?#\}/g, "").replace(literal, "");
     const names = new Set();
     for (const found of plain.matchAll(/\{\{\s*([^\s{}|]+)\s*(?:\|[^}]+)?\}\}/g)) names.add(found[1]);
     for (const found of plain.matchAll(/\{%\s*(?:if|for)\s+([^\s{}]+)\s*.*?%\}/g)) names.add(found[1]);
@@ -215,7 +216,14 @@
     } catch {
       parts = [text];
     }
-    const found = parts.map((part) => analysed(part, filters));
+    const found = parts.map((part) => {
+      try {
+        return analysed(part, filters);
+      } catch (error) {
+        if (!error || !error.lineno) throw error;
+        throw new Error(`${error.message}, line ${error.lineno} of the template`);
+      }
+    });
     const joined = (field) => [...new Set(found.flatMap((one) => one[field]))].sort();
     const optional = joined("optional");
     return {

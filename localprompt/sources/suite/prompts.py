@@ -5,8 +5,8 @@ that makes one of these. All three become a template whose body is what stands i
 :mod:`localprompt.sources.suite.messages` renders it.
 
 Files may hold several prompts: ``---`` between them in txt, a line each in jsonl, a row each in
-csv, an item each in a YAML list. A folder or a pattern stands for its files. A ``.prompty`` file,
-or the name of one, is read by whoever reads prompts.
+csv, an item each in a YAML list; md and j2 are one, as they stand. A folder or a pattern stands for
+its files. A ``.prompty`` file, or the name of one, is read by whoever reads prompts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from localprompt.sources.suite.script_modules import TYPESCRIPT, no_typescript
 from localprompt.sources.suite.scripts import read_script, split_function
 from localprompt.sources.suite.tool_choice import chosen_tools
 from localprompt.sources.suite.tools import read_tools
-from localprompt.sources.suite.values import FILE, used_env
+from localprompt.sources.suite.values import FILE, file_path, is_template, used_env
 from localprompt.sources.yaml import At
 
 LoadPrompt = Callable[[str], PromptTemplate]
@@ -227,7 +227,7 @@ class PromptReader:
             yield from self._yaml(path, shown, at, depth)
             return
         if path.suffix == ".json":
-            yield _Source(read_text(path), shown, at, path)
+            yield _Source(self._json(path, at), shown, at, path)
             return
         pieces = list(_pieces(read_text(path), path.suffix))
         for number, (line, piece) in enumerate(pieces, start=1):
@@ -238,7 +238,8 @@ class PromptReader:
         """A YAML file: one chat (or other data, as JSON), or a list of prompts."""
         data = read_document(path, allow=self.folder.allow).data
         if not isinstance(data, list) or any(_is_message(item) for item in data):
-            yield _Source(json.dumps(data, ensure_ascii=False), shown, at, path)
+            text = json.dumps(self._filled(data, at), ensure_ascii=False)
+            yield _Source(text, shown, at, path)
             return
         for number, item in enumerate(data, start=1):
             label, text = None, item
@@ -250,6 +251,30 @@ class PromptReader:
             if depth >= _DEEPEST:
                 raise PromptFileError("the lists of prompts lead back to themselves", where=str(at))
             yield from self._sources(text, label or _short(text), at, depth + 1)
+
+    def _json(self, path: Path, at: At) -> str:
+        """A JSON file's text; a template of JSON stays as it is."""
+        text = read_text(path)
+        if FILE not in text:
+            return text
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        return json.dumps(self._filled(data, at), ensure_ascii=False)
+
+    def _filled(self, value: Any, at: At) -> Any:
+        """Data with the files that it names in the place of their names."""
+        if isinstance(value, dict):
+            return {key: self._filled(item, at) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._filled(item, at) for item in value]
+        if not isinstance(value, str) or not value.startswith(FILE) or is_template(value):
+            return value
+        path = file_path(value, self.folder, at)
+        if path.suffix in {".json", ".yaml", ".yml"}:
+            return read_document(path, allow=self.folder.allow).data
+        return read_text(path)
 
     def _template(self, source: _Source) -> PromptTemplate:
         where = str(source.path) if source.path is not None else str(source.at)
@@ -283,7 +308,9 @@ class PromptReader:
             found = analyse(Template(template.body, template.env, self.filters))
         except ScriptError as error:
             raise PromptFileError(
-                f"not a Nunjucks template: {error.message}", where=where
+                f"not a Nunjucks template: {error.message}",
+                where=where,
+                expected="braces that are meant as text between {% raw %} and {% endraw %}",
             ) from error
         if found.unknown_filters:
             names = ", ".join(found.unknown_filters)
@@ -344,8 +371,8 @@ def _pieces(text: str, suffix: str) -> Iterator[tuple[int, str]]:
     if suffix == ".jsonl":
         yield from ((n, line) for n, line in enumerate(lines, start=1) if line.strip())
         return
-    if suffix == ".md":
-        yield 1, text.strip()
+    if suffix in (".md", ".j2"):
+        yield 1, text
         return
     start = 0
     for index, line in enumerate([*lines, "---"]):

@@ -352,6 +352,51 @@ def test_tests_may_be_made_by_a_method_and_typescript_is_refused_by_name(tmp_pat
             suite(tmp_path, f"prompts: ['{{{{ q }}}}']\ntests: file://{name}\n")
 
 
+@pytest.mark.parametrize("suffix", ["md", "j2"])
+def test_a_markdown_or_jinja_file_is_one_prompt_as_it_stands(tmp_path: Path, suffix: str) -> None:
+    text = "\n# Rules\n---\nSay {{ q }}.\n"
+    (tmp_path / f"p.{suffix}").write_text(text)
+    loaded = suite(tmp_path, f"prompts: [file://p.{suffix}]\ntests: [{{vars: {{q: hi}}}}]\n")
+    assert texts(loaded) == [text.replace("{{ q }}", "hi")]
+
+
+@pytest.mark.parametrize(
+    ("name", "chat"),
+    [
+        ("p.json", '[{"role": "system", "content": "file://s.txt"}, '
+                   '{"role": "user", "content": "{{ q }}"}]'),
+        ("p.yaml", "- role: system\n  content: file://s.txt\n- {role: user, content: '{{ q }}'}\n"),
+    ],
+)  # fmt: skip
+def test_files_named_inside_a_chat_stand_in_their_place(
+    tmp_path: Path, name: str, chat: str
+) -> None:
+    (tmp_path / "s.txt").write_text("Be kind to {{ q }}.")
+    (tmp_path / name).write_text(chat)
+    text = f"prompts: [file://{name}]\ntests: [{{vars: {{q: Ann}}}}]\n"
+    assert roles(suite(tmp_path, text)) == [[("system", "Be kind to Ann."), ("user", "Ann")]]
+    (tmp_path / "s.txt").unlink()
+    with pytest.raises(DatasetError, match="no such file"):
+        suite(tmp_path, text)
+
+
+def test_a_value_may_spell_braces_as_a_text_of_its_own(tmp_path: Path) -> None:
+    text = """
+prompts: ["Translate: {{ source }}"]
+tests: [{vars: {source: "Mark {{ '{{type}}' }} as {{ gone }}"}}, {vars: {source: "{{ '{{a}}' }}"}}]
+"""
+    assert texts(suite(tmp_path, text, lenient=True)) == [
+        "Translate: Mark {{ '{{type}}' }} as {{ gone }}",
+        "Translate: {{a}}",
+    ]
+
+
+def test_what_is_not_a_template_says_the_line_and_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"(?s)variable end, line 2 of the template.*raw %") as e:
+        suite(tmp_path, 'prompts:\n  - |-\n    Like\n    {{"a": 1}}\ntests: [{vars: {q: a}}]\n')
+    assert "prompts[0]" in str(e.value.where)
+
+
 @pytest.mark.parametrize("named", ["", ":check"])
 def test_typescript_is_refused_by_name_wherever_it_stands(tmp_path: Path, named: str) -> None:
     (tmp_path / "a.ts").write_text("export function check(output: string) { return true; }")
