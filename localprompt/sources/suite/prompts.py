@@ -238,8 +238,8 @@ class PromptReader:
         """A YAML file: one chat (or other data, as JSON), or a list of prompts."""
         data = read_document(path, allow=self.folder.allow).data
         if not isinstance(data, list) or any(_is_message(item) for item in data):
-            text = json.dumps(self._filled(data, at), ensure_ascii=False)
-            yield _Source(text, shown, at, path)
+            chat = json.dumps(self._filled(data, at), ensure_ascii=False)
+            yield _Source(chat, shown, at, path)
             return
         for number, item in enumerate(data, start=1):
             label, text = None, item
