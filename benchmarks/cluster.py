@@ -2,13 +2,15 @@
 
     python -m benchmarks.cluster pairs     two workers of one thread beside one, cores pinned
     python -m benchmarks.cluster overhead  two workers through a scheduler beside two local children
+    python -m benchmarks.cluster workers   a child for each core beside one process with all of them
     python -m benchmarks.cluster path      cases a second through one client, with a scripted engine
     python -m benchmarks.cluster tasks     what a portion costs client and scheduler, in CPU time
     python -m benchmarks.cluster memory    the client's memory while 100,000 cases pass through it
 
-Every side runs in turns in one process; medians and n are printed as Markdown. ``pairs`` and
-``overhead`` answer generated texts with the starter model; the others say what stands in a script
-and need the checkout's tests. Workers and the scheduler are started here on loopback and end here.
+Every side runs in turns in one process; medians and n are printed as Markdown. ``pairs``,
+``overhead`` and ``workers`` answer generated texts with the starter model; the others say what
+stands in a script and need the checkout's tests. Workers and the scheduler are started here on
+loopback and end here.
 """
 
 from __future__ import annotations
@@ -32,8 +34,9 @@ from localprompt.evaluate.models import Models
 from localprompt.evaluate.opening import begin
 from localprompt.evaluate.runner import EvalProgress, run_evaluation
 from localprompt.evaluate.spread import Spread
+from localprompt.evaluate.summarize import load_result
 from localprompt.evaluate.worker import Ask, Portion
-from localprompt.measure import memory
+from localprompt.measure import machine, memory
 from localprompt.records import json
 from localprompt.records.cell import SamplingChoices
 from localprompt.records.evaluation import EvalRequest
@@ -69,31 +72,57 @@ class Bench:
         self._lab = lab
         self._cases = cases
         self._tokens = tokens
+        self.peaks: list[int] = []
         lab.write("texts.yaml", _SUITE % MODEL)
         lab.write("texts.csv", texts(cases))
 
     def rate(self, hands: Hands) -> float:
         """Cases a second, from the first answer that was stored on: models are open then."""
-        request = EvalRequest(
-            suite=str(self._lab.folder / "texts.yaml"),
-            sampling=SamplingChoices(max_tokens=self._tokens),
-            settings=RequestedSettings(n_threads=1),
-            given=("n_threads",),
-            cached=False,
-        )
-        planned = begin(request, self._lab.store)
         started: list[tuple[float, int]] = []
 
         def on_progress(now: EvalProgress) -> None:
             if not started:
                 started.append((time.perf_counter(), now.done))
 
-        with Models() as models, Spread(hands) as spread:
-            run_evaluation(
-                planned, self._lab.store, models, executor=spread, on_progress=on_progress
-            )
+        self._answer(hands, 1, on_progress)
         (began, done), ended = started[0], time.perf_counter()
         return (self._cases - done) / (ended - began)
+
+    def whole(self, hands: Hands | None, threads: int) -> float:
+        """Cases a second, opening included.
+
+        Args:
+            hands: None: this process answers.
+            threads: of it, or of each of them.
+        """
+        began = time.perf_counter()
+        self._answer(hands, threads)
+        return self._cases / (time.perf_counter() - began)
+
+    def _answer(
+        self,
+        hands: Hands | None,
+        threads: int,
+        on_progress: Callable[[EvalProgress], None] | None = None,
+    ) -> None:
+        request = EvalRequest(
+            suite=str(self._lab.folder / "texts.yaml"),
+            sampling=SamplingChoices(max_tokens=self._tokens),
+            settings=RequestedSettings(n_threads=threads),
+            given=("n_threads",),
+            cached=False,
+        )
+        store = self._lab.store
+        planned = begin(request, store)
+        told = on_progress or (lambda _: None)
+        with Models() as models:
+            if hands is None:
+                run_evaluation(planned, store, models, on_progress=told)
+            else:
+                with Spread(hands) as spread:
+                    run_evaluation(planned, store, models, executor=spread, on_progress=told)
+        uses = load_result(planned.evaluation, store).uses
+        self.peaks = [use.memory.peak_rss_bytes or 0 for use in uses if use.memory]
 
 
 def pairs(lab: ClusterLab, cases: int, turns: int) -> Iterator[str]:
@@ -137,6 +166,27 @@ def overhead(lab: ClusterLab, cases: int, turns: int) -> Iterator[str]:
             row = f"{found['local']:.2f} | {found['cluster']:.2f} | {ratios[-1]:.3f}"
             yield f"| {turn + 1} | {row} |"
     yield f"\nMedian {median(ratios):.3f}, n = {turns}, {cases} cases."
+
+
+def workers(lab: ClusterLab, cases: int, turns: int) -> Iterator[str]:
+    """As ``eval`` and ``eval --workers`` do it, opening included: cases a second, and the peaks."""
+    bench = Bench(lab, cases, tokens=64)
+    count = machine.default_threads()
+    ratios, peaks = [], {}
+    yield f"| turn | one process, {count} threads, cases/s | {count} workers, cases/s | ratio |"
+    yield "| ---: | ---: | ---: | ---: |"
+    with LocalHands(count) as hands:
+        for turn in range(turns):
+            order = [None, hands] if turn % 2 else [hands, None]
+            found = {}
+            for side in order:
+                found[side is None] = bench.whole(side, 1 if side else count)
+                peaks[side is None] = bench.peaks
+            ratios.append(found[False] / found[True])
+            yield f"| {turn + 1} | {found[True]:.2f} | {found[False]:.2f} | {ratios[-1]:.3f} |"
+    yield f"\nMedian {median(ratios):.3f}, n = {turns}, {cases} cases of 64 tokens."
+    shown = [", ".join(f"{peak / 2**20:.0f}" for peak in peaks[alone]) for alone in (True, False)]
+    yield f"Peak RSS, MiB: one process {shown[0]}; workers {shown[1]}."
 
 
 def path(lab: ClusterLab, cases: int, turns: int) -> Iterator[str]:
@@ -240,11 +290,11 @@ def _cluster(lab: ClusterLab, workers: int) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("pairs", "overhead", "path", "tasks", "memory"))
+    parser.add_argument("what", choices=("pairs", "overhead", "workers", "path", "tasks", "memory"))
     parser.add_argument("--cases", type=int)
     parser.add_argument("--turns", type=int, default=3)
     chosen = parser.parse_args()
-    real = chosen.what in {"pairs", "overhead"}
+    real = chosen.what in {"pairs", "overhead", "workers"}
     home = os.environ.get("LOCALPROMPT_HOME")
     with tempfile.TemporaryDirectory() as folder, ClusterLab(Path(folder)) as lab:
         if real:  # the models of the user's own store
@@ -257,6 +307,7 @@ def main() -> None:
         what: dict[str, Callable[[], Iterator[str]]] = {
             "pairs": lambda: pairs(lab, chosen.cases or 400, chosen.turns),
             "overhead": lambda: overhead(lab, chosen.cases or 400, chosen.turns),
+            "workers": lambda: workers(lab, chosen.cases or 64, chosen.turns),
             "path": lambda: path(lab, chosen.cases or 5000, chosen.turns),
             "tasks": lambda: tasks(lab, chosen.cases or 1000),
             "memory": lambda: client_memory(lab, chosen.cases or 100_000),

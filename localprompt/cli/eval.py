@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -22,12 +20,17 @@ from localprompt.cli.options import (
     takes,
 )
 from localprompt.cli.output import check_output, checked
-from localprompt.cli.spreading import ClusterFlags, check_cluster_flags, hands_of
+from localprompt.cli.spreading import (
+    SpreadFlags,
+    check_cluster_flags,
+    check_workers,
+    executor_of,
+    spreading,
+)
 from localprompt.errors import EXIT_INTERRUPTED, InputError, ThresholdError
 from localprompt.units import parse_list
 
 if TYPE_CHECKING:
-    from localprompt.evaluate.executor import Executor
     from localprompt.evaluate.models import Models
     from localprompt.evaluate.planning import Planned
     from localprompt.records.condition import Condition
@@ -52,7 +55,7 @@ SCORINGS = ("raw", "normalized", "calibrated", "batch", "generate")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvalFlags(ClusterFlags, EngineFlags, SamplingFlags):
+class EvalFlags(SpreadFlags, EngineFlags, SamplingFlags):
     """What ``eval`` takes beside its suite."""
 
     model: Annotated[
@@ -173,6 +176,7 @@ def command(
     if flags.shard is not None:
         _check_part(parse_shard(flags.shard)[0], "--shard", flags)
     check_cluster_flags(flags)
+    check_workers(flags)
     if flags.plan and suite is not None:
         _show_plan(request_from_flags(suite, flags))
         return
@@ -185,11 +189,11 @@ def command(
             planned = resume(flags.resume, store)
             if (shard := planned.evaluation.shard) is not None:
                 _check_part(shard.number, f"--resume {flags.resume}", flags)
-            _check_cluster(planned.suite, planned.evaluation.request, flags)
+            _check_spread(planned.suite, planned.evaluation.request, flags)
         else:
             request = request_from_flags(suite or "", flags)
-            if flags.cluster is not None:
-                _check_cluster(open_suite(request), request, flags)
+            if spreading(flags) is not None:
+                _check_spread(open_suite(request), request, flags)
             if flags.watch:
                 _watch(request, store, models, flags)
                 return
@@ -282,35 +286,27 @@ def _carry_out(planned: Planned, store: History, models: Models, flags: EvalFlag
         if planned.evaluation.request.settings.repack and not flags.force:
             print_warnings(gate.remarks())
     try:
-        with eval_progress(quiet=flags.quiet) as on_progress, _executor(flags) as executor:
+        with (
+            eval_progress(quiet=flags.quiet) as on_progress,
+            executor_of(flags, quiet=flags.quiet) as executor,
+        ):
             run_evaluation(planned, store, models, executor=executor, on_progress=on_progress)
     except KeyboardInterrupt:
         return True
     return False
 
 
-def _check_cluster(suite: EvalSuite, request: EvalRequest, flags: EvalFlags) -> None:
+def _check_spread(suite: EvalSuite, request: EvalRequest, flags: EvalFlags) -> None:
     """Before anything is stored.
 
     Raises:
-        InputError: this suite cannot be spread over machines.
+        InputError: this suite cannot be spread.
     """
-    if flags.cluster is not None:
+    option = spreading(flags)
+    if option is not None:
         from localprompt.evaluate.spread import check_spreadable
 
-        check_spreadable(suite, request)
-
-
-@contextmanager
-def _executor(flags: EvalFlags) -> Iterator[Executor | None]:
-    """Who answers; None: this process."""
-    if flags.cluster is None:
-        yield None
-        return
-    from localprompt.evaluate.spread import Spread
-
-    with hands_of(flags, quiet=flags.quiet) as hands, Spread(hands) as spread:
-        yield spread
+        check_spreadable(suite, request, option)
 
 
 def _report(planned: Planned, store: History, wanted: str, flags: EvalFlags) -> EvalResult:

@@ -31,7 +31,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Engine": (
         "--n-ctx", "--threads", "--threads-batch", "--n-batch", "--n-ubatch", "--type-k",
         "--type-v", "--flash-attn", "--mmap", "--repack", "--profile", "--max-memory", "--force",
-        "--prefix-store", "--parallel", "--lora",
+        "--prefix-store", "--parallel", "--workers", "--lora",
     ),
     "Output": (
         "--format", "--output", "--json", "--quiet", "--title", "--results", "--lang", "--to",

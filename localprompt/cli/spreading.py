@@ -1,4 +1,4 @@
-"""The options that let other machines work, shared by ``eval`` and ``bench``."""
+"""The options that let other machines work, or several processes here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from localprompt.errors import InputError, MachineError
 if TYPE_CHECKING:
     from localprompt.cluster.hands import ClusterHands
     from localprompt.cluster.network import Network
+    from localprompt.evaluate.executor import Executor
 
 TlsOption = Annotated[
     Path | None,
@@ -65,6 +66,19 @@ class ClusterFlags:
         insecure = " --insecure-network" if self.insecure_network else ""
         same_cpu = " --same-cpu-only" if self.same_cpu_only else ""
         return f"--cluster {shlex.quote(self.cluster)}{tls}{insecure}{same_cpu}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpreadFlags(ClusterFlags):
+    """Who answers the cases of an evaluation."""
+
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Answer in so many processes here, which share its cores; each takes its memory.",
+        ),
+    ] = None
 
 
 def needs_cluster_extra(name: str) -> Any:
@@ -128,3 +142,55 @@ def check_cluster_flags(flags: ClusterFlags) -> None:
                 where=name,
                 next_step="--cluster tcp://HOST:PORT",
             )
+
+
+def check_workers(flags: SpreadFlags) -> None:
+    """
+    Raises:
+        InputError: more workers than cores, or beside a cluster.
+    """
+    if flags.workers is None:
+        return
+    from localprompt.measure import machine
+
+    if flags.cluster is not None:
+        raise InputError(
+            "workers are processes of this machine, and a cluster has its own",
+            where="--workers",
+            next_step="only one of --workers and --cluster",
+        )
+    cores = machine.default_threads()
+    if flags.workers > cores:
+        raise InputError(
+            "more workers than cores",
+            where="--workers",
+            expected=f"at most {cores}",
+            found=str(flags.workers),
+        )
+
+
+def spreading(flags: SpreadFlags) -> str | None:
+    """The option that spreads the cases over others; None: this process answers."""
+    if flags.cluster is not None:
+        return "--cluster"
+    return None if flags.workers is None else "--workers"
+
+
+@contextmanager
+def executor_of(flags: SpreadFlags, *, quiet: bool) -> Iterator[Executor | None]:
+    """Who answers; None: this process."""
+    if spreading(flags) is None:
+        yield None
+        return
+    from localprompt.evaluate.spread import Spread
+
+    if flags.workers is None:
+        with hands_of(flags, quiet=quiet) as hands, Spread(hands) as spread:
+            yield spread
+        return
+    from localprompt.cluster.local import LocalHands
+    from localprompt.measure import machine
+
+    threads = max(1, machine.default_threads() // flags.workers)
+    with LocalHands(flags.workers) as local, Spread(local, threads=threads) as spread:
+        yield spread

@@ -91,6 +91,7 @@ class Spread:
         hands: who works.
         module: the child that they start.
         open_vocabulary: opens as much of a model here as it takes to make requests.
+        threads: of each hand, where nobody typed another number; None: what its machine likes.
     """
 
     def __init__(
@@ -98,16 +99,19 @@ class Spread:
         hands: Hands,
         module: str = MODULE,
         open_vocabulary: OpenEngine = open_vocabulary,
+        *,
+        threads: int | None = None,
     ) -> None:
         self._hands = hands
         self._module = module
         self._open_vocabulary = open_vocabulary
+        self._threads = threads
         self._engine: Engine | None = None
 
     def open(self, model: ModelRecord, request: EvalRequest) -> Answering:
         self.close()
         # A number of threads that nobody typed is this machine's, and no business of the others.
-        own = {name: None for name in _OWN_THREADS if name not in request.given}
+        own = {name: self._threads for name in _OWN_THREADS if name not in request.given}
         asked = EvalRequest(
             suite="",
             settings=msgspec.structs.replace(request.settings, **own),
@@ -139,23 +143,26 @@ class Spread:
         self.close()
 
 
-def check_spreadable(suite: EvalSuite, request: EvalRequest) -> None:
+def check_spreadable(suite: EvalSuite, request: EvalRequest, flag: str = "--cluster") -> None:
     """
+    Args:
+        flag: with which it was asked for.
+
     Raises:
         InputError: the cases of the suite have to be answered one after the other, or need files
             that only this machine has.
     """
     if request.settings.adapters:
         raise InputError(
-            "adapters are files of this machine, which the others do not have",
+            "adapters are not given to other workers",
             where="--lora",
-            next_step="the same without --cluster",
+            next_step=f"the same without {flag}",
         )
     if suite.in_turn:
         raise InputError(
             "the cases of this suite see answers of earlier ones, so they cannot be spread",
             where=suite.path,
-            next_step="the same without --cluster",
+            next_step=f"the same without {flag}",
         )
 
 
@@ -187,10 +194,12 @@ class _Elsewhere:
         under_way: dict[int, _Given] = {}
         try:
             while True:
+                opening = self._hands.opening()
                 ready = self._hands.ready()
                 names = frozenset(hand.name for hand in ready)
-                for hand in ready:
-                    for portion in round_.for_hand(hand, _given_to(hand, under_way), names):
+                for hand in sorted(ready, key=lambda hand: _given_to(hand, under_way)):
+                    has = _given_to(hand, under_way)
+                    for portion in round_.for_hand(hand, has, names, opening=opening):
                         asks = tuple(map(Ask.of, portion.requests))
                         line = json.encode(
                             Portion(asked.scoring, asked.template, asked.shape, asks)
@@ -242,17 +251,20 @@ class _Round:
             self._add(LEAST)
         return not self._again
 
-    def for_hand(self, hand: Hand, has: int, ready: frozenset[str]) -> Iterator[_Given]:
+    def for_hand(
+        self, hand: Hand, has: int, ready: frozenset[str], *, opening: bool = False
+    ) -> Iterator[_Given]:
         """Portions for a hand that has so many.
 
         Args:
             ready: the names of all hands that can be given work.
+            opening: another is getting ready: some of a small evaluation is left to it.
         """
         tally = self._tallies.setdefault(hand.name, _Tally(hand))
-        while has < AT_HAND:
+        while has < (AT_HAND - 1 if opening else AT_HAND):
             portion = self._take(hand.name, ready)
             if portion is None:
-                self._add(self._size(tally))
+                self._add(self._size(tally, len(ready) + opening))
                 portion = self._take(hand.name, ready)
             if portion is None:
                 return
@@ -299,13 +311,13 @@ class _Round:
         if requests:
             self._again.append(_Given(requests))
 
-    def _size(self, tally: _Tally) -> int:
+    def _size(self, tally: _Tally, hands: int) -> int:
         """By the hand's pace, and no more than its share of half of what is left."""
         size = FIRST
         if tally.case_seconds:
             by_time = int(SECONDS_AT_ONCE / tally.case_seconds)
             size = min(by_time, MOST_GROWTH * max(FIRST, tally.last_size), MOST)
-        share = math.ceil(self._left / (2 * max(1, len(self._tallies))))
+        share = math.ceil(self._left / (2 * max(hands, len(self._tallies))))
         tally.last_size = max(LEAST, min(size, share))
         return tally.last_size
 

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cli.conftest import Localprompt
@@ -58,6 +59,37 @@ def test_a_suite_is_evaluated_shown_compared_and_held_to_thresholds(
     failures = localprompt("runs", "show", "last", "--failures")
     failed = sum(not case["score"]["passed"] for case in found["results"])
     assert failures.out.count("failed  ") == failed
+
+
+@pytest.mark.model
+def test_workers_answer_as_this_process_does_and_are_gone_afterwards(
+    localprompt: Localprompt, suite: str
+) -> None:
+    alone = localprompt("eval", suite, *QUICK, "-f", "json")
+    before = psutil.Process().children(recursive=True)
+    worked = localprompt("eval", suite, *QUICK, "--workers", "1", "--no-cache", "-f", "json")
+    assert worked.code == 0, worked.err
+    ours, theirs = (json.loads(one.out) for one in (alone, worked))
+    assert [r["answer"] for r in theirs["results"]] == [r["answer"] for r in ours["results"]]
+    assert {use["hand"] for use in theirs["uses"]} == {"worker 1"}
+    assert all(use["settings"]["n_threads"] == 1 for use in theirs["uses"])
+    assert set(psutil.Process().children(recursive=True)) <= set(before)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("--workers", "100000"), "more workers than cores"),
+        (("--workers", "1", "--cluster", "tcp://127.0.0.1:1"), "workers are processes"),
+        (("--workers", "0"), "--workers"),
+    ],
+)
+def test_workers_that_cannot_be_are_refused_before_anything_is_read(
+    localprompt: Localprompt, typed: tuple[str, ...], said: str
+) -> None:
+    refused = localprompt("eval", "nowhere.yaml", *typed)
+    assert refused.code == 2
+    assert said in refused.err
 
 
 def test_wrong_words_are_told_before_a_model_is_opened(

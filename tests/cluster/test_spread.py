@@ -82,6 +82,17 @@ def test_what_one_hand_failed_at_is_for_the_others_first() -> None:
     assert len(list(round_.for_hand(bad, 0, alone))) == AT_HAND, "where nobody else is there"
 
 
+def test_while_another_gets_ready_a_hand_has_one_portion_and_no_more_than_its_share() -> None:
+    machine = make_run().machine
+    first, second = Hand("first", machine), Hand("second", machine)
+    round_ = _Round(iter(list[Any](range(80))), 80, {})
+    early = list(round_.for_hand(first, 0, frozenset({"first"}), opening=True))
+    assert [len(portion.requests) for portion in early] == [20]
+    assert list(round_.for_hand(first, 1, frozenset({"first"}), opening=True)) == []
+    both = frozenset({"first", "second"})
+    assert sum(len(p.requests) for p in round_.for_hand(second, 0, both)) >= 30
+
+
 def test_an_error_of_the_engine_is_the_portions_failure(lab: ClusterLab) -> None:
     lab.write("cases.csv", "text,__expected\nrefuse,good\n")
     with LocalHands(1) as hands:
@@ -147,5 +158,5 @@ def test_cases_that_see_earlier_answers_and_adapters_are_not_spread(lab: Cluster
         check_spreadable(msgspec.structs.replace(planned.suite, in_turn=True), request)
     adapter = AdapterUse("a", "a.gguf", "ab" * 32)
     settings = msgspec.structs.replace(request.settings, adapters=(adapter,))
-    with pytest.raises(InputError, match="adapters are files"):
+    with pytest.raises(InputError, match="adapters are not given"):
         check_spreadable(planned.suite, msgspec.structs.replace(request, settings=settings))
