@@ -146,7 +146,8 @@ def command(
 
     wanted = format_of(flags.format, flags.output, FORMATS)
     check_output(flags.output)
-    check_cluster_flags(flags)
+    if not flags.plan_only:
+        check_cluster_flags(flags)
     experiment = (
         _resumed(flags.resume, flags.cluster) if flags.resume else _planned(what or [], flags)
     )

@@ -175,11 +175,11 @@ def command(
         )
     if flags.shard is not None:
         _check_part(parse_shard(flags.shard)[0], "--shard", flags)
-    check_cluster_flags(flags)
     check_workers(flags)
     if flags.plan and suite is not None:
         _show_plan(request_from_flags(suite, flags))
         return
+    check_cluster_flags(flags)
     watch.begin(lambda crash: _explain(crash, recorded=not flags.no_log))
     with (
         evaluation_store(log=not flags.no_log) as store,

@@ -124,11 +124,15 @@ def hands_of(flags: ClusterFlags, *, quiet: bool) -> Iterator[ClusterHands]:
 
 
 def check_cluster_flags(flags: ClusterFlags) -> None:
-    """
+    """Before anything is planned or stored.
+
     Raises:
-        InputError: a flag of a cluster is given without one.
+        InputError: a flag of a cluster is given without one, or its address may not be used so.
+        MachineError: nobody listens there.
     """
     if flags.cluster is not None:
+        chosen = network_of(flags.tls, insecure=flags.insecure_network)
+        needs_cluster_extra("network").check_reachable(flags.cluster, chosen)
         return
     given = {
         "--tls": flags.tls is not None,

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import msgspec
 from distributed import Client, Future
@@ -48,7 +47,7 @@ def connect(address: str, chosen: Network) -> Client:
         InputError: the address may not be used like that.
         MachineError: no scheduler answers there.
     """
-    network.check_address(address, chosen)
+    network.check_reachable(address, chosen)
     network.settle_down()
     security = network.security(chosen)
     try:
@@ -60,22 +59,7 @@ def connect(address: str, chosen: Network) -> Client:
             name="localprompt",
         )
     except Exception as error:
-        raise no_scheduler(address, error) from error
-
-
-def no_scheduler(address: str, error: BaseException | None = None) -> MachineError:
-    cause: BaseException | None = error
-    while cause is not None and cause.__cause__ is not None:
-        cause = cause.__cause__
-    place = urlsplit(address)
-    options = "" if network.is_loopback(place.hostname or "") else " --interface NAME"
-    options += " --tls FOLDER" if place.scheme == "tls" else ""
-    return MachineError(
-        "no scheduler of a cluster answers",
-        where=address,
-        found=None if cause is None else f"{type(cause).__name__}: {cause}"[:200],
-        next_step=f"localprompt cluster scheduler{options}, on the machine of that address",
-    )
+        raise network.no_scheduler(address, error) from error
 
 
 class _Worker(msgspec.Struct):

@@ -11,6 +11,8 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
+import ssl
+import time
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,7 +22,7 @@ import msgspec
 from distributed.security import Security
 
 from localprompt import doors
-from localprompt.errors import InputError
+from localprompt.errors import InputError, MachineError
 
 FILES = ("ca.pem", "cert.pem", "key.pem")
 _QUIET = {
@@ -40,7 +42,10 @@ _QUIET = {
     "distributed.admin.large-graph-warning-threshold": "1GB",
 }
 
-
+SECONDS_REFUSED = 3.0
+"""How long a scheduler may still be starting."""
+_SECONDS_TO_CONNECT = 10.0
+_SECONDS_BETWEEN_KNOCKS = 0.2
 _LOUD = ("distributed", "tornado", "asyncio")
 
 
@@ -92,6 +97,84 @@ def check_address(address: str, network: Network) -> tuple[str, int]:
         raise InputError("with --tls the address begins with tls://", where=address)
     check_reach(is_loopback(parts.hostname), network, address)
     return parts.hostname, port
+
+
+def check_reachable(address: str, chosen: Network) -> None:
+    """Whether somebody listens at an address and may be spoken to, before anything else is done.
+
+    Raises:
+        InputError: the address may not be used like that, or certificates are missing.
+        MachineError: nobody listens there.
+    """
+    place = check_address(address, chosen)
+    security(chosen)
+    deadline = time.monotonic() + SECONDS_REFUSED
+    while True:
+        try:
+            socket.create_connection(place, timeout=_SECONDS_TO_CONNECT).close()
+        except ConnectionRefusedError as error:
+            if time.monotonic() > deadline:
+                raise no_scheduler(address, error) from error
+            time.sleep(_SECONDS_BETWEEN_KNOCKS)
+        except OSError as error:
+            raise no_scheduler(address, error) from error
+        else:
+            return
+
+
+def no_scheduler(address: str, error: BaseException | None = None) -> MachineError:
+    """Why none answers, as its user would say it."""
+    cause: BaseException | None = error
+    while cause is not None and cause.__cause__ is not None:
+        cause = cause.__cause__
+    message = "no scheduler of a cluster answers"
+    place = urlsplit(address)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return MachineError(
+            message,
+            where=address,
+            found=f"a certificate that does not fit: {cause.verify_message}",
+            next_step=f"the same {', '.join(FILES)} on each machine, good at this hour",
+        )
+    if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+        return MachineError(
+            message,
+            where=address,
+            found="what answers there is not encrypted",
+            next_step="tcp:// for tls://, or a scheduler with --tls",
+        )
+    if isinstance(cause, ConnectionResetError) and place.scheme == "tcp":
+        return MachineError(
+            message,
+            where=address,
+            found=f"{cause}",
+            next_step="tls:// and --tls FOLDER, if the scheduler was started with --tls",
+        )
+    if isinstance(cause, socket.gaierror):
+        return MachineError(
+            message,
+            where=address,
+            found=f"no such name: {cause.strerror}",
+            next_step="the address in numbers, as cluster scheduler prints it",
+        )
+    options = "" if is_loopback(place.hostname or "") else " --interface NAME"
+    options += " --tls FOLDER" if place.scheme == "tls" else ""
+    return MachineError(
+        message,
+        where=address,
+        found=None if cause is None else silence(cause),
+        next_step=f"localprompt cluster scheduler{options}, on the machine of that address",
+    )
+
+
+def silence(cause: BaseException) -> str:
+    """What it means that a connection came to nothing."""
+    if isinstance(cause, ConnectionRefusedError):
+        return "nobody listens there"
+    if isinstance(cause, TimeoutError):
+        return "no reply: another address, or a firewall"
+    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    return f"{type(cause).__name__}: {text}"[:200]
 
 
 def check_reach(loopback: bool, network: Network, where: str) -> None:

@@ -22,8 +22,8 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.security import Security
 
 from localprompt.cluster import network, room
-from localprompt.cluster.hands import RESOURCE, no_scheduler
-from localprompt.cluster.network import Network
+from localprompt.cluster.hands import RESOURCE
+from localprompt.cluster.network import Network, no_scheduler
 from localprompt.errors import InputError, MachineError
 
 Announce = Callable[[str], None]
@@ -39,8 +39,6 @@ timeout of a connection."""
 _MOST = 512
 """Workers of one host."""
 _NOBODY_LISTENS = (ConnectionRefusedError,)
-_NOBODY = "nobody listens there yet"
-_SILENCE = "no reply: another address, or a firewall"
 
 
 class Rooms(WorkerPlugin):
@@ -110,7 +108,7 @@ def run_worker(
         while not stop.is_set():
             silent = await _why_silent(*place)
             if silent is not None or not await _answers(address, security):
-                why = silent or _NOBODY
+                why = silent or network.silence(ConnectionRefusedError())
                 if waited != why:
                     announce(f"waiting for a scheduler at {address}: {why}")
                 waited = why
@@ -233,12 +231,8 @@ async def _why_silent(host: str, port: int) -> str | None:
     try:
         opening = asyncio.open_connection(host, port)
         _, writer = await asyncio.wait_for(opening, _SECONDS_TO_CONNECT)
-    except ConnectionRefusedError:
-        return _NOBODY
-    except TimeoutError:
-        return _SILENCE
     except OSError as error:
-        return f"{error.strerror or error}"
+        return network.silence(error)
     writer.close()
     return None
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from localprompt.cluster import network
 from localprompt.cluster.network import (
     Network,
     check_address,
     check_called_back,
     is_loopback,
     listening_host,
+    no_scheduler,
     security,
 )
-from localprompt.errors import InputError
+from localprompt.errors import InputError, MachineError
 from tests import needs
 from tests.cluster.harness import ClusterLab, figures, rows
 
@@ -40,6 +44,40 @@ def test_a_worker_on_loopback_is_told_that_a_scheduler_elsewhere_cannot_call_it_
     assert "--interface NAME, of: " in str(caught.value.expected)
     check_called_back("192.0.2.7", 8786, Network(insecure=True, interface="eth0"))
     check_called_back("127.0.0.1", 8786, Network())
+
+
+def test_why_no_scheduler_answers_is_said_in_words_with_what_to_change() -> None:
+    certificate = ssl.SSLCertVerificationError()
+    certificate.verify_message = "certificate has expired"
+    encrypted = ssl.SSLError()
+    encrypted.reason = "WRONG_VERSION_NUMBER"
+    for address, error, found, next_step in (
+        ("tcp://127.0.0.1:1", ConnectionRefusedError(), "nobody listens", "cluster scheduler, on"),
+        ("tcp://192.0.2.7:1", ConnectionRefusedError(), "nobody", "scheduler --interface NAME, on"),
+        ("tls://192.0.2.7:1", TimeoutError(), "no reply", "--interface NAME --tls FOLDER, on"),
+        ("tls://127.0.0.1:1", certificate, "does not fit: certificate has expired", "same ca.pem"),
+        ("tls://127.0.0.1:1", encrypted, "not encrypted", "tcp:// for tls://"),
+        ("tcp://127.0.0.1:1", ConnectionResetError("reset"), "reset", "tls:// and --tls FOLDER"),
+        ("tcp://x.invalid:1", socket.gaierror(-2, "not known"), "no such name", "in numbers"),
+    ):
+        said = no_scheduler(address, RuntimeError("as Dask says it"))
+        assert said.found == "RuntimeError: as Dask says it"
+        outer = OSError("as Dask says it")
+        outer.__cause__ = error
+        said = no_scheduler(address, outer)
+        assert found in str(said.found)
+        assert next_step in str(said.next_step)
+
+
+def test_an_address_where_nobody_is_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(network, "SECONDS_REFUSED", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        network.check_reachable(f"tcp://127.0.0.1:{port}", Network())
+    with pytest.raises(MachineError, match="no scheduler of a cluster answers"):
+        network.check_reachable(f"tcp://127.0.0.1:{port}", Network())
 
 
 def test_a_name_that_cannot_be_looked_up_is_not_loopback() -> None:
@@ -95,7 +133,6 @@ def test_an_encrypted_cluster_works_and_lets_nobody_in_without_a_certificate(
     lab: ClusterLab, certificates: Path
 ) -> None:
     from localprompt.cluster.hands import ClusterHands, connect
-    from localprompt.errors import MachineError
 
     lab.write("cases.csv", rows(40))
     tls = ("--tls", str(certificates))
