@@ -52,7 +52,8 @@ def open_for_bench(experiment: Experiment, hands: Hands, module: str = MODULE) -
 
 
 def on_each(experiment: Experiment, hands: Sequence[Hand]) -> Experiment:
-    """The plan with every cell once for each machine."""
+    """The plan with every cell once for each machine, in the order of their names."""
+    hands = sorted(hands, key=lambda hand: hand.name)
     cells = tuple(
         msgspec.structs.replace(
             cell,

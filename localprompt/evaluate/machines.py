@@ -50,7 +50,7 @@ def who_is_there(
     """
     hands.open(Opening(localprompt.__version__, module, (), NOTHING))
     found = []
-    for hand, done, took in _asked(hands, NOTHING):
+    for hand, done, took in _asked(hands, NOTHING, together=False):  # clocks are compared
         if done.cause is not None:
             found.append(CheckedMachine(hand.name, None, done.cause))
             continue
@@ -85,7 +85,7 @@ def agreement(
             wanted = GenerationRequest(ids, Sampling(max_tokens=PROBE_TOKENS))
             asks.append(Ask(len(ids) + PROBE_TOKENS, wanted))
         portion = Portion("generate", PromptTemplate(name="", body=""), None, tuple(asks))
-        for hand, done, _ in _asked(hands, msgspec.Raw(json.encode(portion))):
+        for hand, done, _ in _asked(hands, msgspec.Raw(json.encode(portion)), together=True):
             if done.cause is not None:
                 failed[hand.name] = done.cause
                 continue
@@ -100,8 +100,14 @@ def agreement(
     return Agreement(model.name, len(PROBES), differing, failed)
 
 
-def _asked(hands: Hands, line: msgspec.Raw) -> Sequence[tuple[Hand, Done, float]]:
-    """The same line to every hand that is ready when all have said whether they are."""
+def _asked(
+    hands: Hands, line: msgspec.Raw, *, together: bool
+) -> Sequence[tuple[Hand, Done, float]]:
+    """The same line to every hand that is ready when all have said whether they are.
+
+    Args:
+        together: at once, instead of one after the other.
+    """
     while hands.opening():
         hands.next(_PATIENCE_SECONDS)
     try:
@@ -110,12 +116,14 @@ def _asked(hands: Hands, line: msgspec.Raw) -> Sequence[tuple[Hand, Done, float]
     except MachineError:
         if not hands.ready():
             return ()
+    ready = hands.ready()
     found = []
-    for hand in hands.ready():  # one after the other: a clock is being compared
+    for asked in [ready] if together else [(hand,) for hand in ready]:
         started = time.monotonic()
-        ticket = hands.give(hand.name, line)
-        while (done := hands.next(_PATIENCE_SECONDS)) is None or done.ticket != ticket:
-            pass
-        found.append((hand, done, time.monotonic() - started))
+        waiting = {hands.give(hand.name, line): hand for hand in asked}
+        while waiting:
+            done = hands.next(_PATIENCE_SECONDS)
+            if done is not None and (hand := waiting.pop(done.ticket, None)) is not None:
+                found.append((hand, done, time.monotonic() - started))
     hands.drop()
     return found
