@@ -70,14 +70,14 @@ class Room:
                 self._make_ready(key, opening)
             except LocalPromptError as error:
                 self._clear()
-                return Reply("unfit", cause=str(error))
+                return Reply("unfit", cause=_told(error))
             if line is None:
                 return Reply("ready", self._machine)
             try:
                 return Reply("worked", self._machine, self._work(line))
             except LocalPromptError as error:
                 self._clear()
-                return Reply("failed", self._machine, cause=str(error))
+                return Reply("failed", self._machine, cause=_told(error))
 
     def close(self) -> None:
         """End the child, at once. From any thread, also while a line is being worked on."""
@@ -126,6 +126,13 @@ class Room:
         child, self._child, self._key, self._unfinished = self._child, None, None, None
         if child is not None:
             child.kill()
+
+
+def _told(error: LocalPromptError) -> str:
+    """What another machine is told: what is wrong, and last the file, which is on this one."""
+    if error.where is None:
+        return str(error)
+    return f"{str(error).removeprefix(f'{error.where}: ')} ({error.where})"
 
 
 def weights_here(wanted: Weights) -> Path:
