@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -33,6 +35,8 @@ _SECONDS_TO_CONNECT = 5.0
 """Shorter than the time for the answer, so that a refused connection is told from silence."""
 _SECONDS_TO_ANSWER = 10.0
 _SECONDS_TO_LEAVE = 5.0
+SECONDS_TO_END = 10.0
+"""Of a plain Dask worker's process after its worker."""
 SECONDS_TO_BE_FORGOTTEN = 180.0
 """How long a scheduler may take a worker for connected whose link has broken: longer than the
 timeout of a connection."""
@@ -42,18 +46,31 @@ _NOBODY_LISTENS = (ConnectionRefusedError,)
 
 
 class Rooms(WorkerPlugin):
-    """Ends the child of a worker with the worker."""
+    """Ends the child of a worker with the worker.
+
+    Args:
+        seconds_to_end: where the process is only there for the worker: how long it may go on
+            afterwards. One that gets SIGTERM while its scheduler retires it, as when an adaptive
+            cluster gives its job back, hangs for ever in Dask's own end (2026.8).
+    """
 
     name = "localprompt"
 
+    def __init__(self, seconds_to_end: float | None = None) -> None:
+        self._seconds_to_end = seconds_to_end
+
     def teardown(self, worker: Worker) -> None:
+        if self._seconds_to_end is not None:
+            late = threading.Timer(self._seconds_to_end, os._exit, (0,))
+            late.daemon = True
+            late.start()
         room.clear()
 
 
 async def dask_setup(worker: Worker) -> None:
     """For ``dask worker --preload localprompt.cluster.serving --resources process=1``."""
     network.settle_down()
-    await worker.plugin_add(plugin=Rooms())
+    await worker.plugin_add(plugin=Rooms(SECONDS_TO_END))
 
 
 def run_scheduler(port: int, chosen: Network, announce: Announce) -> None:

@@ -25,6 +25,14 @@ main()
 """The program, with less patience for addresses where nobody is."""
 
 
+LEFT_BEHIND = """
+import time
+from localprompt.cluster.serving import Rooms
+Rooms(0.2).teardown(None)
+time.sleep(60)
+"""
+
+
 def _said(lab: ClusterLab, *arguments: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, *COMMAND, *arguments],
@@ -121,3 +129,9 @@ def test_beyond_loopback_is_refused_before_anything_listens(lab: ClusterLab) -> 
     code, said = _said(lab, "scheduler", "--interface", "nowhere9")
     assert code == 2
     assert "no such interface" in said
+
+
+def test_the_process_of_a_plain_worker_that_does_not_come_to_its_end_is_ended(
+    lab: ClusterLab,
+) -> None:
+    subprocess.run([sys.executable, "-c", LEFT_BEHIND], cwd=lab.folder, timeout=40, check=True)
