@@ -335,7 +335,8 @@ def merge(
         whole = merge_parts(parts, history)
         result = load_result(whole, history)
         write_result(result, history, wanted, output)
-    print_note(f"note: {whole.notes[-1]}")
+    if wanted != "table" or output is not None:  # or the table has said it
+        print_note(f"note: {whole.notes[-1]}")
     enforce(result, conditions)
 
 

@@ -258,7 +258,9 @@ def _notices(result: BenchResult) -> Iterator[Notices]:
         for one in cell.warnings
     ]
     if not result.complete:
-        advice = f"localprompt bench --resume {result.experiment.id} runs what is missing"
+        cluster = " --cluster ADDRESS" if result.experiment.machines else ""
+        again = f"localprompt bench --resume {result.experiment.id}{cluster}"
+        advice = f"{again} runs what is missing"
         items.append(Notice("incomplete", "some repetitions are missing", advice=advice))
     if items:
         yield Notices(tuple(items))

@@ -34,9 +34,10 @@ def test_parts_are_merged_into_a_table_a_file_and_an_exit_code(
     merged = localprompt("runs", "merge", *parts)
     assert merged.code == 0, merged.err
     assert "tones: 4 cases" in merged.out
-    assert "merged from 2 parts, made on one kind of machine" in " ".join(merged.err.split())
+    assert "merged from 2 parts, made on one kind of machine" in " ".join(merged.out.split())
     written = localprompt("runs", "merge", *parts, "-o", "whole.json", "--no-log")
     assert written.code == 0, written.err
+    assert "merged from 2 parts" in written.err
     found = json.loads(Path("whole.json").read_text(encoding="utf-8"))
     assert [target["passes"] for target in found["targets"]] == [
         msgspec.to_builtins(target.passes) for target in unbroken.targets
