@@ -173,8 +173,9 @@ def silence(cause: BaseException) -> str:
         return "nobody listens there"
     if isinstance(cause, TimeoutError):
         return "no reply: another address, or a firewall"
-    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-    return f"{type(cause).__name__}: {text}"[:200]
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return f"{type(cause).__name__}: {cause}"[:200]
 
 
 def check_reach(loopback: bool, network: Network, where: str) -> None:
