@@ -14,6 +14,7 @@ from localprompt.records.prompt import Message, Segment
 from localprompt.rendering.chat import apply_chat_template
 from tests.adversarial.harness import Ran, Zygote
 from tests.adversarial.inputs import FAST, prepare
+from tests.adversarial.models import working_gguf
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +152,14 @@ def test_a_table_goes_on_where_a_cell_of_several_lines_was_cut(zygote: Zygote) -
     assert zygote.run(*command).code in {0, 1}
     assert (zygote.work / "said.csv").read_bytes() == whole
     _refused(zygote.run(*command[:-4], "--to", "/dev/zero", *FAST), "not a file", code=3)
+
+
+def test_a_chat_template_with_a_byte_that_is_no_text_is_said_to_be_wrong(
+    zygote: Zygote, tmp_path: Path
+) -> None:
+    file = tmp_path / "byte.gguf"
+    file.write_bytes(working_gguf().replace(b"{% endfor %}", b"{% endfo\xef %}"))
+    ran = zygote.run("ask", "a", "-m", str(file), *FAST)
+    assert ran.fault() is None, ran.err
+    assert ran.code in {2, 3}
+    assert "template" in ran.err

@@ -130,7 +130,9 @@ class LlamaEngine:
             self.close()
             raise
         own = lib.llama_model_chat_template(self._model, None)
-        template = chat_template if chat_template is not None else (own or b"").decode()
+        template = (
+            chat_template if chat_template is not None else (own or b"").decode(errors="replace")
+        )
         self.facts = ModelFacts(
             architecture=self._metadata("general.architecture"),
             n_ctx_train=int(lib.llama_model_n_ctx_train(self._model)),
