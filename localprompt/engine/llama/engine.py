@@ -129,10 +129,8 @@ class LlamaEngine:
         except ModelFileError:
             self.close()
             raise
-        own = lib.llama_model_chat_template(self._model, None)
-        template = (
-            chat_template if chat_template is not None else (own or b"").decode(errors="replace")
-        )
+        own = (lib.llama_model_chat_template(self._model, None) or b"").decode(errors="replace")
+        template = own if chat_template is None else chat_template
         self.facts = ModelFacts(
             architecture=self._metadata("general.architecture"),
             n_ctx_train=int(lib.llama_model_n_ctx_train(self._model)),
