@@ -34,7 +34,9 @@ def prepare(zygote: Zygote) -> Places:
     (prompts / "say.prompty").write_text(PROMPT)
     for folder in (prompts, zygote.work):
         (folder / "cases.jsonl").write_text(JSONL)
-    (zygote.work / "rows.csv").write_text("x,y,__expected\n" + "red,1,contains:red\n" * 4)
+    (zygote.work / "rows.csv").write_text(
+        "x,y,__expected\n" + "".join(f"red,{n},contains:red\n" for n in range(4))
+    )
     (zygote.work / "vars.yaml").write_text("x: yellow\n")
     (zygote.work / "prompt.txt").write_text("Name {{ x }}\n---\nAnd {{ y }}\n")
     (zygote.work / "suite.yaml").write_text(SUITE)
