@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,10 +10,15 @@ import pytest
 
 from localprompt.cluster.local import LocalHands
 from localprompt.errors import InputError, WorkerError
+from localprompt.evaluate.merging import merge
+from localprompt.evaluate.shards import write_part
 from localprompt.evaluate.spread import AT_HAND, _Round, check_spreadable
+from localprompt.evaluate.summarize import load_result
+from localprompt.models.store import add_model
 from localprompt.records.model import AdapterUse
 from localprompt.records.work import Done, Hand
 from tests.cluster.harness import ClusterLab, figures, rows
+from tests.models.tiny_gguf import tiny_gguf
 from tests.sample_runs import make_run
 
 
@@ -25,6 +31,43 @@ def test_two_workers_give_the_table_of_this_process(lab: ClusterLab) -> None:
     assert figures(spread) == figures(unbroken)
     assert spread.complete
     assert sum(use.answered for use in spread.uses) == 150
+
+
+VARIED = """
+prompts: ["Is this good or bad? {{ text }}", "One word, good or bad: {{ text }}"]
+providers: [small, large]
+evaluateOptions: {repeat: 2}
+defaultTest:
+  assert: [{type: javascript, value: output.length < 4, metric: short}]
+tests: file://cases.csv
+"""
+
+
+def test_several_models_prompts_and_repetitions_give_the_table_and_the_parts_of_this_process(
+    lab: ClusterLab, tmp_path: Path
+) -> None:
+    weights = lab.home / "models" / "large.gguf"
+    weights.write_bytes(tiny_gguf() + b"\0" * 32)
+    add_model(weights, name="large")
+    lab.write("tones.yaml", VARIED)
+    lab.write("cases.csv", rows(40))
+    unbroken = lab.here(lab.plan())
+    parts = []
+    with LocalHands(2) as hands:
+        spread = lab.carry_out(lab.plan(), hands)
+        for number in (1, 2):
+            part = lab.carry_out(lab.plan(shard=(number, 2)), hands)
+            parts.append(tmp_path / f"part{number}.jsonl")
+            with parts[-1].open("w", encoding="utf-8", newline="") as stream:
+                write_part(part.evaluation, lab.store, stream)
+    merged = load_result(merge(parts, lab.store), lab.store)
+    for result in (spread, merged):
+        assert len(result.targets) == 4
+        assert lab.rows_of(result) == lab.rows_of(unbroken)
+        assert figures(result) == figures(unbroken)
+    assert {use.hand for use in merged.uses} <= {
+        f"worker {worker}, part {part}" for worker in (1, 2) for part in (1, 2)
+    }
 
 
 def test_every_result_and_every_use_names_who_worked(lab: ClusterLab) -> None:
