@@ -29,8 +29,8 @@ _MOST_NAMED = 5
 _SHOWN_DIGITS = 12
 _SETTINGS = ("n_ctx", "type_k", "type_v", "flash_attn")
 """Those that may change an answer, as adapters do."""
-_OWN_PLACES: dict[str, None] = {"path": None, "cases": None, "grammar_path": None}
-"""Fields of a template that say where it lies."""
+_OWN: dict[str, str | None] = {"path": None, "cases": None, "grammar_path": None, "sha256": ""}
+"""Fields of a template that say where it lies and how its lines end, as files of one's own may."""
 
 
 _Trait = tuple[str, Any, str]
@@ -108,7 +108,7 @@ def _traits(part: Part) -> Iterator[_Trait]:
 
 def _prompt_digest(target: EvalTarget) -> str:
     """Of all that makes a prompt and what its answers are held to, wherever its files lie."""
-    template = msgspec.structs.replace(target.template, **_OWN_PLACES)
+    template = msgspec.structs.replace(target.template, **_OWN)
     return _digest((template, target.transform, target.as_json))
 
 

@@ -22,7 +22,7 @@ from tests.evaluate.harness import Lab, write_part_of
 from tests.evaluate.test_shards import MANY
 
 VARIED = """
-prompts: ["Is this good or bad? {{ text }}", file://word.txt]
+prompts: ["Is this good or bad? {{ text }}", file://word.txt, file://asked.prompty]
 providers: [small, large]
 evaluateOptions: {repeat: 2}
 defaultTest:
@@ -31,6 +31,16 @@ defaultTest:
   - {type: python, value: file://check.py}
   - {type: llm-rubric, value: is one word, metric: one word}
 tests: file://cases.csv
+"""
+ASKED = """---
+name: asked
+inputs:
+  - name: text
+    kind: string
+---
+user:
+Tell me: is it fine?
+{{text}}
 """
 REPLY = '{"reason": "so it is", "pass": true, "score": 0.75}'
 
@@ -44,7 +54,8 @@ class Machine(Lab):
         self.write("tones.yaml", SUITE)
         self.write("cases.csv", MANY)
         self.write("varied.yaml", VARIED)
-        self.write("word.txt", "One word, good or bad: {{ text }}")
+        self.write("word.txt", "One word, good or bad:\n{{ text }}\n")
+        self.write("asked.prompty", ASKED)
         self.write("short.js", "module.exports = (output) => output.length < 5;")
         self.write("check.py", "def get_assert(output, context):\n    return output == 'good'\n")
 
@@ -116,7 +127,9 @@ def test_parts_put_together_give_the_table_of_an_unbroken_run(
 def test_machines_may_have_the_suite_elsewhere_and_other_ends_of_lines(
     one: Machine, other: Machine, where_they_meet: History
 ) -> None:
-    (other.folder / "cases.csv").write_bytes(MANY.replace("\n", "\r\n").encode())
+    for name in ("cases.csv", "word.txt", "asked.prompty"):
+        path = other.folder / name
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     how: dict[str, Any] = {"allow_code": True, "judge": "large"}
     unbroken = one.evaluate("varied.yaml", cached=False, **how)
     parts = [write_part_of(who, n, 2, "varied.yaml", **how) for n, who in ((1, one), (2, other))]
@@ -125,7 +138,7 @@ def test_machines_may_have_the_suite_elsewhere_and_other_ends_of_lines(
         merged = load_result(whole, where_they_meet)
         assert figures(merged) == figures(unbroken)
         assert rows(where_they_meet.results(whole.id)) == rows(iter(one.results(unbroken)))
-    assert len(merged.targets) == 4
+    assert len(merged.targets) == 6
     assert merged.pairs
 
 
