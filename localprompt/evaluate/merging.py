@@ -109,7 +109,8 @@ def _traits(part: Part) -> Iterator[_Trait]:
 def _prompt_digest(target: EvalTarget) -> str:
     """Of all that makes a prompt and what its answers are held to, wherever its files lie."""
     template = msgspec.structs.replace(target.template, **_OWN)
-    return _digest((template, target.transform, target.as_json))
+    transform = target.transform and target.transform.anywhere
+    return _digest((template, transform, target.as_json))
 
 
 def _answer_settings(settings: RequestedSettings) -> tuple[str, Any]:

@@ -389,6 +389,7 @@ class _CasesDigest:
             case,
             expectations=tuple(map(self._anywhere, case.expectations)),
             late=tuple(map(self._anywhere, case.late)),
+            transforms=tuple(script.anywhere for script in case.transforms),
             where="",
         )
         self._digest.update(json.encode(same_anywhere))
@@ -406,7 +407,8 @@ class _CasesDigest:
         value = expected.value
         if expected.type == "python" and isinstance(value, str) and value.startswith(FILE):
             value = self._code_of(value)
-        return msgspec.structs.replace(expected, value=value, where=None)
+        transform = expected.transform and expected.transform.anywhere
+        return msgspec.structs.replace(expected, value=value, transform=transform, where=None)
 
     def _code_of(self, reference: str) -> str:
         """``file:///a/check.py:f`` → what stands in the file, and the function's name."""

@@ -18,6 +18,11 @@ class Script(msgspec.Struct, frozen=True):
     python: str | None = None
     """The path of a file of Python, which runs where that was allowed."""
 
+    @property
+    def anywhere(self) -> Script:
+        """The same, wherever its file lies."""
+        return self if self.python is None else msgspec.structs.replace(self, python="")
+
 
 class Expectation(msgspec.Struct, frozen=True):
     """One assertion about one answer."""

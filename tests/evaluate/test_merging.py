@@ -23,11 +23,15 @@ from tests.evaluate.test_shards import MANY
 
 VARIED = """
 prompts: ["Is this good or bad? {{ text }}", file://word.txt, file://asked.prompty]
-providers: [small, large]
+providers:
+- {id: small, transform: file://shape.py:trimmed}
+- large
 evaluateOptions: {repeat: 2}
 defaultTest:
+  options: {transform: file://shape.py}
   assert:
   - {type: javascript, value: file://short.js}
+  - {type: equals, value: GOOD, transform: file://shape.py:raised}
   - {type: python, value: file://check.py}
   - {type: llm-rubric, value: is one word, metric: one word}
 tests: file://cases.csv
@@ -41,6 +45,16 @@ inputs:
 user:
 Tell me: is it fine?
 {{text}}
+"""
+SHAPE = """
+def get_transform(output, context):
+    return output.lower()
+
+def trimmed(output, context):
+    return output.strip()
+
+def raised(output, context):
+    return output.upper()
 """
 REPLY = '{"reason": "so it is", "pass": true, "score": 0.75}'
 
@@ -57,6 +71,7 @@ class Machine(Lab):
         self.write("word.txt", "One word, good or bad:\n{{ text }}\n")
         self.write("asked.prompty", ASKED)
         self.write("short.js", "module.exports = (output) => output.length < 5;")
+        self.write("shape.py", SHAPE)
         self.write("check.py", "def get_assert(output, context):\n    return output == 'good'\n")
 
     @staticmethod
@@ -164,15 +179,10 @@ def test_what_does_not_belong_together_is_named(one: Machine, where_they_meet: H
         ("varied.yaml", "is one word", "is short", "cases", "40 cases ("),
         ("word.txt", "One word", "A word", "prompts", "word.txt ("),
         ("varied.yaml", "repeat: 2", "repeat: 3", "repetitions", "3"),
-        ("varied.yaml", "small, large", "large, small", "models", "large ("),
-        ("varied.yaml", "small,", "{id: small, config: {temperature: 0.5}},", "ways of", "temp"),
-        (
-            "varied.yaml",
-            "small,",
-            "{id: small, transform: output.trim()},",
-            "prompts",
-            "Is this good or bad?",
-        ),
+        ("varied.yaml", "id: small", "id: large", "models", "large ("),
+        ("varied.yaml", "- large", "- {id: large, config: {temperature: 0.5}}", "ways of", "temp"),
+        ("varied.yaml", "shape.py:trimmed", "shape.py:raised", "prompts", "Is this good or bad?"),
+        ("shape.py", "lower()", "title()", "cases", "40 cases ("),
     ],
 )
 def test_parts_of_suites_that_differ_are_refused_by_what_differs(
