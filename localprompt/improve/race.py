@@ -66,7 +66,7 @@ def race(
         values: a candidate's value for each of these cases.
         score: what a candidate is ranked by over these cases.
         kept: the key of the one that stays in.
-        survivors: at most so many others answer the last block.
+        survivors: at most so many others answer the last block; as few are not halved before.
 
     Returns:
         by key, best first; whoever came further comes first.
@@ -88,7 +88,8 @@ def race(
             runs[key].value = score(key, seen)
         alive.sort(key=lambda key: -runs[key].value)
         if number < len(rounds):
-            most = survivors if number == len(rounds) - 1 else math.ceil(len(alive) / 2)
+            last = number == len(rounds) - 1
+            most = survivors if last else max(survivors, math.ceil(len(alive) / 2))
             alive = _going_on(alive, runs, lambda key: values(key, seen), kept, most)
         on_round(runs)
     ranked = sorted(runs, key=lambda key: (-runs[key].rounds, -runs[key].value))

@@ -1,7 +1,7 @@
 """A search, from the original's first block to the proof.
 
     1  wordings race on the search part; the original runs along
-    2  other words for closed answers race on the best two wordings
+    2  small changes race on the best two wordings of a closed question, the best then together
     3  sets of examples race on the best so far, on the cases that are in none of them
     4  ways to make free answers race on the best so far
     5  closed answers are weighed in every way that the search part leads to; the best few meet on
@@ -14,7 +14,7 @@ nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from localprompt.improve.answers import answerings
 from localprompt.improve.asking import Asker
 from localprompt.improve.budget import Budget, BudgetSpentError
 from localprompt.improve.costs import MeasureCost, weighed_template
+from localprompt.improve.details import Change, changes_of
 from localprompt.improve.examples import (
     MOST_POOL,
     can_take_block,
@@ -41,7 +42,6 @@ from localprompt.improve.judging import (
     likelihood,
     standing,
 )
-from localprompt.improve.labels import with_words
 from localprompt.improve.opening import Setting
 from localprompt.improve.race import Run, race
 from localprompt.improve.variants import Variant
@@ -120,7 +120,7 @@ class Search:
         self._save()
         try:
             ranked = self._wordings()
-            for stage in (self._labels, self._examples, self._answers):
+            for stage in (self._details, self._examples, self._answers):
                 ranked = stage(ranked)
         except BudgetSpentError as spent:
             self._record = msgspec.structs.replace(self._record, stopped=str(spent))
@@ -148,20 +148,32 @@ class Search:
         runs = self._race("wordings", list(self._field.variants), self._field.raced)
         return [key for key, run in runs.items() if run.rounds]
 
-    # ---- 2: what closed answers are called
+    # ---- 2: details of closed questions
 
-    def _labels(self, ranked: list[str]) -> list[str]:
-        """The best two wordings, asking for other words."""
-        sets = self._setting.label_sets if "wordings" in self._request.search else ()
-        best = [self._field.variants[key].wording for key in ranked[:2]]
-        added = [
-            self._field.add(Variant(with_words(wording, words)))
-            for wording in best
-            for words in sets
-        ]
-        if not added:
+    def _details(self, ranked: list[str]) -> list[str]:
+        """The best two wordings with one small change each, then the best changes together."""
+        if "wordings" not in self._request.search or not self._template.choices:
             return ranked
-        return self._then("labels", ranked, [*ranked[:2], *added], self._field.raced)
+        best = ranked[:2]
+        possible = changes_of(self._template, self._setting.label_sets)
+        made: dict[str, Change] = {}
+        for key in best:
+            for change in possible:
+                wording = change.made(self._field.variants[key].wording)
+                if wording is not None:
+                    made.setdefault(self._field.add(Variant(wording)), change)
+        if not made:
+            return ranked
+        runs = self._race("details", [*best, *made], self._field.raced)
+        ranked = _ahead(runs, ranked)
+        leader, first = self._field.variants[ranked[0]].wording, made.get(ranked[0])
+        others = [made[key] for key in runs if key in made] if first else []
+        together = (other.made(leader) for other in others if first and other.kind != first.kind)
+        both = next(filter(None, together), None)
+        if both is None:
+            return ranked
+        added = self._field.add(Variant(both))
+        return self._then("details", ranked, [ranked[0], added], self._field.raced)
 
     # ---- 3: examples
 
@@ -286,11 +298,8 @@ class Search:
     def _then(
         self, stage: str, ranked: list[str], keys: list[str], cases: Sequence[EvalCase]
     ) -> list[str]:
-        """Everything that was tried, best first, after another race: whoever came to its end goes
-        before what was best until now, and nobody who led is forgotten."""
-        runs = self._race(stage, keys, cases)
-        best = [key for key, run in runs.items() if run.rounds and run.out is None]
-        return list(dict.fromkeys((*best, *ranked)))
+        """What was best until now, after another race."""
+        return _ahead(self._race(stage, keys, cases), ranked)
 
     def _race(self, stage: str, keys: list[str], cases: Sequence[EvalCase]) -> dict[str, Run]:
         kept = self._field.original.key if self._field.original.key in keys else keys[0]
@@ -383,3 +392,10 @@ class Search:
             full_grid=self._full_grid,
         )
         self._keep(self._record)
+
+
+def _ahead(runs: Mapping[str, Run], ranked: Sequence[str]) -> list[str]:
+    """Best first: whoever came to a race's end goes before what was best until then, and nobody who
+    led is forgotten."""
+    best = [key for key, run in runs.items() if run.rounds and run.out is None]
+    return list(dict.fromkeys((*best, *ranked)))

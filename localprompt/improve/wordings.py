@@ -169,14 +169,21 @@ def _with_labels(cue: str, choices: Sequence[str]) -> str | None:
 
 def _cues(parts: Simple, template: PromptTemplate) -> list[str | None]:
     """What a prompt could end with: nothing, its own cue, ``Answer``, what its name says."""
+    named = names_of_answer(template, [field.name for field in parts.fields])
+    cues = [parts.cue, "Answer", *(name.capitalize() for name in named[:_MOST_CUES])]
+    return [None, *dict.fromkeys(cue for cue in cues if cue)]
+
+
+def names_of_answer(template: PromptTemplate, inputs: Sequence[str]) -> list[str]:
+    """What the answer may be called: the one field of its schema, then the words of the prompt's
+    name, as *sentiment* of ``classify-sentiment``; in lower case."""
     words = _WORD.findall(template.name.lower())
-    inputs = {field.name.lower() for field in parts.fields}
-    named = [w.capitalize() for w in words if w not in _PLAIN_WORDS and w not in inputs]
+    taken = {name.lower() for name in inputs}
+    named = [word for word in words if word not in _PLAIN_WORDS and word not in taken]
     schema = (template.output_schema or {}).get("properties") or {}
     if len(schema) == 1:
-        named.insert(0, next(iter(schema)).capitalize())
-    cues = [parts.cue, "Answer", *named[:_MOST_CUES]]
-    return [None, *dict.fromkeys(cue for cue in cues if cue)]
+        named.insert(0, next(iter(schema)).lower())
+    return named
 
 
 def read_wordings(path: Path, template: PromptTemplate) -> tuple[Wording, ...]:

@@ -55,4 +55,4 @@ def test_who_is_shown_to_be_worse_is_out_before_half_of_the_field_is() -> None:
     field = Field({"good": 0.9, "fair": 0.88, "hopeless": 0.02, "bad": 0.02})
     runs = race(list(field.shares), range(160), field.ask, field.values, field.score, kept="good")
     assert runs["hopeless"].out == "shown to be worse after 20 cases"
-    assert runs["fair"].rounds == 2
+    assert runs["fair"].rounds == 4  # as few as may answer the last block go on to it
