@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from localprompt.errors import InputError, LocalPromptError, NotEnoughDiskError
+from localprompt.files import make_file
 from localprompt.improve.examples import ExampleSet, example_of, nearest_of, usable
 from localprompt.improve.opening import open_search
 from localprompt.improve.variants import Variant
@@ -98,15 +99,14 @@ def test_a_full_disk_leaves_neither_file(
     searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = searched.folder / "new.prompty"
-    opened = Path.open
 
-    def full(self: Path, mode: str = "r", **options: Any) -> Any:
-        if self == path:
-            raise OSError(errno.ENOSPC, "No space left on device", str(self))
-        return opened(self, mode, **options)
+    def full(target: Path, content: bytes) -> None:
+        if target == path:
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        make_file(target, content)
 
+    monkeypatch.setattr("localprompt.improve.writing.make_file", full)
     two, _, _ = nearest_of([example_of(case) for case in cases(searched)])
-    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(NotEnoughDiskError):
         write(searched, two, path)
     assert not path.exists()
