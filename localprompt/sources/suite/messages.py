@@ -79,10 +79,16 @@ def _made(template: PromptTemplate, variables: Mapping[str, Any]) -> str | Scrip
     """What the suite's function makes of the variables."""
     name = template.metadata.get("function")
     try:
-        result = call(template.body, [{"vars": variables, "provider": {}}], file=True, name=name)
+        result = call(template.body, [_context(template, variables)], file=True, name=name)
     except ScriptError as error:
         return error
     return _as_prompt(result.value)
+
+
+def _context(template: PromptTemplate, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """What a function is given. Who answers is the same for all: a model of this machine."""
+    provider = {"id": "localprompt", "label": ""}
+    return {"vars": variables, "provider": provider, "config": template.metadata.get("config", {})}
 
 
 def _as_prompt(value: Any) -> str | ScriptError:
@@ -97,7 +103,7 @@ def _as_prompt(value: Any) -> str | ScriptError:
 def _made_by_python(template: PromptTemplate, variables: Mapping[str, Any]) -> str | ScriptError:
     """What the suite's Python makes of the variables, in a child with its limits: what a function
     returns, or what the file prints when it is run with the context as its argument."""
-    context = {"vars": variables, "provider": {}}
+    context = _context(template, variables)
     path, function = str(Path(template.path or "").absolute()), template.metadata.get("function")
     try:
         if function is None:

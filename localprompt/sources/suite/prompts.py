@@ -126,6 +126,9 @@ class PromptReader:
             return
         for source in self._sources(item, label, at):
             template = _with(self._template(source), own)
+            if source.language != "nunjucks" and isinstance(config, dict):
+                given = {**template.metadata, "config": config}
+                template = msgspec.structs.replace(template, metadata=given)
             yield self._labelled(source.label, template, at, config)
 
     def _own(self, config: Any, at: At) -> dict[str, Any]:

@@ -352,6 +352,23 @@ def test_tests_may_be_made_by_a_method_and_typescript_is_refused_by_name(tmp_pat
             suite(tmp_path, f"prompts: ['{{{{ q }}}}']\ntests: file://{name}\n")
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("p.py", "def ask(context):\n    return context['config']['tone'] + context['vars']['q']"
+                 " + context['provider']['id']\n"),
+        ("p.js", "exports.ask = ({vars, config, provider}) => config.tone + vars.q + provider.id;"),
+    ],
+)  # fmt: skip
+def test_a_function_is_given_its_prompt_s_config(tmp_path: Path, name: str, code: str) -> None:
+    (tmp_path / name).write_text(code)
+    text = (
+        f"prompts: [{{id: 'file://{name}:ask', label: a, config: {{tone: 'kindly '}}}}]\n"
+        "tests: [{vars: {q: 'hi '}}]\n"
+    )
+    assert texts(suite(tmp_path, text, allow_code=True)) == ["kindly hi localprompt"]
+
+
 @pytest.mark.parametrize("suffix", ["md", "j2"])
 def test_a_markdown_or_jinja_file_is_one_prompt_as_it_stands(tmp_path: Path, suffix: str) -> None:
     text = "\n# Rules\n---\nSay {{ q }}.\n"
