@@ -26,6 +26,8 @@ _SUSPECTS = (
     "items", "enum", "const", "anyOf", "$ref", "properties", "type",
 )  # fmt: skip
 """Keywords in the order in which they are given up."""
+_NOTHING = "Unsatisfiable schema"
+"""How llguidance begins what it says of a schema that admits nothing."""
 MOST_PARTS = 3_000
 """Parts of a schema that are tried one by one; the rest of it is then held to nothing."""
 
@@ -58,11 +60,15 @@ def hold(schema: Any, where: str = "outputs") -> Holding:
 def _hold(encoded: bytes, where: str) -> Holding:
     reading = read_schema(msgspec.json.decode(encoded), where)
     _check_ends(reading.schema, where)
-    problem = problem_of(of_json_schema(reading.schema))
+    read = reading.schema
+    problem = problem_of(of_json_schema(read))
+    if problem is not None and problem.startswith(_NOTHING):
+        read = _without_impossible(read)
+        problem = problem_of(of_json_schema(read))
     if problem is None:
-        return Holding(of_json_schema(reading.schema), reading.unheld)
+        return Holding(of_json_schema(read), reading.unheld)
     _check_satisfiable(problem, where)
-    schema = reading.schema if isinstance(reading.schema, dict) else {}
+    schema = read if isinstance(read, dict) else {}
     relaxing = _Relaxing(schema)
     relaxing.relax()
     constraint = of_json_schema(schema)
@@ -74,12 +80,47 @@ def _hold(encoded: bytes, where: str) -> Holding:
     return Holding(constraint, (*reading.unheld, *relaxing.unheld))
 
 
+def _without_impossible(schema: Schema) -> Schema:
+    """Without references to what nothing satisfies: an alternative that leads there is none."""
+    defs: dict[str, Any] = schema.get("$defs", {}) if isinstance(schema, dict) else {}
+    if not isinstance(schema, dict) or not 0 < len(defs) <= MOST_PARTS:
+        return schema
+    anything, gone = dict.fromkeys(defs, True), set[str]()
+    while more := {
+        name
+        for name, one in defs.items()
+        if name not in gone and _is_impossible(_cut(one, gone), anything)
+    }:
+        gone |= more
+    left = {name: one for name, one in defs.items() if name not in gone}
+    return dict(_cut({**schema, "$defs": left}, gone)) if gone else schema
+
+
+def _is_impossible(part: Any, defs: Mapping[str, Any]) -> bool:
+    if not isinstance(part, dict):
+        return part is False
+    problem = problem_of(of_json_schema({**part, "$defs": defs}))
+    return problem is not None and problem.startswith(_NOTHING)
+
+
+def _cut(value: Any, gone: set[str]) -> Any:
+    """Data with ``false`` in the place of references to some of the ``$defs``."""
+    if isinstance(value, list):
+        return [_cut(item, gone) for item in value]
+    if not isinstance(value, dict):
+        return value
+    reference = value.get("$ref")
+    if isinstance(reference, str) and reference.removeprefix("#/$defs/") in gone:
+        return False
+    return {key: _cut(item, gone) for key, item in value.items()}
+
+
 def _check_satisfiable(problem: str, where: str) -> None:
-    if problem.startswith("Unsatisfiable schema"):
+    if problem.startswith(_NOTHING):
         raise PromptFileError(
             "nothing can satisfy the schema",
             where=where,
-            found=problem.removeprefix("Unsatisfiable schema: "),
+            found=problem.removeprefix(f"{_NOTHING}: "),
         )
 
 
@@ -126,7 +167,7 @@ class _Relaxing:
         if self._tried > MOST_PARTS:
             return None
         problem = problem_of(of_json_schema({**part, "$defs": self._behind}))
-        return None if problem and problem.startswith("Unsatisfiable schema") else problem
+        return None if problem and problem.startswith(_NOTHING) else problem
 
     def _note(self, keyword: str, place: str, why: str) -> None:
         self.unheld.append(Unheld(keyword, place, _reason(why)))

@@ -44,6 +44,7 @@ _OPENING = frozenset(
     "additionalProperties patternProperties unevaluatedProperties allOf anyOf oneOf $ref "  # noqa: SIM905
     "$dynamicRef $recursiveRef if dependentSchemas dependencies minProperties".split()
 )
+_COMBINING = ("$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf")
 _VALUES = frozenset({"enum", "const", "default", "examples", "example"})
 _OLD = ("draft-03", "draft-04", "draft-06", "draft-07")
 
@@ -119,12 +120,34 @@ class _Reader:
             value = {"$ref": value["$ref"]}
         base = _joined(base, _id_of(value))
         out: dict[str, Any] = {}
-        inner = closing and not ("properties" in value or "additionalProperties" in value)
+        inner = closing and self._alone(value, base, place)
         for keyword, item in value.items():
             self._keyword(out, value, str(keyword), item, base, inner, place)
         if closing and _can_close(value):
             out["additionalProperties"] = False
         return out
+
+    def _alone(self, value: Mapping[str, Any], base: str, place: str) -> bool:
+        """Whether one keyword says all of an object, so that what stands in there may be closed:
+        nothing beside it brings properties in, or needs one that it does not name."""
+        if "properties" in value or "additionalProperties" in value:
+            return False
+        combining = [keyword for keyword in _COMBINING if keyword in value]
+        required = value.get("required")
+        if len(combining) != 1 or not (isinstance(required, list) and required):
+            return len(combining) <= 1
+        said = value[combining[0]]
+        return all(
+            set(required) <= self._properties(part, base, place)
+            for part in (said if isinstance(said, list) else [{"$ref": said}])
+        )
+
+    def _properties(self, part: Any, base: str, place: str) -> set[Any]:
+        """What a part of an object names; of a reference what its target does."""
+        if isinstance(part, Mapping) and isinstance(part.get("$ref"), str):
+            part, _ = self._target(part["$ref"], base, place)
+        properties = part.get("properties") if isinstance(part, Mapping) else None
+        return set(properties) if isinstance(properties, Mapping) else set()
 
     def _keyword(
         self,

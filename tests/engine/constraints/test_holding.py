@@ -182,6 +182,31 @@ def test_an_object_is_closed_unless_it_says_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
+    "beside",
+    [
+        {"allOf": [{"$ref": "#/$defs/named"}]},
+        {"$ref": "#/$defs/named"},
+        {"required": ["name"]},
+        {"allOf": [{"$ref": "#/$defs/named"}], "required": ["name"]},
+    ],
+)
+def test_alternatives_stay_open_where_another_part_names_or_needs_more(
+    beside: dict[str, Any],
+) -> None:
+    ways = [{"properties": {way: {"type": "string"}}, "required": [way]} for way in ("path", "cmd")]
+    schema = {
+        "$defs": {"named": {"properties": {"name": {"type": "string"}}}},
+        "type": "object",
+        "properties": {"profile": {"type": "object", "anyOf": ways, **beside}},
+        "required": ["profile"],
+    }
+    for way in ("path", "cmd"):
+        orders: tuple[dict[str, str], ...] = ({"name": "a", way: "b"}, {way: "b", "name": "a"})
+        assert any(schema_admits(schema, {"profile": profile}) for profile in orders)
+    assert not schema_admits(schema, {"profile": {"name": "a"}})
+
+
+@pytest.mark.parametrize(
     ("schema", "found"),
     [
         (_object(a={"enum": []}), "unsatisfiable"),
@@ -199,6 +224,24 @@ def test_a_schema_that_nothing_satisfies_is_refused(schema: dict[str, Any], foun
     with pytest.raises(PromptFileError, match="nothing can satisfy") as caught:
         hold(schema)
     assert found in (caught.value.found or "")
+
+
+def test_an_alternative_that_nothing_satisfies_leaves_the_others() -> None:
+    schema = {
+        "$defs": {
+            "never": {
+                "type": "object",
+                "additionalProperties": False,
+                "oneOf": [{"properties": {"kind": {"const": "x"}}, "required": ["kind"]}],
+            },
+            "title": {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/never"}]},
+        },
+        **_object(title={"$ref": "#/$defs/title"}),
+    }
+    assert schema_admits(schema, {"title": "a"})
+    assert not schema_admits(schema, {"title": {"kind": "x"}})
+    with pytest.raises(PromptFileError, match="nothing can satisfy"):
+        hold(_object(title={"$ref": "#/$defs/never"}) | {"$defs": schema["$defs"]})
 
 
 @pytest.mark.parametrize(
