@@ -93,7 +93,8 @@ def _without_impossible(schema: Schema) -> Schema:
     }:
         gone |= more
     left = {name: one for name, one in defs.items() if name not in gone}
-    return dict(_cut({**schema, "$defs": left}, gone)) if gone else schema
+    found: Schema = _cut({**schema, "$defs": left}, gone)
+    return found
 
 
 def _is_impossible(part: Any, defs: Mapping[str, Any]) -> bool:

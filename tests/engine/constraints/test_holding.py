@@ -212,6 +212,7 @@ def test_alternatives_stay_open_where_another_part_names_or_needs_more(
         (_object(a={"enum": []}), "unsatisfiable"),
         (_object(a={"type": "integer", "minimum": 5, "maximum": 3}), "unsatisfiable"),
         ({"$ref": "#"}, "leads back to itself"),
+        ({"$ref": "#/$defs/no", "$defs": {"no": False}}, "schema is false"),
         ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "leads back to itself"),
         (
             {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
