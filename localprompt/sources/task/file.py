@@ -53,7 +53,8 @@ def read_task_file(path: Path, folder: SuiteFolder) -> TaskFile:
 
 
 def _has_key(text: str, names: tuple[str, ...]) -> bool:
-    return re.search(rf"^(?:{'|'.join(names)})\s*:", text, re.MULTILINE) is not None
+    key = rf"^([\"']?)(?:{'|'.join(names)})\1[^\S\n]*+:"
+    return re.search(key, text, re.MULTILINE) is not None
 
 
 def _merged(path: Path, folder: SuiteFolder, texts: list[str]) -> tuple[dict[str, Any], At]:

@@ -261,6 +261,15 @@ def test_a_target_may_be_a_truth_value_or_a_number_with_a_point(tmp_path: Path) 
     assert plain(reviews(tmp_path, "", "text,label\na,1.0\n")[0].expectations)[0] == ("acc", 1, 1.0)
 
 
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_keys_may_stand_in_quotes(tmp_path: Path, quote: str) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(f"{quote}include{quote}: base\n{quote}task{quote}: a\n")
+    assert is_task(path)
+    path.write_text(f"{quote}prompts{quote}: [a]\ntask: b\n")
+    assert not is_task(path)
+
+
 def test_a_suite_of_promptfoo_is_not_taken_for_a_task(tmp_path: Path) -> None:
     path = tmp_path / "suite.yaml"
     path.write_text("prompts: [a]\ntests: [{vars: {task: b}}]\noutput_type: x\n")
