@@ -72,13 +72,14 @@ class ContrastFlags:
 @takes(ContrastFlags)
 def command(*, flags: ContrastFlags) -> None:
     """Compare prompting with fine-tuning, measured and estimated."""
-    from localprompt.views.language import Language
+    from localprompt.views.language import Language, words_for
 
     language = Language(flags.lang)
     for path in (flags.output, flags.results):
         check_output(path)
     if flags.read is not None:
-        _finish(_read(flags.read), flags, language)
+        with words_for(flags.read):
+            _finish(_read(flags.read), flags, language)
         return
     from localprompt.evidence.contrast import contrast
     from localprompt.evidence.opening import open_lab

@@ -9,17 +9,42 @@ the language does, which is why they come through :meth:`Language.number` and no
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-from localprompt.errors import UnknownNameError
+from localprompt.errors import InputError, UnknownNameError
 from localprompt.records.evidence import Condition, Figure, Unit
 from localprompt.units import format_bytes, format_seconds
 
 LANGUAGES = ("en", "pt-BR")
 DEFAULT = "en"
 _SWAPPED = str.maketrans(",.", ".,")
+
+
+class NoSuchTextError(KeyError):
+    """There are no words for this."""
+
+
+@contextmanager
+def words_for(path: Path) -> Iterator[None]:
+    """Results that were read from a file may name what this version has no words for.
+
+    Raises:
+        InputError: they do.
+    """
+    try:
+        yield
+    except NoSuchTextError as error:
+        raise InputError(
+            "this version of localprompt has no words for a part of these results",
+            where=str(path),
+            found=str(error.args[0]),
+            next_step="make the page with the version that wrote them",
+        ) from error
 
 
 class Language:
@@ -38,9 +63,13 @@ class Language:
         """The text of a key, with its gaps filled.
 
         Raises:
-            KeyError: the language has no such text; a bug, not a user's mistake.
+            NoSuchTextError: the language has no such text, or a gap of it is left; a bug, unless
+                key and values come from a file (:func:`words_for`).
         """
-        return self._texts[key].format(**values)
+        try:
+            return self._texts[key].format(**values)
+        except KeyError as error:
+            raise NoSuchTextError(key) from error
 
     def knows(self, key: str) -> bool:
         return key in self._texts

@@ -27,7 +27,7 @@ from localprompt.records.quality import Quality
 from localprompt.records.run import Kind, RunRecord
 from localprompt.records.training import TrainingResult
 from localprompt.records.tuning import Tuning
-from localprompt.store.history import History
+from localprompt.store.history import RUNS, History
 from localprompt.store.search import Filter
 from localprompt.store.under_way import UnderWay, under_way
 from localprompt.views.bench import bench_sections
@@ -217,7 +217,7 @@ def difference(request: Request) -> Response:
     if len(ids) < 2:
         raise InputError("two things are compared", found=str(len(ids)))
     with History(read_only=True) as history:
-        found = [history.run(history.find(one).id) for one in ids[:MOST_COMPARED]]
+        found = [history.run(history.find(one, RUNS).id) for one in ids[:MOST_COMPARED]]
     return fragment(request, "difference.html", **_differences(found))
 
 

@@ -42,7 +42,7 @@ from tests.adversarial.seeds import (
     WORDINGS,
 )
 
-_RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 _PATTERNS = (
     "^(a|a)*$", "(a+)+$", r"^\p{L}+$", "(?=x)y", r"(.)\1", "[", "a{99999}", "(?P<n>", ".*" * 50,
 )  # fmt: skip
@@ -206,7 +206,7 @@ def results(rng: random.Random, zygote: Zygote, places: Places) -> Iterator[Try]
     del places
     file = zygote.work / "tried.json"
     kinds = {"evidence": "2026-11-26-evidence.json", "contrast": "2026-11-26-contrast.json"}
-    sound = {name: json.loads((_RESULTS / file).read_bytes()) for name, file in kinds.items()}
+    sound = {name: json.loads((RESULTS / file).read_bytes()) for name, file in kinds.items()}
     while True:
         command = rng.choice(list(kinds))
         data = as_json(spoiled_value(rng, sound[command]))

@@ -111,10 +111,12 @@ def check_whole(zygote: Zygote) -> None:
             load_prompt(prompt)
         except LocalPromptError as error:
             raise AssertionError(f"a half-made prompt: {prompt}: {error}") from error
-    ends = {"page.html": b"</html>\n", "results.csv": b"\n", "runs.jsonl": b"}\n"}
+    ends = {"page.html": b"</html>", "results.csv": b"", "runs.jsonl": b"}"}
     for name, end in ends.items():
         path = zygote.work / name
-        assert not path.exists() or path.read_bytes().endswith(end), f"a half-made file: {name}"
+        assert not path.exists() or path.read_bytes().rstrip().endswith(end), (
+            f"a half-made file: {name}"
+        )
     results = zygote.work / "results.csv"
     if results.exists():
         assert results.read_bytes().count(b"\n") == CASES + 1, "half of the results"

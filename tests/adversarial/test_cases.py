@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from localprompt.engine.llama.library import LogTail
 from localprompt.errors import TemplateLimitError
 from localprompt.records.prompt import Message, Segment
 from localprompt.rendering.chat import apply_chat_template
+from tests.adversarial.files import RESULTS
 from tests.adversarial.harness import Ran, Zygote
 from tests.adversarial.inputs import FAST, prepare
 from tests.adversarial.models import working_gguf
@@ -141,6 +143,25 @@ def test_findings_that_are_no_records_are_refused(
 ) -> None:
     (zygote.work / "found.json").write_bytes(data)
     _refused(zygote.run(command, "--from", "found.json", "-o", "page.html"), "found.json")
+
+
+@pytest.mark.parametrize(
+    ("command", "old", "new"),
+    [
+        ("evidence", '"notes": [', '"notes": [{"name": "unheard_of", "values": {}}, '),
+        ("contrast", '"quantity": "', '"quantity": "un'),
+    ],
+)
+def test_findings_that_this_version_has_no_words_for_are_refused(
+    zygote: Zygote, command: str, old: str, new: str
+) -> None:
+    data = json.loads((RESULTS / f"2026-11-26-{command}.json").read_bytes())
+    text = json.dumps(data)
+    assert old in text
+    (zygote.work / "found.json").write_text(text.replace(old, new, 1))
+    ran = zygote.run(command, "--from", "found.json", "-o", "page.html")
+    _refused(ran, "has no words for", "found.json", "un")
+    assert not (zygote.work / "page.html").exists()
 
 
 def test_a_table_goes_on_where_a_cell_of_several_lines_was_cut(zygote: Zygote) -> None:

@@ -402,3 +402,13 @@ def test_a_list_that_was_kept_is_made_anew_when_something_was_recorded(served: S
     assert served.get("/runs").text.count('type="checkbox"') == 2
     time.sleep(0.15)
     assert served.get("/runs").text.count('type="checkbox"') == 2
+
+
+def test_only_runs_have_differences_of_their_texts(served: Served) -> None:
+    with History() as history:
+        history.record(make_run(0, kind="ask"))
+        history.keep(tuning())
+    served.enter()
+    got = served.get(f"/difference?id=last&id={tuning().id}")
+    assert got.status in {400, 404}
+    assert served.get("/difference?id=last&id=last").status == 200
