@@ -19,7 +19,6 @@ CASES = 300
 _MODEL = ("-m", "tiny", *FAST)
 WRITERS = {
     "ask": ["ask", "ab", *_MODEL],
-    "next turn": ["ask", "And?", "--continue", "last", *FAST],
     "evaluation": ["eval", "many.yaml", *_MODEL, "--no-cache", "-q"],
     "results of one": ["eval", "many.yaml", *_MODEL, "-q", "-o", "results.csv"],
     "table": ["run", "say", "--each", "table.csv", "--to", "answers.csv", *_MODEL, "-q"],
