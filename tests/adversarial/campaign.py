@@ -41,8 +41,10 @@ def campaign(
     rng = random.Random(f"{area} {seed}")
     with Zygote(folder) as zygote:
         places = prepare(zygote)
-        deadline = time.monotonic() + seconds
+        deadline = None
         for one in AREAS[area](rng, zygote, places):
+            # The clock starts with the first input: until then, its area prepares itself.
+            deadline = deadline or time.monotonic() + seconds
             if time.monotonic() > deadline or (inputs is not None and tally.tried >= inputs):
                 break
             patience = 5.0 if one.long else 20.0
