@@ -103,14 +103,13 @@ def _run(argv: Sequence[str]) -> int:
                     expected="UTF-8",
                     found=shown,
                 )
-        _invoke(argv)
+        code = _invoke(argv)
         sys.stdout.flush()
-    except typer.Exit as leave:
-        return leave.exit_code
     except LocalPromptError as error:
         from localprompt.views.messages import print_error
 
         print_error(error)
+        _flush_or_abandon_stdout()
         return error.exit_code
     except typer.Abort:  # the input ended where a question was asked
         raise KeyboardInterrupt from None
@@ -129,7 +128,7 @@ def _run(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
-    return 0
+    return code
 
 
 def _explain(error: OSError) -> int:
@@ -151,17 +150,26 @@ def _explain(error: OSError) -> int:
     return explained.exit_code
 
 
+def _flush_or_abandon_stdout() -> None:
+    """What stands in the buffer, where the command ended with an error that was told."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _abandon_stdout()
+
+
 def _abandon_stdout() -> None:
     """Python would complain once more when it writes what is left in its buffer at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _invoke(argv: Sequence[str]) -> None:
-    """Parse and call the command.
+def _invoke(argv: Sequence[str]) -> int:
+    """Parse and call the command; its exit code.
 
     The library's own ``main`` would do so as well, but it turns Ctrl-C and a closed pipe into
     exits that look like others, and says nothing.
     """
+    import typer
     from typer.main import get_command
 
     from localprompt.cli.app import build_app, with_optional_values
@@ -175,8 +183,12 @@ def _invoke(argv: Sequence[str]) -> None:
 
         if speaking():
             translate_help(command)
-    with command.make_context("localprompt", with_optional_values(argv)) as context:
-        command.invoke(context)
+    try:
+        with command.make_context("localprompt", with_optional_values(argv)) as context:
+            command.invoke(context)
+    except typer.Exit as leave:
+        return leave.exit_code
+    return 0
 
 
 def _being_typed() -> list[str]:

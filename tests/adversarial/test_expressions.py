@@ -60,9 +60,13 @@ def _inline(path: Path, source: str) -> Iterator[Expression]:
     """The expressions that are written where they are used."""
     if "re." not in source:
         return
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    named_here = {id(n.value) for n in tree.body if isinstance(n, ast.Assign | ast.AnnAssign)}
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
+        if id(node) in named_here:
+            continue  # how it is used is known there
         of, method = node.func.value, node.func.attr
         literal = node.args[0] if node.args else None
         if not isinstance(of, ast.Name) or of.id != "re" or method not in (*_METHODS, "compile"):

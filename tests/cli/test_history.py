@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -97,12 +98,22 @@ def test_a_full_disk_leaves_the_answer(lab_home: Path, tmp_path: Path, starter_m
     assert "--no-log" in told["try"]
 
 
-def test_an_answer_that_cannot_be_written_is_recorded_all_the_same(lab_home: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_answer_that_cannot_be_written_is_recorded_all_the_same(
+    lab_home: Path, unbuffered: str
+) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            command_line(*ASK), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            command_line(*ASK),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=environment,
         )
     assert done.returncode == 3
+    assert "Exception ignored" not in done.stderr
     ran = Ran(done.returncode, "", done.stderr)
     assert ran.fields()["error"] == "the disk is full"
     assert ran.fields()["where"] == "stdout"

@@ -99,7 +99,7 @@ def build() -> str:
 def cpu_features() -> tuple[str, ...]:
     """What llama.cpp's build uses of this CPU: ``("AVX2", "FMA", "AVX512", …)``."""
     info: str = library().llama_print_system_info().decode()
-    return tuple(re.findall(r"(\w+) = 1", info))
+    return tuple(re.findall(r"\b(\w++) = 1", info))
 
 
 class LogTail:
