@@ -18,6 +18,7 @@ from localprompt.bench.spec import BenchSpec, CellAsk, cell_asks, key_of
 from localprompt.errors import (
     ContextOverflowError,
     EngineError,
+    HistoryError,
     InputError,
     ModelFileError,
     NotEnoughMemoryError,
@@ -324,7 +325,18 @@ def check_resumable(experiment: Experiment) -> None:
     """
     Raises:
         InputError: it was planned on another machine, whose results must not be mixed with ours.
+        HistoryError: what it asks for cannot be read.
     """
+    for cell in experiment.cells:
+        try:
+            msgspec.convert(cell.request, BenchRequest)
+        except msgspec.ValidationError as error:
+            raise HistoryError(
+                "the bench is damaged in the history, or of another version",
+                where=experiment.id,
+                found=str(error),
+                next_step="run it again, without --resume",
+            ) from error
     here = this_machine.describe().id
     if experiment.machine is not None and experiment.machine.id != here:
         raise InputError(

@@ -84,11 +84,14 @@ def read_adapter(path: Path) -> AdapterHead:
     if not pairs:
         raise _refused(path, "the adapter changes nothing", "pairs of .lora_a and .lora_b", "none")
     alpha = metadata.get("adapter.lora.alpha", 0.0)
+    if not isinstance(alpha, float) or "adapter.lora.alpha" in head.doubles:
+        of = "64 bits" if isinstance(alpha, float) else type(alpha).__name__
+        raise _refused(path, "the adapter's alpha is of another type", "float of 32 bits", of)
     return AdapterHead(
         path=path,
         size_bytes=head.size_bytes,
         architecture=str(metadata.get("general.architecture", "")),
-        alpha=float(alpha) if isinstance(alpha, int | float) else 0.0,
+        alpha=alpha,
         rank=max(_rank(name, *pair) for name, pair in pairs.items()),
         pairs=pairs,
         name=_text(metadata, "general.name"),

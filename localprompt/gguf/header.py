@@ -57,7 +57,7 @@ _SCALARS = {
     11: "<q",
     12: "<d",
 }
-_STRING, _ARRAY = 8, 9
+_STRING, _ARRAY, _DOUBLE = 8, 9, 12
 
 
 class SkippedArray(msgspec.Struct, frozen=True):
@@ -98,6 +98,8 @@ class GgufFile(msgspec.Struct, frozen=True):
     tensors: tuple[TensorInfo, ...]
     data_offset: int
     """Where the first tensor begins, from the start of the file."""
+    doubles: frozenset[str] = frozenset()
+    """Keys of numbers of 64 bits: llama.cpp asks for 32, and ends the process at these."""
 
 
 def read_gguf(path: Path, *, decode: Collection[str] = ()) -> GgufFile:
@@ -114,7 +116,8 @@ def read_gguf(path: Path, *, decode: Collection[str] = ()) -> GgufFile:
     with _mapped(path) as buffer:
         cursor = _Cursor(path, buffer)
         version, n_tensors, n_keys = _read_counts(cursor)
-        metadata = dict(_read_entry(cursor, decode) for _ in range(n_keys))
+        doubles: set[str] = set()
+        metadata = dict(_read_entry(cursor, decode, doubles) for _ in range(n_keys))
         alignment = metadata.get("general.alignment", 32)
         if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
             cursor.fail("the alignment is not a power of two", found=repr(alignment))
@@ -126,6 +129,7 @@ def read_gguf(path: Path, *, decode: Collection[str] = ()) -> GgufFile:
             metadata=metadata,
             tensors=tensors,
             data_offset=_padded(cursor.position, alignment),
+            doubles=frozenset(doubles),
         )
     _check_data(head, alignment)
     return head
@@ -221,13 +225,15 @@ def _read_counts(cursor: _Cursor) -> tuple[int, int, int]:
     return version, n_tensors, n_keys
 
 
-def _read_entry(cursor: _Cursor, decode: Collection[str]) -> tuple[str, Any]:
+def _read_entry(cursor: _Cursor, decode: Collection[str], doubles: set[str]) -> tuple[str, Any]:
     key = cursor.text(_LONGEST_KEY)
     kind = cursor.unpack("<I")
     if kind == _STRING:
         return key, cursor.text(_LONGEST_TEXT)
     if kind == _ARRAY:
         return key, _read_array(cursor, key, key in decode)
+    if kind == _DOUBLE:
+        doubles.add(key)
     return key, cursor.unpack(_scalar_layout(cursor, key, kind))
 
 

@@ -12,7 +12,7 @@ import pytest
 from localprompt.bench import limits, planning
 from localprompt.bench.planning import check_resumable, plan_bench
 from localprompt.bench.spec import BenchSpec, PromptAsk
-from localprompt.errors import InputError, LocalPromptError, ModelMissingError
+from localprompt.errors import HistoryError, InputError, LocalPromptError, ModelMissingError
 from localprompt.measure import memory
 from localprompt.measure import probe as probing
 from localprompt.measure.probe import ArithmeticSample, BandwidthSample, ProbeResult
@@ -170,6 +170,9 @@ def test_a_bench_of_another_machine_cannot_be_resumed_here(model: str) -> None:
     elsewhere = msgspec.structs.replace(experiment.machine, id="elsewhere")
     with pytest.raises(InputError, match="another machine"):
         check_resumable(msgspec.structs.replace(experiment, machine=elsewhere))
+    spoiled = msgspec.structs.replace(experiment.cells[0], request={"cell": {"kind": 7}})
+    with pytest.raises(HistoryError, match="damaged in the history"):
+        check_resumable(msgspec.structs.replace(experiment, cells=(spoiled,)))
 
 
 def test_the_model_that_is_taken_where_none_is_named_is_the_default_one(

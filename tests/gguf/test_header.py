@@ -164,3 +164,13 @@ def test_the_alignment_has_to_be_a_power_of_two(tmp_path: Path) -> None:
     refusal = _refusal(tmp_path, tiny_gguf(METADATA | {"general.alignment": 33}))
     assert "power of two" in refusal.message
     assert _refusal(tmp_path, tiny_gguf(METADATA | {"general.alignment": "32"})).found == "'32'"
+
+
+def test_a_number_of_64_bits_is_told_from_one_of_32(tmp_path: Path) -> None:
+    path = tmp_path / "two.gguf"
+    entries = [(b"wide", struct.pack("<Id", 12, 0.5)), (b"usual", struct.pack("<If", 6, 0.5))]
+    keys = b"".join(struct.pack("<Q", len(key)) + key + value for key, value in entries)
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(entries)) + keys + bytes(32))
+    head = read_gguf(path)
+    assert head.metadata == {"wide": 0.5, "usual": 0.5}
+    assert head.doubles == {"wide"}
