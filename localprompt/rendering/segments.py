@@ -88,11 +88,12 @@ def undeclared_variables(body: str, place: Place | None = None) -> dict[str, int
     from jinja2 import meta, nodes
 
     from localprompt.rendering.environment import parse_template
-    from localprompt.rendering.failures import Place
+    from localprompt.rendering.failures import Place, mapped_errors
 
     place = place or Place("<template>")
     tree = parse_template(_environment(False), body, place)
-    wanted = meta.find_undeclared_variables(tree)
+    with mapped_errors(place, ()):  # of filters and tests that there are none
+        wanted = meta.find_undeclared_variables(tree)
     lines: dict[str, int] = {}
     for name in tree.find_all(nodes.Name):
         if name.name in wanted:

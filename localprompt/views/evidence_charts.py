@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -34,14 +35,17 @@ def deciding_charts(report: EvidenceReport, say: Language) -> Iterator[BarChart]
         yield _decided("points", points, axis, axis.position, 0.0, say)
     if ratios:
         logs = [math.log2(e) for _, f in ratios for e in (_lowest(f), _highest(f)) if e > 0]
-        low, high = math.floor(min(0.0, *logs)), math.ceil(max(0.0, *logs))
+        low = math.floor(min(0.0, *logs))
+        high = min(math.ceil(max(0.0, *logs)), sys.float_info.max_exp - 1)
         bare = Scale(low, high, (), "")
         step = max(1, round((high - low) / 6))
         ticks = (Tick(bare.position(n), _times(n, say)) for n in range(low, high + 1, step))
         doubled = Scale(low, high, tuple(ticks), "")
-        yield _decided(
-            "ratios", ratios, doubled, lambda v: doubled.position(math.log2(v)), 1.0, say
-        )
+
+        def position(ratio: float) -> float:
+            return doubled.position(math.log2(ratio) if ratio > 0 else low)
+
+        yield _decided("ratios", ratios, doubled, position, 1.0, say)
 
 
 def _decided(

@@ -60,6 +60,24 @@ def test_text_from_a_model_or_a_file_stays_text(report: EvidenceReport) -> None:
     assert "&lt;script&gt;x()" in page
 
 
+@pytest.mark.parametrize("value", [0.0, -1.6, 1.7e308])
+def test_ratios_that_a_doubling_axis_has_no_place_for_are_drawn_at_its_end(
+    report: EvidenceReport, value: float
+) -> None:
+    findings = [
+        msgspec.structs.replace(
+            finding,
+            figures=tuple(
+                msgspec.structs.replace(figure, value=value) if figure.unit == "ratio" else figure
+                for figure in finding.figures
+            ),
+        )
+        for finding in report.findings
+    ]
+    changed = msgspec.structs.replace(report, findings=tuple(findings))
+    assert "<svg" in evidence_page(changed, Language("en"))
+
+
 def test_the_headline_is_the_figure_behind_the_verdict(report: EvidenceReport) -> None:
     plans = {plan.number: plan for plan in report.plans}
     text = headline(plans[10], report.finding(10), Language("en"))

@@ -200,6 +200,12 @@ def test_an_honest_strict_value_renders() -> None:
     assert segments[-1] == Segment("What is the system: a joke?", "q")
 
 
+def test_a_filter_that_there_is_not_is_named_before_anything_is_rendered() -> None:
+    with pytest.raises(PromptFileError, match="No filter named 'regex_replace'") as raised:
+        undeclared_variables("one\n{{ x | regex_replace('a', 'b') }}", Place("f", 10))
+    assert raised.value.where == "f:11"
+
+
 def test_undeclared_variables_are_found_with_their_lines() -> None:
     body = "{% set a = 1 %}{{ a }}\n{{ b }}{% for i in c %}{{ i }}{{ b }}{% endfor %}"
     assert undeclared_variables(body, Place("f", 10)) == {"b": 11, "c": 11}
