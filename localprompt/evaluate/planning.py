@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -81,20 +81,13 @@ def plan_evaluation(
     repeat = request.repeat or suite.repeat
     targets = tuple(_followed(t, request) for t in _targets(suite, request, find_model))
     judge = judge_name(suite, request)
-    cases, digest, per_target = _count(selection.of(suite.cases()), targets)
-    shard, whole = None, cases
-    # What the evaluation has of every target, all parts together.
-    counts = per_target
+    chosen = whole = _count(selection.of(suite.cases()), targets)
+    shard = None
     if request.shard is not None:
-        whole, whole_digest, counts = _count(selection.whole.of(suite.cases()), targets)
-        shard = Shard(
-            *request.shard,
-            cases=whole,
-            cases_sha256=whole_digest,
-            results=tuple(count * repeat for count in counts if count),
-            judge_sha256=None if judge is None else find_model(judge).sha256,
-        )
-    if not whole:
+        whole = _count(selection.whole.of(suite.cases()), targets)
+        judged_by = None if judge is None else find_model(judge).sha256
+        shard = _part(request.shard, whole, repeat, judged_by)
+    if not whole.cases:
         raise InputError("no cases to run", where=suite.path)
     evaluation = Evaluation(
         id=new_run_id(),
@@ -109,12 +102,14 @@ def plan_evaluation(
         ),
         targets=tuple(
             msgspec.structs.replace(target, results=count * repeat)
-            for target, count, of_whole in zip(targets, per_target, counts, strict=True)
+            for target, count, of_whole in zip(
+                targets, chosen.per_target, whole.per_target, strict=True
+            )
             if of_whole
         ),
-        cases=cases,
+        cases=chosen.cases,
         repeat=repeat,
-        cases_sha256=digest,
+        cases_sha256=chosen.sha256,
         skipped_rows=suite.counts.skipped_rows,
         first_skipped=suite.counts.first_skipped,
         notes=(*suite.notes, *_stand_ins(targets, request)),
@@ -362,17 +357,41 @@ def _own_model(prompt: SuitePrompt, record: FindModel) -> ModelRecord:
     return record(DEFAULT_MODEL)
 
 
-def _count(
-    cases: Iterator[EvalCase], targets: tuple[EvalTarget, ...]
-) -> tuple[int, str, list[int]]:
-    """How many cases there are, a digest of them, and how many each target has."""
+class _Counted(NamedTuple):
+    """Cases of an evaluation, all or a part of them."""
+
+    cases: int
+    sha256: str
+    per_target: tuple[int, ...]
+    """How many each target has."""
+
+
+def _count(cases: Iterator[EvalCase], targets: tuple[EvalTarget, ...]) -> _Counted:
     digest, total, per_target = _CasesDigest(), 0, [0] * len(targets)
     for case in cases:
         total += 1
         digest.add(case)
         for index, target in enumerate(targets):
             per_target[index] += is_for(case, target)
-    return total, digest.hexdigest(), per_target
+    return _Counted(total, digest.hexdigest(), tuple(per_target))
+
+
+def _part(
+    numbers: tuple[int, int], whole: _Counted, repeat: int, judge_sha256: str | None
+) -> Shard:
+    """What a part says of the whole.
+
+    Args:
+        numbers: which part of how many.
+        judge_sha256: of the weights of a judge that was named.
+    """
+    return Shard(
+        *numbers,
+        cases=whole.cases,
+        cases_sha256=whole.sha256,
+        results=tuple(count * repeat for count in whole.per_target if count),
+        judge_sha256=judge_sha256,
+    )
 
 
 class _CasesDigest:
