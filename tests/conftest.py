@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,7 @@ from localprompt.engine.llama.proof import gate
 from localprompt.measure.machine import default_threads
 from localprompt.models.checksum import remember_sha256
 from localprompt.store import under_way
+from localprompt.store.finding import OpenHistory
 from tests import needs
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and programs that they
@@ -149,6 +151,28 @@ def nothing_is_announced_at_home(tmp_path_factory: pytest.TempPathFactory) -> It
             lambda: usual() if "LOCALPROMPT_HOME" in os.environ else elsewhere,
         )
         yield
+
+
+@pytest.fixture(autouse=True)
+def every_history_is_closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Left open, one is cleared away later: in any thread, and to the cost of another test."""
+    left: list[OpenHistory] = []
+    begin, close = OpenHistory.__init__, OpenHistory.close
+
+    def begin_and_note(history: OpenHistory, *args: Any, **options: Any) -> None:
+        begin(history, *args, **options)
+        left.append(history)
+
+    def close_and_forget(history: OpenHistory) -> None:
+        close(history)
+        left[:] = [other for other in left if other is not history]
+
+    monkeypatch.setattr(OpenHistory, "__init__", begin_and_note)
+    monkeypatch.setattr(OpenHistory, "close", close_and_forget)
+    yield
+    for history in left.copy():
+        close(history)
+    assert not left, f"left open: {', '.join(str(history.path) for history in left)}"
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ import pytest
 from localprompt.__main__ import run
 from localprompt.bundling.make import Wanted, make
 from localprompt.cli.app import COMMANDS
-from localprompt.evidence.contrast import contrast
 from localprompt.records import json as record_json
 from localprompt.store.history import History
 from localprompt.tuning import search
@@ -192,7 +191,7 @@ def lab(lab_home: Path) -> Path:
 @cache
 def _made() -> dict[str, bytes]:
     """A contrast and a bundle, the same for every command; made by the first that needs them."""
-    report = contrast(TestBench(Path.cwd()).lab(), str(SUITE))
+    report = TestBench(Path.cwd()).contrast(str(SUITE))
     bundle = Path("say.tar")
     make(Wanted(output=bundle, prompts=(Path("prompts"),)))
     return {"contrast.json": record_json.encode(report), bundle.name: bundle.read_bytes()}

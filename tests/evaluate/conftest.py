@@ -23,8 +23,7 @@ a grey soup,good
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """Four cases, three of which an engine that looks for "fine" gets right."""
-    made = Lab(tmp_path, lambda prompt: "good" if "fine" in prompt else "bad")
-    made.write("tones.yaml", SUITE)
-    made.write("cases.csv", CASES)
-    with made.store:
+    with Lab(tmp_path, lambda prompt: "good" if "fine" in prompt else "bad") as made:
+        made.write("tones.yaml", SUITE)
+        made.write("cases.csv", CASES)
         yield made

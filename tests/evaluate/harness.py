@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -48,6 +48,12 @@ class Lab:
         self.log_probability: Callable[[str, str], float] = lambda before, word: -1.0
         """What stands before a word, and the word → how probable it is."""
         self.store = History(folder / "history.db")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.store.close()
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name

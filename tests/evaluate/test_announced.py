@@ -28,13 +28,15 @@ def test_an_evaluation_says_how_far_it_is_until_it_ends(
     tmp_path: Path, running: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("localprompt.evaluate.runner._SECONDS_BETWEEN_SAVES", 0)
-    lab = Lab(tmp_path, lambda prompt: "good")
-    lab.write("tones.yaml", SUITE)
-    planned = lab.plan("tones.yaml")
     seen: list[dict[str, object]] = []
-    lab.carry_out(
-        planned, lambda _: seen.extend(json.loads(file.read_text()) for file in running.iterdir())
-    )
+
+    def look(_: object) -> None:
+        seen.extend(json.loads(file.read_text()) for file in running.iterdir())
+
+    with Lab(tmp_path, lambda prompt: "good") as lab:
+        lab.write("tones.yaml", SUITE)
+        planned = lab.plan("tones.yaml")
+        lab.carry_out(planned, look)
     assert seen
     assert {one["kind"] for one in seen} == {"eval"}
     assert {one["result_id"] for one in seen} == {planned.evaluation.id}
@@ -46,8 +48,8 @@ def test_an_evaluation_that_fails_is_no_longer_announced(tmp_path: Path, running
     def fails(prompt: str) -> str:
         raise KeyboardInterrupt
 
-    lab = Lab(tmp_path, fails)
-    lab.write("tones.yaml", SUITE)
-    with pytest.raises(KeyboardInterrupt):
-        lab.evaluate("tones.yaml")
+    with Lab(tmp_path, fails) as lab:
+        lab.write("tones.yaml", SUITE)
+        with pytest.raises(KeyboardInterrupt):
+            lab.evaluate("tones.yaml")
     assert list(running.iterdir()) == []

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -27,8 +27,9 @@ def stored(store: History, evaluation: Evaluation, results: list[CaseResult]) ->
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> History:
-    return History(tmp_path / "history.db")
+def store(tmp_path: Path) -> Iterator[History]:
+    with History(tmp_path / "history.db") as store:
+        yield store
 
 
 def compared(store: History, a: Sequence[bool | None], b: Sequence[bool | None]) -> EvalComparison:

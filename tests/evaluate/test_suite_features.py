@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,9 @@ tests:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path, lambda prompt: f"answer to {prompt.strip()}")
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with Lab(tmp_path, lambda prompt: f"answer to {prompt.strip()}") as made:
+        yield made
 
 
 def test_the_model_is_given_tools_and_its_call_is_checked(lab: Lab) -> None:

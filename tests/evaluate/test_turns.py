@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,10 @@ ASKED = [
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    made = Lab(tmp_path, lambda _: f"answer {len(made.asked)}")
-    made.write("chat.yaml", CHAT)
-    return made
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with Lab(tmp_path, lambda _: f"answer {len(made.asked)}") as made:
+        made.write("chat.yaml", CHAT)
+        yield made
 
 
 def test_cases_see_the_turns_and_the_answers_before_them(lab: Lab) -> None:

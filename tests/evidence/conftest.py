@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.evidence.running import EXPERIMENTS, run
+from localprompt.evidence.running import EXPERIMENTS
 from localprompt.records.evidence import EvidenceReport
 from tests.evidence.harness import TestBench
 
@@ -17,4 +17,4 @@ def bench(tmp_path: Path) -> TestBench:
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> EvidenceReport:
     """All ten, carried out once."""
-    return run(EXPERIMENTS, TestBench(tmp_path_factory.mktemp("evidence")).lab())
+    return TestBench(tmp_path_factory.mktemp("evidence")).run(EXPERIMENTS)

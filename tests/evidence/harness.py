@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,7 +16,10 @@ from localprompt.engine.scripted import ScriptedEngine
 from localprompt.errors import NotEnoughMemoryError, UnknownNameError
 from localprompt.evaluate.models import Models
 from localprompt.evidence import data
+from localprompt.evidence.contrast import contrast
+from localprompt.evidence.experiment import Experiment
 from localprompt.evidence.lab import Lab
+from localprompt.evidence.running import plan, run
 from localprompt.evidence.searching import Searches
 from localprompt.evidence.tools import Ran, Tools
 from localprompt.evidence.tuning import Tunings
@@ -23,7 +28,9 @@ from localprompt.finetune.estimate.shapes import find_shape
 from localprompt.models.adapters import adapters_of
 from localprompt.models.quality.reading import Comparison
 from localprompt.records import json
+from localprompt.records.contrast import ContrastReport
 from localprompt.records.evaluation import EvalRequest
+from localprompt.records.evidence import EvidenceReport
 from localprompt.records.improvement import FinalComparison, Improvement, ImproveRequest, Trial
 from localprompt.records.model import AdapterUse, ModelRecord
 from localprompt.records.quality import Divergence, Mean, Perplexity
@@ -74,10 +81,28 @@ class TestBench:
         (folder / "small.gguf").write_bytes(tiny_gguf())
         (folder / "gemma3-270m.gguf").write_bytes(tiny_gguf(tensors=OTHER))
 
-    def lab(self, *adapters: str) -> Lab:
+    @contextmanager
+    def lab(self, *adapters: str) -> Iterator[Lab]:
         """As a command would open it; what was kept before is there again."""
-        store = History(self.folder / "history.db")
         model = self.find_model(str(self.folder / "small.gguf"))
+        with History(self.folder / "history.db") as store:
+            yield self._lab(model, store, adapters)
+
+    def run(
+        self, experiments: Sequence[Experiment], *adapters: str, **options: Any
+    ) -> EvidenceReport:
+        with self.lab(*adapters) as lab:
+            return run(experiments, lab, **options)
+
+    def plan(self, experiments: Sequence[Experiment], *adapters: str) -> EvidenceReport:
+        with self.lab(*adapters) as lab:
+            return plan(experiments, lab)
+
+    def contrast(self, suite: str, *adapters: str, **options: Any) -> ContrastReport:
+        with self.lab(*adapters) as lab:
+            return contrast(lab, suite, **options)
+
+    def _lab(self, model: ModelRecord, store: History, adapters: Sequence[str]) -> Lab:
         return Lab(
             model,
             self.folder / "lab",

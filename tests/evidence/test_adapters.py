@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from localprompt.errors import InputError, LocalPromptError
-from localprompt.evidence.running import EXPERIMENTS, TAKE_ADAPTERS, choose, kept, plan, run
-from localprompt.records.evidence import EvidenceReport, Figure
+from localprompt.evidence.experiment import Experiment
+from localprompt.evidence.running import EXPERIMENTS, TAKE_ADAPTERS, choose, kept
+from localprompt.records.evidence import EvidenceReport, Figure, Finding
 from localprompt.views.evidence import evidence_page
 from localprompt.views.language import LANGUAGES, Language
 from tests.evidence.harness import TestBench
@@ -23,7 +24,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> TestBench:
 def report(bench: TestBench) -> EvidenceReport:
     """Those two, with an adapter."""
     chosen = choose(EXPERIMENTS, ABLE, adapted=True)
-    return run(chosen, bench.lab(f"{bench.adapter()}:0.8"))
+    return bench.run(chosen, f"{bench.adapter()}:0.8")
+
+
+def found(bench: TestBench, experiment: Experiment, *adapters: str) -> Finding | None:
+    with bench.lab(*adapters) as lab:
+        return kept(experiment, lab)
 
 
 def figures(report: EvidenceReport, number: int) -> dict[str, Figure]:
@@ -58,14 +64,14 @@ def test_a_finding_with_an_adapter_is_another_one_than_without(
 ) -> None:
     adapter = str(bench.folder / "style.gguf")
     for experiment in choose(EXPERIMENTS, ABLE):
-        assert kept(experiment, bench.lab()) is None
-        assert kept(experiment, bench.lab(adapter)) is None  # of another scale
-        assert kept(experiment, bench.lab(f"{adapter}:0.8")) is not None
+        assert found(bench, experiment) is None
+        assert found(bench, experiment, adapter) is None  # of another scale
+        assert found(bench, experiment, f"{adapter}:0.8") is not None
 
 
 def test_the_plan_counts_no_tuning_that_an_adapter_stands_for(bench: TestBench) -> None:
     chosen = choose(EXPERIMENTS, ABLE)
-    own, adapted = plan(chosen, bench.lab()), plan(chosen, bench.lab(f"{bench.adapter()}:0.3"))
+    own, adapted = bench.plan(chosen), bench.plan(chosen, f"{bench.adapter()}:0.3")
     assert [one.expected_seconds for one in adapted.plans] == [one.seconds for one in chosen]
     assert all(
         one.expected_seconds > other.expected_seconds
@@ -101,4 +107,4 @@ def test_an_adapter_that_cannot_be_compared_is_refused_before_anything_runs(
     bench = TestBench(tmp_path_factory.mktemp("refused"))
     adapter = bench.adapter(**{"general.architecture": architecture})
     with pytest.raises(LocalPromptError, match=message):
-        bench.lab(f"{adapter}:{scale}")
+        bench.plan([], f"{adapter}:{scale}")

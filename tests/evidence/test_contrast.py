@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from localprompt.errors import InputError
-from localprompt.evidence.contrast import contrast
 from localprompt.evidence.judging import answers_for_an_hour, break_even, curve, judge
 from localprompt.evidence.lab import Answers
 from localprompt.evidence.ways import OF_THE_CHANGE, REPETITIONS
@@ -28,7 +27,7 @@ SUITE = "benchmarks/sentiment.yaml"
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> ContrastReport:
-    return contrast(TestBench(tmp_path_factory.mktemp("contrast")).lab(), SUITE)
+    return TestBench(tmp_path_factory.mktemp("contrast")).contrast(SUITE)
 
 
 def way(name: str, **values: float) -> Way:
@@ -103,7 +102,7 @@ def test_the_page_says_which_figures_are_estimated(report: ContrastReport, code:
 
 
 def test_without_memory_for_training_the_contrast_says_so(tmp_path: Path) -> None:
-    report = contrast(TestBench(tmp_path, trains=False).lab(), SUITE)
+    report = TestBench(tmp_path, trains=False).contrast(SUITE)
     assert report.prevented == "training would not fit into free memory"
     assert report.judged == ()
     assert "training would not fit" in contrast_page(report, Language("en"))
@@ -113,7 +112,7 @@ def test_without_memory_for_training_the_contrast_says_so(tmp_path: Path) -> Non
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> tuple[ContrastReport, TestBench]:
     """With an adapter instead of a tuning."""
     bench = TestBench(tmp_path_factory.mktemp("elsewhere"))
-    return contrast(bench.lab(f"{bench.adapter()}:0.5"), SUITE), bench
+    return bench.contrast(SUITE, f"{bench.adapter()}:0.5"), bench
 
 
 def test_an_adapter_made_elsewhere_is_the_tuned_side_with_every_prompt(
@@ -173,7 +172,7 @@ def test_without_examples_an_adapter_is_compared_with_the_prompts_of_the_suite(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(Path("benchmarks") / name, tmp_path / name)
     suite = tmp_path / "sentiment.yaml"
-    report = contrast(bench.lab(str(bench.adapter())), str(suite))
+    report = bench.contrast(str(suite), str(bench.adapter()))
     assert report.prevented is None
     assert "no examples" in (report.unsearched or "")
     assert "No prompt was searched" in contrast_page(report, Language("en"))
@@ -191,7 +190,7 @@ def test_answers_that_make_up_for_an_hour_follow_from_what_one_saves() -> None:
 
 def test_a_file_of_examples_that_is_not_there_is_refused(bench: TestBench) -> None:
     with pytest.raises(InputError, match="--train"):
-        contrast(bench.lab(), SUITE, Path("nowhere.csv"))
+        bench.contrast(SUITE, train=Path("nowhere.csv"))
     assert not bench.steps
 
 

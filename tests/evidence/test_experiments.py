@@ -23,7 +23,7 @@ every_experiment = pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda
 
 
 def carried_out(bench: TestBench, experiment: Experiment) -> Finding:
-    return run([experiment], bench.lab()).findings[0]
+    return bench.run([experiment]).findings[0]
 
 
 def found(report: EvidenceReport, number: int) -> Finding:
@@ -163,10 +163,10 @@ def test_every_token_that_the_starter_model_receives_has_a_writer(
     real = msgspec.structs.replace(
         bench.find_model("small"), path=str(starter_model), sha256=starter_sha256
     )
-    lab = bench.lab()
-    lab.model = real
-    lab.tools = replace(lab.tools, open_vocabulary=open_vocabulary)
-    finding = run([Transparency()], lab).findings[0]
+    with bench.lab() as lab:
+        lab.model = real
+        lab.tools = replace(lab.tools, open_vocabulary=open_vocabulary)
+        finding = run([Transparency()], lab).findings[0]
     assert finding.verdict == "supported"
     assert value(finding, "share_attributed") == 1
     assert value(finding, "tokens_attributed") > 10_000

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from localprompt.evidence.running import EXPERIMENTS, plan
+from localprompt.evidence.running import EXPERIMENTS
 from localprompt.records.evidence import EvidenceReport, Figure, Note, Sample
 from localprompt.views.evidence import evidence_page
 from localprompt.views.evidence_text import guessed_unit, headline
@@ -26,7 +26,7 @@ def test_every_name_that_the_experiments_use_has_a_text(report: EvidenceReport, 
 
 
 def test_before_anything_ran_the_rules_are_on_the_page(tmp_path: Path) -> None:
-    page = evidence_page(plan(EXPERIMENTS, TestBench(tmp_path).lab()), Language("en"))
+    page = evidence_page(TestBench(tmp_path).plan(EXPERIMENTS), Language("en"))
     assert page.count("not run yet") == 10
     assert page.count("Supported if") == 10
     assert "gain with the text: low end &gt; +0.0 points" in page

@@ -9,7 +9,7 @@ import pytest
 
 from localprompt.errors import InputError
 from localprompt.evidence.recipes import SMALLEST
-from localprompt.evidence.running import EXPERIMENTS, choose, plan, run
+from localprompt.evidence.running import EXPERIMENTS, choose
 from localprompt.records.evidence import EvidenceReport, Finding
 from tests.evidence.harness import TestBench
 
@@ -21,7 +21,7 @@ def found(bench: TestBench, *numbers: int, fresh: bool = False) -> list[tuple[in
         assert report.findings[-1] == finding
         told.append((finding.number, reused))
 
-    run(choose(EXPERIMENTS, numbers), bench.lab(), fresh=fresh, on_finding=tell)
+    bench.run(choose(EXPERIMENTS, numbers), fresh=fresh, on_finding=tell)
     return told
 
 
@@ -40,9 +40,10 @@ def test_a_tuning_is_shared_by_all_that_need_it(bench: TestBench) -> None:
 
 
 def test_a_tuning_of_the_same_recipe_is_found_under_another_name(bench: TestBench) -> None:
-    lab, called = bench.lab(), msgspec.structs.replace(SMALLEST, name="otherwise")
-    assert lab.tuned(SMALLEST) == lab.tuned(called)
-    lab.tuned(msgspec.structs.replace(called, epochs=3))
+    called = msgspec.structs.replace(SMALLEST, name="otherwise")
+    with bench.lab() as lab:
+        assert lab.tuned(SMALLEST) == lab.tuned(called)
+        lab.tuned(msgspec.structs.replace(called, epochs=3))
     assert len(bench.tuned) == 2
 
 
@@ -63,16 +64,16 @@ def test_what_was_prevented_is_tried_again(tmp_path: Path) -> None:
 
 def test_the_plan_says_how_long_what_is_left_takes(bench: TestBench) -> None:
     chosen = choose(EXPERIMENTS, [1, 10])
-    before = plan(chosen, bench.lab())
+    before = bench.plan(chosen)
     assert [p.expected_seconds > 0 for p in before.plans] == [True, True]
     # Both need the same tuning, which is counted once.
     assert before.plans[1].expected_seconds == chosen[1].seconds
-    run(chosen, bench.lab())
-    assert [p.expected_seconds for p in plan(chosen, bench.lab()).plans] == [0, 0]
+    bench.run(chosen)
+    assert [p.expected_seconds for p in bench.plan(chosen).plans] == [0, 0]
 
 
 def test_all_of_it_is_planned_for_less_than_fifty_minutes(bench: TestBench) -> None:
-    plans = plan(EXPERIMENTS, bench.lab()).plans
+    plans = bench.plan(EXPERIMENTS).plans
     assert sum(p.expected_seconds for p in plans) < 50 * 60
 
 

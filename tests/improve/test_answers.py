@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,14 +58,15 @@ Good or bad?
 
 
 @pytest.fixture
-def rambling(tmp_path: Path) -> Searched:
+def rambling(tmp_path: Path) -> Iterator[Searched]:
     def answer(prompt: str) -> str:
         said = "good" if "fine" in prompt else "bad"
         return f"{said}\nAnd what do you think?"
 
-    made = Searched(Lab(tmp_path, answer), tmp_path)
-    made.lab.write("tone.prompty", FREE)
-    return made
+    with Lab(tmp_path, answer) as lab:
+        made = Searched(lab, tmp_path)
+        lab.write("tone.prompty", FREE)
+        yield made
 
 
 def test_where_a_model_rambles_the_end_of_the_line_is_found_and_written(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,9 @@ class Searched:
 
 
 @pytest.fixture
-def searched(tmp_path: Path) -> Searched:
-    return Searched(Lab(tmp_path, lambda prompt: "good"), tmp_path)
+def searched(tmp_path: Path) -> Iterator[Searched]:
+    with Lab(tmp_path, lambda prompt: "good") as lab:
+        yield Searched(lab, tmp_path)
 
 
 def test_a_better_wording_is_found_proved_and_written(searched: Searched) -> None:
