@@ -75,8 +75,13 @@ class ImproveFlags(EngineFlags):
         str, typer.Option(metavar="WHAT,…", help="Of wordings, examples, scoring, answers.")
     ] = ",".join(SEARCHED)
     metric: Annotated[
-        str, typer.Option(metavar="NAME", help="pass, score, macro_f1, or a metric of the cases.")
-    ] = "pass"
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="pass, score, macro_f1, fields, or a metric of the cases; by default fields where "
+            "objects are expected, else pass.",
+        ),
+    ] = None
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0.01, help="Most minutes to take.")
     ] = None

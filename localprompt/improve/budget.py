@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from localprompt.improve.asking import Asker
 from localprompt.records.improvement import ImproveRequest
 
+_PACE_FROM = 20
+"""Cases asked before their pace says anything: the first ones carry the opening of the model."""
 _FOR_SEARCHING = 0.7
 """Of the minutes; the rest is for the selection and the final part."""
 
@@ -31,6 +34,30 @@ class Budget:
     def seconds(self) -> float:
         return time.monotonic() - self._began
 
+    @property
+    def limit(self) -> str:
+        """The tightest limit, in words."""
+        return max(self._used(0), default=(0.0, "no limit"))[1]
+
+    def has_room(self, cases: int, share: float) -> bool:
+        """Whether ``cases`` more can be asked, at the pace so far, before ``share`` of what is for
+        searching is used."""
+        return all(used <= share * _FOR_SEARCHING for used, _ in self._used(cases))
+
+    def _used(self, cases: int) -> Iterator[tuple[float, str]]:
+        """The part of each limit that is used, with so many cases more."""
+        request, asker = self._request, self._asker
+        known = asker.evaluations >= _PACE_FROM
+        growth = 1 + cases / asker.evaluations if known else 1.0
+        if request.minutes is not None:
+            seconds = self.seconds * growth
+            yield seconds / (60 * request.minutes), f"{request.minutes:g} minutes"
+        if request.max_evaluations is not None:
+            most = request.max_evaluations
+            yield (asker.evaluations + cases) / most, f"{most:,} evaluations"
+        if request.max_tokens is not None:
+            yield asker.tokens * growth / request.max_tokens, f"{request.max_tokens:,} tokens"
+
     def check(self, cases: int) -> None:
         """
         Args:
@@ -39,13 +66,7 @@ class Budget:
         Raises:
             BudgetSpentError: there is none left for them.
         """
-        request = self._request
-        if request.minutes is not None and self.seconds > _FOR_SEARCHING * 60 * request.minutes:
-            raise BudgetSpentError(f"{request.minutes:g} minutes")
-        most = request.max_evaluations
-        if most is not None and self._asker.evaluations + cases > _FOR_SEARCHING * most:
-            raise BudgetSpentError(f"{most:,} evaluations")
-        if request.max_tokens is not None and self._asker.tokens > (
-            _FOR_SEARCHING * request.max_tokens
-        ):
-            raise BudgetSpentError(f"{request.max_tokens:,} tokens")
+        asked = self._request.max_evaluations
+        ahead = cases if asked is not None else 0  # how many come is known, how long they take not
+        if not self.has_room(ahead, 1.0):
+            raise BudgetSpentError(self.limit)

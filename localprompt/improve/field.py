@@ -42,7 +42,7 @@ class Field:
     def __init__(self, setting: Setting, asker: Asker) -> None:
         self._template = setting.template
         self._request = setting.improvement.request
-        self.metric = self._request.metric
+        self.metric = setting.metric
         self._search = setting.parts.search
         self._asker = asker
         self._graded = "judge" in setting.needs

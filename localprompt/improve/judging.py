@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,13 +16,17 @@ from localprompt.errors import InputError
 from localprompt.improve.parts import label_of
 from localprompt.records.evaluation import CaseResult
 from localprompt.records.improvement import Standing, Weighing
-from localprompt.records.score import Answer, CaseScore
+from localprompt.records.score import Answer, CaseScore, Expectation
 from localprompt.scoring.closed import batch_bias, fit, fitted_bias, habit, heaviest, weigh
+from localprompt.scoring.json_checks import fields_right
 from localprompt.scoring.score import score_case
 from localprompt.sources.suite.records import EvalCase
 from localprompt.stats.paired import mean_interval, wilson
 
+HITS = "pass"
 MACRO_F1 = "macro_f1"
+FIELDS = "fields"
+"""The share of an expected object's fields that are right."""
 RAW = Weighing()
 _LEAST_FITTED = 20
 """Labelled cases below which a bias is not fitted to them."""
@@ -123,7 +128,7 @@ def likelihood(cases: Sequence[EvalCase], results: Results, metric: str) -> floa
     Candidates are ranked by it: over the same cases it varies far less than the share of hits.
     """
     logs = _labelled(cases, results)
-    if metric not in {"pass", MACRO_F1} or not logs:
+    if metric not in {HITS, MACRO_F1} or not logs:
         return None
     lost = sum(case.id in results for case in cases) - len(logs)
     found = fit([one for one, _ in logs], [label for _, label in logs]).likelihood
@@ -141,11 +146,17 @@ def _labelled(cases: Sequence[EvalCase], results: Results) -> list[tuple[Mapping
     ]
 
 
-def check_metric(metric: str, cases: Sequence[EvalCase]) -> None:
-    """
+def metric_for(cases: Sequence[EvalCase], asked: str | None) -> str:
+    """What candidates are ranked by: what was asked for, or else what the cases suggest. Of an
+    object a small model often has most fields right and all of them never: a search that counted
+    whole objects would be blind.
+
     Raises:
-        InputError: no case has that metric.
+        InputError: no case has the metric that was asked for.
     """
+    objects = all(_expected_object(case) is not None for case in cases)
+    if asked is None:
+        return FIELDS if objects else HITS
     known = {
         member.metric
         for case in cases
@@ -153,20 +164,28 @@ def check_metric(metric: str, cases: Sequence[EvalCase]) -> None:
         for member in (expected, *getattr(expected, "members", ()))
         if member.metric
     }
-    if metric not in {"pass", "score", MACRO_F1, *known}:
+    if asked not in {HITS, "score", MACRO_F1, FIELDS, *known}:
         raise InputError(
             "the cases have no metric of that name",
             where="--metric",
-            expected=", ".join(["pass", "score", MACRO_F1, *sorted(known)]),
-            found=metric,
+            expected=", ".join([HITS, "score", MACRO_F1, FIELDS, *sorted(known)]),
+            found=asked,
         )
-    if metric == MACRO_F1 and not all(map(label_of, cases)):
+    if asked == MACRO_F1 and not all(map(label_of, cases)):
         raise InputError(
             "macro_f1 needs one expected answer in every case",
             where="--metric",
             expected="pass or score",
-            found=metric,
+            found=asked,
         )
+    if asked == FIELDS and not objects and asked not in known:
+        raise InputError(
+            "fields needs an expected object in every case",
+            where="--metric",
+            expected="pass or score",
+            found=asked,
+        )
+    return asked
 
 
 def _judged(case: EvalCase, result: CaseResult, weighing: Weighing, metric: str) -> Judged:
@@ -177,15 +196,27 @@ def _judged(case: EvalCase, result: CaseResult, weighing: Weighing, metric: str)
         if answer != result.answer:
             text = Answer(text=answer, vars=case.vars)
             score = score_case(text, case.expectations, case.threshold)
-    return Judged(case.id, answer, label_of(case), _value(score, metric, result))
+    return Judged(case.id, answer, label_of(case), _value(case, answer, score, metric, result))
 
 
-def _value(score: CaseScore, metric: str, result: CaseResult) -> float | None:
+def _value(
+    case: EvalCase, answer: str, score: CaseScore, metric: str, result: CaseResult
+) -> float | None:
     if result.error is not None:
         return 0.0
-    if metric in {"pass", MACRO_F1}:
+    if metric in {HITS, MACRO_F1}:
         return None if score.passed is None else float(score.passed)
     if metric == "score":
         return score.score
-    total = score.metrics.get(metric)
-    return None if total is None else total.mean
+    if (total := score.metrics.get(metric)) is not None:
+        return total.mean
+    expected = _expected_object(case) if metric == FIELDS else None
+    return None if expected is None else fields_right(answer, expected)
+
+
+def _expected_object(case: EvalCase) -> Mapping[str, Any] | None:
+    """The object that the answer has to be; None where nothing of the kind is expected."""
+    for one in case.expectations:
+        if isinstance(one, Expectation) and one.type == "equals" and not one.negated:
+            return one.value if isinstance(one.value, Mapping) else None
+    return None

@@ -12,7 +12,7 @@ import msgspec
 import localprompt
 from localprompt.errors import InputError, UnknownNameError
 from localprompt.evaluate.loading import SUITE_FILES
-from localprompt.improve.judging import check_metric
+from localprompt.improve.judging import HITS, metric_for
 from localprompt.improve.labels import LabelWords, in_capitals, read_labels
 from localprompt.improve.parts import Parts, label_of, split
 from localprompt.improve.wordings import Wording, read_wordings
@@ -43,6 +43,8 @@ class Setting(msgspec.Struct, frozen=True):
     label_sets: tuple[LabelWords, ...]
     needs: frozenset[str]
     """What the cases' assertions need, as a suite has it."""
+    metric: str = HITS
+    """What candidates are ranked by; what was asked for, or what the cases suggest."""
 
 
 def open_search(
@@ -74,7 +76,7 @@ def open_search(
     cases = list(suite.cases())
     final_cases = None if final is None else list(final.cases())
     everything = [*cases, *(final_cases or ())]
-    check_metric(request.metric, everything)
+    metric = metric_for(everything, request.metric)
     _check_labels(everything, template)
     parts = split(
         cases,
@@ -88,7 +90,9 @@ def open_search(
     if request.nearest_by is not None:
         find_model(request.nearest_by)  # whatever is wrong with it is said before anything runs
     model = _model(request, template, find_model)
-    request = msgspec.structs.replace(request, settings=with_threads(request.settings))
+    request = msgspec.structs.replace(
+        request, settings=with_threads(request.settings), metric=metric
+    )
     needs = suite.needs | (final.needs if final else frozenset())
     judged = (_JUDGED,) if "judge" in needs else ()
     improvement = Improvement(
@@ -108,7 +112,7 @@ def open_search(
     )
     if earlier is not None:
         _check_same(earlier, improvement)
-    return Setting(improvement, template, parts, wordings, labels, needs)
+    return Setting(improvement, template, parts, wordings, labels, needs, metric)
 
 
 def check_output(output: str | None) -> None:

@@ -56,6 +56,7 @@ def race(
     *,
     kept: str,
     survivors: int = 2,
+    room: Callable[[int], bool] = lambda _: True,
     on_round: Callable[[Mapping[str, Run]], None] = lambda _: None,
 ) -> dict[str, Run]:
     """Let candidates compete.
@@ -67,6 +68,8 @@ def race(
         score: what a candidate is ranked by over these cases.
         kept: the key of the one that stays in.
         survivors: at most so many others answer the last block; as few are not halved before.
+        room: whether so many answers can still be paid for; where not, the race ends before the
+            next block, and those who are left are ranked by what they have answered.
 
     Returns:
         by key, best first; whoever came further comes first.
@@ -76,6 +79,8 @@ def race(
     seen: list[T] = []
     rounds = list(blocks(cases))
     for number, block in enumerate(rounds, start=1):
+        if not room(len(alive) * len(block)):
+            break
         seen.extend(block)
         for key in list(alive):
             try:

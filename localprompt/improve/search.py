@@ -53,6 +53,8 @@ FINALISTS = 5
 _OF_A_RACE = 0.36
 """The share of its grid that a race asks."""
 _USUAL_SETS = 14
+_SHARES = {"wordings": 0.45, "details": 0.6, "examples": 0.85, "answers": 1.0}
+"""Of the budget for searching: what is used when a stage has to be over."""
 
 Keep = Callable[[Improvement], None]
 
@@ -98,7 +100,7 @@ class Search:
         self._setting = setting
         self._template = setting.template
         self._request = setting.improvement.request
-        self._metric = self._request.metric
+        self._metric = setting.metric
         self._parts = setting.parts
         self._asker = asker
         self._keep = keep
@@ -146,7 +148,7 @@ class Search:
             ):
                 self._field.add(Variant(wording))
         runs = self._race("wordings", list(self._field.variants), self._field.raced)
-        return [key for key, run in runs.items() if run.rounds]
+        return [key for key, run in runs.items() if run.rounds] or [self._field.original.key]
 
     # ---- 2: details of closed questions
 
@@ -231,46 +233,60 @@ class Search:
     # ---- 5: weighing and selection
 
     def _select(self, ranked: Sequence[str]) -> tuple[Variant, Weighing]:
-        """The best few on the selection part; what counts is both parts together."""
+        """The best few on the selection part; what counts is the cases that all of them answered
+        and none of them shows, of both parts."""
         able = [key for key in ranked if self._field.trials[key].out is None or key == ranked[0]]
-        keys = list(dict.fromkeys([self._field.original.key, *able[:FINALISTS]]))
-        best: tuple[float, str, Weighing] | None = None
+        keys = [
+            key
+            for key in dict.fromkeys([self._field.original.key, *able[:FINALISTS]])
+            if self._meets_selection(key)
+        ]
         shown = {one for key in keys for one in self._field.variants[key].examples.cases}
-        both = (*self._field.raced, *self._parts.selection)
-        asked = [case for case in both if case.id not in shown]
+        both = [case for case in self._field.raced if case.id not in shown]
+        both = [c for c in both if all(c.id in self._field.results[key] for key in keys)]
+        both += [case for case in self._parts.selection if case.id not in shown]
+        best: tuple[float, str, Weighing] | None = None
         for key in keys:
-            variant = self._field.variants[key]
-            self._tell("selection", key)
-            try:
-                if self._record.stopped is None:
-                    self._field.ask(variant, self._field.raced)
-                self._field.ask(variant, self._parts.selection)
-            except ValueError as error:
-                self._field.change(key, out=str(error))
-                continue
-            ways = self._field.ways(variant, fitted=True)
-            results = self._field.results[key]
-            weighing, _ = best_weighing(asked, results, ways, self._metric)
-            searched = [case for case in asked if case in self._field.raced]
-            selected = judged(self._parts.selection, results, weighing, self._metric)
-            self._field.change(
-                key,
-                weighing=weighing,
-                search=standing(judged(searched, results, weighing, self._metric), self._metric),
-                selection=standing(selected, self._metric),
-            )
-            self._cost(variant, weighing)
-            value = likelihood(asked, results, self._metric)
-            self._field.change(key, likelihood=value)
-            if value is None:
-                found = judged(asked, results, weighing, self._metric)
-                value = standing(found, self._metric).value
+            value, weighing = self._weighed(key, both)
             if self._field.within_bounds(key) and (best is None or value > best[0]):
                 best = (value, key, weighing)
         self._save()
         if best is None:
             return self._field.original, self._field.own
         return self._field.variants[best[1]], best[2]
+
+    def _meets_selection(self, key: str) -> bool:
+        """Have a finalist answer what it has not yet; False: it is given up."""
+        variant = self._field.variants[key]
+        self._tell("selection", key)
+        try:
+            if self._record.stopped is None:
+                self._field.ask(variant, self._field.raced)
+            self._field.ask(variant, self._parts.selection)
+        except ValueError as error:
+            self._field.change(key, out=str(error))
+            return False
+        return True
+
+    def _weighed(self, key: str, both: Sequence[EvalCase]) -> tuple[float, Weighing]:
+        """What a finalist is ranked by over the cases of both parts, and how it weighs best."""
+        variant, results = self._field.variants[key], self._field.results[key]
+        weighing, found = best_weighing(
+            both, results, self._field.ways(variant, fitted=True), self._metric
+        )
+        searched = [case for case in both if case in self._field.raced]
+        value = likelihood(both, results, self._metric)
+        self._field.change(
+            key,
+            weighing=weighing,
+            likelihood=value,
+            search=standing(judged(searched, results, weighing, self._metric), self._metric),
+            selection=standing(
+                judged(self._parts.selection, results, weighing, self._metric), self._metric
+            ),
+        )
+        self._cost(variant, weighing)
+        return standing(found, self._metric).value if value is None else value, weighing
 
     # ---- 6: the proof
 
@@ -331,14 +347,33 @@ class Search:
             self._save()
             self._tell(stage, leader, left=len(going))
 
-        runs = race(keys, cases, ask, values, score, kept=kept, on_round=on_round)
+        def room(answers: int) -> bool:
+            if self._budget.has_room(answers, self._share(stage)):
+                return True
+            self._record = msgspec.structs.replace(self._record, stopped=self._budget.limit)
+            return False
+
+        runs = race(keys, cases, ask, values, score, kept=kept, room=room, on_round=on_round)
         for key, run in runs.items():
             self._field.change(key, out=run.out)
         return runs
 
+    def _share(self, stage: str) -> float:
+        """Of what may be searched with: where a stage ends, so that the next ones have their turn;
+        the last one may use up what is left."""
+        searched, closed = self._request.search, bool(self._template.choices)
+        coming = {
+            "wordings": True,
+            "details": closed and "wordings" in searched,
+            "examples": "examples" in searched,
+            "answers": not closed and "answers" in searched,
+        }
+        last = [name for name, comes in coming.items() if comes][-1]
+        return 1.0 if stage == last else _SHARES[stage]
+
     def _cost(self, variant: Variant, weighing: Weighing) -> None:
         """Measure what one answer takes; not those that come after a spent budget."""
-        if self._measure_cost is None or self._record.stopped is not None:
+        if self._measure_cost is None or not self._budget.has_room(0, 1.0):
             return
         template = weighed_template(variant.template(self._template), weighing)
         cost = self._measure_cost(template, self._parts.search[0].vars)

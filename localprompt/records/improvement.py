@@ -38,8 +38,9 @@ class ImproveRequest(msgspec.Struct, frozen=True):
     """A model whose embeddings say which examples are near; None: only words do."""
     rewrite_with: str | None = None
     """A model that writes more wordings."""
-    metric: str = "pass"
-    """``pass``, ``score``, ``macro_f1``, or the name of a metric of the cases."""
+    metric: str | None = None
+    """``pass``, ``score``, ``macro_f1``, ``fields``, or the name of a metric of the cases; None:
+    ``fields`` where every case expects an object, ``pass`` where not."""
     seed: int = 0
     minutes: float | None = None
     max_evaluations: int | None = None

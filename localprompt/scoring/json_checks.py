@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from localprompt.scoring.bounded import PATTERN_SECONDS, run_bounded
 from localprompt.scoring.expectations import CannotScoreError, Verdict, quoted
 from localprompt.scoring.text_checks import equals_text
 
+_MISSING = object()
 MOST_ATTEMPTS = 2000
 """How many brackets of an answer are tried as the beginning of JSON."""
 
@@ -28,6 +29,20 @@ def equals(answer: Answer, expected: Expectation) -> Verdict:
     met = _same(given, expected.value)
     shown = quoted(json.dumps(expected.value, ensure_ascii=False))
     return Verdict(met, f"the output {'equals' if met else 'differs from'} {shown}")
+
+
+def fields_right(text: str, expected: Mapping[str, Any]) -> float:
+    """The share of an object's fields that an answer has right, 0 to 1.
+
+    Objects inside it are counted by their fields; a list is one field. A field that was not asked
+    for counts as a wrong one. What is not JSON has none right.
+    """
+    try:
+        given = parse(text)
+    except ValueError:
+        return 0.0
+    right, fields = _fields(given, expected)
+    return right / fields if fields else float(_same(given, expected))
 
 
 def is_json(answer: Answer, expected: Expectation) -> Verdict:
@@ -111,6 +126,16 @@ def _next_bracket(text: str, start: int) -> int:
 def _objection(instance: Any, schema: Any) -> str | None:
     found: str | None = run_bounded("conforms", PATTERN_SECONDS, schema=schema, instance=instance)
     return found
+
+
+def _fields(given: Any, expected: Any) -> tuple[int, int]:
+    """How many fields are right, of how many."""
+    if not isinstance(expected, Mapping) or not expected:
+        return int(_same(given, expected)), 1
+    there = given if isinstance(given, Mapping) else {}
+    found = [_fields(there.get(key, _MISSING), value) for key, value in expected.items()]
+    surplus = len(there.keys() - expected.keys())
+    return sum(right for right, _ in found), sum(fields for _, fields in found) + surplus
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -196,7 +196,9 @@ def _flips(improvement: Improvement) -> Table:
 def request_text(improvement: Improvement) -> str:
     """``sentiment-plain on smollm2-135m; cases: search 180, selection 76, final 120``."""
     sizes = ", ".join(f"{part.name} {part.cases}" for part in improvement.parts)
-    return f"{improvement.prompt} on {improvement.model.name}; cases: {sizes}"
+    metric = improvement.request.metric
+    ranked_by = f", ranked by {metric}" if metric not in {None, "pass"} else ""
+    return f"{improvement.prompt} on {improvement.model.name}{ranked_by}; cases: {sizes}"
 
 
 def ranked(improvement: Improvement) -> list[Trial]:
@@ -248,7 +250,7 @@ def outcome_lines(improvement: Improvement) -> Iterator[str]:
         grid = f"; racing asked {improvement.raced / improvement.full_grid:.0%} of the full grid"
     yield f"{asked}{grid}; {improvement.seconds or 0:.0f} s"
     if improvement.stopped:
-        yield f"the search ended early: {improvement.stopped} used up"
+        yield f"the search was cut short to stay within {improvement.stopped}"
     if improvement.output is not None:
         yield f"wrote {improvement.output}"
     elif final.shown and improvement.request.output is None:

@@ -56,3 +56,20 @@ def test_who_is_shown_to_be_worse_is_out_before_half_of_the_field_is() -> None:
     runs = race(list(field.shares), range(160), field.ask, field.values, field.score, kept="good")
     assert runs["hopeless"].out == "shown to be worse after 20 cases"
     assert runs["fair"].rounds == 4  # as few as may answer the last block go on to it
+
+
+def test_a_race_ends_before_a_block_that_cannot_be_paid_for() -> None:
+    field = Field({"a": 0.5, "b": 0.9, "c": 0.1})
+    asked: list[int] = []
+
+    def room(answers: int) -> bool:
+        asked.append(answers)
+        return len(asked) < 3
+
+    runs = race(
+        list(field.shares), range(160), field.ask, field.values, field.score, kept="a", room=room
+    )
+    assert next(iter(runs)) == "b"
+    assert asked == [60, 40, 80]
+    assert (runs["a"].rounds, runs["b"].rounds) == (2, 2)
+    assert runs["b"].out is None

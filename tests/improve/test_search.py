@@ -216,7 +216,7 @@ def test_an_existing_output_is_refused_before_anything_is_asked(searched: Search
 def test_an_unknown_metric_is_refused_with_those_there_are(searched: Searched) -> None:
     with pytest.raises(InputError, match="no metric of that name") as caught:
         searched.run(likes_a_cue, metric="bleu")
-    assert caught.value.expected == "pass, score, macro_f1"
+    assert caught.value.expected == "pass, score, macro_f1, fields"
 
 
 def test_a_label_that_is_not_a_choice_is_refused_with_its_line(searched: Searched) -> None:
