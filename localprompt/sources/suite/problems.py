@@ -84,11 +84,30 @@ class Problems:
         raise DatasetError(message, next_step=next_step or next(steps, None))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``one of: a, b`` with the names closest to ``name``, or all where none is close."""
+def nearest(name: str, known: Iterable[str], hint: str | None = None) -> str:
+    """``one of: a, b`` with the names closest to ``name``; where none is close, all of them, or
+    the hint."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    return f"one of: {', '.join(close or names)}"
+    return f"one of: {', '.join(close or names)}" if close or hint is None else hint
+
+
+def by_kind(notes: Iterable[str]) -> tuple[str, ...]:
+    """Notes (``place: text``) with each text told once, at its first place, and how often it came.
+
+    A file of a thousand rows has the same unknown key in all of them.
+    """
+    first: dict[str, str] = {}
+    times: dict[str, int] = {}
+    for note in notes:
+        place, _, text = note.partition(": ")
+        kind = text if place.endswith(")") else note
+        first.setdefault(kind, note)
+        times[kind] = times.get(kind, 0) + 1
+    return tuple(
+        note if times[kind] == 1 else f"{note} (here and in {times[kind] - 1:,} more places)"
+        for kind, note in first.items()
+    )
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -99,6 +118,8 @@ class Keys(msgspec.Struct, frozen=True):
     """Keys without effect here, with what to tell the user."""
     refused: Mapping[str, str] = {}
     """Keys that would change the outcome and are not supported, with why."""
+    hint: str | None = None
+    """What somebody may have meant by a key that is like none of those."""
 
     def check(self, value: Mapping[str, object], at: At, problems: Problems) -> list[str]:
         """Reports refused keys, and unknown ones where that is strict; returns notes on others."""
@@ -109,7 +130,7 @@ class Keys(msgspec.Struct, frozen=True):
             elif key in self.ignored:
                 notes.append(f"{at / str(key)}: {key!r} is ignored: {self.ignored[key]}")
             elif key not in self.known and key not in self.refused:
-                expected = nearest(str(key), self.known)
+                expected = nearest(str(key), self.known, self.hint)
                 if problems.strict:
                     problems.add(at / str(key), f"the key {key!r} is not known", expected)
                 else:

@@ -29,7 +29,7 @@ from localprompt.records.score import Expectation
 from localprompt.sources.prompt.params import typed_values
 from localprompt.sources.rows import read_rows
 from localprompt.sources.suite.folder import SuiteFolder
-from localprompt.sources.suite.problems import Problems, nearest
+from localprompt.sources.suite.problems import Problems, by_kind, nearest
 from localprompt.sources.suite.records import EvalSuite, SuitePrompt
 from localprompt.sources.suite.stream import CaseStream
 from localprompt.sources.suite.suite import missing_variables, needed_variables, no_objections
@@ -95,7 +95,7 @@ def suite_from_prompt(
         counts=counts,
         needs=frozenset(assertions.needs),
         judges=tuple(sorted(assertions.judges)),
-        notes=tuple(assertions.notes),
+        notes=by_kind(assertions.notes),
     )
 
 

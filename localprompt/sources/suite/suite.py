@@ -24,7 +24,7 @@ from localprompt.rendering.segments import undeclared_variables
 from localprompt.sources.documents import read_document
 from localprompt.sources.suite.folder import SuiteFolder, check_outputs
 from localprompt.sources.suite.models import read_providers
-from localprompt.sources.suite.problems import Keys, Problems
+from localprompt.sources.suite.problems import Keys, Problems, by_kind
 from localprompt.sources.suite.prompts import LoadPrompt, PromptReader
 from localprompt.sources.suite.records import EvalCase, EvalSuite, SuitePrompt, SuiteProvider
 from localprompt.sources.suite.scripts import as_expression, file_script
@@ -141,7 +141,7 @@ def load_suite(
         in_turn=bool(stores) or any(_TURNS in prompt.template.body for prompt in prompts),
         needs=frozenset(assertions.needs) | _code(prompts, providers),
         judges=tuple(sorted(assertions.judges)),
-        notes=(*notes, *assertions.notes),
+        notes=by_kind((*notes, *assertions.notes)),
     )
 
 
@@ -343,7 +343,7 @@ def missing_variables(
                     case.where,
                     f"there is no {name!r}, which the prompt {prompt.label!r} uses",
                     f"a variable or a column {name}, or --lenient to leave it empty",
-                    ", ".join(case.vars) or "no variables",
+                    ", ".join(case.vars) or "no variables: a test has them under vars",
                 )
 
     return objections

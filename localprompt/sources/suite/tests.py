@@ -51,6 +51,7 @@ TEST_KEYS = Keys(
         "assertScoringFunction": "a score is the weighted mean of its assertions",
         "providerOutput": "answers come from a model that runs here",
     },
+    hint="a variable stands under vars: {vars: {name: value}}",
 )
 OPTION_KEYS = Keys(
     frozenset(

@@ -345,3 +345,21 @@ def test_a_reference_inside_a_json_schema_belongs_to_the_schema(tmp_path: Path) 
     (case,) = load_suite(path, lenient=True).cases()
     assert score_case(Answer("1"), case.expectations).passed is True
     assert score_case(Answer('"a"'), case.expectations).passed is False
+
+
+def test_rows_with_their_variables_in_the_open_are_told_so_once(tmp_path: Path) -> None:
+    rows = "".join(f'{{"text": "{at}"}}\n' for at in range(12))
+    (tmp_path / "rows.jsonl").write_text(rows)
+    (tmp_path / "suite.yaml").write_text(
+        "prompts: [Hello]\nproviders: [a]\ntests: file://rows.jsonl\n"
+    )
+    suite = load_suite(tmp_path / "suite.yaml")
+    (note,) = [note for note in suite.notes if "'text'" in note]
+    assert "a variable stands under vars" in note
+    assert note.endswith("(here and in 11 more places)")
+    (tmp_path / "suite.yaml").write_text(
+        "prompts: ['{{ text }}']\nproviders: [a]\ntests: file://rows.jsonl\n"
+    )
+    with pytest.raises(DatasetError) as caught:
+        load_suite(tmp_path / "suite.yaml")
+    assert caught.value.found == "no variables: a test has them under vars"
