@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -43,6 +44,13 @@ class Budget:
         """Whether ``cases`` more can be asked, at the pace so far, before ``share`` of what is for
         searching is used."""
         return all(used <= share * _FOR_SEARCHING for used, _ in self._used(cases))
+
+    def cases_left(self) -> float:
+        """Cases that still fit into what is for searching, at the pace so far; infinitely many
+        where nothing is limited."""
+        asked = self._asker.evaluations
+        shares = (used for used, _ in self._used(0) if used)
+        return min((asked * max(0.0, _FOR_SEARCHING / u - 1) for u in shares), default=math.inf)
 
     def _used(self, cases: int) -> Iterator[tuple[float, str]]:
         """The part of each limit that is used, with so many cases more."""

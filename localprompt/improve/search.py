@@ -385,7 +385,8 @@ class Search:
             )
 
     def _seconds_left(self) -> float | None:
-        """What the rest takes if it goes on as it did: a race asks about a third of its grid."""
+        """What the rest takes if it goes on as it did: a race asks about a third of its grid. What
+        the user's limits leave for searching is the most."""
         asked = self._asker.evaluations - self._asker.cached
         if not asked:
             return None
@@ -393,8 +394,9 @@ class Search:
         expected = _OF_A_RACE * len(self._field.variants) * raced
         if "examples" in self._request.search and not self._raced_examples:
             expected += _OF_A_RACE * _USUAL_SETS * raced * 2 / 3
-        expected += FINALISTS * len(parts.selection) + 2 * len(parts.final)
         left = max(0.0, expected - self._asker.evaluations)
+        left = min(left, self._budget.cases_left())
+        left += FINALISTS * len(parts.selection) + 2 * len(parts.final)
         return left * self._budget.seconds / asked
 
     def _tell(self, stage: str, key: str | None, left: int | None = None) -> None:
