@@ -1,4 +1,4 @@
-"""What a person would look at first when something is slow or does not work.
+"""What to check first when something is slow or does not work: the machine, the build, the stores.
 
 Readings open no socket and load no weights, and nothing is changed but the verdict on llama.cpp's
 library, which is made anew. What else the machine does is seen between two readings, one before

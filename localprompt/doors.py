@@ -1,4 +1,4 @@
-"""Bounds at every door: files, patterns and JSON that come from outside are opened and read here.
+"""Limits for what comes from outside: files, patterns and JSON are opened and read here.
 
 Somebody else's suite, prompt, dataset or bundle, and what a user types, may name anything: a pipe
 that nobody writes into, ``/dev/zero``, a name of a thousand bytes, a pattern over the whole disk,

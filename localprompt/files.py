@@ -1,4 +1,4 @@
-"""Writing in one step, and what it means when the disk refuses.
+"""Atomic writes, and the errors of a full or read-only disk.
 
 Whatever appears under its final name is complete: it was written under another name on the same
 filesystem and then renamed. Every refusal of the operating system that a user can do something

@@ -1,4 +1,4 @@
-"""Where things are, who may read them, and which one place is written.
+"""Where files are looked up, who may read them, and the one folder that is written.
 
 Models' cards and prompts are looked up in ``./models`` and ``./prompts``, then in
 ``$LOCALPROMPT_HOME``, then in the shared store that all users of a machine read, then in what the

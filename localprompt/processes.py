@@ -1,4 +1,4 @@
-"""Child processes that work for this one: started, fed, watched and buried here, on both sides.
+"""Child processes: started, watched and ended here; both sides of their protocol.
 
 The parent writes commands, the child writes replies, each a line of JSON::
 

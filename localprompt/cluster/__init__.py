@@ -1,4 +1,4 @@
-"""The same work on other machines: Dask carries lines of work, children of its workers do it.
+"""The same work on other machines: Dask transports it, children of its workers do it.
 
     client ── hands ──▶ scheduler ──▶ worker ── room ──▶ child (llama.cpp)
 

@@ -1,4 +1,4 @@
-"""JavaScript without Node: what suites say in Nunjucks and in JavaScript, run in a child of ours.
+"""JavaScript without Node: a suite's Nunjucks and JavaScript, run in a child process.
 
     engine ──▶ worker (a child process: QuickJS with limits of memory, time and stack)
                  ├── templates.js   real Nunjucks, with the rules by which suites are rendered
