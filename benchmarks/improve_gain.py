@@ -87,6 +87,7 @@ def searched(suite: str, seed: int, model: str, given: argparse.Namespace) -> Se
             *(("--final", str(HERE / "datasets" / final)) if final else ()),
             *("-m", model, "--seed", str(seed), "--format", "json"),
             *("--minutes", f"{given.each:g}"),
+            *(("--max-evaluations", str(given.evaluations)) if given.evaluations else ()),
             *(("--threads", str(given.threads)) if given.threads else ()),
         ]
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
@@ -235,6 +236,7 @@ def main() -> None:
         one.add_argument("--suites", type=_words, default=list(SUITES))
         one.add_argument("--threads", type=int)
         one.add_argument("--each", type=float, default=9.0, metavar="MINUTES")
+        one.add_argument("--evaluations", type=int, metavar="N", help="most answers of a search")
         one.add_argument("--within", type=float, metavar="MINUTES")
         one.add_argument("-o", "--output", type=Path, required=True)
     show = doing.add_parser("show")

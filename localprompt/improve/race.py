@@ -5,7 +5,8 @@ it together, and so on. Whoever is shown to be worse than the leader over the sa
 once. One candidate, what the others are compared with, stays to the end.
 
 With blocks of 1/8, 1/8, 1/4 and 1/2 of the cases a field of n costs about 12.5 + 6.25 + 6.25 + 6.25
-of the full grid's 100 per cent. docs/decisions/0058 says why not an F-race.
+of the full grid's 100 per cent; with a first block of 1/16 about half of that. docs/decisions/0058
+says why not an F-race.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ import msgspec
 
 from localprompt.stats.paired import mcnemar
 
-_FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+FIRST = 1 / 8
+"""The share of the cases that everybody answers. As few as this can tell hits and misses apart."""
+FIRST_OF_LIKELIHOODS = 1 / 16
+"""The same where candidates are ranked by how probable the right answers are: that varies less."""
 _LEAST_BLOCK = 8
 _SURE = 0.05
 
@@ -36,15 +40,20 @@ class Run(msgspec.Struct):
     """Why it was dropped; None: it ran to the end."""
 
 
-def blocks(cases: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The cases in blocks that double; fewer of them where there are few cases."""
-    start = 0
-    for fraction in _FRACTIONS:
-        end = round(len(cases) * fraction)
-        if end - start >= _LEAST_BLOCK or fraction == 1.0:
+def blocks(cases: Sequence[T], first: float = FIRST) -> Iterator[Sequence[T]]:
+    """The cases in blocks that double what was answered; fewer of them where there are few cases.
+
+    Args:
+        first: the share of the cases that is the first block; a half, a quarter, ….
+    """
+    start, share = 0, first
+    while share <= 1.0:
+        end = round(len(cases) * share)
+        if end - start >= _LEAST_BLOCK or share == 1.0:
             if end > start:
                 yield cases[start:end]
             start = end
+        share *= 2
 
 
 def race(
@@ -56,6 +65,7 @@ def race(
     *,
     kept: str,
     survivors: int = 2,
+    first: float = FIRST,
     room: Callable[[int], bool] = lambda _: True,
     on_round: Callable[[Mapping[str, Run]], None] = lambda _: None,
 ) -> dict[str, Run]:
@@ -68,6 +78,7 @@ def race(
         score: what a candidate is ranked by over these cases.
         kept: the key of the one that stays in.
         survivors: at most so many others answer the last block; as few are not halved before.
+        first: the share of the cases that all candidates answer.
         room: whether so many answers can still be paid for; where not, the race ends before the
             next block, and those who are left are ranked by what they have answered.
 
@@ -77,7 +88,7 @@ def race(
     runs = {key: Run() for key in keys}
     alive = list(keys)
     seen: list[T] = []
-    rounds = list(blocks(cases))
+    rounds = list(blocks(cases, first))
     for number, block in enumerate(rounds, start=1):
         if not room(len(alive) * len(block)):
             break

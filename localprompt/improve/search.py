@@ -43,17 +43,19 @@ from localprompt.improve.judging import (
     standing,
 )
 from localprompt.improve.opening import Setting
-from localprompt.improve.race import Run, race
+from localprompt.improve.race import FIRST, FIRST_OF_LIKELIHOODS, Run, race
 from localprompt.improve.variants import Variant
 from localprompt.improve.wordings import Wording, rewrites
 from localprompt.records.improvement import Improvement, Weighing
 from localprompt.sources.suite.records import EvalCase
 
 FINALISTS = 5
+_FINALISTS_CUT = 3
+"""Of a search that a limit cut short."""
 _OF_A_RACE = 0.36
 """The share of its grid that a race asks."""
 _USUAL_SETS = 14
-_SHARES = {"wordings": 0.45, "details": 0.6, "examples": 0.85, "answers": 1.0}
+_SHARES = {"wordings": 0.4, "details": 0.65, "examples": 0.85}
 """Of the budget for searching: what is used when a stage has to be over."""
 
 Keep = Callable[[Improvement], None]
@@ -236,9 +238,10 @@ class Search:
         """The best few on the selection part; what counts is the cases that all of them answered
         and none of them shows, of both parts."""
         able = [key for key in ranked if self._field.trials[key].out is None or key == ranked[0]]
+        most = FINALISTS if self._record.stopped is None else _FINALISTS_CUT
         keys = [
             key
-            for key in dict.fromkeys([self._field.original.key, *able[:FINALISTS]])
+            for key in dict.fromkeys([self._field.original.key, *able[:most]])
             if self._meets_selection(key)
         ]
         shown = {one for key in keys for one in self._field.variants[key].examples.cases}
@@ -353,7 +356,14 @@ class Search:
             self._record = msgspec.structs.replace(self._record, stopped=self._budget.limit)
             return False
 
-        runs = race(keys, cases, ask, values, score, kept=kept, room=room, on_round=on_round)
+        closed = (
+            likelihood(self._parts.search, self._field.results.get(kept, {}), self._metric)
+            is not None
+        )
+        first = FIRST_OF_LIKELIHOODS if closed else FIRST
+        runs = race(
+            keys, cases, ask, values, score, kept=kept, first=first, room=room, on_round=on_round
+        )
         for key, run in runs.items():
             self._field.change(key, out=run.out)
         return runs

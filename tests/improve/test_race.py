@@ -10,6 +10,7 @@ def test_blocks_double_and_hold_every_case_once() -> None:
     assert [len(block) for block in blocks(cases)] == [20, 20, 40, 80]
     assert [one for block in blocks(cases) for one in block] == cases
     assert [len(block) for block in blocks(list(range(30)))] == [8, 22]
+    assert [len(block) for block in blocks(cases, 1 / 16)] == [10, 10, 20, 40, 80]
 
 
 class Field:
