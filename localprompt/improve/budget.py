@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from localprompt.improve.asking import Asker
 from localprompt.records.improvement import ImproveRequest
 
-_PACE_FROM = 20
+PACE_FROM = 20
 """Cases asked before their pace says anything: the first ones carry the opening of the model."""
 _FOR_SEARCHING = 0.7
 """Of the minutes; the rest is for the selection and the final part."""
+
+_SHARES = {"wordings": 0.4, "details": 0.65, "examples": 0.85}
+"""Of what is for searching: what is used when a stage has to be over."""
+
+
+def share_of(stage: str, coming: Sequence[str]) -> float:
+    """Where a stage ends, so that the later ones have their turn; the last one may use it all.
+
+    Args:
+        coming: the stages that take place, in order.
+    """
+    return 1.0 if stage == coming[-1] else _SHARES[stage]
 
 
 class BudgetSpentError(Exception):
@@ -55,7 +67,7 @@ class Budget:
     def _used(self, cases: int) -> Iterator[tuple[float, str]]:
         """The part of each limit that is used, with so many cases more."""
         request, asker = self._request, self._asker
-        known = asker.evaluations >= _PACE_FROM
+        known = asker.evaluations >= PACE_FROM
         growth = 1 + cases / asker.evaluations if known else 1.0
         if request.minutes is not None:
             seconds = self.seconds * growth

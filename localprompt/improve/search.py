@@ -22,7 +22,7 @@ import msgspec
 from localprompt.improve.alone import alone_on
 from localprompt.improve.answers import answerings
 from localprompt.improve.asking import Asker
-from localprompt.improve.budget import Budget, BudgetSpentError
+from localprompt.improve.budget import PACE_FROM, Budget, BudgetSpentError, share_of
 from localprompt.improve.costs import MeasureCost, weighed_template
 from localprompt.improve.details import Change, changes_of
 from localprompt.improve.examples import (
@@ -43,7 +43,7 @@ from localprompt.improve.judging import (
     standing,
 )
 from localprompt.improve.opening import Setting
-from localprompt.improve.race import FIRST, FIRST_OF_LIKELIHOODS, Run, race
+from localprompt.improve.race import FIRST, SMALL_FIRST, Run, race
 from localprompt.improve.variants import Variant
 from localprompt.improve.wordings import Wording, rewrites
 from localprompt.records.improvement import Improvement, Weighing
@@ -55,8 +55,6 @@ _FINALISTS_CUT = 3
 _OF_A_RACE = 0.36
 """The share of its grid that a race asks."""
 _USUAL_SETS = 14
-_SHARES = {"wordings": 0.4, "details": 0.65, "examples": 0.85}
-"""Of the budget for searching: what is used when a stage has to be over."""
 
 Keep = Callable[[Improvement], None]
 
@@ -139,9 +137,9 @@ class Search:
 
     def _wordings(self) -> list[str]:
         """The wordings, best first; the original's alone where they are not searched."""
-        self._field.ask(
-            self._field.original, self._parts.search[:1]
-        )  # whatever is wrong shows here
+        original = self._field.original
+        self._field.ask(original, self._parts.search[:1])  # whatever is wrong shows here
+        self._field.ask(original, self._field.raced[:PACE_FROM])  # and how fast the model is
         if "wordings" in self._request.search:
             for wording in (
                 *self._setting.own_wordings,
@@ -350,17 +348,18 @@ class Search:
             self._save()
             self._tell(stage, leader, left=len(going))
 
+        share = share_of(stage, self._stages())
+
         def room(answers: int) -> bool:
-            if self._budget.has_room(answers, self._share(stage)):
+            if self._budget.has_room(answers, share):
                 return True
             self._record = msgspec.structs.replace(self._record, stopped=self._budget.limit)
             return False
 
-        closed = (
-            likelihood(self._parts.search, self._field.results.get(kept, {}), self._metric)
-            is not None
-        )
-        first = FIRST_OF_LIKELIHOODS if closed else FIRST
+        results = self._field.results.get(kept, {})
+        steady = likelihood(self._parts.search, results, self._metric) is not None
+        tight = not self._budget.has_room(round(len(keys) * len(cases) * FIRST), share)
+        first = SMALL_FIRST if steady or tight else FIRST
         runs = race(
             keys, cases, ask, values, score, kept=kept, first=first, room=room, on_round=on_round
         )
@@ -368,9 +367,8 @@ class Search:
             self._field.change(key, out=run.out)
         return runs
 
-    def _share(self, stage: str) -> float:
-        """Of what may be searched with: where a stage ends, so that the next ones have their turn;
-        the last one may use up what is left."""
+    def _stages(self) -> list[str]:
+        """Those that will take place."""
         searched, closed = self._request.search, bool(self._template.choices)
         coming = {
             "wordings": True,
@@ -378,8 +376,7 @@ class Search:
             "examples": "examples" in searched,
             "answers": not closed and "answers" in searched,
         }
-        last = [name for name, comes in coming.items() if comes][-1]
-        return 1.0 if stage == last else _SHARES[stage]
+        return [name for name, comes in coming.items() if comes]
 
     def _cost(self, variant: Variant, weighing: Weighing) -> None:
         """Measure what one answer takes; not those that come after a spent budget."""
