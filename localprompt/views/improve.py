@@ -72,11 +72,12 @@ def improvement_sections(improvement: Improvement, prefix: str = "") -> tuple[Se
 
 
 def _outcome(improvement: Improvement) -> Iterator[Block]:
-    final = improvement.final
+    final, metric = improvement.final, _metric(improvement)
     if final is not None:
+        of = f"{metric} over " if metric else "of "
         yield Facts(
             (
-                Fact("original", f"{final.before:.1%}", f"of {final.n} held-out cases"),
+                Fact("original", f"{final.before:.1%}", f"{of}{final.n} held-out cases"),
                 Fact("better prompt", f"{final.after:.1%}"),
                 Fact(
                     "gain",
@@ -196,9 +197,14 @@ def _flips(improvement: Improvement) -> Table:
 def request_text(improvement: Improvement) -> str:
     """``sentiment-plain on smollm2-135m; cases: search 180, selection 76, final 120``."""
     sizes = ", ".join(f"{part.name} {part.cases}" for part in improvement.parts)
-    metric = improvement.request.metric
-    ranked_by = f", ranked by {metric}" if metric not in {None, "pass"} else ""
+    ranked_by = f", ranked by {metric}" if (metric := _metric(improvement)) else ""
     return f"{improvement.prompt} on {improvement.model.name}{ranked_by}; cases: {sizes}"
+
+
+def _metric(improvement: Improvement) -> str | None:
+    """What the percentages are of, where that is not plainly the cases that passed."""
+    metric = improvement.request.metric
+    return None if metric == "pass" else metric
 
 
 def ranked(improvement: Improvement) -> list[Trial]:
@@ -224,23 +230,22 @@ def outcome_lines(improvement: Improvement) -> Iterator[str]:
     if final is None:
         yield "not finished"
         return
+    by = f" ({metric})" if (metric := _metric(improvement)) else ""
     interval = points_between(final.interval)
     test = f"{final.test}, {p_text(final.p_value)}"
     flipped = ""
     if final.passes is not None:
         flipped = f"; {final.passes.only_b} cases repaired, {final.passes.only_a} broken"
+    change = (
+        f"{final.before:.1%} → {final.after:.1%}{by} on {final.n} held-out cases, "
+        f"{points(final.difference)}{interval} ({test}{flipped})"
+    )
     if final.shown:
-        yield (
-            f"gain shown: {final.before:.1%} → {final.after:.1%} on {final.n} held-out cases, "
-            f"{points(final.difference)}{interval} ({test}{flipped})"
-        )
+        yield f"gain shown: {change}"
     elif improvement.winner == improvement.original and not final.flips:
         yield f"no gain shown: nothing beat the original ({final.before:.1%} of {final.n})"
     else:
-        yield (
-            f"no gain shown: {final.before:.1%} → {final.after:.1%} on {final.n} held-out cases, "
-            f"{points(final.difference)}{interval} ({test}{flipped})"
-        )
+        yield f"no gain shown: {change}"
     for alone in improvement.alone:
         span = points_between(alone.interval)
         yield f"by itself, {alone.change} ({alone.what}): {points(alone.difference)}{span}"

@@ -93,6 +93,16 @@ def test_the_proof_stands_in_words_with_its_interval_and_test() -> None:
     assert lines[-1] == "wrote better.prompty"
 
 
+def test_what_the_percentages_are_of_is_said_where_it_is_not_passes() -> None:
+    request = msgspec.structs.replace(FOUND.request, metric="fields")
+    found = msgspec.structs.replace(FOUND, request=request)
+    assert next(iter(outcome_lines(found))).startswith(
+        "gain shown: 50.0% → 90.0% (fields) on 48 held-out cases"
+    )
+    assert "ranked by fields" in shown(found, 120)
+    assert "ranked by" not in shown(FOUND, 120)
+
+
 def test_no_gain_is_called_that_and_no_file_is_claimed() -> None:
     assert FOUND.final is not None
     final = msgspec.structs.replace(FOUND.final, shown=False, difference=0.02, p_value=0.6)
