@@ -395,7 +395,9 @@ def _prune_history(
     typer.echo(f"{verb} {done.runs} run{'' if done.runs == 1 else 's'}, {done.runs_left} left")
     if done.evaluations:
         typer.echo(f"{verb} {done.evaluations} evaluation{'' if done.evaluations == 1 else 's'}")
-    if not dry_run and (done.runs or done.evaluations):
+    if done.others:
+        typer.echo(f"{verb} {done.others} other result{'' if done.others == 1 else 's'} (tune, …)")
+    if not dry_run and (done.runs or done.evaluations or done.others):
         typer.echo(f"freed {format_bytes(done.freed_bytes)}")
 
 

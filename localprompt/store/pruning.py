@@ -22,6 +22,7 @@ from localprompt.store.connection import (
     open_history,
     transaction,
 )
+from localprompt.store.finding import EXPERIMENTS
 from localprompt.store.runs import file_bytes
 from localprompt.store.search import EVERYTHING, Filter, experiments_where, runs_where
 
@@ -32,9 +33,10 @@ _AGED = """
 (? IS NULL OR created_at < ?)
 AND (? IS NULL OR id NOT IN (SELECT id FROM {table} WHERE {among} ORDER BY id DESC LIMIT ?))"""
 
-# A bench's plan holds the parameters of its prompts: it goes with the last of its runs. An
-# evaluation has no runs and is chosen as they are, among its like.
+# A bench's plan holds the parameters of its prompts: it goes with the last of its runs. Every other
+# experiment has no runs and is chosen as they are, among those of its kind.
 _WITHOUT_RUNS = "id NOT IN (SELECT experiment_id FROM results WHERE run_id IS NOT NULL)"
+_OTHER_KINDS = tuple(kind for kind in EXPERIMENTS if kind not in {"bench", "eval"})
 _UNTAGGED = (
     "DELETE FROM tags WHERE id NOT IN (SELECT id FROM runs UNION SELECT id FROM experiments)"
 )
@@ -63,6 +65,8 @@ class Pruned(msgspec.Struct, frozen=True):
     kept from it by another process; the deleted text is then still in the file's free pages."""
     evaluations: int = 0
     """Deleted, with all their results."""
+    others: int = 0
+    """Deleted tunings, trainings, choices, searches for a prompt and measurements of quality."""
 
 
 def prune(
@@ -75,13 +79,16 @@ def prune(
     busy_seconds: float = BUSY_SECONDS,
 ) -> Pruned:
     """Delete the runs that meet every condition, were made before ``older_than`` and are not among
-    the last; and so evaluations, of which as many of the last are kept.
+    the last; and likewise evaluations, tunings, and every other kind of experiment, of each of
+    which as many of the last are kept. A bench goes with the last of its runs.
 
     Args:
         path: the database; by default ``history.db`` in ``$LOCALPROMPT_HOME``.
         older_than: None: runs of any age.
-        keep_last: runs to keep whatever their age; 0 or None: none. Alone, 0 deletes everything.
-        where: what else they have to be; words are looked for in the answers of evaluations, too.
+        keep_last: of runs and of each kind of experiment, so many are kept whatever their age;
+            0 or None: none. Alone, 0 deletes everything.
+        where: what else they have to be; words are looked for in the answers of evaluations and
+            in the records of other experiments, too.
         dry_run: count only.
 
     Raises:
@@ -110,37 +117,46 @@ def prune(
 def _prune(
     database: Path, chosen: _Chosen, busy_seconds: float, purpose: Purpose, dry_run: bool
 ) -> Pruned:
-    before = file_bytes(database)
-    moment, where = chosen.before, chosen.where
+    before, where = file_bytes(database), chosen.where
     with open_history(database, busy_seconds, purpose) as connection:
-        aged = [moment, moment, chosen.keep, chosen.keep]
+        aged = (chosen.before, chosen.before, chosen.keep, chosen.keep)
         meant, values = runs_where(where, connection)
         runs_meant = f"{_AGED.format(table='runs', among='true')} AND {meant}"
         of_runs = (*aged, *values)
         meant, values = experiments_where(where, connection)
-        among = "kind = 'eval'"
-        evals_meant = f"{among} AND {_AGED.format(table='experiments', among=among)} AND {meant}"
-        of_evals = (*aged, *values)
+        of_kind = (*aged, *values)
         if dry_run:
             runs = _count(connection, "runs", runs_meant, of_runs)
-            evaluations = _count(connection, "experiments", evals_meant, of_evals)
+            evaluations, *others = (
+                _count(connection, "experiments", _of_kind(kind, meant), of_kind)
+                for kind in ("eval", *_OTHER_KINDS)
+            )
             left = _count(connection, "runs") - runs
-            return Pruned(runs, left, freed_bytes=0, compacted=False, evaluations=evaluations)
+            return Pruned(runs, left, 0, False, evaluations, sum(others))
         with transaction(connection):
             emptied = _benches_of(connection, runs_meant, of_runs)
             runs = _delete(connection, "runs", runs_meant, of_runs)
-            evaluations = _delete(connection, "experiments", evals_meant, of_evals)
+            evaluations, *others = (
+                _delete(connection, "experiments", _of_kind(kind, meant), of_kind)
+                for kind in ("eval", *_OTHER_KINDS)
+            )
             if where == EVERYTHING:  # plans that never had a run, too
-                plans = f"kind <> 'eval' AND (? IS NULL OR created_at < ?) AND {_WITHOUT_RUNS}"
-                _delete(connection, "experiments", plans, (moment, moment))
+                plans = f"kind = 'bench' AND (? IS NULL OR created_at < ?) AND {_WITHOUT_RUNS}"
+                _delete(connection, "experiments", plans, aged[:2])
             for bench in emptied:
                 _delete(connection, "experiments", f"id = ? AND {_WITHOUT_RUNS}", (bench,))
             connection.execute("DELETE FROM machines WHERE id NOT IN (SELECT machine_id FROM runs)")
             connection.execute(_UNTAGGED)
-        compacted = runs + evaluations > 0 and _compact(connection)
+        compacted = runs + evaluations + sum(others) > 0 and _compact(connection)
         left = _count(connection, "runs")
     freed = max(0, before - file_bytes(database))
-    return Pruned(runs, left, freed, compacted, evaluations)
+    return Pruned(runs, left, freed, compacted, evaluations, sum(others))
+
+
+def _of_kind(kind: str, meant: str) -> str:
+    """The experiments of a kind that are old enough, beyond those to keep, and meant."""
+    among = f"kind = '{kind}'"
+    return f"{among} AND {_AGED.format(table='experiments', among=among)} AND {meant}"
 
 
 def _benches_of(

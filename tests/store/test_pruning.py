@@ -11,7 +11,9 @@ from localprompt.errors import HistoryError, InputError
 from localprompt.records.run import Samples
 from localprompt.store.history import History
 from localprompt.store.pruning import Pruned, prune
+from localprompt.store.search import Filter
 from tests.sample_runs import FIRST_MOMENT, make_run
+from tests.sample_tunings import tuning
 
 RUNS = [make_run(number, machine=f"machine-{number // 5}") for number in range(10)]
 THIRD = FIRST_MOMENT + timedelta(minutes=3)
@@ -52,6 +54,26 @@ def test_keeping_none_forgets_everything_with_samples_and_machines(filled: Path)
     with History(filled, read_only=True) as reader:
         stats = reader.stats()
     assert (stats.runs, stats.machines, stats.sample_bytes) == (0, 0, 0)
+
+
+def test_a_tuning_is_kept_among_the_last_of_its_kind_however_many_runs_go(filled: Path) -> None:
+    with History(filled) as history:
+        history.keep(tuning())
+    assert prune(filled, keep_last=1, dry_run=True).others == 0
+    pruned = prune(filled, keep_last=1)
+    assert (pruned.runs, pruned.others) == (9, 0)
+    with History(filled, read_only=True) as reader:
+        assert reader.kept(tuning().id, "tune") == tuning()
+
+
+def test_a_tuning_that_is_meant_is_counted_and_deleted(filled: Path) -> None:
+    with History(filled) as history:
+        history.keep(tuning())
+    assert prune(filled, keep_last=0, dry_run=True).others == 1
+    assert prune(filled, where=Filter(grep="nothing of the kind")).others == 0
+    assert prune(filled, where=Filter(grep=tuning().title)).others == 1
+    with History(filled, read_only=True) as reader:
+        assert reader.listed(("tune",), limit=9) == []
 
 
 def test_machines_without_runs_are_forgotten(filled: Path) -> None:
