@@ -37,8 +37,15 @@ class Asked(NamedTuple):
     found: Found | None
     """The beginning whose state is there, in the place of the constant one."""
     n_ctx: int
+    """For the prompt and its answer."""
     attention: Attention
     tokenize_seconds: float
+
+    @property
+    def n_ctx_opened(self) -> int:
+        """Cells of the context: closed answers that are scored lie side by side behind the
+        prompt."""
+        return self.n_ctx + (cells_of(self.weighed) if self.weighed else 0)
 
 
 def as_evaluated(

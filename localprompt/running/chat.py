@@ -134,12 +134,16 @@ class Chat:
         """Let another model go on.
 
         Raises:
-            LocalPromptError: it is not available; the one before goes on.
+            LocalPromptError: it is not available, or does not fit; the one before goes on, and is
+                opened again where it had to make room.
         """
-        choices = msgspec.structs.replace(self.choices, model=model)
-        turn_cell(self.talk, "?", choices, chat=True)
-        self.choices = choices
-        return self.open()
+        before = self.choices
+        self.choices = msgspec.structs.replace(before, model=model)
+        try:
+            return self.open()
+        except BaseException:
+            self.choices = before
+            raise
 
     def filled(self) -> tuple[int, int | None]:
         """Tokens of the conversation as far as it was evaluated, and the most that fit; None:

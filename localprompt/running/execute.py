@@ -57,7 +57,6 @@ from localprompt.records.run import (
 from localprompt.rendering.prompt import render_messages
 from localprompt.running.admission import (
     check_memory,
-    context_size,
     over_limit,
     resident_before_opening,
     with_mapping_settled,
@@ -66,7 +65,7 @@ from localprompt.running.answer import Answer, OnEvent, OnText
 from localprompt.running.answer_checks import judge
 from localprompt.running.asked import Asked, as_evaluated
 from localprompt.running.attention import OnNote
-from localprompt.running.closed import MOST_BRANCHES, cells_of
+from localprompt.running.closed import MOST_BRANCHES
 from localprompt.running.nearness import chosen_by, embedder, with_near
 from localprompt.running.prefix.beginning import Beginning
 from localprompt.running.prefix.turns import (
@@ -207,8 +206,7 @@ class Session:
         before = conditions.read()
         asked = self._asked(cell, rendered)
         cell, weighed = asked.cell, asked.weighed
-        n_ctx = asked.n_ctx + (cells_of(weighed) if weighed else 0)
-        found = self._prepare(cell, n_ctx, weighed, asked.found)
+        found = self._prepare(cell, asked.n_ctx_opened, weighed, asked.found)
 
         constraint = None if weighed else constraint_of(cell.template)
         record = self._begun(asked, rendered, created_at)
@@ -354,10 +352,11 @@ class Session:
         Raises:
             as :meth:`run`.
         """
-        prompt = self._engine.encode(rendered.messages)
-        n_prompt = len(prompt.token_ids)
-        self._prepare(cell, context_size(cell, n_prompt, self._engine.facts.n_ctx_train))
-        beginning = prompt.token_ids[:_WARM_UP_TOKENS]
+        asked = self._asked(cell, rendered)
+        # The very context that the repetitions will find open: another one would be thrown away,
+        # and theirs be as cold as before.
+        self._prepare(asked.cell, asked.n_ctx_opened, asked.weighed)
+        beginning = asked.prompt.token_ids[:_WARM_UP_TOKENS]
         one_token = msgspec.structs.replace(cell.sampling, max_tokens=1)
         for _ in self._engine.generate([GenerationRequest(beginning, one_token)]):
             pass
@@ -379,6 +378,7 @@ class Session:
         if enough and cell.settings == self._settings and parallel == self._parallel:
             return found
         started = time.perf_counter()
+        self._settings = None  # until it is open: where that fails, no context is
         if found is not None and found.key is None:
             found = found if carry_over(self._engine, found, cell, n_ctx) else None
         else:

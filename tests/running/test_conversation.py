@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from localprompt.engine.scripted import ScriptedEngine
-from localprompt.errors import ContextOverflowError, EngineError, InputError, ModelMissingError
-from localprompt.records.cell import SamplingChoices
+from localprompt.errors import (
+    ContextOverflowError,
+    EngineError,
+    InputError,
+    ModelMissingError,
+    NotEnoughMemoryError,
+)
+from localprompt.records.cell import Cell, SamplingChoices
 from localprompt.records.prompt import InputSpec, PromptTemplate
-from localprompt.records.run import RunRecord
+from localprompt.records.run import RequestedSettings, RunRecord
 from localprompt.running.assemble import RunChoices
 from localprompt.running.attention_choice import Attention
 from localprompt.running.chat import Chat
@@ -201,6 +208,41 @@ def _answered(cell: object) -> RunRecord:
 
     assert isinstance(cell, Cell)
     return execute(cell, lambda _: ScriptedEngine(lambda _: [b"fine"])).record
+
+
+def test_a_model_that_cannot_be_opened_leaves_the_one_before(
+    choices: RunChoices, engines: Engines, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.gguf"
+    other.write_bytes(tiny_gguf())
+
+    def open_engine(cell: Cell) -> ScriptedEngine:
+        if cell.model.path == str(other):
+            raise NotEnoughMemoryError("it would not fit")
+        return engines(cell)
+
+    with Chat(choices, open_engine=open_engine) as chat:
+        chat.say("one")
+        with pytest.raises(NotEnoughMemoryError):
+            chat.use_model(str(other))
+        assert chat.say("two").record.model.path == choices.model
+
+
+def test_a_turn_goes_on_after_one_whose_context_could_not_be_opened(choices: RunChoices) -> None:
+    class Small(ScriptedEngine):
+        """As llama.cpp, which has closed the context before by the time that another fails."""
+
+        def prepare(self, requested: RequestedSettings, *, n_ctx: int, **more: Any) -> None:
+            self.close()
+            if n_ctx > 2048:
+                raise NotEnoughMemoryError("the context could not be allocated")
+            super().prepare(requested, n_ctx=n_ctx, **more)
+
+    with Chat(choices, open_engine=Engines(8192, Small)) as chat:
+        chat.say("one")
+        with pytest.raises(NotEnoughMemoryError):
+            chat.say("word " * 2500)
+        assert chat.say("two").record.output.text == "yes indeed"
 
 
 def test_a_branch_goes_on_from_an_earlier_turn(chat: Chat) -> None:

@@ -12,14 +12,14 @@ import pytest
 
 from localprompt.engine.scripted import ScriptedEngine
 from localprompt.errors import ContextOverflowError, EngineError, PromptFileError
-from localprompt.measure import conditions
+from localprompt.measure import conditions, memory
 from localprompt.measure.timeline import token_gaps
 from localprompt.records import json
 from localprompt.records.cell import Cell
 from localprompt.records.model import ModelRecord
 from localprompt.records.prompt import InputSpec, PromptTemplate
 from localprompt.records.run import Kind, RequestedSettings, RunRecord, Sampling
-from localprompt.running.execute import execute, open_session, render
+from localprompt.running.execute import Session, execute, open_session, render
 
 SCHEMA = {
     "type": "object",
@@ -195,6 +195,28 @@ def test_who_repeats_a_cell_has_no_use_for_half_an_answer() -> None:
         pytest.raises(EngineError),
     ):
         session.run(asked, render(asked))
+
+
+@pytest.mark.parametrize("mapped", [None, True, False])
+@pytest.mark.parametrize("per_byte", [False, True])
+def test_repetitions_find_the_context_that_was_warmed_up(
+    mapped: bool | None, per_byte: bool
+) -> None:
+    opened: list[int] = []
+
+    class Counting(ScriptedEngine):
+        def prepare(self, requested: RequestedSettings, *, n_ctx: int, **more: Any) -> None:
+            opened.append(n_ctx)
+            super().prepare(requested, n_ctx=n_ctx, **more)
+
+    asked = cell(choices=("yes", "no"))
+    weighed = msgspec.structs.replace(asked.template, per_byte=per_byte)
+    asked = msgspec.structs.replace(asked, kind="bench", template=weighed)
+    with Counting(lambda _: [b"yes"]) as engine:
+        session = Session(engine, memory.read(), None, 0.0, mapped)
+        session.warm_up(asked, render(asked))
+        session.run(asked, render(asked))
+    assert len(opened) == 1
 
 
 def test_an_answer_that_follows_its_schema_is_parsed() -> None:

@@ -287,12 +287,17 @@ def _common(
 
 
 def carry_over(engine: Engine, found: Found, cell: Cell, n_ctx: int) -> bool:
-    """Open another context for what is held in the open one; False: that one holds nothing."""
-    if not engine.cut_held(found.common):
-        engine.prepare(cell.settings, n_ctx=n_ctx)
-        return False
-    try:
-        engine.reopen(cell.settings, n_ctx=n_ctx)
-    except EngineError:
-        return False
-    return True
+    """Open another context for what is held in the open one; False: that one holds nothing.
+
+    Raises:
+        EngineError, NotEnoughMemoryError: no context can be opened.
+    """
+    if engine.cut_held(found.common):
+        try:
+            engine.reopen(cell.settings, n_ctx=n_ctx)
+        except EngineError:
+            pass  # it may have failed before another was open
+        else:
+            return True
+    engine.prepare(cell.settings, n_ctx=n_ctx)
+    return False
