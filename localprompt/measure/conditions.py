@@ -14,7 +14,7 @@ import time
 import msgspec
 
 from localprompt.measure import cgroup
-from localprompt.measure.kernel import HOST, ON_LINUX, KernelFiles
+from localprompt.measure.kernel import HOST, ON_LINUX, KernelFiles, as_number
 
 _CPUS = "sys/devices/system/cpu"
 _SUPPLIES = "sys/class/power_supply"
@@ -103,11 +103,20 @@ def frequency_hertz(kernel: KernelFiles = HOST) -> float | None:
     if kilohertz:
         return max(kilohertz) * 1e3
     megahertz = [
-        float(line.rpartition(":")[2])
+        value
         for line in (kernel.text("proc/cpuinfo") or "").splitlines()
-        if line.startswith("cpu MHz")
+        if line.startswith("cpu MHz") and (value := _positive(line.rpartition(":")[2]))
     ]
     return max(megahertz) * 1e6 if megahertz else None
+
+
+def _positive(text: str) -> float | None:
+    """A number above 0; None for anything else, as the kernel's ``Unknown``."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if value > 0 else None
 
 
 def on_battery(kernel: KernelFiles = HOST) -> bool | None:
@@ -142,7 +151,11 @@ def _cpu_times(kernel: KernelFiles) -> tuple[float | None, float | None]:
     words = (kernel.text("proc/stat") or "").partition("\n")[0].split()
     if len(words) < 9 or words[0] != "cpu":
         return None, None
-    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, words[1:9])
+    ticks = [as_number(word) for word in words[1:9]]
+    known = [number for number in ticks if number is not None]
+    if len(known) < len(ticks):
+        return None, None
+    user, nice, system, _idle, _iowait, irq, softirq, steal = known
     busy = user + nice + system + irq + softirq
     return busy / _JIFFIES_PER_SECOND, steal / _JIFFIES_PER_SECOND
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,19 @@ def test_a_kernel_that_counts_no_guests_tells_who_was_busy_and_an_older_one_does
     found = conditions.read(laptop)
     assert found.busy_seconds == pytest.approx(busy)
     assert found.stolen_seconds == pytest.approx(stolen)
+
+
+@pytest.mark.parametrize(
+    ("said", "hertz"),
+    [("Unknown", None), ("0.000", None), ("", None), ("2900.000", 2.9e9)],
+)
+def test_a_kernel_that_does_not_know_a_cpus_frequency_leaves_it_unknown(
+    laptop: KernelFiles, tmp_path: Path, said: str, hertz: float | None
+) -> None:
+    """Linux 6.15 and later write ``cpu MHz : Unknown`` for a CPU that idles or tells nothing."""
+    shutil.rmtree(tmp_path / "sys/devices/system/cpu/cpufreq")
+    (tmp_path / "proc/cpuinfo").write_text(f"cpu MHz\t\t: {said}\n")
+    assert conditions.read(laptop).frequency_hertz == hertz
 
 
 def test_one_reading_of_a_laptop(laptop: KernelFiles) -> None:
