@@ -173,9 +173,9 @@ class OpenHistory:
         return int(self._one(query, kind)[0])
 
     def _by_prefix(self, prefix: str, reference: str, kinds: Sequence[str]) -> Found:
-        every = self._beginning_with(prefix) if _ID_PREFIX.fullmatch(prefix) else []
-        every = [one for one in every if one.id == prefix] or every
-        found = [one for one in every if (RUNS[0] if one.is_run else one.kind) in kinds]
+        is_id = _ID_PREFIX.fullmatch(prefix) is not None
+        found = self._beginning_with(prefix, kinds) if is_id else []
+        found = [one for one in found if one.id == prefix] or found
         if len(found) == 1:
             return found[0]
         if found:
@@ -184,8 +184,9 @@ class OpenHistory:
                 nearest=tuple(one.id for one in found[:_SHOWN_MATCHES]),
                 next_step="type more of the id",
             )
-        if every:
-            word = "run" if every[0].is_run else _WORDS[every[0].kind]
+        others = self._beginning_with(prefix, KINDS) if is_id else []
+        if others:
+            word = "run" if others[0].is_run else _WORDS[others[0].kind]
             article = "an" if word[0] in "aei" else "a"
             raise UnknownNameError(
                 f"{reference!r} is {article} {word}, not a {_named(kinds)}",
@@ -199,15 +200,20 @@ class OpenHistory:
             next_step=_LIST,
         )
 
-    def _beginning_with(self, prefix: str) -> list[Found]:
+    def _beginning_with(self, prefix: str, kinds: Sequence[str]) -> list[Found]:
+        """The newest of these kinds whose ids begin so; repetitions of benches with single runs."""
+        between = (prefix, prefix + _AFTER_EVERY_DIGIT)
         found = []
-        for table in ("runs", "experiments"):
-            rows = self._connection.execute(
-                f"SELECT id, kind FROM {table} WHERE id >= ? AND id < ?"  # noqa: S608
-                " ORDER BY id DESC LIMIT ?",
-                (prefix, prefix + _AFTER_EVERY_DIGIT, _SHOWN_MATCHES),
-            )
-            found += [Found(id_, kind, table == "runs") for id_, kind in rows]
+        if RUNS[0] in kinds:
+            query = "SELECT id, kind FROM runs WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ?"
+            rows = self._connection.execute(query, (*between, _SHOWN_MATCHES))
+            found += [Found(id_, kind, is_run=True) for id_, kind in rows]
+        marks = ", ".join("?" * len(kinds))
+        query = f"""
+            SELECT id, kind FROM experiments WHERE id >= ? AND id < ? AND kind IN ({marks})
+            ORDER BY id DESC LIMIT ?"""  # noqa: S608
+        rows = self._connection.execute(query, (*between, *kinds, _SHOWN_MATCHES))
+        found += [Found(id_, kind, is_run=False) for id_, kind in rows]
         return sorted(found, reverse=True)
 
     def _one(self, query: str, *values: object) -> Any:

@@ -98,6 +98,15 @@ def test_a_name_of_nothing_is_unknown_and_the_newest_are_named(
     assert caught.value.next_step == "localprompt runs list"
 
 
+def test_a_beginning_is_enough_however_many_of_another_kind_share_it(history: History) -> None:
+    """Whoever types few digits means the one of its kind, not the newest five of all kinds."""
+    for number in range(10, 20):
+        history.begin(msgspec.structs.replace(make_experiment(0), id=make_run(number).id))
+        history.record(make_run(100 + number))
+    assert {TUNING.id[0], make_run(10).id[0], make_run(119).id[0]} == {"0"}
+    assert history.find("0", ("tune",)).id == TUNING.id
+
+
 def test_a_thing_of_another_kind_is_named_as_what_it_is(history: History) -> None:
     with pytest.raises(UnknownNameError, match="is a tuning, not a bench") as caught:
         history.find(TUNING.id, ("bench",))
