@@ -95,6 +95,9 @@ class Child(Generic[Reply]):
         replies: the type of what it says; a union of tagged structs.
         who: what it is called where its death is explained.
         shows_stderr: its stderr is this process's own, and not kept for explanations.
+
+    Raises:
+        WorkerError: it cannot be started: no such program, no process left, no room for its stderr.
     """
 
     def __init__(
@@ -108,17 +111,23 @@ class Child(Generic[Reply]):
         self._who = who
         self._oom_kills = _oom_kills()
         self._decoder = msgspec.json.Decoder(replies | Failed)
-        # Closed when the child is buried.
-        self._stderr: IO[bytes] | None = None if shows_stderr else tempfile.TemporaryFile()  # noqa: SIM115
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            bufsize=0,
-            # Ctrl-C is the parent's to handle: it decides what becomes of its children.
-            start_new_session=True,
-        )
+        self._stderr: IO[bytes] | None = None  # closed when the child is buried
+        try:
+            if not shows_stderr:
+                self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                bufsize=0,
+                # Ctrl-C is the parent's to handle: it decides what becomes of its children.
+                start_new_session=True,
+            )
+        except OSError as error:
+            if self._stderr is not None:
+                self._stderr.close()
+            raise WorkerError(f"{who} could not be started", found=str(error)) from error
         assert self._process.stdin is not None  # noqa: S101  both are pipes
         assert self._process.stdout is not None  # noqa: S101
         self._stdin, self._stdout = self._process.stdin, self._process.stdout

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -92,6 +93,21 @@ def test_a_child_that_cannot_start_its_work_is_explained_by_its_exit_code() -> N
         Child[Said]((sys.executable, "-c", "raise SystemExit('no such library')"), Said) as one,
     ):
         one.ask(Say("a"))
+
+
+@pytest.mark.parametrize("why", ["no such program", "no room for its stderr"])
+def test_a_child_that_cannot_be_started_is_an_error_and_leaves_nothing_open(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command: tuple[str, ...] = COMMAND
+    if why == "no such program":
+        command = (str(tmp_path / "nothing"),)
+    else:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    before = len(list(Path("/proc/self/fd").iterdir())) if ON_LINUX else 0
+    with pytest.raises(WorkerError, match="its process could not be started"):
+        Child(command, Said)
+    assert (len(list(Path("/proc/self/fd").iterdir())) if ON_LINUX else 0) == before
 
 
 def test_what_a_child_cannot_do_arrives_as_the_same_error() -> None:
