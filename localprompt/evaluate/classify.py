@@ -31,8 +31,8 @@ class Tally:
         if result.expected is None:
             self._without += 1
             return
-        if len(self._expected) > MOST_LABELS:
-            return
+        if not self._choices and len(self._expected) > MOST_LABELS:
+            return  # free text: nothing comes of it
         self._expected[result.expected] += 1
         self._pairs[result.expected, result.answer.strip()] += 1
         if result.probabilities:

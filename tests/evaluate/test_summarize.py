@@ -73,6 +73,15 @@ def test_the_confusion_matrix_has_a_row_for_each_expected_and_a_column_for_other
     assert found.macro_f1 == pytest.approx((a.f1 + b.f1) / 2)
 
 
+def test_all_results_count_however_many_choices_are_declared() -> None:
+    choices = tuple(f"label {number}" for number in range(30))
+    found = tally([(choice, choice) for choice in choices] * 2, choices).classification()
+    assert found is not None
+    assert sum(map(sum, found.matrix)) == 60
+    assert (found.accuracy, found.macro_f1) == (1.0, 1.0)
+    assert [score.recall for score in found.scores] == [1.0] * 30
+
+
 def test_declared_choices_are_the_labels_even_where_one_never_occurs() -> None:
     found = tally([("yes", "yes"), ("yes", "no")], ("yes", "no", "unsure")).classification()
     assert found is not None
