@@ -270,6 +270,11 @@ class _Run:
             else:
                 score(prepared, answered)
 
+        def may_wait(prepared: Prepared) -> bool:
+            """Whether the answer to an equal request, which is under way, will serve."""
+            known = self._request.cached and prepared.key in waiting
+            return known and not needs_time(prepared.case)
+
         def fresh() -> Iterator[Prepared]:
             """What has to be asked; everything else is settled while the engine reads on."""
             for prepared in prepare_all(items, target, request, opened):
@@ -277,10 +282,10 @@ class _Run:
                     settle(prepared, None)
                 elif (known := self._known(prepared)) is not None:
                     settle(prepared, known)
-                elif self._request.cached and prepared.key in waiting:
+                elif may_wait(prepared):
                     waiting[prepared.key].append(prepared)
                 else:
-                    waiting[prepared.key] = []
+                    waiting.setdefault(prepared.key, [])
                     yield prepared
 
         shape = shape_of(self._planned.cases(target), target, request, opened)

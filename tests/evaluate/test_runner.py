@@ -100,6 +100,21 @@ def test_an_answer_that_is_taken_over_has_no_latency_to_assert(lab: Lab) -> None
         assert result.targets[0].cached == 0, "a case that asserts a latency is always run"
 
 
+def test_repetitions_that_assert_a_latency_are_each_timed(lab: Lab) -> None:
+    lab.write(
+        "quick.yaml",
+        "prompts: ['{{ text }}']\nproviders: [small]\ntests:\n"
+        "- {vars: {text: hello}, assert: [{type: contains, value: o}]}\n"
+        "- {vars: {text: hello}, assert: [{type: latency, threshold: 60000}]}\n",
+    )
+    lab.say = lambda _: "good"
+    result = lab.evaluate("quick.yaml", repeat=3)
+    assert verdicts(lab, result) == [True] * 6
+    timed = [case for case in lab.results(result) if case.timing is not None]
+    assert sum(case.case_index == 1 for case in timed) == 3
+    assert len(lab.asked) == 4, "what asserts none is answered once"
+
+
 def test_a_case_longer_than_the_context_fails_alone(lab: Lab) -> None:
     lab.n_ctx_train = 64
     lab.write("cases.csv", f"text,__expected\na fine day,good\n{'far ' * 80},bad\nfine,good\n")
