@@ -25,9 +25,10 @@ from localprompt.engine.constraints.answers import parse_output
 from localprompt.errors import DatasetError, InputError, LocalPromptError
 from localprompt.evaluate.answering import Answered, answers
 from localprompt.evaluate.models import OpenEngine, OpenModel, open_llama
-from localprompt.evaluate.requests import Prepared, prepare_all, shape_of
+from localprompt.evaluate.requests import Prepared, prepare_all, scoring_of, shape_of
 from localprompt.records.cell import Cell
 from localprompt.records.evaluation import EvalRequest, EvalTarget
+from localprompt.running.closed import is_weighed
 from localprompt.sources.prompt.params import typed_values
 from localprompt.sources.rows import Found, read_rows
 from localprompt.sources.suite.records import EvalCase
@@ -227,7 +228,7 @@ def _of_something_else(to: Path, table: Table) -> InputError:
 def _request(cell: Cell) -> EvalRequest:
     return EvalRequest(
         suite="",
-        scoring="generate",
+        scoring="raw" if is_weighed(cell.template) else "generate",
         settings=cell.settings,
         chat_template=cell.chat_template,
         lenient=cell.lenient,
@@ -250,6 +251,7 @@ def _answered(
         results=table.rows,
     )
     rows = enumerate(read_rows(table.path))
+    scoring = scoring_of(cell.template, request)
     shape = shape_of(_first_cases(table), target, request, opened)
     left = islice(rows, before, None)
     while chunk := list(islice(left, AT_ONCE)):
@@ -269,7 +271,7 @@ def _answered(
                 row = by_number[one.case.index][1]
                 lines[one.case.index] = _line(table, row, None, _words(one.error))
         expected = chunk[0][0]
-        for prepared, answer in answers(waiting, opened, "generate", shape=shape):
+        for prepared, answer in answers(waiting, opened, scoring, cell.template, shape):
             number = prepared.case.index
             values, wrong = _values(table, answer)
             lines[number] = _line(table, by_number[number][1], values, wrong)

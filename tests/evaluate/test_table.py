@@ -87,6 +87,28 @@ def test_a_schema_s_properties_are_columns(tmp_path: Path) -> None:
     assert "3 is not of type 'string'" in rows[2][3]
 
 
+@pytest.mark.parametrize(
+    ("weighing", "answer"),
+    [
+        ({"bias": {"good": 0.5}}, "good"),
+        ({"bias": {"good": -2.0}}, "bad enough"),
+        ({"per_byte": True}, "bad enough"),
+        ({"label_words": {"good": "great", "bad enough": "awful"}}, "good"),
+    ],
+)
+def test_a_prompt_that_weighs_its_choices_does_so_over_a_table_too(
+    tmp_path: Path, weighing: dict[str, Any], answer: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("name\nAna\nBo\n")
+    engine = ScriptedEngine(lambda _: [b"generated"], log_probability=lambda before, word: -1.0)
+    table = open_table(cell(choices=("good", "bad enough"), **weighing), path)
+    out = io.StringIO()
+    run_table(table, None, out, open_engine=lambda model, request: engine)
+    rows = list(csv.reader(out.getvalue().splitlines()))
+    assert rows[1:] == [["Ana", answer, ""], ["Bo", answer, ""]]
+
+
 def test_what_is_wrong_with_a_row_stands_in_it_and_stops_no_other(tmp_path: Path) -> None:
     done, rows = run(tmp_path, "name,age\nAna,3\nBo,old\nCy,5,6\nDo,7\n")
     assert done.errors == 2
