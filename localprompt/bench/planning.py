@@ -211,7 +211,7 @@ class _Planner:
         self._count_tokens = count_tokens
         self._earlier_runs = earlier_runs
         self._token_counts: dict[tuple[str, bytes], int] = {}
-        self._limits: dict[str, tuple[TokenWork | None, Ceilings | None]] = {}
+        self._limits: dict[object, tuple[TokenWork | None, Ceilings | None]] = {}
         self._rates: dict[str, tuple[float | None, float | None]] = {}
 
     def planned(self, request: BenchRequest, workload: str, labels: dict[str, str]) -> PlannedCell:
@@ -244,7 +244,7 @@ class _Planner:
 
     def _work(self, cell: Cell) -> tuple[TokenWork | None, Ceilings | None]:
         settings = cell.settings
-        what = f"{cell.model.path}\0{settings.type_k}\0{settings.type_v}"
+        what = (cell.model.path, settings.type_k, settings.type_v, settings.repack)
         if what not in self._limits:
             path = Path(cell.model.path)
             self._limits[what] = work_and_ceilings(path, settings, self._machine, self._build)

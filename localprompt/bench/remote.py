@@ -153,12 +153,14 @@ def _begun(what: Begin, paths: dict[str, str], command: Sequence[str]) -> _Heard
     experiment = msgspec.structs.replace(what.experiment, cells=cells)
 
     def bench() -> None:
-        error = None
+        error: LocalPromptError | None = WorkerError("the bench ended by a mistake of its program")
         try:
             run_bench(experiment, heard, runs=what.runs, command=command, on_step=heard.step)
+            error = None
         except LocalPromptError as found:
             error = found
-        heard.end(error)
+        finally:  # whoever waits for the end hears of it in any case
+            heard.end(error)
 
     threading.Thread(target=bench, daemon=True).start()
     return heard

@@ -18,7 +18,7 @@ from localprompt.measure import probe as probing
 from localprompt.measure.probe import ArithmeticSample, BandwidthSample, ProbeResult
 from localprompt.records.bench import Experiment
 from localprompt.records.cell import BenchRequest, SamplingChoices
-from localprompt.records.run import Machine, RunRecord
+from localprompt.records.run import Machine, RequestedSettings, RunRecord
 from tests.models.tiny_gguf import tiny_gguf
 from tests.sample_runs import make_run
 
@@ -96,6 +96,21 @@ def test_files_are_called_by_their_own_names_and_not_by_their_paths(model: str) 
     assert labels[0] == {"model": "tiny", "workload": "echo"}
     # The same bytes under another name are the same work, planned once.
     assert len(labels) == 2
+
+
+def test_each_way_of_laying_out_the_weights_has_a_limit_of_its_own(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a token moves depends on whether weights are repacked."""
+    asked: list[bool] = []
+
+    def known(path: Path, settings: RequestedSettings, *_: object) -> tuple[None, None]:
+        asked.append(settings.repack)
+        return None, None
+
+    monkeypatch.setattr(planning, "work_and_ceilings", known)
+    plan(BenchSpec(models=(model,), prefill=(4, 8), axes={"repack": (True, False)}))
+    assert sorted(asked) == [False, True]
 
 
 def test_the_same_plan_has_the_same_keys_every_time(model: str) -> None:

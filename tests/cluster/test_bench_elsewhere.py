@@ -10,12 +10,14 @@ import msgspec
 import pytest
 
 import localprompt
+from localprompt.bench import remote
 from localprompt.bench.elsewhere import on_each, open_for_bench, run_elsewhere
 from localprompt.bench.remote import Begin, Came, More
 from localprompt.bench.results import bench_result
 from localprompt.cluster import room as room_module
 from localprompt.cluster.local import LocalHands
 from localprompt.cluster.room import Reply, Room
+from localprompt.errors import WorkerError
 from localprompt.records import json
 from localprompt.records.bench import Experiment
 from localprompt.records.ids import new_run_id
@@ -183,6 +185,20 @@ def test_a_bench_that_nobody_asks_for_any_more_gives_way(
         assert "before a bench had begun" in first.more().cause
     finally:
         room.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bench_that_ends_by_a_bug_is_over_for_who_waits_for_it(
+    lab: ClusterLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(remote, "run_bench", broken)
+    heard = remote._begun(Begin(plan(lab, "one"), (), True), {"small": "small.gguf"}, ("nothing",))
+    with pytest.raises(WorkerError, match="a mistake of its program"):
+        while not heard.take().over:
+            pass
 
 
 def test_two_benches_of_the_same_models_have_children_of_their_own(lab: ClusterLab) -> None:
