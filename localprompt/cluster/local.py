@@ -88,7 +88,8 @@ class LocalHands:
         self._current.clear()
 
     def close(self) -> None:
-        """End the children."""
+        """End the children, whatever they are doing; nothing that waits for them is begun."""
+        self.drop()
         for inbox, room in zip(self._inboxes.values(), self._rooms, strict=True):
             inbox.put(None)
             room.close()

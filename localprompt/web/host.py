@@ -219,7 +219,8 @@ class Host:
                 self._answer(job)
             except LocalPromptError as error:
                 self._end_child(dead=True)
-                _fail(job, error)
+                # A child that was stopped before it could listen has died of it.
+                _fail(job, None if job.stopped else error)
             finally:
                 with self._lock:
                     self._now = None
@@ -260,6 +261,8 @@ class Host:
             return job.stopped
 
     def _explain(self, question: Question) -> None:
+        if not question.answer.set_running_or_notify_cancel():
+            return  # whoever asked has left
         try:
             child = self._living_child()
             reply = child.ask(Explain(question.cell))

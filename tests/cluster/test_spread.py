@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from localprompt.cluster.local import LocalHands
+from localprompt.cluster.room import Reply, Room
 from localprompt.errors import InputError, WorkerError
 from localprompt.evaluate.merging import merge
 from localprompt.evaluate.shards import write_part
@@ -31,6 +33,27 @@ def test_two_workers_give_the_table_of_this_process(lab: ClusterLab) -> None:
     assert figures(spread) == figures(unbroken)
     assert spread.complete
     assert sum(use.answered for use in spread.uses) == 150
+
+
+def test_closing_ends_what_is_worked_on_and_begins_nothing_that_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[bytes | None] = []
+    working, closed = threading.Event(), threading.Event()
+
+    def answer(room: Room, opening: bytes, line: bytes | None) -> Reply:
+        begun.append(line)
+        working.set()
+        assert closed.wait(30)
+        return Reply("failed", cause="it was closed")
+
+    monkeypatch.setattr(Room, "answer", answer)
+    monkeypatch.setattr(Room, "close", lambda _: closed.set())
+    with LocalHands(1) as hands:
+        hands.give("worker 1", msgspec.Raw(b"1"))
+        hands.give("worker 1", msgspec.Raw(b"2"))
+        assert working.wait(30)
+    assert begun == [b"1"]
 
 
 VARIED = """

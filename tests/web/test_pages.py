@@ -349,6 +349,25 @@ def test_the_host_gives_the_models_memory_back_when_nothing_comes(lab_home: Path
         host.close()
 
 
+def test_a_reader_that_leaves_before_the_host_has_looked_takes_nobody_with_it(
+    lab_home: Path,
+) -> None:
+    from localprompt.processes import worker_command
+    from localprompt.running.assemble import RunChoices, ask_cell
+
+    host = Host(worker_command("tests.web.scripted_worker"))
+    try:
+        cell = ask_cell("slow", RunChoices(model="smollm2-135m"))
+        job = host.submit(cell, "")
+        assert host.explain(cell).cancel()
+        host.stop(job)
+        ended(job)
+        cell = ask_cell("Hello.", RunChoices(model="smollm2-135m"))
+        assert ended(host.submit(cell, "")).state == "done"
+    finally:
+        host.close()
+
+
 def test_a_history_of_a_newer_version_is_explained_on_the_page(served: Served) -> None:
     with History() as history:
         history.record(make_run(0))
