@@ -197,8 +197,12 @@ def test_a_bench_that_ends_by_a_bug_is_over_for_who_waits_for_it(
     monkeypatch.setattr(remote, "run_bench", broken)
     heard = remote._begun(Begin(plan(lab, "one"), (), True), {"small": "small.gguf"}, ("nothing",))
     with pytest.raises(WorkerError, match="a mistake of its program"):
-        while not heard.take().over:
-            pass
+        _all_of(heard)
+
+
+def _all_of(heard: remote._Heard) -> None:
+    while not heard.take().over:
+        pass
 
 
 def test_two_benches_of_the_same_models_have_children_of_their_own(lab: ClusterLab) -> None:
