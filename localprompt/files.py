@@ -41,7 +41,7 @@ def replace_file(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     else:
         paths.make_folder(path.parent)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(_draft_name())
     try:
         draft.touch(mode=0o666 if place_says is None else 0o600)
         draft.write_bytes(content)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from localprompt.files import make_file, written_whole
+from localprompt import files
+from localprompt.files import give_place, make_file, replace_file, written_whole
 
 
 def test_a_file_is_as_it_was_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -36,6 +37,21 @@ def test_what_is_interrupted_leaves_what_was_there(tmp_path: Path, before: str |
     with pytest.raises(KeyboardInterrupt):
         cut_off()
     assert [one.read_text() for one in tmp_path.iterdir()] == ([] if before is None else [before])
+
+
+def test_two_threads_of_a_process_replace_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "cache.json"
+
+    def between(draft: Path, target: Path) -> None:
+        monkeypatch.setattr(files, "give_place", give_place)
+        replace_file(path, b"the other's")
+        give_place(draft, target)
+
+    monkeypatch.setattr(files, "give_place", between)
+    replace_file(path, b"one's")
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {path.name: b"one's"}
 
 
 def test_rights_stay_and_new_files_have_those_of_the_umask(tmp_path: Path) -> None:

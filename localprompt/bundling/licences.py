@@ -24,12 +24,14 @@ from localprompt.records.run import RunWarning
 
 _FOLDER = "licences"
 _TEXTS = Path(__file__).parent / "licence_texts"
-_LONGEST_NAME = 1000
+_LONGEST_MEMBER = 1000
+"""A wheel's member with a longer path than this is not looked at."""
 _LICENCE_FILE = re.compile(
     r"[^/]+\.dist-info/(?P<name>(?:.*/)?[^/]*(?:licen[cs]e|copying|notice|authors)[^/]*)",
     re.IGNORECASE,
 )
 _LONGEST_NAME = 80
+"""Of a licence file in the bundle; a longer name loses its beginning."""
 _LONGEST_TERMS = 100
 
 
@@ -100,7 +102,9 @@ def wheel_pieces(wheels: Iterable[Wheel]) -> Iterator[Piece]:
         folder = f"{_FOLDER}/packages/{wheel.name}-{wheel.version}"
         with opened(wheel.file) as archive:
             for member in sorted(archive.namelist()):
-                if match := _LICENCE_FILE.fullmatch(member[:_LONGEST_NAME]):
+                if len(member) > _LONGEST_MEMBER:
+                    continue
+                if match := _LICENCE_FILE.fullmatch(member):
                     flat = match["name"].removeprefix("licenses/").replace("/", "-")
                     yield text_piece(f"{folder}/{flat[-_LONGEST_NAME:]}", archive.read(member))
 

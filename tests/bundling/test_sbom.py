@@ -148,6 +148,15 @@ def test_licence_files_come_out_of_the_wheels(tmp_path: Path) -> None:
     }
 
 
+def test_a_licence_file_deep_in_its_wheel_comes_along(tmp_path: Path) -> None:
+    deep = "vendor/" * 12
+    member = f"one-1.0.dist-info/licenses/{deep}LICENSE"
+    wheel = _wheel(write_wheel(tmp_path, "one", files={member: b"MIT"}), "wheels/one.whl")
+    (piece,) = wheel_pieces([wheel])
+    assert piece.content == b"MIT"
+    assert Path(piece.path).name == f"{deep.replace('/', '-')}LICENSE"[-80:]
+
+
 def test_a_whole_licence_in_one_field_is_no_name(tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "one", more=f"License: {'word ' * 200}\n")
     assert terms_of(wheel).name is None
