@@ -43,8 +43,9 @@ def parse_messages(
 
     Args:
         segments: the rendering, in order.
-        threads: name of each thread parameter → its messages. A thread that the template does
-            not mention comes at the end, as in Prompty.
+        threads: name of each thread parameter → its messages. Where the template mentions none
+            of them, all come at the end, as in Prompty; beside one that it mentions, the others
+            are left out.
     """
     text = from_segments(segments)
     messages = _turns(text) if text else iter(())

@@ -320,7 +320,7 @@ def _a_list(rows: Any, path: Path) -> list[Any]:
 
 def _lines_of_items(text: str) -> list[int]:
     """The line on which each item of a valid JSON list begins."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_int=str)  # which has no limit of digits
     lines: list[int] = []
     at, line = text.find("[") + 1, 1
     counted = 0

@@ -116,6 +116,13 @@ def test_a_dataset_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         list(Cases(tmp_path / "none.csv"))
 
 
+@pytest.mark.parametrize("name", ["n.json", "n.jsonl"])
+def test_a_number_of_thousands_of_digits_is_a_text(name: str, tmp_path: Path) -> None:
+    row = f'{{"text": {"7" * 5000}}}'
+    path = _file(tmp_path, name, f"[{row}]" if name == "n.json" else row)
+    assert [case.values["text"] for case in Cases(path)] == ["7" * 5000]
+
+
 @pytest.mark.slow
 def test_a_hundred_thousand_rows_stream_in_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "many.csv"

@@ -6,13 +6,12 @@ stays as it is, byte for byte. Comments inside of a block that is written anew m
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from localprompt.errors import PromptFileError
+from localprompt.files import written_whole
 from localprompt.sources.prompt.document import RawDocument, read_raw
 from localprompt.sources.prompt.front_matter import parse_yaml
 from localprompt.sources.prompt.properties import long_form
@@ -31,15 +30,10 @@ def fix(path: Path | str) -> bool:
     text = fixed_text(path)
     if text is None:
         return False
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+        with written_whole(path) as file:
             file.write(text)
-        temporary.chmod(path.stat().st_mode)
-        temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise PromptFileError(
             f"cannot write the file: {error.strerror}", where=str(path)
         ) from error
@@ -64,8 +58,9 @@ def fixed_text(path: Path) -> str | None:
         raise PromptFileError(
             "the front matter is all on one line; put each key on its own line", where=str(path)
         )
-    rewritten = _rewritten(lines[first:last], raw, modern)
-    if parse_yaml("\n".join(rewritten), str(path))[0] != modern:
+    merged_in = [key for key in raw.data if (key,) not in raw.lines.lines]
+    rewritten = [] if merged_in else _rewritten(lines[first:last], raw, modern)
+    if merged_in or parse_yaml("\n".join(rewritten), str(path))[0] != modern:
         raise PromptFileError(
             "the front matter is written in a way that has to be fixed by hand", where=str(path)
         )

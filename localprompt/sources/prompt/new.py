@@ -18,7 +18,7 @@ from localprompt.files import replace_file
 from localprompt.sources.prompt.document import RawDocument, read_raw
 from localprompt.sources.prompt.file import load_prompt
 from localprompt.sources.prompt.search import FOLDER, SUFFIX, find_prompt
-from localprompt.sources.yaml import KeyPath
+from localprompt.sources.yaml import KeyPath, scalar
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SCALAR = r""""[^"\n]*"|'[^'\n]*'|[^\s#,}][^#,}\n]*?(?=\s*(?:[#,}]|$))"""
@@ -81,7 +81,7 @@ def new_prompt(name: str, *, origin: str | None = None, force: bool = False) -> 
             next_step="localprompt prompts new my-prompt",
         )
     path = FOLDER / f"{name}{SUFFIX}"
-    texts, cases = {path: _STARTER.format(name=name).encode()}, None
+    texts, cases = {path: _STARTER.format(name=_quoted(name)).encode()}, None
     if origin is not None:
         raw = read_raw(find_prompt(origin))
         original = load_prompt(raw.path).cases
@@ -96,10 +96,15 @@ def new_prompt(name: str, *, origin: str | None = None, force: bool = False) -> 
 def _renamed(raw: RawDocument, name: str, cases: str | None) -> bytes:
     """The original's bytes with its name, and the file of its cases, replaced on their lines."""
     lines = raw.bytes.decode("utf-8-sig").splitlines(keepends=True)
-    _replace(lines, raw, ("name",), name)
+    _replace(lines, raw, ("name",), _quoted(name))
     if cases is not None:
         _replace(lines, raw, ("metadata", "localprompt", "cases"), cases)
     return "".join(lines).encode()
+
+
+def _quoted(name: str) -> str:
+    """A name as YAML: in quotes where it would be a number or ``true``, as ``2024`` is."""
+    return name if scalar(name) == name else f'"{name}"'
 
 
 def _replace(lines: list[str], raw: RawDocument, path: KeyPath, value: str) -> None:

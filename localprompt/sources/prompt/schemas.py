@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from localprompt import doors
 from localprompt.errors import InputError
 
 MOST_BYTES = 4 << 20
@@ -23,7 +24,7 @@ _SHORT = re.compile(r"(?P<name>\w[\w-]*)(?:\s+(?P<type>\w+|\[\s*\w+\s*\]))?(?:\s
 _WORDS = frozenset(
     "$schema $ref $defs definitions anyOf oneOf allOf enum const properties".split()  # noqa: SIM905
 )
-_JSON_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
+_JSON_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
 def schema_from(text: str, option: str = "--schema") -> dict[str, Any]:
@@ -122,21 +123,21 @@ def _read(path: Path, option: str) -> Any:
 
 def _json(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return doors.parse_json(text)
     except json.JSONDecodeError as error:
         raise InputError(
             f"not JSON: {error.msg.lower()}", where=f"{where}:{error.lineno}:{error.colno}"
         ) from None
-    except (RecursionError, ValueError) as error:
-        raise InputError("not JSON", where=where, found=str(error) or "nested too deep") from None
+    except ValueError as error:
+        raise InputError("not JSON", where=where, found=str(error)) from None
 
 
 def _schema(value: Any, where: str) -> dict[str, Any]:
     known = isinstance(value, Mapping) and (
         not _WORDS.isdisjoint(value)
-        or value.get("type") in _JSON_TYPES
         or not value
         or isinstance(value.get("type"), list)
+        or value.get("type") in _JSON_TYPES
     )
     if not known:
         raise InputError(

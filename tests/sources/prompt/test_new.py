@@ -124,6 +124,12 @@ def test_what_was_there_comes_back_when_force_does_not_get_through(
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["2024", "1.5", "true", "null", "1e5"])
+def test_a_name_that_yaml_reads_as_something_else_stays_a_name(name: str, original: Path) -> None:
+    assert load_prompt(new_prompt(name).path).name == name
+    assert load_prompt(new_prompt(name, origin="original", force=True).path).name == name
+
+
 def test_without_names_the_prompts_here_are_checked(here: Path) -> None:
     with pytest.raises(InputError, match="no prompt"):
         check_prompts()
@@ -148,3 +154,29 @@ def test_fixing_leaves_a_clean_file_and_an_unfixable_one_as_it_is(here: Path) ->
     assert (fixed.fixed, fixed.findings) == (True, ())
     assert left.has_errors
     assert broken.read_bytes() == before
+
+
+def test_a_prompt_behind_a_link_is_fixed_where_it_is(here: Path) -> None:
+    old, link = here / "old.prompty", here / "link.prompty"
+    old.write_text("---\nname: old\ninputs:\n  text: x\n---\nuser:\n{{ text }}\n")
+    link.symlink_to(old)
+    (fixed,) = check_prompts([str(link)], fix=True)
+    assert fixed.fixed
+    assert link.is_symlink()
+    assert "kind: string" in old.read_text()
+
+
+def test_the_longest_name_that_a_file_may_have_is_no_obstacle(here: Path) -> None:
+    old = here / f"{'n' * 247}.prompty"
+    old.write_text("---\ninputs:\n  text: x\n---\nuser:\n{{ text }}\n")
+    (fixed,) = check_prompts([str(old)], fix=True)
+    assert fixed.fixed
+
+
+def test_merged_keys_are_left_to_their_author(here: Path) -> None:
+    old = here / "old.prompty"
+    text = "---\nbase: &base\n  name: old\n<<: *base\nmodel:\n  api: chat\n---\nuser:\nHi\n"
+    old.write_text(text)
+    (left,) = check_prompts([str(old)], fix=True)
+    assert "not-fixed" in [finding.code for finding in left.findings]
+    assert old.read_text() == text
