@@ -86,8 +86,9 @@ class Tuner:
         """Search; the record with the outcome, stored.
 
         Raises:
-            InputError: the suite cannot pass, or a type is unknown.
-            MachineError: the usual settings do not run, or the history cannot be written.
+            InputError: no case of the suite passes with the usual settings.
+            WorkerError: the usual settings do not run, or fail later on.
+            MachineError: the history cannot be written.
         """
         with announced("tune", self._tuning.title, self._tuning.id) as self._notice:
             return self._run(types)
@@ -102,9 +103,7 @@ class Tuner:
             self._suites[self._usual.key] = usual
             self._note(f"usual settings: {usual.passed} of {usual.scored} passed")
         if self._more(self._usual, 1) is None:
-            raise WorkerError(
-                "the usual settings do not run", found=self._runs.failures[self._usual.key]
-            )
+            raise self._usual_fails()
         self._save()
         best = self._best_weights(types)
         self._save()
@@ -118,7 +117,11 @@ class Tuner:
         return self._runs.more(candidate, times)
 
     def _best_weights(self, types: Sequence[str]) -> Candidate:
-        """The fastest weights whose quality is inside the bound."""
+        """The fastest weights whose quality is inside the bound.
+
+        Raises:
+            WorkerError: the usual settings fail in the race.
+        """
         for file_type in types:
             try:
                 candidate = Candidate(self._weights.of_type(file_type), {})
@@ -127,6 +130,8 @@ class Tuner:
                 continue
             self._add(candidate)
         standings = race(self._candidates, self._more, kept=self._usual.key)
+        if standings[self._usual.key].failed:
+            raise self._usual_fails()
         usual = standings[self._usual.key].median
         ran = {key: standing for key, standing in standings.items() if not standing.failed}
         best = self._usual
@@ -143,7 +148,7 @@ class Tuner:
         return best
 
     def _best_settings(self, weights: Candidate) -> Candidate:
-        """The weights with the settings that pay on them."""
+        """The weights with the settings that pay on them; as they are if they fail in the race."""
         reference = self._runs.reference
         prompt_tokens = reference.tokens.prompt if reference else 0
         described = machine.describe()
@@ -159,6 +164,8 @@ class Tuner:
             self._add(candidate)
         field = {one.key: one for one in (weights, *tried)}
         standings = race(field, self._more, kept=weights.key, seed=1)
+        if standings[weights.key].failed:
+            return weights
         base = standings[weights.key].median
         paying = [
             field[key]
@@ -183,6 +190,7 @@ class Tuner:
         best = min(
             (key for key in field if not standings[key].failed),
             key=self._median,
+            default=weights.key,
         )
         return field[best] if self._median(best) <= _WORTH_IT * base else weights
 
@@ -228,8 +236,10 @@ class Tuner:
         chosen = None
         if best.key != self._usual.key:
             ours, theirs = self._duel(best)
-            compared = compare(ours, theirs)  # how many times the usual takes what the best takes
-            if compared.ratio is not None and compared.ratio > 1:
+            ran = bool(ours and theirs) and best.key not in self._runs.failures
+            # The ratio: how many times as long the usual settings take as the best.
+            compared = compare(ours, theirs) if ran else None
+            if compared is not None and compared.ratio is not None and compared.ratio > 1:
                 chosen = best.key
                 self._tuning = msgspec.structs.replace(
                     self._tuning, speed_up=compared.ratio, speed_up_interval=compared.ratio_interval
@@ -243,8 +253,12 @@ class Tuner:
             self._note(f"removed {name}")
         return self._tuning
 
+    def _usual_fails(self) -> WorkerError:
+        cause = self._runs.failures[self._usual.key]
+        return WorkerError("the usual settings do not run", found=cause)
+
     def _duel(self, best: Candidate) -> tuple[list[float], list[float]]:
-        """Seconds of the best and of the usual, in turn."""
+        """Seconds of the best and of the usual, in turn; what fails has none."""
         ours: list[float] = []
         theirs: list[float] = []
         for _ in range(_DUEL // 2):

@@ -225,6 +225,41 @@ def test_a_candidate_that_dies_is_out_with_its_cause(tmp_path: Path, made: list[
     assert chosen(found) == "some-model-q8_0"
 
 
+class Dying(TableRuns):
+    """Runs of one model that fail from some time on."""
+
+    def __init__(self, name: str, after: int) -> None:
+        super().__init__()
+        self._name, self._left = name, after
+
+    def more(self, candidate: Candidate, times: int) -> list[float] | None:
+        if candidate.model.name == self._name:
+            self._left -= 1
+            if self._left < 0:
+                self.failures[candidate.key] = "it died"
+                return None
+        return super().more(candidate, times)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_usual_settings_that_die_in_the_race_end_the_tuning(
+    after: int, tmp_path: Path, made: list[str]
+) -> None:
+    with pytest.raises(WorkerError, match="do not run"):
+        tuned(tmp_path, ("q4_0", "q8_0"), Dying("some-model", after))
+
+
+@pytest.mark.parametrize("after", [0, 2, 3, 4, 10, 17, 19])
+def test_weights_that_die_at_any_time_are_not_chosen(
+    after: int, tmp_path: Path, made: list[str]
+) -> None:
+    runs = Dying("some-model-q8_0", after)
+    found = tuned(tmp_path, ("q8_0",), runs)
+    assert found.seconds is not None
+    assert runs.failures
+    assert chosen(found) is None
+
+
 def test_the_profile_says_what_was_chosen_for_whom(tmp_path: Path, made: list[str]) -> None:
     found = tuned(tmp_path, ("q8_0",), TableRuns({"use_mmap=False": 0.9}))
     profile = profile_of(found, "fast")
