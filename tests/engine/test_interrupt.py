@@ -53,6 +53,20 @@ def test_without_ctrl_c_nothing_is_raised() -> None:
         _call(lambda: 1 / 0)
 
 
+def test_what_was_opened_before_ctrl_c_is_raised_is_freed() -> None:
+    freed: list[int] = []
+
+    def begin() -> int:
+        _press()
+        return 7
+
+    with pytest.raises(KeyboardInterrupt):
+        interruptible().opened(begin, freed.append)
+    assert freed == [7]
+    assert interruptible().opened(lambda: 8, freed.append) == 8
+    assert freed == [7]
+
+
 def test_loading_is_asked_to_stop() -> None:
     go_on = interruptible().go_on(PROGRESS)
     answers: list[bool] = []

@@ -50,8 +50,9 @@ class Context:
         params.n_ctx = n_ctx if kv_unified else n_ctx * params.n_seq_max
         log.clear()
         doing("opening a context")
-        with interruptible().call():
-            self._context = self._lib.llama_init_from_model(model, params)
+        self._context = interruptible().opened(
+            lambda: self._lib.llama_init_from_model(model, params), self._lib.llama_free
+        )
         if not self._context:
             raise _refused(requested, n_ctx)
         lib, context = self._lib, self._context

@@ -57,8 +57,9 @@ class Embedder:
         if n_threads is not None:
             params.n_threads = params.n_threads_batch = n_threads
         doing("opening a context for embeddings")
-        with interruptible().call():
-            self._context = self._lib.llama_init_from_model(model, params)
+        self._context = interruptible().opened(
+            lambda: self._lib.llama_init_from_model(model, params), self._lib.llama_free
+        )
         if not self._context:
             raise EngineError("llama.cpp cannot make embeddings with this model")
         self._size = int(self._lib.llama_model_n_embd(model))

@@ -107,8 +107,10 @@ class LlamaEngine:
         crashes.doing("load", model=str(path))
         params.progress_callback = interruptible().go_on(lib.llama_progress_callback)
         try:
-            with interruptible().call():
-                self._model: Any = lib.llama_model_load_from_file(str(path).encode(), params)
+            self._model = interruptible().opened(
+                lambda: lib.llama_model_load_from_file(str(path).encode(), params),
+                lib.llama_model_free,
+            )
         except KeyboardInterrupt:
             self._constraining.close()
             raise

@@ -56,6 +56,22 @@ class Interruptible:
             if self._pressed:
                 raise KeyboardInterrupt
 
+    def opened(self, begin: Callable[[], Any], free: Callable[[Any], object]) -> Any:
+        """The pointer that a call returns, which may be null.
+
+        Raises:
+            KeyboardInterrupt: as :meth:`call`; what was opened all the same is freed again.
+        """
+        pointer = None
+        try:
+            with self.call():
+                pointer = begin()
+        except KeyboardInterrupt:
+            if pointer:
+                free(pointer)
+            raise
+        return pointer
+
     def go_on(self, kind: Any) -> Any:
         """A progress callback of the ctypes function type ``kind``."""
 
