@@ -103,9 +103,9 @@ def frequency_hertz(kernel: KernelFiles = HOST) -> float | None:
     if kilohertz:
         return max(kilohertz) * 1e3
     megahertz = [
-        value
+        known
         for line in (kernel.text("proc/cpuinfo") or "").splitlines()
-        if line.startswith("cpu MHz") and (value := _positive(line.rpartition(":")[2]))
+        if line.startswith("cpu MHz") and (known := _positive(line.rpartition(":")[2]))
     ]
     return max(megahertz) * 1e6 if megahertz else None
 

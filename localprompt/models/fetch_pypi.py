@@ -11,12 +11,14 @@ installed or executed.
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import subprocess
 import sys
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from localprompt.errors import FetchError, NotEnoughDiskError
@@ -102,11 +104,10 @@ def _watch(pip: subprocess.Popen[str], work: Path, total: int | None, progress: 
 def _downloaded_bytes(work: Path) -> int:
     """Bytes of the wheels; one that pip is just copying to its destination counts once."""
     sizes: dict[str, int] = {}
-    for path in work.rglob("*.whl"):
-        try:
-            sizes[path.name] = max(sizes.get(path.name, 0), path.stat().st_size)
-        except FileNotFoundError:
-            continue  # pip tidied it away in the meantime
+    for folder, _, names in os.walk(work):  # which passes over a folder that pip has removed
+        for name in fnmatch.filter(names, "*.whl"):
+            with suppress(FileNotFoundError):
+                sizes[name] = max(sizes.get(name, 0), Path(folder, name).stat().st_size)
     return sum(sizes.values())
 
 

@@ -141,8 +141,13 @@ def _locked(path: Path) -> int:
     paths.make_folder(path.parent)
     while True:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            is_there = os.fstat(descriptor).st_nlink > 0
+        except BaseException:
+            os.close(descriptor)
+            raise
+        if is_there:
             return descriptor
         os.close(descriptor)
 
