@@ -31,7 +31,7 @@ from localprompt.records.run import Machine, RunWarning
 from localprompt.units import GIB, MIB, format_bytes
 
 _N_CTX = 4096
-"""For which it is said what fits; less where a model was trained on less."""
+"""The context for which the doctor says what fits; less where a model was trained on less."""
 
 
 def diagnose() -> tuple[Finding, ...]:

@@ -123,7 +123,7 @@ def _common_case(planned: Planned) -> EvalCase:
     """The case of median length, of those that are for all targets.
 
     Raises:
-        InputError: there is none.
+        InputError: no case is for all targets.
     """
     targets = planned.evaluation.targets
     cases = planned.selection.of(planned.suite.cases())

@@ -62,7 +62,7 @@ def _usual_model() -> str:
 def _size(option: str, text: str | None) -> int | None:
     """
     Raises:
-        InputError: it is no size, or none at all.
+        InputError: the text is not a size, or is a size of 0.
     """
     try:
         size = None if text is None else parse_bytes(text)

@@ -229,4 +229,4 @@ class Screen:
 
 
 _NEARLY_FULL = 0.85
-"""Of the tokens that fit, from where on that is said."""
+"""The share of the context from which on a note says how full it is."""

@@ -122,7 +122,7 @@ def _read(path: Path) -> ContrastReport:
     """Results that were written with ``--results``.
 
     Raises:
-        InputError: the file is none.
+        InputError: the file does not hold such results.
     """
     import msgspec
 

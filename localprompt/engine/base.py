@@ -387,7 +387,7 @@ class Engine(Protocol):
         ...
 
     def saved_tokens(self, path: Path) -> tuple[int, ...]:
-        """Which tokens a file of :meth:`save_prefix` is the state of; none: it is no such file.
+        """The tokens whose state is in a file of :meth:`save_prefix`; empty for any other file.
 
         Raises:
             OSError: it cannot be read.

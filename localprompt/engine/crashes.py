@@ -79,7 +79,7 @@ class Notes:
     def _write(self, field: int, data: bytes) -> None:
         start, end = self._STARTS[field] + self._LENGTH.size, self._STARTS[field + 1]
         if start + len(data) > end:
-            data = b""  # half a record is none
+            data = b""  # half a record cannot be read
         self._shared[start : start + len(data)] = data
         self._LENGTH.pack_into(self._shared, self._STARTS[field], len(data))
 

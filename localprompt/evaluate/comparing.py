@@ -118,11 +118,11 @@ def pairs_within(evaluation: Evaluation, store: History) -> tuple[TargetComparis
 
 
 def find_target(evaluation: Evaluation, name: str) -> int:
-    """The index of the target that is called so: by its model, its prompt, both (``PROMPT,
-    MODEL``), or a part of these that no other has.
+    """The index of the target with a name: its model's, its prompt's, both (``PROMPT, MODEL``), or
+    a part of these that no other target has.
 
     Raises:
-        UnknownNameError: none is, or more than one.
+        UnknownNameError: no target has it, or more than one.
     """
     full = [f"{target.prompt}, {target.model.name}" for target in evaluation.targets]
     exact = [

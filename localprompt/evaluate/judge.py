@@ -1,7 +1,7 @@
 """A local model that grades answers.
 
-It is held to the schema of the verdict, so that even a small model
-replies in the right form. Whether what it says makes sense is for scoring to find out.
+Its answer is held to the schema of the verdict, so that even a small model replies in the right
+form. Whether the verdict makes sense is for :mod:`localprompt.scoring` to find out.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def _changes(name: str, a: TensorInfo, b: TensorInfo) -> tuple[int, int]:
 
 
 def check_each(adapters: Iterable[Path], model: Path) -> None:
-    """Refuse adapters that are none, or of another model than the one in that file.
+    """Refuse files that are not adapters, or that were made for another model than this file's.
 
     Raises:
         ModelFileError: as :func:`read_adapter` and :func:`check_fits`.

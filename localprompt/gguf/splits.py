@@ -24,9 +24,9 @@ _NUMBER, _COUNT, _TENSORS = "split.no", "split.count", "split.tensors.count"
 
 
 def parts_of(path: Path) -> tuple[Path, ...]:
-    """The files of a model, by the name of its first; that file alone where it is no split model.
+    """The files of a split model, by the name of the first; that file alone for any other model.
 
-    No file is opened. Whether the others are there, and belong together, says :func:`read_model`.
+    No file is opened; :func:`read_model` says whether the others are there and belong together.
     """
     match = _NAME.fullmatch(path.name)
     if match is None or int(match[2]) != 1 or int(match[3]) < 2:

@@ -1,7 +1,7 @@
 """A condition on a figure, as ``--fail-if`` takes it: ``pass_rate < 0.9``, ``ttft_seconds > 5%``.
 
-What a condition is held against (a rate, a difference, an interval) is its reader's to say; what
-one looks like, what its units mean and how it is refused is said here, for all of them.
+What a condition looks like, what its units mean and how it is refused is the same for all commands
+and stands here; what it is held against (a rate, a difference, an interval) each command decides.
 """
 
 from __future__ import annotations

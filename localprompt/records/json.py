@@ -41,8 +41,8 @@ def decode(data: bytes | str) -> RunRecord:
     """The record that ``data`` describes.
 
     Raises:
-        msgspec.DecodeError: it is no JSON, or no run record (``ValidationError``, with the path
-            of the field in its message).
+        msgspec.DecodeError: the data are not JSON, or not a run record (``ValidationError``, with
+            the path of the field in its message).
     """
     try:
         with _one_kind_of_error():
@@ -55,7 +55,7 @@ def decode_as(data: bytes | str, kind: type[T]) -> T:
     """The record of another kind that ``data`` describes.
 
     Raises:
-        msgspec.DecodeError: it is none; whatever is wrong with it.
+        msgspec.DecodeError: the data are not such a record, whatever is wrong with them.
     """
     with _one_kind_of_error():
         return msgspec.json.decode(data, type=kind)

@@ -92,7 +92,7 @@ def undeclared_variables(body: str, place: Place | None = None) -> dict[str, int
 
     place = place or Place("<template>")
     tree = parse_template(_environment(False), body, place)
-    with mapped_errors(place, ()):  # of filters and tests that there are none
+    with mapped_errors(place, ()):  # unknown filters and tests
         wanted = meta.find_undeclared_variables(tree)
     lines: dict[str, int] = {}
     for name in tree.find_all(nodes.Name):

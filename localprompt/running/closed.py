@@ -3,9 +3,9 @@
 A prompt with ``metadata.localprompt.bias`` (or ``scoring: normalized``, or ``label_words``) was
 found to be better with it, by log-probabilities of whole choices. Generating under a grammar goes
 token by token and knows no bias, so such a prompt is answered as ``eval`` answers it: each choice
-is scored after the prompt, in one pass, and the heaviest is the answer. Nothing is generated, and
-a kept beginning is
-not used: choices of several tokens take sequences of their own.
+is scored after the prompt, in one pass, and the choice of the largest weight is the answer. Nothing
+is generated, and a kept beginning is not used: choices of several tokens take sequences of their
+own.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def open_session(
         on_note: told what a user has to wait for, beside the model and its answer.
 
     Raises:
-        PromptFileError: nothing can satisfy the schema, or it is none.
+        PromptFileError: the prompt's schema is not one, or nothing can satisfy it.
         NotEnoughMemoryError: predicted not to fit; refused before the weights are touched.
         ModelFileError, EngineError: llama.cpp refuses the model.
     """

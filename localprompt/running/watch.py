@@ -9,9 +9,10 @@ crashed: what died, in which phase, with which model (the child's notes,
 The child is alone in a process group, so that no signal reaches it twice: what the terminal or a
 program sends to the parent (Ctrl-C, Ctrl-Z, a request to end) is handed on. ``chat`` reads from the
 terminal, which only its own process group may; there the two share one, and the parent hands on
-nothing that the terminal has sent to both. On Linux it dies with
-its parent. Where a process cannot be forked as early as this, on macOS, nothing is watched: then a
-crash is explained by Python's own handler, which writes where it happened.
+nothing that the terminal has sent to both. On Linux the child dies with its parent.
+
+On macOS a process cannot be forked as early as this, and nothing is watched: a crash is then
+explained by Python's own handler, which writes where it happened.
 """
 
 from __future__ import annotations

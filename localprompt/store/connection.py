@@ -11,9 +11,11 @@ sqlite3 is imported when a database is opened, not when this module is.
 from __future__ import annotations
 
 import os
+import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,10 +25,6 @@ from localprompt.store import schema
 
 if TYPE_CHECKING:
     import sqlite3
-
-import struct
-from collections.abc import Sequence
-from datetime import UTC, datetime
 
 BUSY_SECONDS = 5.0
 """How long to wait for another process that is writing before giving up."""
@@ -314,7 +312,7 @@ def unpack(blob: bytes, path: Path) -> tuple[float, ...]:
         path: of the database that it comes from, for the error.
 
     Raises:
-        HistoryError: it is no series.
+        HistoryError: the bytes are not such a series.
     """
     try:
         return struct.unpack(f"<{len(blob) // _FLOAT64_BYTES}d", blob)
@@ -323,7 +321,7 @@ def unpack(blob: bytes, path: Path) -> tuple[float, ...]:
             "the raw times of a run cannot be read",
             where=str(path),
             found=str(error),
-            next_step="localprompt runs prune, for the runs that they are of",
+            next_step="localprompt runs prune, to delete the runs with these times",
         ) from error
 
 

@@ -187,9 +187,9 @@ class OpenHistory:
         others = self._beginning_with(prefix, KINDS) if is_id else []
         if others:
             word = "run" if others[0].is_run else _WORDS[others[0].kind]
-            article = "an" if word[0] in "aei" else "a"
+            wanted = _named(kinds)
             raise UnknownNameError(
-                f"{reference!r} is {article} {word}, not a {_named(kinds)}",
+                f"{reference!r} is {_article(word)} {word}, not {_article(wanted)} {wanted}",
                 where=str(self.path),
                 next_step=f"localprompt runs show {reference}",
             )
@@ -241,6 +241,10 @@ def _counts(reference: str) -> bool:
 def _none_of(kinds: Sequence[str]) -> str:
     """``no bench``, ``nothing``."""
     return "nothing" if kinds == KINDS else f"no {_named(kinds)}"
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aei" else "a"
 
 
 def _named(kinds: Sequence[str]) -> str:

@@ -82,7 +82,7 @@ def runs_where(where: Filter, connection: sqlite3.Connection) -> tuple[str, list
     """The condition on a row of ``runs``, and its values.
 
     Raises:
-        InputError: the filter's expression is none.
+        InputError: ``grep`` of the filter is not a regular expression.
     """
     conditions = {
         "kind = ?": where.kind,

@@ -2,7 +2,7 @@
 
 Everything is read off the :class:`~localprompt.records.bench.BenchResult`; the charts are in
 :mod:`localprompt.views.bench_charts`. The overview names a best cell only among cells that do
-the same work, and says with which others its interval overlaps: a lead inside the noise is none.
+the same work, and says with which others its interval overlaps: a lead within the noise is not one.
 """
 
 from __future__ import annotations

@@ -261,7 +261,7 @@ def _assignments(form: dict[str, list[str]], prompt: str) -> list[str]:
 def _known_model(name: str) -> str:
     """
     Raises:
-        UnknownNameError: no model of the store is called so; a path is none.
+        UnknownNameError: no model of the store has this name; a path is not a name.
     """
     names = models_here()
     if name not in names:

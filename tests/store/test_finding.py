@@ -113,6 +113,8 @@ def test_a_thing_of_another_kind_is_named_as_what_it_is(history: History) -> Non
     assert caught.value.next_step == f"localprompt runs show {TUNING.id}"
     with pytest.raises(UnknownNameError, match="is a run, not a bench"):
         history.bench(FIRST.id)
+    with pytest.raises(UnknownNameError, match="is a run, not an evaluation"):
+        history.find(FIRST.id, ("eval",))
 
 
 def test_counting_back_too_far_says_how_many_there_are(history: History) -> None:

@@ -47,8 +47,8 @@ def hold(schema: Any, where: str = "outputs") -> Holding:
         where: what to call it in messages.
 
     Raises:
-        PromptFileError: it is no schema, too large, refers to something that is not in it, or
-            nothing can satisfy it.
+        PromptFileError: it is not a JSON Schema, is too large, refers to something that is not in
+            it, or nothing can satisfy it.
     """
     try:
         return _hold(msgspec.json.encode(schema), where)

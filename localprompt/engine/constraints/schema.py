@@ -78,8 +78,8 @@ def read_schema(schema: Any, where: str = "outputs") -> Reading:
         where: what to call it in messages.
 
     Raises:
-        PromptFileError: it is no schema, is nested too deep or too large, or refers to something
-            that is not in it.
+        PromptFileError: it is not a JSON Schema, is nested too deep or too large, or refers to
+            something that is not in it.
     """
     _check_size(schema, where)
     return _Reader(schema, where).read()

@@ -119,7 +119,7 @@ def _rows(tensor: Tensor) -> Any:
     """A tensor of two dimensions as a numpy array of its memory.
 
     Raises:
-        EngineError: it is none of 32-bit floats in one piece.
+        EngineError: it does not hold 32-bit floats in one piece.
     """
     import numpy as np
 

@@ -274,7 +274,7 @@ def _asked_for_costs(
 def _methods(text: str) -> list[str]:
     """
     Raises:
-        InputError: there is none.
+        InputError: the list is empty.
     """
     if names := parse_list(text):
         return list(names)

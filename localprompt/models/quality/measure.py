@@ -59,7 +59,7 @@ def load_text(path: Path | None) -> Text:
 
 
 def parent_of(name: str) -> str | None:
-    """The name of the model that a quantized model was made of; None: it is no child of ours.
+    """The name of the model that a quantized model was made of; None: it was not made here.
 
     Raises:
         UnknownNameError: no such model.

@@ -1,5 +1,4 @@
 """A ``.prompty`` file → :class:`~localprompt.records.prompt.PromptTemplate`.
-uses.
 
 Files of v1 are read through :mod:`localprompt.sources.prompt.v1`. What only a hosted service needs
 (``model.connection``, ``tools``) is not resolved: a prompt written for one runs here without the

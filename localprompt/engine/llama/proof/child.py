@@ -1,6 +1,6 @@
 """The process that may die: the tiny model, through both paths, with its logits as replies.
 
-Each path is said the moment that it is known, so that whoever listens knows how far it got::
+Each path is reported as soon as it is known, so that the parent knows how far the child got::
 
     {"do": "prove", "model": "…/tiny.gguf", "threads": 2}
         →  {"is": "computed", "path": "plain", "logits": [[…], …], "buffers": ["CPU_Mapped"]}
