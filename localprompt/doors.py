@@ -119,14 +119,12 @@ def read_text(
     raises: type[LocalPromptError] = InputError,
     where: str | None = None,
     most_bytes: int = MOST_TEXT_BYTES,
-    next_step: str | None = None,
 ) -> str:
     """A text file: UTF-8 with or without byte order mark, line ends as ``\\n``.
 
     Args:
         raises: the error that a user gets.
         where: the place that it names; by default the path.
-        next_step: what to type where there is no such file.
 
     Raises:
         LocalPromptError: of that kind: it is not there, not a file, too large, or not UTF-8.
@@ -135,7 +133,7 @@ def read_text(
     try:
         data = read_bytes(path, most_bytes)
     except OSError as error:
-        raise refusal(error, shown, raises, next_step=next_step) from error
+        raise refusal(error, shown, raises) from error
     return decode(data, shown, raises)
 
 

@@ -23,11 +23,11 @@ _SWITCHES = {"on": True, "off": False, "true": True, "false": False, "1": True, 
 _EXPECTED = "numbers and ranges, as 1,2 or 1-8 or 128-1024*2"
 
 
-def whole_numbers(text: str, where: str, least: int = 1) -> tuple[int, ...]:
+def whole_numbers(text: str, where: str) -> tuple[int, ...]:
     """``1,4-6`` → 1, 4, 5, 6; each once, in the order in which they first appear.
 
     Raises:
-        InputError: not such a list, a number below ``least``, a range that runs backwards or
+        InputError: not such a list, a number below 1, a range that runs backwards or
             does not advance, or more than 1,000 values.
     """
 
@@ -42,10 +42,8 @@ def whole_numbers(text: str, where: str, least: int = 1) -> tuple[int, ...]:
         yield from _steps(first, last, how, int(match[4] or 1), where, part)
 
     found = _collect(text, where, values)
-    if min(found) < least:
-        raise InputError(
-            "too small", where=where, expected=f"{least} or more", found=str(min(found))
-        )
+    if min(found) < 1:
+        raise InputError("too small", where=where, expected="1 or more", found=str(min(found)))
     return found
 
 

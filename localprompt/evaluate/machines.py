@@ -38,7 +38,7 @@ _PATIENCE_SECONDS = 0.5
 
 
 def who_is_there(
-    hands: Hands, problems: Iterable[tuple[str, str]] = (), module: str = FACTS_MODULE
+    hands: Hands, problems: Iterable[tuple[str, str]] = ()
 ) -> tuple[CheckedMachine, ...]:
     """Every machine with what it says of itself.
 
@@ -48,7 +48,7 @@ def who_is_there(
     Raises:
         MachineError: the cluster cannot be reached, or has no machine.
     """
-    hands.open(Opening(localprompt.__version__, module, (), NOTHING))
+    hands.open(Opening(localprompt.__version__, FACTS_MODULE, (), NOTHING))
     found = []
     for hand, done, took in _asked(hands, NOTHING, together=False):  # clocks are compared
         if done.cause is not None:

@@ -79,16 +79,6 @@ class Conversation(msgspec.Struct, frozen=True):
         """Without the last turn; as it is where there is none."""
         return msgspec.structs.replace(self, turns=self.turns[:-1])
 
-    def up_to(self, run: str) -> Conversation:
-        """As it was after that run.
-
-        Raises:
-            InputError: no turn was made by it.
-        """
-        if run not in self.runs:
-            raise InputError("no turn of this conversation is that run", found=run)
-        return msgspec.structs.replace(self, turns=self.turns[: self.runs.index(run) + 1])
-
     def answered(self, record: RunRecord) -> Conversation:
         """With the turn that a run made of it; as it is where nothing was answered."""
         if not record.output.text:

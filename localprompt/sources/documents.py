@@ -31,24 +31,21 @@ Allow = Callable[[Path, str], Path]
 """A path that a document names, and the place that names it → the path; raises if not."""
 
 
-def read_document(
-    path: Path, shown: str | None = None, *, allow: Allow = lambda path, _: path
-) -> Document:
+def read_document(path: Path, *, allow: Allow = lambda path, _: path) -> Document:
     """The content of a YAML or JSON file, references resolved.
 
     Integers that would not print as they are written (``010``) are text: in a suite they are part
     numbers and times more often than counts.
 
     Args:
-        shown: the file's name in messages.
         allow: asked about every file that a reference leads to.
 
     Raises:
         DatasetError: it cannot be read, is not UTF-8, not YAML, has a key twice, or a reference
             leads nowhere, to itself or where it must not.
     """
-    shown = shown or str(path)
-    text = read_text(path, shown)
+    shown = str(path)
+    text = read_text(path)
     if path.suffix == ".json":
         document = Document(load_json(text, shown), At(shown))
     else:

@@ -7,7 +7,6 @@ because how fast that goes is a figure of the tuning as well.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
 
 import msgspec
 
@@ -48,7 +47,6 @@ class Judge:
         *,
         store: History,
         force: bool = False,
-        on_chunk: Callable[[int, int], None] | None = None,
     ) -> None:
         self._parent = parent
         self._settings = settings
@@ -57,7 +55,6 @@ class Judge:
         self._bounds = bounds
         self._store = store
         self._force = force
-        self._on_chunk = on_chunk
         self._usual: EvalResult | None = None
 
     def usual(self) -> SuiteOutcome | None:
@@ -92,7 +89,6 @@ class Judge:
             settings=msgspec.structs.replace(self._settings, **candidate.changes),
             hopeless=1 + self._bounds.perplexity,
             force=self._force,
-            on_chunk=self._on_chunk,
         )
         self._store.keep(found)
         return found

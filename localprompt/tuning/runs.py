@@ -7,7 +7,7 @@ model that says less must not look faster for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,13 +40,11 @@ class Runs:
         cell: Cell,
         history: History,
         on_run: Callable[[Candidate, int], None] = lambda _candidate, _times: None,
-        command: Sequence[str] = WORKER_COMMAND,
     ) -> None:
         self._tuning_id = tuning_id
         self._cell = cell
         self._history = history
         self._on_run = on_run
-        self._command = command
         self._records: dict[str, list[RunRecord]] = {}
         self.failures: dict[str, str] = {}
         self.reference: RunRecord | None = None
@@ -62,7 +60,7 @@ class Runs:
         """
         self._on_run(candidate, times)
         try:
-            with Child(self._command) as child:
+            with Child(WORKER_COMMAND) as child:
                 child.open(self._request(candidate), "timing")
                 made = [self._kept(candidate, child.run().record) for _ in range(times)]
         except WorkerError as error:

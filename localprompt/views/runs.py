@@ -108,16 +108,16 @@ def whole_run_sections(run: RunRecord) -> tuple[Section, Section]:
     )
 
 
-def run_sections(runs: Sequence[RunRecord], prefix: str = "") -> tuple[Section, ...]:
+def run_sections(runs: Sequence[RunRecord]) -> tuple[Section, ...]:
     """The runs' part of a page, in the order given."""
     caption = "One run each, not repeated. Details hold the prompt and the answer."
     table = Table(caption, _TABLE, tuple(map(_row, runs)))
     machines = {run.machine.id: run for run in runs}
     return (
-        Section(f"{prefix}runs", "Runs", (table,) if runs else ()),
-        Section(f"{prefix}run-notices", "Warnings", tuple(_notices(runs))),
+        Section("runs", "Runs", (table,) if runs else ()),
+        Section("run-notices", "Warnings", tuple(_notices(runs))),
         Section(
-            f"{prefix}run-environment",
+            "run-environment",
             "Environment",
             tuple(
                 Facts(tuple(machine_facts(run.machine, run.localprompt_version)))

@@ -245,16 +245,6 @@ def test_a_turn_goes_on_after_one_whose_context_could_not_be_opened(choices: Run
         assert chat.say("two").record.output.text == "yes indeed"
 
 
-def test_a_branch_goes_on_from_an_earlier_turn(chat: Chat) -> None:
-    first = chat.say("one").record
-    chat.say("two")
-    branch = chat.talk.up_to(first.id)
-    assert branch.runs == (first.id,)
-    assert len(chat.talk.turns) == 2
-    with pytest.raises(InputError):
-        chat.talk.up_to("nowhere")
-
-
 def test_a_conversation_longer_than_the_context_says_what_to_do(choices: RunChoices) -> None:
     with Chat(choices, open_engine=Engines(n_ctx_train=300)) as chat:
         chat.say("word " * 140)

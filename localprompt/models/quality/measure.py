@@ -79,7 +79,7 @@ def parent_of(name: str) -> str | None:
     return parent.name
 
 
-def check_text(model: ModelRecord, text: Text, n_ctx: int = DEFAULT_N_CTX) -> None:
+def check_text(model: ModelRecord, text: Text) -> None:
     """Whether the text is long enough for this model; only its vocabulary is opened.
 
     Raises:
@@ -90,7 +90,7 @@ def check_text(model: ModelRecord, text: Text, n_ctx: int = DEFAULT_N_CTX) -> No
 
     with LlamaEngine(Path(model.path), vocab_only=True) as engine:
         vocabulary = engine.vocabulary
-        check_length(len(vocabulary.tokenize(text.text)) + vocabulary.adds_bos, n_ctx)
+        check_length(len(vocabulary.tokenize(text.text)) + vocabulary.adds_bos, DEFAULT_N_CTX)
 
 
 def measure_quality(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -67,12 +67,11 @@ class Quantizer:
 
     Args:
         request: what to make.
-        command: what to start.
     """
 
-    def __init__(self, request: Request, command: Sequence[str] = WORKER_COMMAND) -> None:
+    def __init__(self, request: Request) -> None:
         self._request = request
-        self._child = processes.Child[worker.Reply](command, worker.Reply)
+        self._child = processes.Child[worker.Reply](WORKER_COMMAND, worker.Reply)
 
     def plan(self) -> Planned:
         """What would come out.

@@ -19,6 +19,7 @@ from localprompt.errors import InputError
 MOST_BYTES = 4 << 20
 """The largest schema that is read."""
 
+_OPTION = "--schema"
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _SHORT = re.compile(r"(?P<name>\w[\w-]*)(?:\s+(?P<type>\w+|\[\s*\w+\s*\]))?(?:\s*:(?P<about>.*))?")
 _WORDS = frozenset(
@@ -27,23 +28,22 @@ _WORDS = frozenset(
 _JSON_TYPES = ("object", "array", "string", "number", "integer", "boolean", "null")
 
 
-def schema_from(text: str, option: str = "--schema") -> dict[str, Any]:
+def schema_from(text: str) -> dict[str, Any]:
     """A schema as it is given on the command line.
 
     Args:
         text: the name of a JSON or YAML file, JSON itself, or the short form.
-        option: what to call it in messages.
 
     Raises:
         InputError: it is none of these, or the file cannot be read.
     """
     if text.lstrip().startswith("{"):
-        return _schema(_json(text, option), option)
+        return _schema(_json(text, _OPTION), _OPTION)
     path = Path(text)
     named = "/" in text or path.suffix.lower() in (".json", ".yaml", ".yml")
     if named or _is_file(path):
-        return _schema(_read(path, option), text)
-    return _short_form(text, option)
+        return _schema(_read(path), text)
+    return _short_form(text)
 
 
 def is_json_schema(value: Any) -> bool:
@@ -96,10 +96,10 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _read(path: Path, option: str) -> Any:
+def _read(path: Path) -> Any:
     try:
         if not path.is_file():
-            raise InputError("no such file", where=option, found=str(path))
+            raise InputError("no such file", where=_OPTION, found=str(path))
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
         text = data.decode("utf-8-sig")
@@ -150,18 +150,18 @@ def _schema(value: Any, where: str) -> dict[str, Any]:
     return schema
 
 
-def _short_form(text: str, option: str) -> dict[str, Any]:
+def _short_form(text: str) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for part in text.strip().split("\n" if "\n" in text.strip() else ","):
         match = _SHORT.fullmatch(part.strip())
         if match is None or match["name"] in properties:
             raise InputError(
                 f"{match['name']!r} appears twice" if match else "not a schema",
-                where=option,
+                where=_OPTION,
                 expected="a file, or names with types, as 'name, age int, tags [str]'",
                 found=repr(part.strip()),
             )
-        properties[match["name"]] = _short_type(match["type"], option)
+        properties[match["name"]] = _short_type(match["type"])
         if match["about"] and match["about"].strip():
             properties[match["name"]]["description"] = match["about"].strip()
     return {
@@ -172,11 +172,11 @@ def _short_form(text: str, option: str) -> dict[str, Any]:
     }
 
 
-def _short_type(word: str | None, option: str) -> dict[str, Any]:
+def _short_type(word: str | None) -> dict[str, Any]:
     if word is not None and word.startswith("["):
-        return {"type": "array", "items": _short_type(word.strip("[] "), option)}
+        return {"type": "array", "items": _short_type(word.strip("[] "))}
     if word is not None and word not in _TYPES:
         raise InputError(
-            "not a type", where=option, expected=", ".join((*_TYPES, "[str]")), found=word
+            "not a type", where=_OPTION, expected=", ".join((*_TYPES, "[str]")), found=word
         )
     return {"type": _TYPES[word or "str"]}
