@@ -14,7 +14,7 @@ PACE_FROM = 20
 _FOR_SEARCHING = 0.7
 """Of the minutes; the rest is for the selection and the final part."""
 
-_SHARES = {"wordings": 0.4, "details": 0.65, "examples": 0.85}
+_SHARES = {"wordings": 0.5, "details": 0.7, "examples": 0.88}
 """Of what is for searching: what is used when a stage has to be over."""
 
 

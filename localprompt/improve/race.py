@@ -20,10 +20,9 @@ import msgspec
 from localprompt.stats.paired import mcnemar
 
 FIRST = 1 / 8
-"""The share of the cases that everybody answers. As few as this can tell hits and misses apart."""
+"""The share of the cases that everybody answers."""
 SMALL_FIRST = 1 / 16
-"""The same where candidates are ranked by how probable the right answers are, which varies less,
-and where more would cost too much."""
+"""The same where that would cost too much."""
 _LEAST_BLOCK = 8
 _SURE = 0.05
 

@@ -356,10 +356,8 @@ class Search:
             self._record = msgspec.structs.replace(self._record, stopped=self._budget.limit)
             return False
 
-        results = self._field.results.get(kept, {})
-        steady = likelihood(self._parts.search, results, self._metric) is not None
         tight = not self._budget.has_room(round(len(keys) * len(cases) * FIRST), share)
-        first = SMALL_FIRST if steady or tight else FIRST
+        first = SMALL_FIRST if tight else FIRST
         runs = race(
             keys, cases, ask, values, score, kept=kept, first=first, room=room, on_round=on_round
         )
