@@ -229,7 +229,7 @@ def check_licences(models: Sequence[dict[str, Any]], *, accepted: bool) -> None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def _sha256(path: Path) -> str:

@@ -416,7 +416,7 @@ def _prune_prefixes(age: datetime | None, *, dry_run: bool) -> None:
 def _moment(option: str, text: str) -> datetime:
     """``7d``, ``12h`` or ``90m`` ago, or a date; UTC."""
     units = {"m": "minutes", "h": "hours", "d": "days"}
-    if text[-1:] in units and text[:-1].isdigit():
+    if text[-1:] in units and text[:-1].isdecimal():
         return datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])})
     try:
         moment = datetime.fromisoformat(text)

@@ -183,7 +183,7 @@ def _throttle_count(kernel: KernelFiles) -> int | None:
     counts = [
         count
         for cpu in kernel.names(_CPUS)
-        if cpu.removeprefix("cpu").isdigit()
+        if cpu.removeprefix("cpu").isdecimal()
         for what in ("core", "package")
         if (count := kernel.number(f"{_CPUS}/{cpu}/thermal_throttle/{what}_throttle_count"))
         is not None

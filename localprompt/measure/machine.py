@@ -156,7 +156,7 @@ def last_level_cache_bytes(kernel: KernelFiles = HOST) -> int | None:
     sizes = [
         int(text[:-1]) * 1024
         for index in kernel.names(f"{_CPUS}/cpu0/cache")
-        if (text := kernel.text(f"{_CPUS}/cpu0/cache/{index}/size")) and text[:-1].isdigit()
+        if (text := kernel.text(f"{_CPUS}/cpu0/cache/{index}/size")) and text[:-1].isdecimal()
     ]
     return max(sizes, default=None)
 
@@ -201,7 +201,7 @@ def _cores(kernel: KernelFiles) -> tuple[int | None, int | None]:
     siblings = [
         text
         for cpu in kernel.names(_CPUS)
-        if cpu.removeprefix("cpu").isdigit()
+        if cpu.removeprefix("cpu").isdecimal()
         if (text := kernel.text(f"{_CPUS}/{cpu}/topology/thread_siblings_list"))
     ]
     if siblings:

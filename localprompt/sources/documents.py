@@ -161,7 +161,7 @@ class _References:
             key = part.replace("~1", "/").replace("~0", "~")
             if isinstance(value, dict) and key in value:
                 value = value[key]
-            elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
                 value = value[int(key)]
             else:
                 raise DatasetError(f"a $ref leads nowhere: there is no {key!r}", where=str(at))

@@ -142,7 +142,7 @@ class Guard:
         if self._read_only:
             return PlainTextResponse("This page is read-only (serve --read-only).\n", 403)
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > MOST_BYTES:
+        if not length.isdecimal() or int(length) > MOST_BYTES:
             return PlainTextResponse(f"More than {MOST_BYTES >> 20} MiB at once.\n", 413)
         return None
 

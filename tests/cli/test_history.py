@@ -181,6 +181,7 @@ def test_what_another_process_measures_is_said_beside_the_list(
         (["show", "last~3"], 2, "there is no 'last~3'"),
         (["show", "nonsense!"], 2, "nothing is called 'nonsense!'"),
         (["list", "--since", "yesterday"], 2, "not a date or an age"),
+        (["list", "--since", "²d"], 2, "not a date or an age"),
         (["list", "--kind", "walk"], 2, "unknown value"),
         (["export", "--format", "xml"], 2, "unknown value"),
         (["export", "-o", "nowhere/runs.jsonl"], 3, "the output cannot be written"),

@@ -298,7 +298,7 @@ def _pointed(start: Any, pointer: str) -> Any:
         step = unquote(part).replace("~1", "/").replace("~0", "~")
         if isinstance(start, Mapping):
             start = start.get(step)
-        elif isinstance(start, list) and step.isdigit() and int(step) < len(start):
+        elif isinstance(start, list) and step.isdecimal() and int(step) < len(start):
             start = start[int(step)]
         else:
             return None

@@ -218,6 +218,6 @@ def _choices(template: PromptTemplate, raw: RawDocument) -> Iterator[Finding]:
 def _late(template: PromptTemplate, raw: RawDocument, form: Form) -> Iterator[Finding]:
     for place, message in form(template):
         steps: list[str | int] = [
-            int(step) if step.isdigit() else step for step in place.split(".") if step
+            int(step) if step.isdecimal() else step for step in place.split(".") if step
         ]
         yield Finding(_line(raw, ("outputs", *steps)), "checked-late", message)

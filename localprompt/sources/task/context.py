@@ -84,7 +84,7 @@ def target(writing: Writing, row: Row, where: str) -> Any:
     if value in row:
         return row[value]
     text = _rendered(value, row, where)
-    if text.isdigit() and writing.choice is not None:
+    if text.isdecimal() and writing.choice is not None:
         return int(text)
     if len(text) > 1 and text[0] == "[" and text[-1] == "]":
         found = _literal(text)
@@ -163,7 +163,7 @@ def _text(writing: Writing, row: Row, where: str) -> str:
     text = _field(writing.text, row, where)
     if not isinstance(text, str):
         text = str(word(text))
-    if text.isdigit() and writing.choice is not None and writing.text not in row:
+    if text.isdecimal() and writing.choice is not None and writing.text not in row:
         raise DatasetError(
             "doc_to_text gives a number, which stands for several texts before one answer",
             expected="a text; such tasks are not supported",

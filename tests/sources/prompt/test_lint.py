@@ -84,6 +84,13 @@ def test_a_file_without_role_lines_or_with_tools_is_told(tmp_path: Path) -> None
     assert codes == {"no-role", "unsupported"}
 
 
+def test_a_property_whose_name_is_a_digit_of_another_kind_has_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "good.prompty"
+    path.write_text(_GOOD)
+    found = lint(path, lambda _: [("properties.²", "is checked at the end")])
+    assert [finding.code for finding in found] == ["checked-late"]
+
+
 def test_a_file_that_is_not_there_cannot_be_looked_through(tmp_path: Path) -> None:
     with pytest.raises(PromptFileError, match="no such prompt file"):
         lint(tmp_path / "none.prompty")
