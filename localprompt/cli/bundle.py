@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 from localprompt.cli.help import Commands
 from localprompt.cli.output import console
 from localprompt.errors import InputError
+from localprompt.views.stream import data_out
 
 if TYPE_CHECKING:
     from localprompt.bundling.wheels import WheelsWanted
@@ -110,7 +110,7 @@ def create(models: list[str], flags: BundleFlags) -> None:
         made = make(wanted, progress=progress, say=print_note)
     print_warnings(made.warnings)
     print_note(made_note(made.path, made.manifest, made.size_bytes))
-    sys.stdout.write(f"{made.sha256}  {flags.output}\n")
+    data_out().write(f"{made.sha256}  {flags.output}\n")
 
 
 def _wheels_wanted(flags: BundleFlags) -> WheelsWanted | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ from localprompt.cli.spreading import (
     needs_cluster_extra,
     network_of,
 )
+from localprompt.views.stream import data_out
 
 if TYPE_CHECKING:
     from localprompt.records.cluster import CheckedModel, ClusterCheck
@@ -128,7 +128,7 @@ def check(
 
     found = _checked(address, model or [], tls, insecure=insecure_network)
     if json:
-        sys.stdout.write(record_json.encode(found).decode() + "\n")
+        data_out().write(record_json.encode(found).decode() + "\n")
     else:
         print_check(found, console())
 

@@ -3,7 +3,6 @@ be told."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 from localprompt.cli.options import REFERENCE_HELP
 from localprompt.cli.output import checked, console
 from localprompt.errors import InputError, ThresholdError
+from localprompt.views.stream import data_out
 
 if TYPE_CHECKING:
     from localprompt.bench.thresholds import Judgement
@@ -106,7 +106,7 @@ def _write(comparison: BenchComparison, wanted: str) -> None:
         print_comparison(comparison, console())
     else:
         text = comparison_markdown if wanted == "md" else comparison_json
-        sys.stdout.write(text(comparison))
+        data_out().write(text(comparison))
 
 
 def _enforce(judgements: Sequence[Judgement]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from localprompt.cli.output import console, output_file
 from localprompt.errors import InputError, MachineError, ThresholdError
+from localprompt.views.stream import data_out
 
 if TYPE_CHECKING:
     from localprompt.records.condition import Condition
@@ -105,7 +105,7 @@ def show_evaluation(evaluation_id: str, store: History, *, failures: bool, json:
     found = store.results(evaluation.id, failures=True)
     if json:
         for case in found:
-            sys.stdout.write(record_json.encode(case).decode() + "\n")
+            data_out().write(record_json.encode(case).decode() + "\n")
     elif not print_failures(evaluation, found, console()):
         print_note(f"everything passed in {evaluation.title} ({evaluation.id})")
 
@@ -184,6 +184,6 @@ def _write_comparison(found: EvalComparison, wanted: str, conditions: Sequence[C
         print_comparison(found, console())
     else:
         text = comparison_markdown if wanted == "md" else comparison_json
-        sys.stdout.write(text(found))
+        data_out().write(text(found))
     if shown := [line for one in conditions for line in confirmed(one, found)]:
         raise ThresholdError("a --fail-if condition is met", found="; ".join(shown))

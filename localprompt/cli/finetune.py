@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -13,6 +12,7 @@ from localprompt.cli.finetune_measure import measure
 from localprompt.cli.help import Commands
 from localprompt.cli.options import takes
 from localprompt.cli.output import checked, console
+from localprompt.views.stream import data_out
 
 app = Commands()
 EXAMPLES = (
@@ -159,7 +159,7 @@ def estimate(
         from localprompt.views.files.estimate import write_estimate
         from localprompt.views.files.rows import ExportFormat
 
-        write_estimate(report, cast("ExportFormat", chosen), sys.stdout)
+        write_estimate(report, cast("ExportFormat", chosen), data_out())
 
 
 def _say_what_else(flags: EstimateFlags) -> None:

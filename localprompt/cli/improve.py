@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -13,6 +12,7 @@ from localprompt.cli.options import EngineFlags, ModelOption, NoProgressOption, 
 from localprompt.cli.output import checked, console
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, InputError
 from localprompt.units import parse_list
+from localprompt.views.stream import data_out
 
 if TYPE_CHECKING:
     from localprompt.improve.opening import Setting
@@ -157,7 +157,7 @@ def command(
             )
             raise typer.Exit(EXIT_INTERRUPTED) from None
     if flags.format == "json":
-        sys.stdout.write(json.encode(record).decode() + "\n")
+        data_out().write(json.encode(record).decode() + "\n")
     else:
         print_improvement(record, console())
     if record.output is None and record.final is not None and not record.final.shown:

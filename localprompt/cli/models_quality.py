@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from localprompt.views.stream import data_out
 
 if TYPE_CHECKING:
     from localprompt.records.quality import Quality
@@ -57,7 +58,7 @@ def show(quality: Quality, *, json: bool) -> None:
     from localprompt.views.quality import print_quality
 
     if json:
-        sys.stdout.write(record_json.encode(quality).decode() + "\n")
+        data_out().write(record_json.encode(quality).decode() + "\n")
     else:
         print_quality(quality, console())
 

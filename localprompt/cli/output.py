@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from localprompt.doors import MOST_TEXT_BYTES
 from localprompt.errors import InputError, MachineError, NotEnoughDiskError
 from localprompt.files import written_whole
+from localprompt.views.stream import data_out
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,7 +67,7 @@ def output_file(path: Path | None) -> Iterator[TextIO]:
         NotEnoughDiskError, MachineError: it cannot be opened, or not be written to the end.
     """
     if path is None:
-        yield sys.stdout
+        yield data_out()
         return
     try:
         with written_whole(path) as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from localprompt.cli.help import Commands
 from localprompt.cli.options import ChatTemplateOption, LenientOption, ModelOption, ParamOption
 from localprompt.cli.output import console
 from localprompt.errors import EXIT_INPUT
+from localprompt.views.stream import data_out
 
 app = Commands()
 EXAMPLES = (
@@ -74,14 +74,14 @@ def show(
     params = parse_params(param or [], template)
     if not (params or lenient) and (template.unsupported or required_inputs(template)):
         if json:
-            sys.stdout.write(record_json.encode(template).decode() + "\n")
+            data_out().write(record_json.encode(template).decode() + "\n")
         else:
             print_template(template, console())
         return
     choices = RunChoices(model=model, chat_template=chat_template, lenient=lenient)
     received = receive(run_cell(template, params, choices))
     if json:
-        sys.stdout.write(record_json.encode(received).decode() + "\n")
+        data_out().write(record_json.encode(received).decode() + "\n")
     else:
         print_received(received, console(), every_token=tokens)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from localprompt.cli.options import REFERENCE_HELP
 from localprompt.errors import InputError, MachineError
+from localprompt.views.stream import data_out
 
 if TYPE_CHECKING:
     from localprompt.records.bench import BenchResult
@@ -94,7 +94,7 @@ def command(
     make = html_report if html else markdown_report
     text = make(found.benches, found.runs, title, evaluations, found.improvements, found.choices)
     if output is None:
-        sys.stdout.write(text)
+        data_out().write(text)
     else:
         _write(output, text)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
@@ -22,6 +21,7 @@ from localprompt.cli.options import (
 from localprompt.cli.output import checked, console, format_of, output_file
 from localprompt.cli.repeat import repeat
 from localprompt.errors import InputError
+from localprompt.views.stream import data_out
 
 if TYPE_CHECKING:
     from localprompt.records.run import RunRecord
@@ -202,7 +202,7 @@ def show(
         else:
             record = history.run(found.id) if found.is_run else history.kept(found.id, found.kind)
             if json:
-                sys.stdout.write(record_json.encode(record).decode() + "\n")
+                data_out().write(record_json.encode(record).decode() + "\n")
             elif isinstance(record, RunRecord):
                 print_run(record, console())
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from localprompt.cli.answer import choices
 from localprompt.cli.options import RunFlags
 from localprompt.cli.output import unwritable
 from localprompt.errors import EXIT_INTERRUPTED, EXIT_THRESHOLD, InputError
+from localprompt.views.stream import data_out
 
 
 def answer_each(
@@ -49,7 +49,7 @@ def answer_each(
     table = open_table(run_cell(template, params, choices(flags, lenient=lenient)), rows)
     try:
         with rows_progress(quiet=flags.quiet) as on_row:
-            done = run_table(table, to, sys.stdout, on_row=on_row)
+            done = run_table(table, to, data_out(), on_row=on_row)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ from localprompt.cli.options import NoProgressOption, takes
 from localprompt.cli.output import check_output, checked, console, output_file
 from localprompt.errors import EXIT_INTERRUPTED, InputError
 from localprompt.units import parse_list
+from localprompt.views.stream import data_out
 
 if TYPE_CHECKING:
     from localprompt.records.cell import Cell
@@ -102,7 +102,7 @@ def command(
         print_note("interrupted; what was measured was kept, and no profile was written")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if flags.format == "json":
-        sys.stdout.write(json.encode(tuning).decode() + "\n")
+        data_out().write(json.encode(tuning).decode() + "\n")
     else:
         print_tuning(tuning, console())
     if flags.output is not None:

@@ -1,11 +1,33 @@
-"""An answer on stdout, shown as it comes."""
+"""Text on its way to stdout: an answer as it comes, and data where no file was named."""
 
 from __future__ import annotations
 
+import io
+import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import TextIO, cast
 
 from localprompt.views.harmless import harmless
+
+
+def data_out() -> TextIO:
+    """Stdout for csv, JSON and Markdown: a file or pipe gets the text as it is, a terminal as
+    :func:`harmless` has it, since rows hold what strangers wrote."""
+    return cast("TextIO", _Harmless(sys.stdout)) if sys.stdout.isatty() else sys.stdout
+
+
+class _Harmless(io.TextIOBase):
+    """A terminal that is sent nothing that it would obey."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        self._out.write(harmless(text.replace("\r\n", "\n")))
+        return len(text)
+
+    def flush(self) -> None:
+        self._out.flush()
 
 
 class AnswerStream:

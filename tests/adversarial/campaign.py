@@ -18,7 +18,7 @@ from tests.adversarial.harness import Ran, Tally, Zygote
 from tests.adversarial.hostile import MARKUP
 from tests.adversarial.inputs import Try, prepare
 
-_FOR_PROGRAMS = frozenset({"--json", "--format", "-f"})
+_FOR_PROGRAMS = frozenset({"--json", "--format", "-f", "--each"})
 
 
 def campaign(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import os
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from localprompt.views.harmless import harmless
-from localprompt.views.stream import AnswerStream
+from localprompt.views.stream import AnswerStream, data_out
 
 
 class Terminal(io.StringIO):
@@ -92,3 +93,17 @@ def test_ctrl_c_between_two_pieces_still_ends_the_line() -> None:
     with pytest.raises(KeyboardInterrupt):
         stream.finish()
     assert out.getvalue() == "half\n"
+
+
+def test_rows_on_a_terminal_are_shown_and_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Terminal()
+    monkeypatch.setattr("sys.stdout", out)
+    csv.writer(data_out()).writerows([["red\x1b[2J", "\u202eab"], ["blue", ""]])
+    assert out.getvalue() == "red␛[2J,\ufffdab\nblue,\n"
+
+
+def test_rows_in_a_pipe_are_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    csv.writer(data_out()).writerow(["red\x1b[2J"])
+    assert out.getvalue() == "red\x1b[2J\r\n"
