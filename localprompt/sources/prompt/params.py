@@ -7,6 +7,7 @@ dataset go through the same conversion, since a csv file holds nothing but text.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -147,7 +148,7 @@ def parse_value(spec: InputSpec, text: str) -> Any:
     try:
         if kind == "integer" and _INTEGER.fullmatch(text):
             value = int(text)
-        elif kind in ("float", "number"):
+        elif kind in ("float", "number") and "_" not in text:  # Python's 1_000 is nobody else's
             value = int(text) if _INTEGER.fullmatch(text) else float(text)
         elif kind == "boolean":
             value = _WORDS[text.strip().lower()]
@@ -168,7 +169,8 @@ def check_value(spec: InputSpec, value: Any) -> Any:
         value = word(value)
     wanted = _PYTHON_TYPES.get(spec.kind)
     is_bool = isinstance(value, bool) and spec.kind != "boolean"
-    if wanted is not None and (not isinstance(value, wanted) or is_bool):
+    endless = isinstance(value, float) and not math.isfinite(value)
+    if wanted is not None and (not isinstance(value, wanted) or is_bool or endless):
         raise _wrong(spec, value)
     if spec.enum_values and value not in spec.enum_values:
         close = nearest(str(value), map(str, spec.enum_values))
