@@ -154,6 +154,7 @@ def _object_schema(
 
 
 def _schema(entry: Mapping[str, Any], at: KeyPath, lines: KeyLines) -> dict[str, Any]:
+    _check_types(entry, at, lines)
     kind = entry.get("kind", "string")
     schema: dict[str, Any] = {}
     if kind == "union":
@@ -172,6 +173,28 @@ def _schema(entry: Mapping[str, Any], at: KeyPath, lines: KeyLines) -> dict[str,
     if entry.get("enumValues"):
         schema["enum"] = [of_kind(value, kind) for value in entry["enumValues"]]
     return or_null(schema) if entry.get("nullable") and kind != "union" else schema
+
+
+def _check_types(entry: Mapping[str, Any], at: KeyPath, lines: KeyLines) -> None:
+    """Of what a property inside another one has; those at the top were checked with the file.
+
+    Raises:
+        PromptFileError: one is wrong.
+    """
+    for key, wanted, expected in (
+        ("kind", str, "text"),
+        ("enumValues", list, "a list"),
+        ("oneOf", list, "a list"),
+        ("anyOf", list, "a list"),
+    ):
+        value = entry.get(key)
+        if value is not None and not isinstance(value, wanted):
+            raise PromptFileError(
+                f"{key} has the wrong type",
+                where=lines.where((*at, key)),
+                expected=expected,
+                found=repr(value)[:60],
+            )
 
 
 def _union(entry: Mapping[str, Any], at: KeyPath, lines: KeyLines) -> Iterator[tuple[str, Any]]:

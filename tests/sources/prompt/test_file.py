@@ -65,6 +65,9 @@ def _front(folder: Path, front: str) -> Path:
     return _write(folder, f"---\n{front}\n---\nuser:\nHi")
 
 
+_LIST_OF = "outputs:\n  - name: u\n    kind: array\n    items: "
+
+
 def test_a_full_file_becomes_a_record(tmp_path: Path) -> None:
     (tmp_path / "cases.jsonl").write_text("")
     path = _write(tmp_path, _FULL)
@@ -160,6 +163,9 @@ def test_words_and_dates_stay_what_they_are_written_as(tmp_path: Path) -> None:
         ("metadata:\n  localprompt:\n    choices: a", 4, "choices has the wrong type"),
         ("name: [1]", 2, "name has the wrong type"),
         ("outputs:\n  - {name: u, kind: union}", 3, "a union needs its branches"),
+        ("outputs:\n  - {name: u, kind: union, oneOf: 5}", 3, "oneOf has the wrong type"),
+        (f"{_LIST_OF}{{kind: [a]}}", 5, "kind has the wrong type"),
+        (f"{_LIST_OF}{{kind: string, enumValues: 5}}", 5, "enumValues has the wrong type"),
         ("metadata:\n  localprompt:\n    cases: none.csv", 4, "no such file of cases"),
         ("metadata:\n  localprompt:\n    cases: ../c.csv", 4, "outside allowed roots"),
         ("a: &a [x, x]\nb: &b [*a, *a]\nc: !!python/object:os.system x", 4, "tag !!python"),
