@@ -98,7 +98,9 @@ class _LocalPrompt(_Camel):
     choices: list[str | int | float | bool] | None = None
     scoring: Literal["raw", "normalized"] | None = None
     bias: dict[str | int | float, float] | None = None
-    label_words: dict[str | int | float, str | int | float] | None = None
+    label_words: dict[str, str | int | float | bool] | None = msgspec.field(
+        default=None, name="label_words"
+    )
     examples: ExamplesKeys | None = None
     grammar: str | None = None
 

@@ -77,8 +77,9 @@ def _model(model: Mapping[str, Any], changes: list[Renamed]) -> dict[str, Any]:
     if isinstance(connection, Mapping):
         at: KeyPath = ("model", was.get("connection", "connection"))
         connection = _renamed(connection, _CONNECTION, at, changes)
-        kind = connection.pop("type", None) if "kind" not in connection else None
-        if kind is not None:
+        kind = connection.get("type")
+        if isinstance(kind, str) and "kind" not in connection:
+            del connection["type"]
             modern.setdefault("provider", _PROVIDERS.get(kind, kind))
             connection["kind"] = "key"
             changes.append(Renamed((*at, "type"), "model.provider"))
@@ -135,7 +136,8 @@ def _with_samples(inputs: Any, samples: Mapping[str, Any]) -> Any:
         return [
             {**entry, "default": samples[entry["name"]]}
             if isinstance(entry, Mapping)
-            and entry.get("name") in samples
+            and isinstance(entry.get("name"), str)
+            and entry["name"] in samples
             and "default" not in entry
             else entry
             for entry in inputs

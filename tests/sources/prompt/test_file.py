@@ -65,6 +65,7 @@ def _front(folder: Path, front: str) -> Path:
     return _write(folder, f"---\n{front}\n---\nuser:\nHi")
 
 
+_WORDS = "metadata:\n  localprompt:\n    choices: [a, b]\n    label_words: "
 _LIST_OF = "outputs:\n  - name: u\n    kind: array\n    items: "
 
 
@@ -162,6 +163,10 @@ def test_words_and_dates_stay_what_they_are_written_as(tmp_path: Path) -> None:
         ("inputs: words", 2, "not a list of properties"),
         ("metadata:\n  localprompt:\n    choices: a", 4, "choices has the wrong type"),
         ("name: [1]", 2, "name has the wrong type"),
+        (f"{_WORDS}[yes]", 5, "label_words has the wrong type"),
+        (f"{_WORDS}{{a: [yes]}}", 5, "has the wrong type"),
+        ("sample: {a: x}\ninputs:\n  - name: [a]", 4, "no name"),
+        ("model:\n  connection: {type: [a]}\n  id: [x]", 4, "id has the wrong type"),
         ("outputs:\n  - {name: u, kind: union}", 3, "a union needs its branches"),
         ("outputs:\n  - {name: u, kind: union, oneOf: 5}", 3, "oneOf has the wrong type"),
         (f"{_LIST_OF}{{kind: [a]}}", 5, "kind has the wrong type"),
