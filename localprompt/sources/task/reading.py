@@ -139,6 +139,8 @@ class _Reader:
 
     def _output_type(self) -> str:
         kind = self.data.get("output_type", "generate_until")
+        if isinstance(kind, str) and kind in METRICS:
+            return kind
         if kind == "loglikelihood_rolling":
             self.problems.add(
                 self.at / "output_type",
@@ -147,11 +149,11 @@ class _Reader:
                 str(kind),
                 "localprompt models quality MODEL --text FILE",
             )
-        elif kind not in METRICS:
+        else:
             self.problems.add(
                 self.at / "output_type", "not an output type", ", ".join(METRICS), repr(kind)
             )
-        return kind if kind in METRICS else "generate_until"
+        return "generate_until"
 
     def _dataset(self) -> Dataset:
         kind, at = self.data.get("dataset_path"), self.at / "dataset_path"

@@ -219,6 +219,7 @@ def test_a_group_beside_a_task_s_name_is_a_tag_as_in_older_releases(tmp_path: Pa
         (CAPITALS + "filter_list: [{name: x, filter: [{function: arg_max}]}]\n",
          "the filter 'arg_max' is not supported"),
         (CAPITALS.replace("multiple_choice", "loglikelihood_rolling"), "measured elsewhere"),
+        (CAPITALS.replace("multiple_choice", "[multiple_choice]"), "not an output type"),
         (CAPITALS.replace("doc_to_choice: choices\n", ""), "there is no doc_to_choice"),
         (CAPITALS.replace("doc_to_choice: choices", 'doc_to_choice: "{{question}}"'),
          "made no list of choices"),
