@@ -42,13 +42,15 @@ COMMANDS: dict[str, Entry] = {
     "choose": Entry("choose", "Choose among models: quality, speed, memory, cost."),
     "tune": Entry("tune", "Find the fastest weights and settings for a prompt on this CPU."),
     "compare": Entry("compare", "Compare two stored benches, evaluations or runs."),
-    "finetune": Entry("finetune", "Tell what fine-tuning the same model takes.", group=True),
+    "finetune": Entry(
+        "finetune", "Estimate or measure what fine-tuning a model takes.", group=True
+    ),
     "contrast": Entry("contrast", "Compare prompting with fine-tuning, measured and estimated."),
     "evidence": Entry("evidence", "Test the ten reasons for prompting on this machine."),
     "runs": Entry("runs", "Show what was run and measured.", group=True),
     "report": Entry("report", "Write stored results as one HTML page, or Markdown."),
     "serve": Entry("serve", "Serve a page here: try prompts, chat, look at runs."),
-    "cluster": Entry("cluster", "Let other machines work, or this one for others.", group=True),
+    "cluster": Entry("cluster", "Share evaluations and benches with other machines.", group=True),
     "config": Entry("config", "Show and set defaults.", group=True),
     "doctor": Entry("doctor", "Check what this machine and this build can do."),
 }

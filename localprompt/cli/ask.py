@@ -49,9 +49,7 @@ class TalkFlags(RunFlags):
     ] = None
     system: Annotated[
         str | None,
-        typer.Option(
-            "--system", metavar="TEXT", help="What the model is told first; empty: nothing."
-        ),
+        typer.Option("--system", metavar="TEXT", help="System text for the model; empty: none."),
     ] = None
 
 

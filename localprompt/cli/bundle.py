@@ -187,10 +187,10 @@ def install(
     require_signature: RequireOption = False,
     system: Annotated[
         bool,
-        typer.Option("--system", help="Into the store for all users; for who may write there."),
+        typer.Option("--system", help="Install for all users; needs write access there."),
     ] = False,
 ) -> None:
-    """Take over a bundle's models, prompts and suites; its wheels are for its install.sh."""
+    """Install a bundle's models, prompts and suites; its wheels are for its install.sh."""
     from localprompt.bundling.install import install as take_over
     from localprompt.files import for_all_users
     from localprompt.views.bundle import installed_note

@@ -48,7 +48,9 @@ class ChooseFlags(EngineFlags, SamplingFlags):
 
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", metavar="MODEL", help="To choose among; at least two."),
+        typer.Option(
+            "--model", "-m", metavar="MODEL", help="A model to choose among; give two or more."
+        ),
     ] = None
     cases: Annotated[
         Path | None,
@@ -70,7 +72,7 @@ class ChooseFlags(EngineFlags, SamplingFlags):
             "--repetitions",
             "-r",
             min=1,
-            help="Of one answer; by default 6 to 12, until it is known.",
+            help="Repetitions of one answer; by default 6 to 12, as needed.",
         ),
     ] = None
     usd_per_kwh: Annotated[

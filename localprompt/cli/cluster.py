@@ -29,7 +29,7 @@ EXAMPLES = (
 )
 
 Address = Annotated[
-    str, typer.Argument(metavar="ADDRESS", help="The scheduler's, as tcp://127.0.0.1:8786.")
+    str, typer.Argument(metavar="ADDRESS", help="The scheduler's address, as tcp://127.0.0.1:8786.")
 ]
 InterfaceOption = Annotated[
     str | None,
@@ -56,7 +56,7 @@ def scheduler(
     tls: TlsOption = None,
     insecure_network: InsecureOption = False,
 ) -> None:
-    """Bring machines and work together; one for each cluster."""
+    """Run the scheduler, which hands out the work; one per cluster."""
     from localprompt.views.messages import print_note
 
     serving = needs_cluster_extra("serving")
@@ -78,7 +78,7 @@ def worker(
     *,
     name: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What results call it; by default the host's name."),
+        typer.Option(metavar="NAME", help="Its name in results; by default the host's."),
     ] = None,
     port: Annotated[
         int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free.")

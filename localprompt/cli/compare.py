@@ -39,7 +39,7 @@ def command(
     a: Annotated[str, typer.Argument(metavar="A", help=REFERENCE_HELP)],
     b: Annotated[
         str | None,
-        typer.Argument(metavar="B", help="As A; left out, A is one evaluation of several."),
+        typer.Argument(metavar="B", help="Like A; without it, all pairs within the evaluation A."),
     ] = None,
     *,
     between: Annotated[

@@ -40,11 +40,15 @@ class ImproveFlags(EngineFlags):
 
     cases: Annotated[
         Path | None,
-        typer.Option("--cases", metavar="FILE", help="To learn from: csv, jsonl, json, yaml."),
+        typer.Option(
+            "--cases", metavar="FILE", help="Cases to search with: csv, jsonl, json, yaml."
+        ),
     ] = None
     final: Annotated[
         Path | None,
-        typer.Option("--final", metavar="FILE", help="Cases to prove on; else a part of --cases."),
+        typer.Option(
+            "--final", metavar="FILE", help="Cases for the final test; else a part of --cases."
+        ),
     ] = None
     output: Annotated[
         Path | None,
@@ -65,14 +69,19 @@ class ImproveFlags(EngineFlags):
     ] = None
     nearest_by: Annotated[
         str | None,
-        typer.Option("--nearest-by", metavar="MODEL", help="Says what examples are near, too."),
+        typer.Option(
+            "--nearest-by", metavar="MODEL", help="Its embeddings also choose nearest examples."
+        ),
     ] = None
     rewrite_with: Annotated[
         str | None,
-        typer.Option("--rewrite-with", metavar="MODEL", help="Writes more instructions to try."),
+        typer.Option(
+            "--rewrite-with", metavar="MODEL", help="It rewrites the instruction, six times."
+        ),
     ] = None
     search: Annotated[
-        str, typer.Option(metavar="WHAT,…", help="Of wordings, examples, scoring, answers.")
+        str,
+        typer.Option(metavar="WHAT,…", help="What to try: wordings, examples, scoring, answers."),
     ] = ",".join(SEARCHED)
     metric: Annotated[
         str | None,
@@ -99,21 +108,24 @@ class ImproveFlags(EngineFlags):
         float | None,
         typer.Option("--max-ttft", min=0.001, help="Most seconds to the new prompt's first text."),
     ] = None
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the split and of draws.")] = 0
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed of the split and of random choices.")
+    ] = 0
     judge: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Grades rubrics; else who answered does.")
+        str | None,
+        typer.Option(metavar="MODEL", help="Grades rubrics; by default the model that answered."),
     ] = None
     keep_anyway: Annotated[
         bool, typer.Option("--keep-anyway", help="Write the file even if no gain was shown.")
     ] = False
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Take over no answers of earlier searches.")
+        bool, typer.Option("--no-cache", help="Do not reuse answers of earlier searches.")
     ] = False
     no_log: Annotated[
         bool, typer.Option("--no-log", help="Do not keep the search in the history.")
     ] = False
     resume: Annotated[
-        str | None, typer.Option(metavar="ID", help="Go on with a search; last is one, too.")
+        str | None, typer.Option(metavar="ID", help="Continue a search: an id, or last.")
     ] = None
     format: Annotated[str, typer.Option("--format", "-f", help="table or json.")] = "table"
     quiet: NoProgressOption = False

@@ -21,7 +21,7 @@ EXAMPLES = (
 
 SystemOption = Annotated[
     bool,
-    typer.Option("--system", help="In the store for all users; for who may write there."),
+    typer.Option("--system", help="Use the store for all users; needs write access."),
 ]
 NameArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name.")]
 

@@ -185,7 +185,7 @@ class EngineFlags:
             "--n-batch",
             min=1,
             max=MOST_TOKENS,
-            help="Tokens handed over in one call.",
+            help="Logical batch: tokens per call.",
         ),
     ] = None
     n_ubatch: Annotated[
@@ -194,7 +194,7 @@ class EngineFlags:
             "--n-ubatch",
             min=1,
             max=MOST_TOKENS,
-            help="Tokens computed in one graph.",
+            help="Physical batch: tokens per graph.",
         ),
     ] = None
     type_k: Annotated[

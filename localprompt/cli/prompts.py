@@ -29,7 +29,7 @@ EXAMPLES = (
     ),
 )
 def list_all() -> None:
-    """List the prompts that have a name: here, in the home folder, and those that came along."""
+    """List the prompts found by name: here, in the home folder, and those that ship."""
     from localprompt.sources.prompt.search import read_prompts
     from localprompt.views.messages import print_error, print_note
     from localprompt.views.prompts import print_prompt_list

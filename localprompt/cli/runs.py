@@ -321,7 +321,7 @@ def merge(
         bool, typer.Option("--no-log", help="Do not record it in the history.")
     ] = False,
 ) -> None:
-    """Put the parts of an evaluation together that were made with eval --shard."""
+    """Merge the parts of an evaluation that were made with eval --shard."""
     from localprompt.cli.eval import FORMATS, enforce
     from localprompt.cli.eval_output import evaluation_store, write_result
     from localprompt.evaluate.merging import merge as merge_parts

@@ -11,9 +11,9 @@ import typer
 from localprompt.errors import MachineError
 
 DETAILS = (
-    "The address that is printed has a key, good for one browser; each one that is used is "
-    "followed by another. Only this machine can reach the page. --host opens it to others: whoever "
-    "has the key can then run prompts here, read the history, and listen on the way (it is HTTP)."
+    "The printed address has a key that works for one browser; after each use, a new one is "
+    "printed. Only this machine can reach the page. --host opens it to others: anyone with the key "
+    "can then run prompts here and read the history, and plain HTTP can be read on the way."
 )
 EXAMPLES = (
     "localprompt serve",
@@ -29,7 +29,7 @@ def command(
         int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free.")
     ] = 8765,
     host: Annotated[
-        str, typer.Option("--host", metavar="ADDRESS", help="Not only this machine: see above.")
+        str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on: see above.")
     ] = "127.0.0.1",
     open_: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the browser, where there is one.")

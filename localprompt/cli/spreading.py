@@ -50,7 +50,7 @@ class ClusterFlags:
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Let the machines of this cluster work, as tcp://127.0.0.1:8786.",
+            help="Use the machines of this cluster, such as tcp://127.0.0.1:8786.",
         ),
     ] = None
     tls: TlsOption = None
@@ -76,7 +76,7 @@ class SpreadFlags(ClusterFlags):
         int | None,
         typer.Option(
             min=1,
-            help="Answer in so many processes here, which share its cores; each takes its memory.",
+            help="Answer in N processes, which share the cores; each needs its own memory.",
         ),
     ] = None
 

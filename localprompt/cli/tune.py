@@ -47,7 +47,8 @@ class TuneFlags:
         ),
     ] = None
     suite: Annotated[
-        str | None, typer.Option("--suite", metavar="SUITE", help="What must not get worse.")
+        str | None,
+        typer.Option("--suite", metavar="SUITE", help="Its pass rate must not get worse."),
     ] = None
     types: Annotated[
         str | None, typer.Option(metavar="TYPE,…", help="Types to try; '' for MODEL's own only.")
