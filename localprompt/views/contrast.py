@@ -54,6 +54,8 @@ _GUTTER = 13.0
 _LEAST_ANSWERS = 1000.0
 _LAPTOP = 16 * 1024**3
 """What many laptops have in all."""
+_MOST_DRAWN = 2.0**60
+"""Bytes; nothing has more."""
 _SIDES: tuple[tuple[str, Winner], ...] = (
     ("for_prompting", "prompting"),
     ("for_tuning", "tuning"),
@@ -187,7 +189,8 @@ def _memory(report: ContrastReport, say: Language) -> BarChart:
     """On an axis of doublings: what a small model takes and what a large one does are both to be
     seen, and a laptop is a line across all of them."""
     shown = [(way, figure) for way in report.ways if (figure := way.figure("memory"))]
-    ends = [e for _, f in shown for e in (_low(f), _high(f))] or [float(_LAPTOP)]
+    values = (v for _, f in shown for v in (_low(f), f.value, _high(f)))
+    ends = [_drawn(value) for value in values] or [float(_LAPTOP)]
     low = math.floor(math.log2(min(ends)))
     high = math.ceil(math.log2(max(*ends, 2.0 * _LAPTOP)))
     bare = Scale(low, high, (), "")
@@ -198,7 +201,7 @@ def _memory(report: ContrastReport, say: Language) -> BarChart:
     axis = Scale(low, high, ticks, "")
 
     def position(size: float) -> float:
-        return axis.position(math.log2(size))
+        return axis.position(math.log2(_drawn(size)))
 
     bars = tuple(
         Bar(
@@ -214,6 +217,11 @@ def _memory(report: ContrastReport, say: Language) -> BarChart:
     title, caption = say("contrast.memory_chart"), say("contrast.memory_caption")
     laptop = say("contrast.laptop", size=say.number(format_bytes(_LAPTOP)))
     return BarChart(title, caption, bars, axis, legend, laptop)
+
+
+def _drawn(size: float) -> float:
+    """A size that has a place on the axis: in a file from elsewhere anything can stand."""
+    return min(max(size, 1.0), _MOST_DRAWN)
 
 
 def _low(figure: Figure) -> float:

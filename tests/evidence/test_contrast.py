@@ -101,6 +101,20 @@ def test_the_page_says_which_figures_are_estimated(report: ContrastReport, code:
     assert "llama-2-7b" in page
 
 
+@pytest.mark.parametrize("size", [-5.0, 0.0, 1e300])
+def test_a_size_of_memory_that_cannot_be_is_drawn_at_the_end_of_the_axis(
+    report: ContrastReport, size: float
+) -> None:
+    first, *others = report.ways
+    figures = tuple(
+        msgspec.structs.replace(one, value=size, interval=None) if one.name == "memory" else one
+        for one in first.figures
+    )
+    wrong = msgspec.structs.replace(first, figures=figures)
+    page = contrast_page(msgspec.structs.replace(report, ways=(wrong, *others)), Language("en"))
+    assert Language("en")("contrast.memory_chart") in page
+
+
 def test_without_memory_for_training_the_contrast_says_so(tmp_path: Path) -> None:
     report = TestBench(tmp_path, trains=False).contrast(SUITE)
     assert report.prevented == "training would not fit into free memory"
