@@ -30,7 +30,7 @@ from localprompt.scoring.kinds import ASSERT_SET, KINDS, Kind, refusal, split_ne
 from localprompt.scoring.pattern import check_pattern
 from localprompt.scoring.text_checks import as_text, count_range
 from localprompt.sources.suite.folder import SuiteFolder
-from localprompt.sources.suite.problems import Keys, Problems, nearest
+from localprompt.sources.suite.problems import Keys, Problems, Trail, nearest, text_of
 from localprompt.sources.suite.scripts import check_code, file_script, transform_script
 from localprompt.sources.suite.values import FILE, file_value, is_template, render, render_all
 from localprompt.sources.yaml import At, read_yaml
@@ -71,6 +71,7 @@ class AssertionReader:
         self.judges: set[str] = set()
         """The judges that assertions name."""
         self.notes: dict[str, None] = {}
+        self.trail = Trail()
 
     def read_list(self, value: Any, at: At) -> tuple[AnyExpectation, ...]:
         """The value of ``assert``: a list of assertions, sets and ``file://`` lists of them."""
@@ -83,7 +84,8 @@ class AssertionReader:
         for index, item in enumerate(value):
             here = at / index
             if isinstance(item, str) and item.startswith(FILE):
-                found.extend(self.read_list(self._file(item, here), here))
+                with self.trail.into(item, here, self.problems) as new:
+                    found += self.read_list(self._file(item, here), here) if new else ()
             elif isinstance(item, dict) and item.get("type") == ASSERT_SET:
                 found.append(self._set(item, here))
             elif isinstance(item, dict):
@@ -146,7 +148,7 @@ class AssertionReader:
             return None
         form = item.get("normalizeUnicode") or None
         form = "NFC" if form is True else form
-        if form is not None and form not in _FORMS:
+        if form is not None and (not isinstance(form, str) or form not in _FORMS):
             self.problems.add(at / "normalizeUnicode", "not a form", "NFC, NFD, NFKC or NFKD")
         value, script = item.get("value"), None
         if base == "javascript":
@@ -167,7 +169,7 @@ class AssertionReader:
                 value=value,
                 threshold=self._number(item, "threshold", at),
                 weight=self._weight(item, at),
-                metric=item.get("metric"),
+                metric=text_of(item, "metric", at, self.problems),
                 config=item.get("config") or {},
                 normalize_unicode=form,
                 judge=judge_name(item.get("provider")),
@@ -233,7 +235,7 @@ class AssertionReader:
             members=single,
             threshold=self._number(item, "threshold", at),
             weight=self._weight(item, at),
-            metric=item.get("metric"),
+            metric=text_of(item, "metric", at, self.problems),
             where=str(at),
         )
 

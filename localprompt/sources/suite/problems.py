@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
@@ -82,6 +84,35 @@ class Problems:
         message = "\n  ".join([f"{self.count:,} problems in this suite", *lines])
         steps = (first.next_step for first, _ in told if first.next_step)
         raise DatasetError(message, next_step=next_step or next(steps, None))
+
+
+def text_of(value: Mapping[str, Any], key: str, at: At, problems: Problems) -> str | None:
+    """The text under a key; None where there is none, or where it is not text."""
+    item = value.get(key)
+    if item is None or isinstance(item, str):
+        return item
+    problems.add(at / key, f"{key} is not text", "a text", repr(item))
+    return None
+
+
+class Trail:
+    """The files that are being read: one that leads back to itself would be read for ever."""
+
+    def __init__(self) -> None:
+        self._open: list[str] = []
+
+    @contextmanager
+    def into(self, name: str, at: At | str, problems: Problems) -> Iterator[bool]:
+        """While a file is read; False, and a problem, where that is so already."""
+        if name in self._open:
+            problems.add(at, "a file that leads back to itself", found=name)
+            yield False
+            return
+        self._open.append(name)
+        try:
+            yield True
+        finally:
+            self._open.remove(name)
 
 
 def nearest(name: str, known: Iterable[str], hint: str | None = None) -> str:

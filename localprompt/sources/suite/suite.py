@@ -301,8 +301,10 @@ def _scenarios(value: Any, at: At, reader: TestReader) -> Iterator[tuple[dict[st
         here = at / index
         if isinstance(item, str) and item.startswith(FILE):
             for path in reader.files(item, here):
-                document = read_document(path, allow=reader.folder.allow)
-                yield from _scenarios(document.data, document.at, reader)
+                with reader.assertions.trail.into(str(path), here, reader.problems) as new:
+                    if new:
+                        document = read_document(path, allow=reader.folder.allow)
+                        yield from _scenarios(document.data, document.at, reader)
         elif isinstance(item, dict):
             yield item, here
         else:

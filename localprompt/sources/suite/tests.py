@@ -31,7 +31,7 @@ from localprompt.sources.suite.models import (
     options_from,
     schema_from,
 )
-from localprompt.sources.suite.problems import Keys, Problems
+from localprompt.sources.suite.problems import Keys, Problems, text_of
 from localprompt.sources.suite.script_modules import no_typescript
 from localprompt.sources.suite.scripts import file_script
 from localprompt.sources.suite.test import Outcome, Test
@@ -162,6 +162,11 @@ class TestReader:
 
     def read_file(self, path: Path) -> Iterator[Outcome]:
         """The tests of one file, row files streamed."""
+        with self.assertions.trail.into(str(path), str(path), self.problems) as new:
+            if new:
+                yield from self._tests_of(path)
+
+    def _tests_of(self, path: Path) -> Iterator[Outcome]:
         shown = str(path)
         try:
             if path.suffix in {".csv", ".jsonl"}:
@@ -235,7 +240,9 @@ class TestReader:
         if not isinstance(tests, list):
             self.problems.add(at, "the function returned no list of tests", found=repr(tests)[:60])
             return
-        yield from self.read_all(tests, at)
+        with self.assertions.trail.into(name, at, self.problems) as new:
+            if new:
+                yield from self.read_all(tests, at)
 
     def _python(self, name: str, given: list[Any], at: At) -> Any:
         path, _, function = name.partition(".py:")
@@ -337,11 +344,7 @@ class TestReader:
         return {}
 
     def _text(self, value: Mapping[str, Any], key: str, at: At) -> str | None:
-        item = value.get(key)
-        if item is None or isinstance(item, str):
-            return item
-        self.problems.add(at / key, f"{key} is not text", "a text", repr(item))
-        return None
+        return text_of(value, key, at, self.problems)
 
     def _threshold(self, value: Mapping[str, Any], at: At) -> float | None:
         item = value.get("threshold")

@@ -363,3 +363,54 @@ def test_rows_with_their_variables_in_the_open_are_told_so_once(tmp_path: Path) 
     with pytest.raises(DatasetError) as caught:
         load_suite(tmp_path / "suite.yaml")
     assert caught.value.found == "no variables: a test has them under vars"
+
+
+LOOPS = {
+    "assertions": ("tests: [{assert: [file://loop.yaml]}]", "- file://loop.yaml"),
+    "tests": ("tests: loop.yaml", "- file://loop.yaml"),
+    "tests by path": ("tests: loop.yaml", "- path: loop.yaml"),
+    "scenarios": ("scenarios: [file://loop.yaml]", "- file://loop.yaml"),
+}
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_file_that_leads_back_to_itself_is_named(tmp_path: Path, kind: str) -> None:
+    suite, loop = LOOPS[kind]
+    write(tmp_path, loop, "loop.yaml")
+    with pytest.raises(DatasetError, match="a file that leads back to itself") as caught:
+        load_suite(write(tmp_path, f"prompts: [hello]\n{suite}\n"))
+    assert "loop.yaml" in str(caught.value)
+
+
+def test_tests_that_a_function_makes_do_not_make_themselves(tmp_path: Path) -> None:
+    write(tmp_path, "module.exports = () => ['file://made.js'];", "made.js")
+    with pytest.raises(DatasetError, match="a file that leads back to itself"):
+        load_suite(write(tmp_path, "prompts: [hello]\ntests: file://made.js\n"))
+
+
+def test_one_file_may_be_named_twice(tmp_path: Path) -> None:
+    write(tmp_path, "- {type: contains, value: a}", "same.yaml")
+    write(tmp_path, "- {vars: {x: a}, assert: [file://same.yaml, file://same.yaml]}", "t.yaml")
+    suite = load_suite(write(tmp_path, "prompts: ['{{x}}']\ntests: [t.yaml, t.yaml]\n"))
+    assert [len(case.expectations) for case in suite.cases()] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("assertion", "message"),
+    [
+        ("{type: contains, value: a, metric: 5}", "metric is not text"),
+        ("{type: contains, value: a, metric: [a]}", "metric is not text"),
+        (
+            "{type: assert-set, metric: 5, assert: [{type: contains, value: a}]}",
+            "metric is not text",
+        ),
+        ("{type: equals, value: a, normalizeUnicode: [NFC]}", "not a form"),
+    ],
+)
+def test_a_key_of_an_assertion_with_the_wrong_type_is_told_with_its_place(
+    tmp_path: Path, assertion: str, message: str
+) -> None:
+    with pytest.raises(DatasetError, match=message) as caught:
+        load_suite(write(tmp_path, f"prompts: [hello]\ntests: [{{assert: [{assertion}]}}]\n"))
+    assert caught.value.where is not None
+    assert "tests[0].assert[0]" in caught.value.where
