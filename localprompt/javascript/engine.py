@@ -284,6 +284,9 @@ class _Engine:
             except WorkerError as error:
                 self._stop()
                 raise ScriptLimitError(f"it ended the process that it ran in: {error}") from None
+            except BaseException:  # as Ctrl-C: its reply would be taken for that of the next one
+                self._stop()
+                raise
         if reply.stopped is not None:
             raise ScriptLimitError(f"it was stopped: {reply.stopped}")
         if reply.threw is not None:

@@ -69,6 +69,9 @@ class BoundedChild:
             except WorkerError:
                 self._stop()
                 raise CannotScoreError("ended the process that it ran in") from None
+            except BaseException:  # as Ctrl-C: its reply would be taken for that of the next one
+                self._stop()
+                raise
         answer = json.loads(reply.text)
         if "error" in answer:
             raise CodeRaisedError(answer["error"])

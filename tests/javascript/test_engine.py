@@ -20,6 +20,7 @@ from localprompt.javascript.engine import (
     render_text,
 )
 from localprompt.javascript.worker import NUNJUCKS
+from localprompt.processes import Child
 
 VALUES: dict[str, Any] = {
     "name": "Ada",
@@ -199,3 +200,15 @@ def test_one_line_of_code_is_an_expression(code: str, body: str) -> None:
 def test_syntax_is_checked_without_running() -> None:
     assert compile_error("return output", ["output"]) is None
     assert "SyntaxError" in (compile_error("return const x") or "")
+
+
+def test_after_ctrl_c_the_next_script_gets_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Child[Any], seconds: float | None = None) -> Any:
+        raise KeyboardInterrupt
+
+    assert call("return 1", []).value == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Child, "receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            call("return 2", [])
+    assert call("return 3", []).value == 3
