@@ -7,6 +7,7 @@ columns; templates depend on it (``{{ choices[answer] }}``), so the same is done
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,7 +69,7 @@ def _rows(dataset: Dataset, path: Path) -> Iterator[Found]:
             (n, {"text": line}) for n, line in enumerate(lines, 1) if line or n < len(lines)
         )
     elif dataset.kind == "csv":
-        yield from _separated(path, str(dataset.options.get("delimiter", ",")))
+        yield from _separated(path, dataset.options.get("delimiter", ","))
     else:
         yield from _json(path, dataset.options.get("field"))
 
@@ -77,7 +78,7 @@ def _separated(path: Path, delimiter: str) -> Iterator[Found]:
     if delimiter == "," and path.suffix.lower() == ".csv":
         yield from read_rows(path)
         return
-    reader = csv.reader(read_text(path).splitlines(keepends=True), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
     header = next(reader, None)
     if not header:
         raise DatasetError("the dataset is empty", where=str(path), expected="a header and rows")

@@ -183,7 +183,17 @@ class _Reader:
             )
         if "sep" in options:
             options["delimiter"] = options.pop("sep")
+        self._check_options(options)
         return Dataset(kind, self._files(given.get("data_files")), options)
+
+    def _check_options(self, options: Mapping[str, Any]) -> None:
+        """``delimiter`` of csv and ``field`` of json."""
+        at, delimiter = self.at / "dataset_kwargs", options.get("delimiter", ",")
+        if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '\r\n"':
+            self.problems.add(at, "the delimiter is not one character", '","', repr(delimiter))
+        field = options.get("field")
+        if field is not None and not isinstance(field, str):
+            self.problems.add(at / "field", "field is not text", "a key of the file", repr(field))
 
     def _files(self, value: Any) -> dict[str, tuple[str, ...]]:
         """``data_files``: a name, a list of names, or these by split."""

@@ -277,3 +277,39 @@ def test_a_suite_of_promptfoo_is_not_taken_for_a_task(tmp_path: Path) -> None:
     assert not is_task(path)
     path.write_text("# a task\ntask: mine\ndataset_path: json\n")
     assert is_task(path)
+
+
+TABLE = """
+task: reviews
+dataset_path: csv
+dataset_kwargs: {data_files: {test: reviews.tsv}, delimiter: "\\t"}
+test_split: test
+output_type: multiple_choice
+doc_to_text: text
+doc_to_choice: ["negative", "positive"]
+doc_to_target: label
+"""
+
+
+def test_a_table_is_cut_into_rows_at_line_ends_alone(tmp_path: Path) -> None:
+    rows = 'text\tlabel\nfine\u2028really\t1\n"two\nlines\x85"\t0\n'
+    cases = list(task(tmp_path, TABLE, reviews__tsv=rows).cases())
+    assert [case.prefix for case in cases] == ["fine\u2028really", "two\nlines\x85"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"\\t"', '";;"', "the delimiter is not one character"),
+        ('"\\t"', "null", "the delimiter is not one character"),
+        ("csv\ndataset_kwargs: {", "json\ndataset_kwargs: {field: [a], ", "field is not text"),
+        ("output_type: multiple_choice", "output_type: [a]", "not an output type"),
+        ('["negative", "positive"]', '"{{ choices }}"', "made no list of choices"),
+    ],
+)
+def test_a_key_with_a_wrong_value_is_told_by_name(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in TABLE
+    with pytest.raises(DatasetError, match=message):
+        task(tmp_path, TABLE.replace(old, new), reviews__tsv="text\tlabel\tchoices\nx\t0\t{[1]}\n")
