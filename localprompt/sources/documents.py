@@ -72,7 +72,12 @@ def load_json(text: str, shown: str) -> Any:
         DatasetError: it is not JSON, has a key twice, or is nested too deep.
     """
     try:
-        data = json.loads(text, object_pairs_hook=_unique_keys, parse_int=scalar)
+        data = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_int=scalar,
+            parse_constant=_no_constant,
+        )
     except json.JSONDecodeError as error:
         raise DatasetError(
             f"not JSON: {error.msg}", where=f"{shown}:{error.lineno}", expected="one JSON document"
@@ -83,6 +88,10 @@ def load_json(text: str, shown: str) -> Any:
         raise DatasetError(f"not JSON: {error}", where=shown) from error
     check_depth(data, shown)
     return data
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON (null stands for no value)")
 
 
 def check_depth(data: Any, shown: str) -> None:

@@ -62,6 +62,7 @@ def test_every_format_gives_the_same_cases_with_their_lines(
         ("c.csv", "a,,b\n1,2,3\n", 1, "without a name"),
         ("c.csv", "", None, "empty"),
         ("c.jsonl", '{"a": 1}\n{"a": \n', 2, "not JSON"),
+        ("c.jsonl", '{"a": 1}\n{"a": NaN}\n', 2, "NaN is not JSON"),
         ("c.jsonl", '{"a": 1}\n[1]\n', 2, "not a mapping"),
         ("c.json", '[{"a": 1},\n 3]', 2, "not a mapping"),
         ("c.json", '{"a": 1}', None, "not a list"),
