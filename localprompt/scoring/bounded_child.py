@@ -64,7 +64,7 @@ def call(request: dict[str, Any]) -> Any:
     """What the user's Python makes of ``output`` and ``context``."""
     if "path" in request:
         path = Path(request["path"])
-        sys.path.insert(0, str(path.parent))
+        find_modules_beside(path)
         names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
         exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # noqa: S102
         function = named(names, request["function"])
@@ -78,6 +78,15 @@ def call(request: dict[str, Any]) -> Any:
         exec(compile(source, "<assertion>", "exec"), names)  # noqa: S102
         function = names["check"]
     return plain(finished(function(request["output"], request["context"])))
+
+
+def find_modules_beside(path: Path) -> None:
+    """Imports look beside the file first. Named once, however many cases it is asked about: each
+    import looks through the whole list."""
+    folder = str(path.parent)
+    if folder in sys.path:
+        sys.path.remove(folder)
+    sys.path.insert(0, folder)
 
 
 def named(names: dict[str, Any], function: str) -> Any:
@@ -110,7 +119,7 @@ def plain(value: Any) -> Any:
 def make(request: dict[str, Any]) -> Any:
     """What a function of the user's Python returns: tests, a prompt or a variable."""
     path = Path(request["path"])
-    sys.path.insert(0, str(path.parent))
+    find_modules_beside(path)
     names: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)  # noqa: S102
     return plain(finished(named(names, request["function"])(*request["given"])))
@@ -119,7 +128,7 @@ def make(request: dict[str, Any]) -> Any:
 def script(request: dict[str, Any]) -> str:
     """What the user's Python prints when it is run as a program with the JSON of a context."""
     path = Path(request["path"])
-    sys.path.insert(0, str(path.parent))
+    find_modules_beside(path)
     sys.argv = [str(path), json.dumps(request["given"])]
     printed = io.StringIO()
     names: dict[str, Any] = {"__name__": "__main__", "__file__": str(path)}

@@ -98,9 +98,14 @@ def _from_mapping(value: Mapping[str, Any], expected: Expectation) -> Verdict:
 
 
 def _score(value: Any) -> float | None:
-    """A finite number; None: it is none."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if number and math.isfinite(value) else None
+    """A finite number; None: it is none, or larger than any."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # Python's whole numbers have no end
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _nonsense(value: Any) -> Verdict:

@@ -189,7 +189,7 @@ def _boolean(value: Any, reply: str) -> bool:
 def _number(value: Any, reply: str) -> float:
     try:
         score = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         score = math.nan
     if not 0 <= score <= 1:  # also refuses NaN
         raise CannotScoreError(f"the judge's score is not from 0 to 1: {quoted(reply)}")

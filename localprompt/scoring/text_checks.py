@@ -132,7 +132,7 @@ def count_range(value: Any) -> tuple[float | None, float | None]:
             low, high = (None if value.get(k) is None else float(value[k]) for k in ("min", "max"))
         else:
             low = high = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         low = high = None
     if (low is None and high is None) or (low is not None and high is not None and low > high):
         raise CannotScoreError(f"{quoted(value)} is neither a number nor {{min, max}}")

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from localprompt.processes import Child
 from localprompt.records.score import Answer, Expectation, Score
+from localprompt.scoring.bounded import run_bounded
 from localprompt.scoring.kinds import split_negation
 from localprompt.scoring.score import score
 
@@ -251,6 +254,8 @@ def test_python_that_is_stopped_or_lacks_a_package_leaves_the_answer_unscored(co
         ("None", "instead of"),
         ("[True]", "instead of"),
         ("float('inf')", "instead of"),
+        ("10 ** 400", "instead of"),
+        ("{'pass': True, 'score': 10 ** 400, 'reason': 'x'}", "instead of"),
         ("'{\"pass\": true'", "instead of"),
         ("{'pass': True, 'score': 1}", "instead of"),
     ],
@@ -306,3 +311,36 @@ def test_python_from_a_file_may_use_a_function_of_any_name(tmp_path: Any) -> Non
     assert check("abc", "python", f"file://{path}", allow_code=True).passed is True
     named = check("abc", "python", f"file://{path}:other", config={"on": True}, allow_code=True)
     assert (named.passed, named.reason) == (True, "r")
+
+
+def test_a_folder_of_pythons_is_searched_once_however_many_answers_it_judges(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "check.py").write_text(
+        "import sys\ndef get_assert(output, context):\n"
+        "    return sys.path.count(context['config']['folder']) / 10\n",
+        encoding="utf-8",
+    )
+    where = f"file://{tmp_path / 'check.py'}:get_assert"
+    scores = [
+        check("x", "python", where, allow_code=True, config={"folder": str(tmp_path)}).score
+        for _ in range(3)
+    ]
+    assert scores == [0.1, 0.1, 0.1]
+
+
+def test_after_ctrl_c_the_next_check_gets_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Child[Any], seconds: float | None = None) -> Any:
+        raise KeyboardInterrupt
+
+    assert run_bounded("search", 5.0, pattern="a", text="a") is True
+    with monkeypatch.context() as patch:
+        patch.setattr(Child, "receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_bounded("search", 5.0, pattern="a", text="a")
+    assert run_bounded("search", 5.0, pattern="a", text="b") is False
+
+
+def test_a_count_that_no_float_can_hold_leaves_the_answer_unscored() -> None:
+    result = check("a few words", "word-count", 10**400)
+    assert (result.score, result.passed) == (None, None)

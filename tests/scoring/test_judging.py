@@ -53,6 +53,7 @@ def test_the_judges_json_is_found_wherever_it_stands(
         '{"pass": "perhaps", "score": 1}',
         '{"pass": true, "score": 7}',
         '{"pass": true, "score": "high"}',
+        '{"pass": true, "score": 1' + "0" * 400 + "}",
         '{"pass": true',
     ],
 )

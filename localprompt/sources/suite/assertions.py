@@ -317,8 +317,13 @@ def _cell_threshold(base: str, given: float | None) -> float | None:
 
 
 def is_number(value: Any) -> bool:
-    """A finite number, which a boolean is not."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """A finite number, which a boolean is not, nor a whole number that no float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def judge_name(provider: Any) -> str | None:
