@@ -24,11 +24,11 @@ def sign(manifest: bytes, key_file: Path) -> bytes:
         MachineError: ``cryptography`` is not installed.
         InputError: the file holds no Ed25519 private key without a password.
     """
-    serialization, ed25519, _ = _library()
+    serialization, ed25519, _, unsupported = _library()
     data = _read(key_file)
     try:
         key = serialization.load_pem_private_key(data, password=None)
-    except (ValueError, TypeError) as cause:
+    except (ValueError, TypeError, unsupported) as cause:
         raise _no_key(key_file, "private", cause) from cause
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise _no_key(key_file, "private", type(key).__name__)
@@ -44,11 +44,11 @@ def check_signature(manifest: bytes, signature: bytes, key_file: Path, where: st
         InputError: the file holds no Ed25519 public key.
         ChecksumError: the signature is another's, or the manifest was changed.
     """
-    serialization, ed25519, invalid_signature = _library()
+    serialization, ed25519, invalid_signature, unsupported = _library()
     data = _read(key_file)
     try:
         key = serialization.load_pem_public_key(data)
-    except ValueError as cause:
+    except (ValueError, unsupported) as cause:
         raise _no_key(key_file, "public", cause) from cause
     if not isinstance(key, ed25519.Ed25519PublicKey):
         raise _no_key(key_file, "public", type(key).__name__)
@@ -70,9 +70,9 @@ def fingerprint(public_pem: bytes) -> str:
     return base64.b64encode(base64.b64decode(body)[-32:]).decode()
 
 
-def _library() -> tuple[Any, Any, type[Exception]]:
+def _library() -> tuple[Any, Any, type[Exception], type[Exception]]:
     try:
-        from cryptography.exceptions import InvalidSignature
+        from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as cause:
@@ -80,7 +80,7 @@ def _library() -> tuple[Any, Any, type[Exception]]:
             "signatures need the package cryptography, which is not installed",
             next_step="python -m pip install 'localprompt[sign]', or check with OpenSSL",
         ) from cause
-    return serialization, ed25519, InvalidSignature
+    return serialization, ed25519, InvalidSignature, UnsupportedAlgorithm
 
 
 def _read(key_file: Path) -> bytes:

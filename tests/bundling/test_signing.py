@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from localprompt.bundling.check import read_bundle
 from localprompt.bundling.make import Made, make
 from localprompt.bundling.rules import DIGEST, MANIFEST, digest_line
-from localprompt.bundling.signing import sign
+from localprompt.bundling.signing import check_signature, sign
 from localprompt.errors import ChecksumError, InputError, MachineError
 from tests import needs
 from tests.bundling.conftest import wanted
@@ -126,3 +127,18 @@ def test_without_the_library_it_is_said_what_to_install(
     with pytest.raises(MachineError, match="not installed") as caught:
         sign(b"manifest", tmp_path / "key.pem")
     assert "localprompt[sign]" in str(caught.value.next_step)
+
+
+@pytest.mark.parametrize("kind", ["PUBLIC", "PRIVATE"])
+def test_a_key_of_a_kind_that_nobody_knows_is_said_to_be_none(tmp_path: Path, kind: str) -> None:
+    """One of the algorithm 1.2.3.4, which the library reports by an exception of its own."""
+    body = {"PUBLIC": "MAswBQYDKgMEAwIAAQ==", "PRIVATE": "MA0CAQAwBQYDKgMEBAEB"}[kind]
+    file = tmp_path / "key.pem"
+    file.write_text(f"-----BEGIN {kind} KEY-----\n{body}\n-----END {kind} KEY-----\n")
+    use = partial(check_signature, where="here") if kind == "PUBLIC" else _signed
+    with pytest.raises(InputError, match=f"the file holds no Ed25519 {kind.lower()} key"):
+        use(b"manifest", bytes(64), file)
+
+
+def _signed(manifest: bytes, _: bytes, key_file: Path) -> None:
+    sign(manifest, key_file)
