@@ -60,13 +60,9 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a csv file, in order.
 
     Raises:
-        DatasetError: it cannot be read, or has no rows.
+        DatasetError: it cannot be read, has a row of another width than its header, or no rows.
     """
-    try:
-        with doors.open_text(path, encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError("the cases cannot be read", where=str(path), found=str(error)) from error
+    rows = list(_examples(path))
     if not rows:
         raise DatasetError("there are no cases", where=str(path), expected="at least one row")
     return rows

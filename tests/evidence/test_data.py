@@ -49,3 +49,11 @@ def test_an_unknown_kind_of_file_says_which_there_are(tmp_path: Path) -> None:
     source.write_text("Fine. positive\n")
     with pytest.raises(DatasetError, match="unknown kind of dataset"):
         count_examples(source)
+
+
+def test_a_row_with_too_many_cells_is_an_error_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("text,label\na,b\nc,d,e\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match="different number of cells") as caught:
+        first_examples(path, 5, tmp_path, "few")
+    assert caught.value.where == f"{path}:3"
