@@ -25,7 +25,7 @@ from localprompt.sources.yaml import INTEGERS, NUMBERS, KeyPath, read_yaml
 
 MOST_WHOLE_BYTES = 64 << 20
 """The largest json or yaml file; csv and jsonl may be of any size."""
-_MOST_CELL = 1 << 26
+MOST_CELL = 1 << 26
 _LONGEST_LINE = 1 << 26
 _PORTION = 1 << 16
 _MOST_NAMES = 12
@@ -173,7 +173,7 @@ def _not_text(path: Path, error: UnicodeError) -> DatasetError:
 
 
 def _csv_rows(file: IO[str], path: Path) -> Iterator[Found]:
-    csv.field_size_limit(_MOST_CELL)
+    csv.field_size_limit(MOST_CELL)
     reader = csv.reader(_lines(file, path), strict=True)
     header: list[str] | None = None
     width = 0

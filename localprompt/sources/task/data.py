@@ -15,7 +15,7 @@ from typing import Any
 
 from localprompt.errors import DatasetError
 from localprompt.sources.documents import load_json, read_text
-from localprompt.sources.rows import Found, read_rows
+from localprompt.sources.rows import MOST_CELL, Found, read_rows
 from localprompt.sources.suite.folder import SuiteFolder
 from localprompt.sources.task.records import Dataset
 
@@ -78,6 +78,7 @@ def _separated(path: Path, delimiter: str) -> Iterator[Found]:
     if delimiter == "," and path.suffix.lower() == ".csv":
         yield from read_rows(path)
         return
+    csv.field_size_limit(MOST_CELL)
     reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
     header = next(reader, None)
     if not header:

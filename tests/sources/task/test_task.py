@@ -5,6 +5,7 @@ The expected texts and draws were made by lm-evaluation-harness 0.4.13 from the 
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -313,3 +314,13 @@ def test_a_key_with_a_wrong_value_is_told_by_name(
     assert old in TABLE
     with pytest.raises(DatasetError, match=message):
         task(tmp_path, TABLE.replace(old, new), reviews__tsv="text\tlabel\tchoices\nx\t0\t{[1]}\n")
+
+
+def test_a_long_cell_of_a_table_is_read(tmp_path: Path) -> None:
+    before = csv.field_size_limit(131_072)  # as in a process that has read no other file yet
+    try:
+        rows = "text\tlabel\n" + "a" * 200_000 + "\t1\n"
+        (case,) = task(tmp_path, TABLE, reviews__tsv=rows).cases()
+    finally:
+        csv.field_size_limit(before)
+    assert len(case.prefix) == 200_000
