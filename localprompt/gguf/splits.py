@@ -10,6 +10,7 @@ is asked.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,15 +126,15 @@ def _part(path: Path, number: int, count: int) -> GgufFile:
 
 
 def _check_tensors(tensors: Sequence[TensorInfo], path: Path, expected: int) -> None:
-    names = [tensor.name for tensor in tensors]
-    if len(set(names)) == len(names) == expected:
+    times = Counter(tensor.name for tensor in tensors)
+    if len(times) == len(tensors) == expected:
         return
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, parts in times.items() if parts > 1)
     raise ModelFileError(
         "the parts of the model do not belong together",
         where=str(path),
         expected=f"{expected} tensors, each once",
-        found=f"{twice[0]} in two parts" if twice else f"{len(names)} tensors",
+        found=f"{twice[0]} in two parts" if twice else f"{len(tensors)} tensors",
         next_step="fetch all parts again, from one place",
     )
 

@@ -139,3 +139,12 @@ def test_a_hundred_thousand_rows_stream_in_little_memory(tmp_path: Path) -> None
     tracemalloc.stop()
     assert count == 99_000
     assert peak < 1_000_000
+
+
+def test_a_key_that_appears_twice_among_many_is_found_without_comparing_each_with_each(
+    tmp_path: Path,
+) -> None:
+    keys = ", ".join(f'"k{number}": 1' for number in range(200_000))
+    path = _file(tmp_path, "c.json", f'[{{{keys}, "k199999": 2}}]')
+    with pytest.raises(DatasetError, match="'k199999' appears twice"):
+        list(Cases(path))
