@@ -23,6 +23,7 @@ from localprompt.records.score import Expectation
 from localprompt.rendering.nearest import text_of
 from localprompt.rendering.retrieval import words
 from localprompt.rendering.segments import ROLE_LIKE
+from localprompt.scoring import text_checks
 from localprompt.sources.suite.records import EvalCase
 
 COUNTS = (2, 4, 8)
@@ -59,7 +60,7 @@ def answer_of(case: EvalCase) -> str | None:
         if isinstance(expected, Expectation) and not expected.negated:
             value = expected.value
             if expected.type in _TOLD_TYPES and isinstance(value, str | int | float):
-                return str(value)
+                return text_checks.as_text(value)  # true, not True: as equals compares it
             if expected.type == "equals" and isinstance(value, dict | list):
                 return json.dumps(value, ensure_ascii=False)
     return None

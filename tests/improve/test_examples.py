@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from localprompt.improve.examples import ExampleSet, can_take_block, with_block, with_turns
+from localprompt.improve.examples import (
+    ExampleSet,
+    can_take_block,
+    example_of,
+    with_block,
+    with_turns,
+)
 from localprompt.improve.variants import Variant, body_with
 from localprompt.improve.wordings import Wording
 from localprompt.records.prompt import Example
+from localprompt.records.score import Answer, Expectation
+from localprompt.scoring.score import score
+from localprompt.sources.suite.records import EvalCase
 
 CUED = "system:\nSay good or bad.\n\nuser:\nHints below.\n\nText: {{ text }}\nTone:\n"
 TWO = (Example({"text": "a fine day"}, "good"), Example({"text": "{{ grey }}"}, "bad"))
@@ -53,3 +62,10 @@ def test_examples_answer_in_the_label_words() -> None:
     assert "Tone: great" in text
     shown = ExampleSet("one", TWO[:1], block=True)
     assert Variant(wording, shown).body == text
+
+
+@pytest.mark.parametrize("value", [True, False, 4.0, 3, 2.5, "yes", {"ok": True}])
+def test_an_example_shows_an_answer_that_its_own_case_takes(value: object) -> None:
+    expected = Expectation("equals", value)
+    case = EvalCase(id="a", index=0, vars={"text": "x"}, expectations=(expected,))
+    assert score(Answer(example_of(case).answer), expected).passed is True
