@@ -18,8 +18,10 @@ from localprompt.engine.base import ChoiceRequest, EncodedPrompt
 from localprompt.errors import DatasetError, InputError, ParameterError, PromptFileError
 from localprompt.records.prompt import Message, PromptTemplate
 from localprompt.rendering.prompt import render_messages
+from localprompt.scoring.text_checks import as_text
 from localprompt.sources.prompt.params import typed_values
 from localprompt.sources.rows import Case, Cases
+from localprompt.sources.yaml import word
 
 ANSWER_COLUMNS = ("expected", "__expected")
 _MOST_EXAMPLES = 1_000_000
@@ -138,7 +140,8 @@ def _answer(values: dict[str, Any], template: PromptTemplate, where: str) -> str
         del values[name]  # columns of evaluations, as __description
     answer = given[0] if given else None
     if isinstance(answer, bool | int | float):
-        answer = msgspec.json.encode(answer).decode()
+        # Of choices as their file writes them; otherwise as equals compares it: 4.0 is 4.
+        answer = word(answer) if template.choices else as_text(answer)
     if not isinstance(answer, str) or not answer.strip():
         raise DatasetError(
             "the example has no answer",
