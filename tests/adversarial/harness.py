@@ -52,7 +52,7 @@ class Ran(msgspec.Struct, frozen=True):
             return "no words"
         if self.peak_rss_bytes > MOST_BYTES:
             return "memory"
-        if _CONTROL.search(self.err if exported else self.out + self.err):
+        if not exported and _CONTROL.search(self.out + self.err):
             return "control characters"
         return None
 

@@ -31,7 +31,7 @@ from localprompt.models.checksum import known_sha256
 from localprompt.models.inspect import inspect_model
 from localprompt.models.quantize import make as stage
 from localprompt.models.quantize.job import prepare
-from localprompt.models.quantize.make import Quantizer, make
+from localprompt.models.quantize.make import make
 from localprompt.models.resolve import resolve
 from localprompt.models.store import add_model, verify_model
 from tests.models.quantize.tiny_llama import write_model
@@ -117,7 +117,7 @@ def test_an_assertion_inside_llama_cpp_is_an_error_with_its_words(
 def test_a_child_that_dies_or_talks_nonsense_is_explained(
     store: Path, original: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
 ) -> None:
-    monkeypatch.setattr(Quantizer.__init__, "__defaults__", ((sys.executable, "-c", script),))
+    monkeypatch.setattr(stage, "WORKER_COMMAND", (sys.executable, "-c", script))
     with pytest.raises(EngineError) as caught:
         make(prepare(str(original), "q8_0"))
     assert words in str(caught.value.found)

@@ -22,7 +22,7 @@ from pathlib import Path
 from localprompt.engine.crashes import signal_of
 from localprompt.engine.llama.proof import tiny
 from localprompt.engine.llama.proof.child import Computed, Prove
-from localprompt.errors import LocalPromptError
+from localprompt.errors import LocalPromptError, WorkerError
 from localprompt.processes import Child, worker_command
 from localprompt.records.proof import PathVerdict, Proof
 
@@ -49,11 +49,14 @@ def prove(
         with tempfile.TemporaryDirectory(prefix="localprompt-proof-") as folder:
             model = Path(folder) / "tiny.gguf"
             model.write_bytes(tiny.gguf())
-            child: Child[Computed] = Child(command, Computed, who="the proof")
+            try:
+                child: Child[Computed] = Child(command, Computed, who="the proof")
+            except WorkerError:  # no process to be had
+                return None
             with child:
                 child.send(Prove(str(model), _THREADS))
                 judged = _judged(child, started + seconds)
-    except OSError:  # no room for the model, no process to be had
+    except OSError:  # no room for the model
         return None
     if judged is None:
         return None
