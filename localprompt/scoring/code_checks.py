@@ -14,14 +14,13 @@ It runs only where the user allowed it, in a child process, for at most 30 secon
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from localprompt.records.score import Answer, Expectation
 from localprompt.scoring.bounded import CODE_SECONDS, CodeRaisedError, run_bounded
-from localprompt.scoring.expectations import Verdict, quoted
+from localprompt.scoring.expectations import Verdict, finite, quoted
 
 _NUMBER = re.compile(r"\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
 _NOT_HERE = ("ModuleNotFoundError:", "ImportError:")
@@ -77,7 +76,7 @@ def _verdict(value: Any, expected: Expectation) -> Verdict:
         return _from_mapping(value, expected)
     if isinstance(value, str) and (found := _NUMBER.match(value)):
         value = float(found[1])
-    score = _score(value)
+    score = finite(value)
     if score is None:
         return _nonsense(value)
     reached = score > 0 if expected.threshold is None else score >= expected.threshold
@@ -87,7 +86,7 @@ def _verdict(value: Any, expected: Expectation) -> Verdict:
 
 def _from_mapping(value: Mapping[str, Any], expected: Expectation) -> Verdict:
     passed = value.get("pass", value.get("pass_"))
-    score, reason = _score(value.get("score")), value.get("reason")
+    score, reason = finite(value.get("score")), value.get("reason")
     if not isinstance(passed, bool) or score is None or not isinstance(reason, str):
         return _nonsense(value)
     if expected.threshold is not None and score < expected.threshold:
@@ -95,17 +94,6 @@ def _from_mapping(value: Mapping[str, Any], expected: Expectation) -> Verdict:
         reason = f"score {score:g}, threshold {expected.threshold:g}: {reason}"
     reason = reason or f"the code returned pass={passed}, score={score:g}"
     return Verdict(passed != expected.negated, reason, score, as_it_is=True)
-
-
-def _score(value: Any) -> float | None:
-    """A finite number; None: it is none, or larger than any."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # Python's whole numbers have no end
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _nonsense(value: Any) -> Verdict:

@@ -6,6 +6,7 @@ over expectations whose values are already rendered for one case.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -53,6 +54,18 @@ class Verdict(msgspec.Struct, frozen=True):
 
     def graded(self) -> float:
         return float(self.met) if self.score is None else self.score
+
+
+def finite(value: object) -> float | None:
+    """A finite number as a float; None for anything else: a boolean, NaN, an infinity, and a whole
+    number that no float can hold."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # Python's whole numbers have no end
+        return None
+    return number if math.isfinite(number) else None
 
 
 def quoted(value: object) -> str:

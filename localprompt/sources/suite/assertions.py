@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -25,7 +24,7 @@ from localprompt import doors
 from localprompt.errors import DatasetError
 from localprompt.records.score import AnyExpectation, Expectation, ExpectationSet, Script
 from localprompt.scoring.code_checks import split_code_file
-from localprompt.scoring.expectations import CannotScoreError
+from localprompt.scoring.expectations import CannotScoreError, finite
 from localprompt.scoring.kinds import ASSERT_SET, KINDS, Kind, refusal, split_negation
 from localprompt.scoring.pattern import check_pattern
 from localprompt.scoring.text_checks import as_text, count_range
@@ -317,13 +316,8 @@ def _cell_threshold(base: str, given: float | None) -> float | None:
 
 
 def is_number(value: Any) -> bool:
-    """A finite number, which a boolean is not, nor a whole number that no float can hold."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+    """Whether it is one that a float can hold; a boolean is not."""
+    return finite(value) is not None
 
 
 def judge_name(provider: Any) -> str | None:
