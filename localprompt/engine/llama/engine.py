@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -32,8 +31,7 @@ from localprompt.engine.llama.buffers import WeightBuffers
 from localprompt.engine.llama.constraining import Constraining
 from localprompt.engine.llama.context import Context, buffer_sizes, can_cut
 from localprompt.engine.llama.embedding import Embedder
-from localprompt.engine.llama.interrupt import interruptible
-from localprompt.engine.llama.library import build, cpu_features, library, log
+from localprompt.engine.llama.library import build, cpu_features, library, load_model, log
 from localprompt.engine.llama.proof import gate
 from localprompt.engine.llama.steps import STEP_CONTEXT, measured_steps
 from localprompt.engine.llama.vocab import Vocabulary
@@ -105,23 +103,11 @@ class LlamaEngine:
             self._constraining.begin()
         self._prepared: dict[str, Any] = {}
         crashes.doing("load", model=str(path))
-        params.progress_callback = interruptible().go_on(lib.llama_progress_callback)
         try:
-            self._model = interruptible().opened(
-                lambda: lib.llama_model_load_from_file(str(path).encode(), params),
-                lib.llama_model_free,
-            )
-        except KeyboardInterrupt:
+            self._model = load_model(path, params)
+        except BaseException:
             self._constraining.close()
             raise
-        if not self._model:
-            self._constraining.close()
-            raise ModelFileError(
-                "llama.cpp cannot load this model",
-                where=str(path),
-                found=log.complaints(),
-                next_step=f"localprompt models show {shlex.quote(str(path))}",
-            )
         self._lib = lib
         self.vocabulary = Vocabulary(lib.llama_model_get_vocab(self._model))
         self._constraining.opened()

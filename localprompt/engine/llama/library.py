@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,7 +23,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from localprompt.errors import EngineError
+from localprompt.engine.llama.interrupt import interruptible
+from localprompt.errors import EngineError, ModelFileError
 
 _PACKAGE = "llama_cpp"
 _WARN = 3
@@ -168,3 +170,28 @@ class LogTail:
 
 
 log = LogTail()
+
+
+def load_model(path: Path, params: Any) -> Any:
+    """The pointer to a model that llama.cpp loads; Ctrl-C ends the loading.
+
+    Args:
+        params: ``llama_model_params``; its progress callback is set here.
+
+    Raises:
+        ModelFileError: llama.cpp cannot read the file; carries the reason from its log.
+        KeyboardInterrupt: it was interrupted, and nothing is left open.
+    """
+    lib = library()
+    params.progress_callback = interruptible().go_on(lib.llama_progress_callback)
+    model = interruptible().opened(
+        lambda: lib.llama_model_load_from_file(str(path).encode(), params), lib.llama_model_free
+    )
+    if not model:
+        raise ModelFileError(
+            "llama.cpp cannot load this model",
+            where=str(path),
+            found=log.complaints(),
+            next_step=f"localprompt models show {shlex.quote(str(path))}",
+        )
+    return model
